@@ -1,0 +1,25 @@
+# Everything here needs Python 3.11+ and make; each target installs what it needs into $(VENV).
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(abspath $(VENV))/bin
+INSTALLED := $(VENV)/.maskgrid-installed
+CORES ?= 2
+
+.PHONY: install demo test lint format lock clean
+
+install: $(INSTALLED)
+
+# sam2 compiles against the torch that is installed, so torch goes first and build isolation is off.
+# A CPU build of torch that is there already is kept, and the CUDA packages of the lock are left out.
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet $$(grep -E '^(torch|torchvision|setuptools|wheel)==' requirements.lock)
+	if $(BIN)/python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)'; \
+	  then grep -v 'sys_platform == "linux"' requirements.lock; else cat requirements.lock; fi > $(VENV)/requirements.txt
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation -r $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo .snakemake
