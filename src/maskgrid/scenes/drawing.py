@@ -36,8 +36,8 @@ def draw_scene(seed: int, size_hw: tuple[int, int] = (256, 256), style: Style = 
         style: how many things, how large, and how damaged the picture is.
 
     Returns:
-        The image and the visible masks of wholes and parts. Masks under 12 pixels (of a 256 x 256 image) and parts
-        over nine tenths of their whole are left out.
+        The image and the visible masks of wholes and parts. Masks under 12 pixels (of a 256 x 256 image) and
+        parts over nine tenths of their whole are left out.
     """
     rng = default_rng(SeedSequence([_SCENE, seed, *size_hw]))
     cast = _random_cast(rng, size_hw, style)
@@ -109,7 +109,9 @@ def _random_things(
     return tuple(random_thing(rng, float(radius), ground, style) for radius in radii_px)
 
 
-def _random_poses(rng: Generator, radii_px: NDArray[np.float64], size_hw: tuple[int, int]) -> tuple[Pose, ...]:
+def _random_poses(
+    rng: Generator, radii_px: NDArray[np.float64], size_hw: tuple[int, int]
+) -> tuple[Pose, ...]:
     """Poses that spread out: each is the roomiest of three draws."""
     placed: list[Pose] = []
     for radius in radii_px:
@@ -120,7 +122,9 @@ def _random_poses(rng: Generator, radii_px: NDArray[np.float64], size_hw: tuple[
 
 def _random_pose(rng: Generator, radius_px: float, size_hw: tuple[int, int]) -> Pose:
     height, width = size_hw
-    return Pose(float(rng.uniform(0, width)), float(rng.uniform(0, height)), radius_px, float(rng.uniform(0, 6.283)))
+    return Pose(
+        float(rng.uniform(0, width)), float(rng.uniform(0, height)), radius_px, float(rng.uniform(0, 6.283))
+    )
 
 
 def _room(pose: Pose, placed: Sequence[Pose]) -> float:

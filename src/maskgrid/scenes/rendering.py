@@ -22,8 +22,8 @@ def render(ground: Surface, things: Sequence[Thing], poses: Sequence[Pose]) -> t
         poses: one for each thing.
 
     Returns:
-        The image, (H, W, 3) float32, 0 to 255; and the visible masks, (N, H, W) bool: for each thing its own and
-        then one for each of its parts, in the order of ``things``.
+        The image, (H, W, 3) float32, 0 to 255; and the visible masks, (N, H, W) bool: for each thing its own
+        and then one for each of its parts, in the order of ``things``.
     """
     size_hw = (ground.shape[0], ground.shape[1])
     image = ground.copy()
@@ -41,7 +41,9 @@ def render(ground: Surface, things: Sequence[Thing], poses: Sequence[Pose]) -> t
     return image, np.stack(masks) if masks else np.zeros((0, *size_hw), np.bool_)
 
 
-def _draw_parts(image: Surface, whole: NDArray[np.uint8], thing: Thing, pose: Pose) -> list[NDArray[np.bool_]]:
+def _draw_parts(
+    image: Surface, whole: NDArray[np.uint8], thing: Thing, pose: Pose
+) -> list[NDArray[np.bool_]]:
     size_hw = (image.shape[0], image.shape[1])
     masks: list[NDArray[np.bool_]] = []
     for part in thing.parts:
@@ -70,10 +72,10 @@ def _cast_shadow(image: Surface, whole: NDArray[np.uint8], thing: Thing, pose: P
         return
     shift_px = max(1, round(0.12 * pose.radius_px))
     height, width = whole.shape
-    shade = np.zeros((height, width), np.float32)
-    shade[shift_px:, shift_px:] = whole[:-shift_px, :-shift_px]
-    shade = cv2.GaussianBlur(shade, (0, 0), 0.5 + 0.6 * shift_px)
-    image *= 1 - (thing.shadow / 255 * shade)[..., None]
+    hard = np.zeros((height, width), np.float32)
+    hard[shift_px:, shift_px:] = whole[:-shift_px, :-shift_px]
+    soft = np.asarray(cv2.GaussianBlur(hard, (0, 0), 0.5 + 0.6 * shift_px), np.float32)
+    image *= 1 - (thing.shadow / 255 * soft)[..., None]
 
 
 def _draw_rim(image: Surface, whole: NDArray[np.uint8], thing: Thing) -> None:

@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (image, video, publish):
         command.add_argument("--folder", type=Path, required=True, help="where the training keeps its state")
     for command in (image, video, publish, measure):
-        command.add_argument("--threads", type=int, default=1, help="CPU threads of single operations (default: 1)")
+        command.add_argument(
+            "--threads", type=int, default=1, help="CPU threads of single operations (default: 1)"
+        )
     return parser
 
 

@@ -105,7 +105,9 @@ def measure_clicks(model: SAM2Base, scenes: Iterable[Scene]) -> ClickFigures:
         clicks = np.array([middle(mask) for mask in masks])[:, None]
         found, predicted, _ = predictor.predict(clicks, np.ones((len(masks), 1)), multimask_output=True)
         found, predicted = found.reshape(-1, 3, *masks.shape[1:]), predicted.reshape(-1, 3)
-        iou = np.concatenate([pairwise_iou(truth[None], three > 0) for truth, three in zip(masks, found, strict=True)])
+        iou = np.concatenate(
+            [pairwise_iou(truth[None], three > 0) for truth, three in zip(masks, found, strict=True)]
+        )
         best.extend(iou.max(1))
         chosen.extend(iou[np.arange(len(iou)), predicted.argmax(1)])
         errors.extend(np.abs(iou - predicted).ravel())

@@ -28,7 +28,15 @@ _GROUND_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ImageReport:
-    """Figures of one step: the loss, IoU of the best of three masks, of the single mask, error of the IoU head."""
+    """Figures of one step.
+
+    Attributes:
+        loss: of all parts together.
+        best_iou: mean IoU of the best of three masks.
+        single_iou: mean IoU of the single mask.
+        iou_error: mean absolute error of the predicted IoU.
+        embedding: the loss of telling pixels of one object from others.
+    """
 
     loss: float
     best_iou: float
@@ -46,7 +54,9 @@ def start_image_stage(model: SAM2Base) -> State:
     return started(model, helper, [*trained, *helper.parameters()])
 
 
-def image_step(state: State, plan: ImagePlan, easy: Pool, full: Pool, executor: ThreadPoolExecutor) -> ImageReport:
+def image_step(
+    state: State, plan: ImagePlan, easy: Pool, full: Pool, executor: ThreadPoolExecutor
+) -> ImageReport:
     """Do the next step of the training.
 
     Args:
@@ -94,7 +104,9 @@ def _wanted(batch: Batch, disc_radius_frac: float | None) -> Tensor:
     side = targets.shape[-1]
     centres = torch.arange(side, dtype=torch.float32, device=targets.device) + 0.5
     x, y = batch.clicks_xy[:, 0, None, None], batch.clicks_xy[:, 1, None, None]
-    disc = ((centres[None, None] - x) ** 2 + (centres[None, :, None] - y) ** 2) < (disc_radius_frac * side) ** 2
+    disc = ((centres[None, None] - x) ** 2 + (centres[None, :, None] - y) ** 2) < (
+        disc_radius_frac * side
+    ) ** 2
     return disc.float() if disc_radius_frac <= 0.15 else targets * disc
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 # Cross-attention over positions starts as nearness when queries and keys are projected alike.
 _NEARNESS_GAIN = 1.7
-# The image embedding has to start no larger than the positional encoding, or the decoder never sees the click.
+# The image embedding has to start no larger than the positional encoding, or the decoder never sees clicks.
 _NECK_SCALE = 0.08
 
 
