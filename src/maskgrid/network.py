@@ -72,9 +72,7 @@ class Proposals:
 
     def keep(self, mask: Tensor) -> "Proposals":
         """The proposals where the mask is true."""
-        return Proposals(
-            self.logits[mask], self.predicted_iou[mask], self.point_xy[mask], self.candidate_id[mask]
-        )
+        return Proposals(self.logits[mask], self.predicted_iou[mask], self.point_xy[mask], self.candidate_id[mask])
 
     def chunks(self, size: int) -> Iterator["Proposals"]:
         """The proposals in parts of at most ``size``."""
@@ -211,7 +209,8 @@ def _draw_level(
     proposals: Proposals, logits: Tensor, mask_threshold: float, crop: Crop, recording: Recording
 ) -> CandidateRows:
     stability = torch.stack(
-        [calculate_stability_score(logits, mask_threshold, offset) for offset in recording.stability_score_offsets], 1
+        [calculate_stability_score(logits, mask_threshold, offset) for offset in recording.stability_score_offsets],
+        1,
     )
     masks = logits > mask_threshold
     # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.
@@ -223,9 +222,7 @@ def _draw_level(
     return _rows(proposals, stability, masks, mask_threshold, crop)
 
 
-def _rows(
-    proposals: Proposals, stability: Tensor, masks: Tensor, mask_threshold: float, crop: Crop
-) -> CandidateRows:
+def _rows(proposals: Proposals, stability: Tensor, masks: Tensor, mask_threshold: float, crop: Crop) -> CandidateRows:
     height, width = crop.image_size_hw
     boxes = batched_mask_to_box(masks)
     near_edge = is_box_near_crop_edge(boxes, list(crop.box_xyxy), [0, 0, width, height])

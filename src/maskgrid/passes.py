@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from sam2.utils.amg import build_point_grid
 
 from maskgrid.config import GeneratorConfig, RecordConfig
 from maskgrid.settings import Setting
@@ -53,10 +52,18 @@ class Pass:
         """How many masks the decoder proposes for each prompt."""
         return 3 if self.multimask_output else 1
 
+    @property
+    def n_points(self) -> int:
+        """Prompts in each crop."""
+        return len(self.points) if self.points is not None else int(self.points_per_side or 0) ** 2
+
     def point_grid(self) -> NDArray[np.float64]:
         """The prompts as sam2 lays them: float64 of shape (n, 2), (x, y) in 0..1 of the crop."""
         if self.points is not None:
             return np.array(self.points, dtype=np.float64)
+        # sam2 brings torch, for which plans and the workflow need not wait.
+        from sam2.utils.amg import build_point_grid
+
         grid: NDArray[np.float64] = build_point_grid(self.points_per_side)
         return grid
 
@@ -180,4 +187,3 @@ def pass_runs(settings: Sequence[Setting], record: RecordConfig) -> list[PassRun
             key = (setting.checkpoint, pass_)
             runs[key] = runs[key].union(needed) if key in runs else needed
     return [PassRun(checkpoint, pass_, recording) for (checkpoint, pass_), recording in runs.items()]
-

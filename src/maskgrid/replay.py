@@ -109,7 +109,11 @@ class Replay:
                 stable = crop.take(_clears(crop, generator))
                 inner = stable.take(~stable.near_crop_edge)
                 unique = inner.take(_suppress(inner.box_xyxy, inner.predicted_iou, generator.box_nms_thresh))
-                n_stable, n_inner, n_boxes = n_stable + len(stable), n_inner + len(inner), n_boxes + len(unique)
+                n_stable, n_inner, n_boxes = (
+                    n_stable + len(stable),
+                    n_inner + len(inner),
+                    n_boxes + len(unique),
+                )
                 kept.append(unique)
         layer_of, row = _join(kept, generator.crop_nms_thresh if generator.crop_n_layers else None)
         n_crops = len(row)
@@ -215,10 +219,8 @@ def _clears(crop: _CropRows, generator: GeneratorConfig) -> NDArray[np.bool_]:
     return clears
 
 
-def _suppress(
-    box_xyxy: NDArray[np.int32], scores: NDArray[np.float32], iou_threshold: float
-) -> NDArray[np.int64]:
-    """torchvision's NMS of one class: the positions kept, best score first."""
+def _suppress(box_xyxy: NDArray[np.int32], scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
+    """Torchvision's NMS of one class: the positions kept, best score first."""
     boxes = torch.from_numpy(box_xyxy.astype(np.float32))
     kept: NDArray[np.int64] = batched_nms(
         boxes, torch.from_numpy(scores), torch.zeros(len(boxes), dtype=torch.int64), iou_threshold

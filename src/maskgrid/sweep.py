@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import ValidationError
 
 from maskgrid.config import BASELINE, Config, GeneratorConfig, GeneratorFields, Range, SweepBlock
@@ -34,9 +33,7 @@ def expand(config: Config, base_dir: Path) -> list[Setting]:
         blocks = config.sweep if isinstance(config.sweep, list) else [config.sweep]
         for number, block in enumerate(blocks):
             named += _block_points(block, f"sweep[{number}]" if isinstance(config.sweep, list) else "sweep")
-    return _unique(
-        (name, _setting(config, overrides, where), where) for name, overrides, where in named
-    )
+    return _unique((name, _setting(config, overrides, where), where) for name, overrides, where in named)
 
 
 def find(settings: Iterable[Setting], label: str, key: str) -> Setting:
@@ -168,7 +165,13 @@ def _unique(named: Iterable[tuple[str | None, Setting, str]]) -> list[Setting]:
 
 
 def _table_points(path: Path, written: str) -> list[tuple[str | None, Overrides, str]]:
-    readers = {".csv": pd.read_csv, ".tsv": lambda file: pd.read_csv(file, sep="\t"), ".parquet": pd.read_parquet}
+    import pandas as pd  # here, because most sweeps need no table and the workflow parses this often
+
+    readers = {
+        ".csv": pd.read_csv,
+        ".tsv": lambda file: pd.read_csv(file, sep="\t"),
+        ".parquet": pd.read_parquet,
+    }
     if path.suffix not in readers:
         raise UserError(f"sweep: {written}: a table must be a .csv, .tsv or .parquet file")
     if not path.is_file():
