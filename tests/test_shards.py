@@ -95,7 +95,7 @@ def test_names_are_stable_and_short():
     names = [shard.name for shard in assign_shards({f"{number:06d}.jpg": "" for number in range(20_000)}, 16)]
     assert {len(name) for name in names} <= {len("d10-3ff"), len("d13-1fff")}
     assert len(set(names)) == len(names) > 20_000 / 16
-    assert [shard.name for shard in assign_shards({"a.jpg": "", "b.jpg": ""}, 1)] == ["d01-0", "d01-1"]
+    assert [shard.name for shard in assign_shards({"a.jpg": "", "b.jpg": ""}, 1)] == ["d03-2", "d03-3"]
     assert [shard.name for shard in assign_shards({"a.jpg": "", "b.jpg": ""}, 2)] == ["all"]
 
 
