@@ -81,7 +81,11 @@ def test_mistakes_are_one_line_with_the_key(values, message):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("generator: {", "cannot be read"), ("\tx: 1", "cannot be read"), ("!!python/object:os.system {}", "cannot be read")],
+    [
+        ("generator: {", "cannot be read"),
+        ("\tx: 1", "cannot be read"),
+        ("!!python/object:os.system {}", "cannot be read"),
+    ],
 )
 def test_what_is_no_yaml_is_said_so(tmp_path, content, message):
     path = tmp_path / "c.yaml"

@@ -31,7 +31,7 @@ def accept(plan: Plan) -> None:
         words = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()) if status != "ok")
         raise UserError(
             f"{n_failed} of {len(reasons)} images could not be used ({words}), more than dataset.max_failed_fraction: "
-            f"{limit:g} allows. The results are complete for the others; {plan.layout.images} names each with its reason"
+            f"{limit:g} allows. The others' results are complete; {plan.layout.images} names each with its reason"
         )
     verdict = {"n_images": len(reasons), "n_failed": n_failed, "statuses": dict(sorted(statuses.items()))}
     write_bytes(plan.layout.root / "accepted.json", orjson.dumps(verdict, option=orjson.OPT_INDENT_2))

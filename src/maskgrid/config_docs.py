@@ -24,7 +24,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 def key_table(model: type[BaseModel], skip: frozenset[str] = frozenset()) -> str:
     """A Markdown table of a section's keys, defaults and meanings."""
     rows = [
-        f"| `{name}` | {_default(field.get_default(call_default_factory=True))} | {field.description} |"  # type: ignore[call-arg]
+        f"| `{name}` | {_default(field.get_default(call_default_factory=True))} | {field.description} |"
         for name, field in model.model_fields.items()
         if name not in skip
     ]

@@ -59,4 +59,3 @@ def schema() -> bytes:
         "title": "maskgrid config",
     }
     return orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-

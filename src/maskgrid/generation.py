@@ -2,16 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from maskgrid.candidate_tables import PassResult, image_table, rows_table
 from maskgrid.fingerprint import fingerprint
 from maskgrid.images import BadImage, read_image
+from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
 from maskgrid.model import build_model, pick_device
 from maskgrid.network import Network
@@ -19,19 +17,10 @@ from maskgrid.passes import PassRun, Recording
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.schemas import CANDIDATES
-from maskgrid.tables import read_table, write_batches, write_table
+from maskgrid.tables import write_table
 from maskgrid.weights import checkpoint_id, resolve_checkpoint
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ShardImage:
-    """An image that a shard's jobs work on: its key, its file, and what the index saw in it."""
-
-    image_key: str
-    path: Path
-    sha256: str
 
 
 def generate_shard(plan: Plan, checkpoint: str, pass_name: str, shard: str, recording: Recording | None = None) -> None:
@@ -48,7 +37,7 @@ def generate_shard(plan: Plan, checkpoint: str, pass_name: str, shard: str, reco
             workflow decides before it removes the old file, and so gives it.
     """
     run = plan.run(checkpoint, pass_name)
-    images = shard_images(plan, shard)
+    images = read_shard(plan.layout.images.parent, shard)
     recording = recording or plan.recording(run, shard)
     origin = _origin(plan, run, recording, images)
     output = plan.layout.candidates(checkpoint, pass_name, shard)
@@ -60,25 +49,13 @@ def generate_shard(plan: Plan, checkpoint: str, pass_name: str, shard: str, reco
         origin,
     )
     rows = pa.concat_tables(part[0] for part in parts) if parts else CANDIDATES.empty_table()
-    write_batches(output, CANDIDATES, [rows.unify_dictionaries().combine_chunks()], origin)
+    write_table(output, rows.unify_dictionaries(), origin)
     journal.discard()
     log.info("%s/%s/%s: %d candidates in %d images", checkpoint, pass_name, shard, rows.num_rows, len(images))
 
 
-def shard_images(plan: Plan, shard: str) -> list[ShardImage]:
-    """The usable images of a shard, in the order of their keys."""
-    images = read_table(plan.layout.images, ["image_key", "sha256", "shard"], filters=[("shard", "=", shard)])
-    files = read_table(plan.layout.files, ["image_key", "path"])
-    files = files.filter(pc.is_in(files["image_key"], value_set=images["image_key"].combine_chunks()))
-    paths = dict(zip(files["image_key"].to_pylist(), files["path"].to_pylist(), strict=True))
-    return [
-        ShardImage(row["image_key"], plan.base_dir / paths[row["image_key"]], row["sha256"])
-        for row in sorted(images.to_pylist(), key=lambda row: str(row["image_key"]))
-    ]
-
-
 def _parts(
-    plan: Plan, run: PassRun, recording: Recording, images: list[ShardImage], journal: Journal
+    plan: Plan, run: PassRun, recording: Recording, images: list[IndexedImage], journal: Journal
 ) -> Iterator[list[pa.Table]]:
     """Rows and image row of every image, from the journal or, for the rest, from the network."""
     network: Network | None = None
@@ -100,7 +77,7 @@ def _network(plan: Plan, run: PassRun) -> Network:
     return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
 
 
-def _process(plan: Plan, run: PassRun, recording: Recording, image: ShardImage, network: Network) -> PassResult:
+def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage, network: Network) -> PassResult:
     try:
         pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
         points_per_batch = plan.config.generator.points_per_batch
@@ -119,7 +96,7 @@ def _rows_of(result: PassResult) -> pa.Table:
     return rows_table(result.image_key, result.candidates.rows)
 
 
-def _origin(plan: Plan, run: PassRun, recording: Recording, images: list[ShardImage]) -> dict[str, Any]:
+def _origin(plan: Plan, run: PassRun, recording: Recording, images: list[IndexedImage]) -> dict[str, Any]:
     model = plan.config.model
     checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
     origin: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """``min_mask_region_area`` as documented: small holes and islands of a mask are removed, in image pixels.
 
-SAM 1 did this with OpenCV after suppression; sam2 still has the code (``postprocess_small_regions``) but no longer calls
-it, and instead smooths the decoder's 256 x 256 logits, on CUDA alone. The steps and the connected components
+SAM 1 did this with OpenCV after suppression; sam2 still has the code (``postprocess_small_regions``) but no longer
+calls it, and instead smooths the decoder's 256 x 256 logits, on CUDA alone. The steps and the connected components
 (``remove_small_regions``) here are those of the documented way, one mask at a time.
 """
 

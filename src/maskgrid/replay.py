@@ -139,7 +139,7 @@ class Replay:
         if not candidates.recording.covers(recording_of(generator)):
             raise UserError(
                 f"the candidates of pass {name} were recorded for {candidates.recording.as_dict()}, "
-                f"which does not cover {recording_of(generator).as_dict()}; run the network again with a wider recording"
+                f"not for {recording_of(generator).as_dict()}; run the network again with a wider recording"
             )
         return candidates
 

@@ -70,7 +70,7 @@ def run_lengths(counts: bytes) -> NDArray[np.int64]:
     values = np.add.reduceat((characters & 31) << (5 * digits), starts)
     negative = (characters[ends] & 16) != 0
     values -= np.where(negative, np.int64(1) << (5 * (ends - starts + 1)), 0)
-    # A difference to the run two before, from the third run on: two interleaved running sums; the first run stands alone.
+    # Differences to the run two before make two interleaved running sums; the first run stands alone.
     runs = values.copy()
     runs[1::2] = np.cumsum(values[1::2])
     runs[2::2] = np.cumsum(values[2::2])

@@ -21,18 +21,28 @@ def column(name: str, kind: pa.DataType, description: str, nullable: bool = Fals
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
 
 
-def write_table(path: Path, table: pa.Table, origin: Mapping[str, Any]) -> None:
+def write_table(path: Path, table: pa.Table, origin: Mapping[str, Any], rows_in_group: int | None = None) -> None:
     """Write a table atomically.
 
     Args:
         path: where to.
         table: its bytes in the file depend on its rows alone, not on how it was put together.
         origin: what it was made from, as plain values; among them a ``fingerprint``.
+        rows_in_group: rows in a row group, the least that a reader reads; None for one group.
+
+    Raises:
+        UserError: the folder cannot be written.
     """
-    write_batches(path, table.schema, [table.combine_chunks()], origin)
+    write_batches(path, table.schema, [table.combine_chunks()], origin, rows_in_group)
 
 
-def write_batches(path: Path, schema: pa.Schema, tables: Iterable[pa.Table], origin: Mapping[str, Any]) -> None:
+def write_batches(
+    path: Path,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    origin: Mapping[str, Any],
+    rows_in_group: int | None = None,
+) -> None:
     """Write tables of one schema to one file atomically, a row group each, holding one at a time."""
     note = orjson.dumps({"schema_version": SCHEMA_VERSION, **origin}, option=orjson.OPT_SORT_KEYS)
     schema = schema.with_metadata({**(schema.metadata or {}), _KEY: note})
@@ -41,23 +51,35 @@ def write_batches(path: Path, schema: pa.Schema, tables: Iterable[pa.Table], ori
         pq.ParquetWriter(stream, schema, compression="zstd", write_page_index=True) as writer,
     ):
         for table in tables:
-            writer.write_table(table.replace_schema_metadata(schema.metadata).cast(schema))
+            writer.write_table(table.cast(schema), row_group_size=rows_in_group)
 
 
 def read_table(
-    path: Path, columns: list[str] | None = None, filters: list[tuple[str, str, Any]] | None = None
+    path: Path,
+    columns: list[str] | None = None,
+    filters: list[tuple[str, str, Any]] | None = None,
+    schema: pa.Schema | None = None,
 ) -> pa.Table:
     """Read a table written by :func:`write_table`.
 
+    Args:
+        path: where from.
+        columns: names of the columns to read; all by default.
+        filters: conditions (column, operator, value) that the rows must meet.
+        schema: the columns that the table must have.
+
     Raises:
-        UserError: the file is missing, cut off, or no table of this program.
+        UserError: the file is missing or cut off, or has other columns than ``schema``.
     """
     try:
-        return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
+        table = pq.read_table(path, columns=columns, filters=filters, partitioning=None)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; run the step that makes it") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
+    if schema is not None and not table.schema.equals(schema):
+        raise UserError(f"{path}: has other columns than this version of maskgrid writes; delete it and run again")
+    return table
 
 
 def read_origin(path: Path) -> dict[str, Any]:
