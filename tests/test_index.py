@@ -9,6 +9,7 @@ import pytest
 
 from corpus import MAX_PIXELS, encode, samples, scene, write_corpus
 from maskgrid import index as index_module
+from maskgrid.dataset_tables import FILES_SCHEMA, IMAGES_SCHEMA
 from maskgrid.errors import UserError
 from maskgrid.images import ImageStatus, read_image
 from maskgrid.index import (
@@ -23,7 +24,6 @@ from maskgrid.index import (
     write_index,
 )
 from maskgrid.sources import list_inputs
-from maskgrid.tables import FILES_SCHEMA, IMAGES_SCHEMA
 
 
 @pytest.fixture(scope="module")

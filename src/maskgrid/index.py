@@ -1,6 +1,6 @@
 """The index of a dataset: a row for every input, the bad ones too.
 
-The folder ``dataset`` holds three tables (columns in :mod:`maskgrid.tables`):
+The folder ``dataset`` holds three tables (columns in :mod:`maskgrid.dataset_tables`):
 
 - ``images.parquet``: a row for every input, sorted by image key. Its bytes depend on the images and the shard
   size.
@@ -21,11 +21,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from maskgrid.dataset_tables import (
+    FILES_SCHEMA,
+    IMAGES_SCHEMA,
+    SHARDS_SCHEMA,
+    Filters,
+    read_table,
+    write_table,
+)
 from maskgrid.errors import UserError
 from maskgrid.images import BadImage, ImageStatus, read_image
 from maskgrid.shards import Shard, assign_shards
 from maskgrid.sources import SourceItem, file_state, is_outside_root
-from maskgrid.tables import FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA, Filters, read_table, write_table
 
 IMAGES_FILE = "images.parquet"
 SHARDS_FILE = "shards.parquet"
