@@ -1,0 +1,1 @@
+"""The demo model: its config, its weights and their hash, as package data."""

@@ -1,0 +1,272 @@
+"""The index of a dataset: a row for every input, the bad ones too.
+
+The folder ``dataset`` holds three tables (columns in :mod:`maskgrid.dataset_tables`):
+
+- ``images.parquet``: a row for every input, sorted by image key. Its bytes depend on the images and the shard
+  size.
+- ``shards.parquet``: a row for every shard.
+- ``files.parquet``: the rows of ``images.parquet`` with the files' places and times, sorted by shard. Jobs
+  find their images in it, and the next run of the index finds what it need not read again.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from tqdm import tqdm
+
+from maskgrid.dataset_tables import FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA
+from maskgrid.errors import UserError
+from maskgrid.images import BadImage, ImageStatus, read_image
+from maskgrid.shards import Shard, assign_shards
+from maskgrid.sources import SourceItem, file_state, is_outside_root
+from maskgrid.tables import read_table, write_table
+
+IMAGES_FILE = "images.parquet"
+SHARDS_FILE = "shards.parquet"
+FILES_FILE = "files.parquet"
+
+# Threads, because decoding and hashing leave Python's lock alone; few, because each may hold an image of
+# max_pixels.
+_MAX_WORKERS = 4
+# Readers skip the groups whose statistics exclude what they look for, so a group is the least that one reads.
+_ROWS_IN_GROUP = 8192
+_BATCH = 1024
+# Verdicts on the bytes of a file. The others may change while the file does not: permissions, the pixel
+# limit.
+_LASTING = frozenset(
+    {
+        ImageStatus.OK,
+        ImageStatus.EMPTY,
+        ImageStatus.NOT_AN_IMAGE,
+        ImageStatus.UNSUPPORTED,
+        ImageStatus.TRUNCATED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedImage:
+    """A good image of the dataset.
+
+    Attributes:
+        image_key: path relative to the dataset's root.
+        image_id: dense from 1 over the dataset's good images. It moves when an input is added; the key does not.
+        path: where the file lies; absolute.
+        sha256: of the file's bytes when it was indexed, hexadecimal.
+        width: pixels, as displayed.
+        height: pixels, as displayed.
+    """
+
+    image_key: str
+    image_id: int
+    path: Path
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What the index finds out about one input: columns of ``FILES_SCHEMA``."""
+
+    image_key: str
+    path: bytes
+    status: str
+    message: str | None = None
+    width: int | None = None
+    height: int | None = None
+    exif_orientation: int | None = None
+    mode: str | None = None
+    format: str | None = None
+    size_bytes: int | None = None
+    mtime_ns: int | None = None
+    sha256: str | None = None
+
+
+def index_images(
+    items: Sequence[SourceItem], max_pixels: int, previous: pa.Table | None = None, progress: bool = False
+) -> pa.Table:
+    """Look at every input: hash it, and decode it to the end, since a header tells nothing of a cut file.
+
+    Args:
+        items: the inputs, sorted by key, each key once (:func:`maskgrid.sources.list_inputs`).
+        max_pixels: a larger image gets the status ``too_large``.
+        previous: the table of an earlier run (:func:`read_previous`); a file of the same key, size and time
+            is not read again.
+        progress: show a bar, where the error stream is a terminal.
+
+    Returns:
+        A table of ``FILES_SCHEMA`` with a row for each item, in their order; its column ``shard`` is null.
+    """
+    known = _rows_by_key(previous)
+    chunks = []
+    n_good = 0
+    with (
+        ThreadPoolExecutor(min(_MAX_WORKERS, os.cpu_count() or 1)) as pool,
+        tqdm(total=len(items), desc="index", unit="image", disable=None if progress else True) as bar,
+    ):
+        for start in range(0, len(items), _BATCH):
+            batch = items[start : start + _BATCH]
+            rows = list(pool.map(lambda item: _row(item, max_pixels, previous, known), batch))
+            chunks.append(_chunk(rows, n_good))
+            n_good += sum(row.status == ImageStatus.OK for row in rows)
+            bar.update(len(batch))
+    return pa.concat_tables([FILES_SCHEMA.empty_table(), *chunks])
+
+
+def write_index(index: pa.Table, shard_size: int, folder: Path) -> list[Shard]:
+    """Assign the good images to shards, and write the three tables of the dataset.
+
+    Args:
+        index: what :func:`index_images` returned.
+        shard_size: images in a shard at most.
+        folder: the folder ``dataset``; made where it is missing.
+
+    Returns:
+        The shards, sorted by name; none where no image is good.
+
+    Raises:
+        OSError: when the folder cannot be written.
+    """
+    good = index.filter(pc.equal(index["status"], ImageStatus.OK.value))
+    contents = dict(zip(good["image_key"].to_pylist(), good["sha256"].to_pylist(), strict=True))
+    shards = assign_shards(contents, shard_size)
+    shard_of = {key: shard.name for shard in shards for key in shard.keys}
+    names = pa.array([shard_of.get(key) for key in index["image_key"].to_pylist()], pa.string())
+    index = index.set_column(index.schema.get_field_index("shard"), FILES_SCHEMA.field("shard"), names)
+    origin = {"shard_size": shard_size, "fingerprint": _digest(index)}
+    write_table(folder / IMAGES_FILE, index.select(IMAGES_SCHEMA.names), origin)
+    write_table(folder / SHARDS_FILE, _shards_table(shards), origin)
+    by_shard = index.sort_by([("shard", "ascending"), ("image_key", "ascending")])
+    write_table(folder / FILES_FILE, by_shard, origin, rows_in_group=_ROWS_IN_GROUP)
+    return shards
+
+
+def read_images(folder: Path) -> pa.Table:
+    """Read ``images.parquet`` of the folder ``dataset``: every input, sorted by image key.
+
+    Raises:
+        UserError: when there is no index, or one that another version has written.
+    """
+    return read_table(folder / IMAGES_FILE, schema=IMAGES_SCHEMA)
+
+
+def read_shards(folder: Path) -> pa.Table:
+    """Read ``shards.parquet`` of the folder ``dataset``, sorted by name.
+
+    Raises:
+        UserError: as :func:`read_images`.
+    """
+    return read_table(folder / SHARDS_FILE, schema=SHARDS_SCHEMA)
+
+
+def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
+    """Give the images of one shard, sorted by key, without reading the rest of the index.
+
+    Raises:
+        UserError: as :func:`read_images`, and when the index has no such shard.
+    """
+    table = read_table(folder / FILES_FILE, filters=[("shard", "=", shard)], schema=FILES_SCHEMA)
+    if not len(table):
+        raise UserError(f"{folder / FILES_FILE} has no shard '{shard}'. Run 'maskgrid index' again.")
+    columns = table.select(["image_key", "image_id", "path", "sha256", "width", "height"]).to_pylist()
+    return [IndexedImage(**{**row, "path": Path(os.fsdecode(row["path"]))}) for row in columns]
+
+
+def read_previous(folder: Path) -> pa.Table | None:
+    """Read what an earlier run of the index left in the folder ``dataset``; ``None`` if it is of no use."""
+    try:
+        return read_table(folder / FILES_FILE, schema=FILES_SCHEMA)
+    except UserError:
+        return None
+
+
+def _shards_table(shards: Sequence[Shard]) -> pa.Table:
+    rows = [{"shard": s.name, "n_images": len(s.keys), "digest": s.digest, "first_key": s.keys[0]} for s in shards]
+    return pa.Table.from_pylist(rows, SHARDS_SCHEMA)
+
+
+def _rows_by_key(previous: pa.Table | None) -> dict[str, int]:
+    if previous is None:
+        return {}
+    return {key: number for number, key in enumerate(previous["image_key"].to_pylist())}
+
+
+def _chunk(rows: Sequence[_Row], n_good: int) -> pa.Table:
+    """The rows as a table, good images numbered on from ``n_good``."""
+    numbers = count(n_good + 1)
+    numbered = [{**asdict(row), "image_id": next(numbers) if row.status == ImageStatus.OK else None} for row in rows]
+    return pa.Table.from_pylist(numbered, FILES_SCHEMA)
+
+
+def _row(item: SourceItem, max_pixels: int, previous: pa.Table | None, known: dict[str, int]) -> _Row:
+    if is_outside_root(item.key):
+        message = "the entry leads out of the dataset's root by '..'"
+        return _Row(item.key, os.fsencode(item.path), ImageStatus.OUTSIDE_ROOT, message)
+    # Before reading: if the file changes meanwhile, the next run will see another time and read it again.
+    size, mtime_ns = file_state(item)
+    if previous is not None and item.key in known:
+        old = previous.slice(known[item.key], 1).to_pylist()[0]
+        if (size, mtime_ns) == (old["size_bytes"], old["mtime_ns"]) and _still_holds(old, max_pixels):
+            fields = {name: old[name] for name in _Row.__slots__}
+            return _Row(**{**fields, "path": os.fsencode(item.path)})
+    try:
+        return _examine(item, max_pixels, size, mtime_ns)
+    except Exception as error:  # a bug, and without its file hard to find
+        error.add_note(f"while reading {item.path}")
+        raise
+
+
+def _still_holds(old: dict[str, Any], max_pixels: int) -> bool:
+    if old["status"] == ImageStatus.OK:
+        return bool(old["width"] * old["height"] <= max_pixels)
+    return old["status"] in _LASTING
+
+
+def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int | None) -> _Row:
+    path = os.fsencode(item.path)
+    digest = _hash(item.path)
+    try:
+        image = read_image(item.path, max_pixels)
+    except BadImage as bad:
+        return _Row(item.key, path, bad.status, bad.message, size_bytes=size, mtime_ns=mtime_ns, sha256=digest)
+    height, width = image.pixels.shape[:2]
+    return _Row(
+        item.key,
+        path,
+        ImageStatus.OK,
+        None,
+        width,
+        height,
+        image.exif_orientation,
+        image.mode,
+        image.format,
+        size,
+        mtime_ns,
+        digest,
+    )
+
+
+def _digest(index: pa.Table) -> str:
+    """A hash of the inputs' keys, contents and statuses."""
+    columns = (index[name].to_pylist() for name in ("image_key", "sha256", "status"))
+    return hashlib.sha256(orjson.dumps(list(zip(*columns, strict=True)))).hexdigest()
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        if not path.is_file():  # opening a named pipe would block for ever
+            return None
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None

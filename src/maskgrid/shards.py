@@ -1,0 +1,88 @@
+"""Which images one job works on: the leaves of a binary trie over the hash of the image key.
+
+The set of images alone decides the shards, not their order and not history. So a new image changes one shard,
+and the results of all others stay valid.
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+_HASH_BITS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A leaf of the trie.
+
+    Attributes:
+        name: short, safe in file names, and the same for the same place in the trie: ``all`` for the root,
+            else the depth and the hexadecimal value of the leaf's bits, ``d03-5`` for 101.
+        keys: the image keys of the members, sorted; at least one.
+        digest: sha256 (hexadecimal) over the members' keys and contents.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    digest: str
+
+
+def assign_shards(keys_to_sha: Mapping[str, str], shard_size: int) -> list[Shard]:
+    """Put each image into a shard.
+
+    A leaf of more than ``shard_size`` images splits by the next bit of sha256(image key). Adding an image
+    therefore changes one shard, splits one, or makes a new one; removing an image does the reverse.
+
+    Args:
+        keys_to_sha: image key to the sha256 of the file's content.
+        shard_size: images in a shard at most; at least 1.
+
+    Returns:
+        The shards, sorted by name; none is empty, and each key is in exactly one.
+
+    Raises:
+        ValueError: where ``shard_size`` is below 1.
+    """
+    if shard_size < 1:
+        raise ValueError(f"shard_size is {shard_size}; a shard holds at least 1 image")
+    hashed = sorted((_key_hash(key), key) for key in keys_to_sha)
+    shards = [
+        _shard(depth, prefix, sorted(key for _, key in hashed[start:stop]), keys_to_sha)
+        for depth, prefix, start, stop in _leaves([value for value, _ in hashed], shard_size)
+    ]
+    return sorted(shards, key=lambda shard: shard.name)
+
+
+def _leaves(hashes: Sequence[int], shard_size: int) -> Iterator[tuple[int, int, int, int]]:
+    """Give depth, bits, and the range in the sorted ``hashes`` of each leaf that is not empty."""
+    pending = [(0, 0, 0, len(hashes))]
+    while pending:
+        depth, prefix, start, stop = pending.pop()
+        if stop - start > shard_size:
+            right = prefix * 2 + 1
+            middle = bisect_left(hashes, right << (_HASH_BITS - depth - 1), start, stop)
+            pending += [(depth + 1, right, middle, stop), (depth + 1, right - 1, start, middle)]
+        elif stop > start:
+            yield depth, prefix, start, stop
+
+
+def _shard(depth: int, prefix: int, keys: Sequence[str], keys_to_sha: Mapping[str, str]) -> Shard:
+    digest = hashlib.sha256()
+    for key in keys:
+        # As JSON, because a key may hold any character that could serve as a separator.
+        digest.update(orjson.dumps([key, keys_to_sha[key]]))
+    return Shard(_name(depth, prefix), tuple(keys), digest.hexdigest())
+
+
+def _name(depth: int, prefix: int) -> str:
+    if depth == 0:
+        return "all"
+    digits = -(-depth // 4)
+    return f"d{depth:02d}-{prefix:0{digits}x}"
+
+
+def _key_hash(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest(), "big")
