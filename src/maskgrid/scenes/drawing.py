@@ -48,9 +48,7 @@ def draw_scene(seed: int, size_hw: tuple[int, int] = (256, 256), style: Style = 
     return Scene(image, masks[keep], _renumber(part_of, keep))
 
 
-def draw_clip(
-    seed: int, n_frames: int = 20, size_hw: tuple[int, int] = (256, 256), style: Style = FULL
-) -> Clip:
+def draw_clip(seed: int, n_frames: int = 20, size_hw: tuple[int, int] = (256, 256), style: Style = FULL) -> Clip:
     """Draw a clip of wholes in motion: they pass behind each other, leave the image and return.
 
     Args:
@@ -109,9 +107,7 @@ def _random_things(
     return tuple(random_thing(rng, float(radius), ground, style) for radius in radii_px)
 
 
-def _random_poses(
-    rng: Generator, radii_px: NDArray[np.float64], size_hw: tuple[int, int]
-) -> tuple[Pose, ...]:
+def _random_poses(rng: Generator, radii_px: NDArray[np.float64], size_hw: tuple[int, int]) -> tuple[Pose, ...]:
     """Poses that spread out: each is the roomiest of three draws."""
     placed: list[Pose] = []
     for radius in radii_px:
@@ -122,9 +118,7 @@ def _random_poses(
 
 def _random_pose(rng: Generator, radius_px: float, size_hw: tuple[int, int]) -> Pose:
     height, width = size_hw
-    return Pose(
-        float(rng.uniform(0, width)), float(rng.uniform(0, height)), radius_px, float(rng.uniform(0, 6.283))
-    )
+    return Pose(float(rng.uniform(0, width)), float(rng.uniform(0, height)), radius_px, float(rng.uniform(0, 6.283)))
 
 
 def _room(pose: Pose, placed: Sequence[Pose]) -> float:

@@ -41,9 +41,7 @@ def render(ground: Surface, things: Sequence[Thing], poses: Sequence[Pose]) -> t
     return image, np.stack(masks) if masks else np.zeros((0, *size_hw), np.bool_)
 
 
-def _draw_parts(
-    image: Surface, whole: NDArray[np.uint8], thing: Thing, pose: Pose
-) -> list[NDArray[np.bool_]]:
+def _draw_parts(image: Surface, whole: NDArray[np.uint8], thing: Thing, pose: Pose) -> list[NDArray[np.bool_]]:
     size_hw = (image.shape[0], image.shape[1])
     masks: list[NDArray[np.bool_]] = []
     for part in thing.parts:
@@ -79,7 +77,7 @@ def _cast_shadow(image: Surface, whole: NDArray[np.uint8], thing: Thing, pose: P
 
 
 def _draw_rim(image: Surface, whole: NDArray[np.uint8], thing: Thing) -> None:
-    if thing.rim == 0:
+    if thing.rim == 0 or not whole.any():  # nothing of it may be in the image
         return
     box = _box(whole)
     inner = cv2.erode(whole[box], np.ones((3, 3), np.uint8), borderValue=255)

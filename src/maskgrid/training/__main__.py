@@ -42,10 +42,9 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument("--steps", type=int, help="stop after so many steps of each stage")
     for command in (image, video, publish):
         command.add_argument("--folder", type=Path, required=True, help="where the training keeps its state")
+        stage.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     for command in (image, video, publish, measure):
-        command.add_argument(
-            "--threads", type=int, default=1, help="CPU threads of single operations (default: 1)"
-        )
+        command.add_argument("--threads", type=int, default=1, help="CPU threads of single operations (default: 1)")
     return parser
 
 

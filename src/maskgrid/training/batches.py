@@ -30,6 +30,10 @@ class Batch:
     clicks_xy: Tensor
     labels: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(self.images.to(device), self.targets.to(device), self.clicks_xy.to(device), self.labels.to(device))
+
 
 def normalise(images: NDArray[np.uint8]) -> Tensor:
     """Take uint8 images (B, S, S, 3) to what the network wants, (B, 3, S, S) float32."""

@@ -52,7 +52,7 @@ def encode_clips(model: SAM2Base, clips: Iterable[Clip]) -> tuple[list[EncodedCl
         for clip in clips:
             if clip.masks.shape[1] == 0:
                 continue
-            features = encode(model, normalise(clip.frames))
+            features = encode(model, normalise(clip.frames).to(model.device))
             encoded.append(EncodedClip([level.half() for level in features.levels], clip.masks))
             positions = [position[:1] for position in features.positions]
     return encoded, positions
@@ -70,7 +70,7 @@ def draw_window(
 
     Args:
         rng: the source of chance.
-        pool: the clips.
+        pool: the clips; what is drawn lies on their device.
         positions: the positional encodings of a frame.
         n_clips: how many windows.
         n_objects: objects tracked in each.
@@ -90,7 +90,7 @@ def draw_window(
                 kept.append(level[times])
     stacked = [torch.stack(kept).float() for kept in levels]  # (N, T, C, h, w)
     frames = [Features([level[:, t] for level in stacked], positions) for t in range(n_frames)]
-    return Window(frames, torch.from_numpy(np.stack(targets, axis=1)))
+    return Window(frames, torch.from_numpy(np.stack(targets, axis=1)).to(stacked[0].device))
 
 
 def draw_clicked(
@@ -102,16 +102,15 @@ def draw_clicked(
         Features, a row an object; targets (N, S, S) bool; clicks (N, 2) float32. N is ``n_images * n_targets``.
     """
     chosen = [pool[int(index)] for index in rng.integers(len(pool), size=n_images)]
-    masks = [
-        choose_targets(rng, clip.masks[0], n_targets, _LEAST_CLICKED_FRAC, _GROUND_SHARE) for clip in chosen
-    ]
+    masks = [choose_targets(rng, clip.masks[0], n_targets, _LEAST_CLICKED_FRAC, _GROUND_SHARE) for clip in chosen]
     targets = np.concatenate(masks)
     clicks = np.stack([click_inside(rng, mask) for mask in targets])
     levels = [
         torch.stack([clip.levels[number][0] for clip in chosen]).float().repeat_interleave(n_targets, 0)
         for number in range(len(positions))
     ]
-    return Features(levels, positions), torch.from_numpy(targets), torch.from_numpy(clicks)
+    device = levels[0].device
+    return Features(levels, positions), torch.from_numpy(targets).to(device), torch.from_numpy(clicks).to(device)
 
 
 def _times(rng: Generator, length: int, n_frames: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.errors import UserError
+from maskgrid.model import pick_device
 from maskgrid.scenes import EASY, FULL, Clip, draw_clip, draw_scene
 from maskgrid.training.clip_pool import encode_clips
 from maskgrid.training.figures import measure_automatic, measure_clicks, measure_tracking
@@ -33,7 +34,7 @@ _SAVED_EVERY, _TOLD_EVERY = 100, 50
 def train_image(options: argparse.Namespace) -> None:
     """Train on still scenes: at 128 px, then at 256 px."""
     for name, plan in (("image-128", FIRST), ("image-256", SECOND)):
-        state = _image_state(options.folder, name, plan)
+        state = _image_state(options.folder, name, plan, pick_device(options.device))
         path = options.folder / f"{name}.pt"
         last = _last_step(plan.steps, options.steps)
         if state.step >= last:
@@ -49,7 +50,7 @@ def train_video(options: argparse.Namespace) -> None:
     """Train the memory on clips, from the weights of the image stage."""
     path = options.folder / "video.pt"
     torch.manual_seed(0)
-    model = build_model(MEMORY.side_px)
+    model = build_model(MEMORY.side_px).to(pick_device(options.device))
     _start_from(model, options.folder / "image-256.pt")
     pools = _video_pools(model.eval())
     initialise_memory(model, Features([level.float() for level in pools.clips[0].levels], pools.positions))
@@ -92,9 +93,9 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"  J&F                               {tracking.both:.3f}")
 
 
-def _image_state(folder: Path, name: str, plan: ImagePlan) -> State:
+def _image_state(folder: Path, name: str, plan: ImagePlan, device: torch.device) -> State:
     torch.manual_seed(0)
-    model = build_model(plan.side_px)
+    model = build_model(plan.side_px).to(device)
     initialise(model)
     state = start_image_stage(model)
     path, before = folder / f"{name}.pt", folder / "image-128.pt"

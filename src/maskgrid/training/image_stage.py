@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maskgrid.training.batches import Batch, draw_batch
 from maskgrid.training.losses import MaskLoss, PixelEmbedding, mask_loss
+from maskgrid.training.memory import memory_parameters
 from maskgrid.training.network import Answers, Features, decode, encode, pick
 from maskgrid.training.plans import ImagePlan
 from maskgrid.training.pool import Pool
@@ -48,15 +49,13 @@ class ImageReport:
 def start_image_stage(model: SAM2Base) -> State:
     """A training of everything but the memory."""
     width = model.hidden_dim
-    helper = PixelEmbedding(width // 8 + width // 4 + width)
-    memory = ("memory", "maskmem", "obj_ptr", "no_obj", "mask_downsample")
-    trained = [p for name, p in model.named_parameters() if not any(word in name for word in memory)]
+    helper = PixelEmbedding(width // 8 + width // 4 + width).to(model.device)
+    memory = {id(parameter) for parameter in memory_parameters(model)}
+    trained = [parameter for parameter in model.parameters() if id(parameter) not in memory]
     return started(model, helper, [*trained, *helper.parameters()])
 
 
-def image_step(
-    state: State, plan: ImagePlan, easy: Pool, full: Pool, executor: ThreadPoolExecutor
-) -> ImageReport:
+def image_step(state: State, plan: ImagePlan, easy: Pool, full: Pool, executor: ThreadPoolExecutor) -> ImageReport:
     """Do the next step of the training.
 
     Args:
@@ -76,10 +75,11 @@ def image_step(
 
 
 def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[Tensor, ImageReport]:
+    model = cast(SAM2Base, state.model)
     rng, generator = generators(_STAGE + plan.side_px, state.step, shard)
     n_images = plan.n_images // N_SHARDS
     batch = draw_batch(rng, pool, n_images, plan.n_targets, plan.least_area_frac, _GROUND_SHARE)
-    model = cast(SAM2Base, state.model)
+    batch = batch.to(model.device)
     features = encode(model, batch.images)
     wanted = _wanted(batch, plan.disc_radius_frac(state.step))
     share = plan.best_share(state.step)
@@ -104,9 +104,7 @@ def _wanted(batch: Batch, disc_radius_frac: float | None) -> Tensor:
     side = targets.shape[-1]
     centres = torch.arange(side, dtype=torch.float32, device=targets.device) + 0.5
     x, y = batch.clicks_xy[:, 0, None, None], batch.clicks_xy[:, 1, None, None]
-    disc = ((centres[None, None] - x) ** 2 + (centres[None, :, None] - y) ** 2) < (
-        disc_radius_frac * side
-    ) ** 2
+    disc = ((centres[None, None] - x) ** 2 + (centres[None, :, None] - y) ** 2) < (disc_radius_frac * side) ** 2
     return disc.float() if disc_radius_frac <= 0.15 else targets * disc
 
 

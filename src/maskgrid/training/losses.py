@@ -19,9 +19,7 @@ class MaskLoss:
     true_iou: Tensor
 
 
-def mask_loss(
-    logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share: float, three: bool
-) -> MaskLoss:
+def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share: float, three: bool) -> MaskLoss:
     """SAM's loss: focal 20, dice 1, IoU 1.
 
     Args:

@@ -62,9 +62,7 @@ def track_window(model: SAM2Base, frames: list[Features], first_masks: Tensor) -
     for index, features in enumerate(frames):
         levels = [level.flatten(2).permute(2, 0, 1) for level in features.levels]
         count = len(first_masks)
-        positions = [
-            place.expand(count, -1, -1, -1).flatten(2).permute(2, 0, 1) for place in features.positions
-        ]
+        positions = [place.expand(count, -1, -1, -1).flatten(2).permute(2, 0, 1) for place in features.positions]
         sizes = [(math.isqrt(len(level)),) * 2 for level in levels]
         current, found, _, _ = model._track_step(
             frame_idx=index,
@@ -91,11 +89,7 @@ def track_window(model: SAM2Base, frames: list[Features], first_masks: Tensor) -
 
 def memory_parameters(model: SAM2Base) -> list[nn.Parameter]:
     """The parameters that only tracking needs."""
-    return [
-        parameter
-        for name, parameter in model.named_parameters()
-        if any(part in name for part in MEMORY_PARTS)
-    ]
+    return [parameter for name, parameter in model.named_parameters() if any(part in name for part in MEMORY_PARTS)]
 
 
 def decoder_parameters(model: SAM2Base) -> list[nn.Parameter]:
