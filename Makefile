@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test lint format lock clean
+.PHONY: install demo test lint format lock train-demo clean
 
 install: $(INSTALLED)
 
@@ -20,6 +20,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation -r $(VENV)/requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# The demo model from scratch, hours on two cores: docs/demo-model.md. It goes on where it was stopped; its state lies
+# in training/.
+train-demo: $(INSTALLED)
+	$(BIN)/python -m maskgrid.training image --folder training
+	$(BIN)/python -m maskgrid.training video --folder training
+	$(BIN)/python -m maskgrid.training export --folder training --output src/maskgrid/checkpoints/maskgrid_demo.pt
+	$(BIN)/python -m maskgrid.training evaluate
 
 clean:
 	rm -rf $(VENV) demo .snakemake

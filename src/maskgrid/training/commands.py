@@ -14,6 +14,7 @@ from maskgrid.errors import UserError
 from maskgrid.model import pick_device
 from maskgrid.scenes import EASY, FULL, Clip, draw_clip, draw_scene
 from maskgrid.training.clip_pool import encode_clips
+from maskgrid.training.contact_sheet import draw_contact_sheet
 from maskgrid.training.figures import measure_automatic, measure_clicks, measure_tracking
 from maskgrid.training.held_out import FIRST_TRAINING_SEED, held_out_clips, held_out_scenes
 from maskgrid.training.image_stage import ImageReport, image_step, start_image_stage
@@ -81,8 +82,8 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"  IoU of the best of three masks    {clicks.best_iou:.3f}")
     print(f"  IoU of the mask ranked first      {clicks.chosen_iou:.3f}")
     print(f"  error of the predicted IoU        {clicks.iou_error:.3f}", flush=True)
-    automatic = measure_automatic(model, held_out_scenes(options.scenes))
-    print(f"automatic masks, {automatic.masks} masks for {automatic.objects} objects")
+    automatic = measure_automatic(model, held_out_scenes(options.automatic))
+    print(f"automatic masks, {automatic.masks} for {automatic.objects} objects in {options.automatic} scenes")
     print(f"  AR at IoU 0.5                     {automatic.recall:.3f}")
     print(f"  AR at IoU 0.5 to 0.95             {automatic.mean_recall:.3f}", flush=True)
     if options.clips:
@@ -91,6 +92,12 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"  J                                 {tracking.region:.3f}")
         print(f"  F                                 {tracking.contour:.3f}")
         print(f"  J&F                               {tracking.both:.3f}")
+
+
+def photographs(options: argparse.Namespace) -> None:
+    """Draw the sheet of photographs."""
+    counts = draw_contact_sheet(load_demo(options.weights), options.output)
+    print(f"{options.output}: {counts} masks")
 
 
 def _image_state(folder: Path, name: str, plan: ImagePlan, device: torch.device) -> State:

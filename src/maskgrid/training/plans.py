@@ -61,9 +61,9 @@ class ImagePlan:
 
 FIRST = ImagePlan(
     side_px=128,
-    n_images=8,
-    n_targets=12,
-    steps=4000,
+    n_images=12,
+    n_targets=8,
+    steps=2500,
     rate=9e-4,
     rise=60,
     last_rate=0.2,
@@ -78,9 +78,9 @@ FIRST = ImagePlan(
 SECOND = ImagePlan(
     side_px=256,
     n_images=6,
-    n_targets=10,
-    steps=2000,
-    rate=4e-4,
+    n_targets=8,
+    steps=1000,
+    rate=5e-4,
     rise=40,
     last_rate=0.03,
     disc=0,
@@ -88,8 +88,8 @@ SECOND = ImagePlan(
     average=-1,
     best=0,
     easy=0,
-    follow_up=0.4,
-    least_area_frac=0.0007,
+    follow_up=0.25,
+    least_area_frac=0.0015,
 )
 
 
