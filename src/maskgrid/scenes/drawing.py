@@ -48,9 +48,7 @@ def draw_scene(seed: int, size_hw: tuple[int, int] = (256, 256), style: Style = 
     return Scene(image, masks[keep], _renumber(part_of, keep))
 
 
-def draw_clip(
-    seed: int, n_frames: int = 20, size_hw: tuple[int, int] = (256, 256), style: Style = FULL
-) -> Clip:
+def draw_clip(seed: int, n_frames: int = 20, size_hw: tuple[int, int] = (256, 256), style: Style = FULL) -> Clip:
     """Draw a clip of wholes in motion: they pass behind each other, leave the image and return.
 
     Args:

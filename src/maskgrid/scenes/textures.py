@@ -82,6 +82,4 @@ def _pattern(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
 def _roughness(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     cells = int(2 ** rng.uniform(2, 6))
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
-    return cast(
-        "NDArray[np.float32]", cv2.resize(coarse, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_CUBIC)
-    )
+    return cast("NDArray[np.float32]", cv2.resize(coarse, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_CUBIC))

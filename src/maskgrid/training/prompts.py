@@ -68,6 +68,4 @@ def corrected(prompts: Prompts, logits: Tensor, targets: Tensor, generator: torc
     click = torch.stack([place % side + 0.5, place.div(side, rounding_mode="floor") + 0.5], 1)
     inside = torch.gather(targets.flatten(1), 1, place[:, None])
     labels = torch.where(inside, IN, OUT).to(torch.int32)
-    return Prompts(
-        torch.cat([prompts.points_xy, click[:, None]], 1), torch.cat([prompts.labels, labels], 1), logits
-    )
+    return Prompts(torch.cat([prompts.points_xy, click[:, None]], 1), torch.cat([prompts.labels, labels], 1), logits)
