@@ -63,9 +63,7 @@ def test_jpeg_pixels_are_those_of_opencv(tmp_path):
     np.testing.assert_array_equal(read(tmp_path, content).pixels, decoded)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in samples() if "ossless" in name or "sample.webp" not in name]
-)
+@pytest.mark.parametrize("name", [name for name in samples() if "ossless" in name or "sample.webp" not in name])
 def test_every_format_shows_the_scene(tmp_path, name):
     difference = read(tmp_path, samples()[name]).pixels.astype(int) - scene()
     assert np.abs(difference).mean() < 12  # JPEG and GIF lose a little
@@ -135,14 +133,11 @@ def tiff(values: np.ndarray, bits: int, photometric: int) -> bytes:
     if bits == 12:
         pairs = values.reshape(height, -1, 2).astype(np.uint32)
         packed = (pairs[..., 0] << 12) | pairs[..., 1]
-        pixels = (
-            np.stack([packed >> 16, (packed >> 8) & 255, packed & 255], axis=-1).astype(np.uint8).tobytes()
-        )
+        pixels = np.stack([packed >> 16, (packed >> 8) & 255, packed & 255], axis=-1).astype(np.uint8).tobytes()
     tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8 + 2 + 9 * 12 + 4}
     tags |= {277: 1, 278: height, 279: len(pixels)}
     entries = b"".join(
-        tag.to_bytes(2, "little") + b"\4\0\1\0\0\0" + value.to_bytes(4, "little")
-        for tag, value in tags.items()
+        tag.to_bytes(2, "little") + b"\4\0\1\0\0\0" + value.to_bytes(4, "little") for tag, value in tags.items()
     )
     return b"II*\0\x08\0\0\0" + len(tags).to_bytes(2, "little") + entries + bytes(4) + pixels
 
@@ -280,10 +275,7 @@ def test_first_frame_of_an_animation(tmp_path, file_format):
 
 @pytest.mark.parametrize(
     ("name", "content", "statuses"),
-    [
-        pytest.param(*case, id=case[0].encode("unicode_escape").decode())
-        for case in [*mutations(), *oddities()]
-    ],
+    [pytest.param(*case, id=case[0].encode("unicode_escape").decode()) for case in [*mutations(), *oddities()]],
 )
 def test_corpus(tmp_path, name, content, statuses):
     try:

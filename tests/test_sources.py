@@ -22,9 +22,7 @@ def keys(source: str | Path, base_dir: Path) -> list[str]:
 
 
 def test_folder_is_walked_and_sorted_by_key(tmp_path):
-    touch(
-        tmp_path, "b.JPG", "a/z.png", "a/a.tiff", "a.b.webp", "x.jpg/in.gif", "notes.txt", "meta.json", "jpg"
-    )
+    touch(tmp_path, "b.JPG", "a/z.png", "a/a.tiff", "a.b.webp", "x.jpg/in.gif", "notes.txt", "meta.json", "jpg")
     touch(tmp_path, ".hidden.jpg", ".git/x.jpg", "a/.cache/y.jpg")
     assert keys(tmp_path, Path("/")) == ["a.b.webp", "a/a.tiff", "a/z.png", "b.JPG", "x.jpg/in.gif"]
 
@@ -93,9 +91,7 @@ def test_a_folder_that_cannot_be_listed_is_an_input(tmp_path, monkeypatch):
     ],
 )
 def test_glob(tmp_path, pattern, expected):
-    touch(
-        tmp_path, "data/a.jpg", "data/a.png", "data/s/b.jpg", "data/s/t/c.jpg", "data/note.txt", "other/e.jpg"
-    )
+    touch(tmp_path, "data/a.jpg", "data/a.png", "data/s/b.jpg", "data/s/t/c.jpg", "data/note.txt", "other/e.jpg")
     assert keys(pattern, tmp_path) == expected
 
 
@@ -126,9 +122,7 @@ def test_text_list(tmp_path):
     lines += "../up.jpg\nx/../../y.jpg"
     (tmp_path / "lists" / "all.txt").write_bytes(lines.encode())
     found = keys("lists/all.txt", tmp_path)
-    assert found == sorted(
-        ["b.jpg", " sub/a file.jpg", "no suffix", "#c.jpg", "d\u2028e.jpg", "../up.jpg", "../y.jpg"]
-    )
+    assert found == sorted(["b.jpg", " sub/a file.jpg", "no suffix", "#c.jpg", "d\u2028e.jpg", "../up.jpg", "../y.jpg"])
     assert [key for key in found if is_outside_root(key)] == ["../up.jpg", "../y.jpg"]
 
 

@@ -1,1 +1,22 @@
-"""maskgrid: SAM 2's automatic masks for image datasets, and what every threshold does to them."""
+"""maskgrid: SAM 2's automatic masks for image datasets, and what every threshold does to them.
+
+Names are imported when they are first used: the command line and the workflow must not wait for torch.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maskgrid.generator import MaskGenerator as MaskGenerator
+    from maskgrid.model import load_model as load_model
+
+__all__ = ["MaskGenerator", "load_model"]
+
+_HOME = {"MaskGenerator": "maskgrid.generator", "load_model": "maskgrid.model"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'maskgrid' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)

@@ -173,9 +173,7 @@ def _decode(stream: IO[bytes], max_pixels: int) -> Image:
         raise _unidentified(stream) from None
     width, height = image.size
     if width * height > max_pixels:
-        raise BadImage(
-            ImageStatus.TOO_LARGE, f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})"
-        )
+        raise BadImage(ImageStatus.TOO_LARGE, f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})")
     mode, file_format = image.mode, str(image.format)
     # Asked before load(), because Pillow turns a TIFF while it loads it and drops the tag; we turn the rest.
     orientation = _orientation(image)
@@ -199,9 +197,7 @@ def _unidentified(stream: IO[bytes]) -> BadImage:
     stream.seek(0)
     head = stream.read(16)
     if head.startswith(_OTHER_SIGNATURES) or head[4:8] == b"ftyp":
-        return BadImage(
-            ImageStatus.UNSUPPORTED, f"a format that is not read here; these are: {', '.join(FORMATS)}"
-        )
+        return BadImage(ImageStatus.UNSUPPORTED, f"a format that is not read here; these are: {', '.join(FORMATS)}")
     if head.startswith(_SUPPORTED_SIGNATURES) or head[8:12] == b"WEBP":
         return BadImage(ImageStatus.TRUNCATED, "begins as an image, but its header is cut short or damaged")
     return BadImage(ImageStatus.NOT_AN_IMAGE, "the content is no image that is known here")

@@ -14,25 +14,21 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from maskgrid.dataset_tables import (
-    FILES_SCHEMA,
-    IMAGES_SCHEMA,
-    SHARDS_SCHEMA,
-    Filters,
-    read_table,
-    write_table,
-)
+from maskgrid.dataset_tables import FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA
 from maskgrid.errors import UserError
 from maskgrid.images import BadImage, ImageStatus, read_image
 from maskgrid.shards import Shard, assign_shards
 from maskgrid.sources import SourceItem, file_state, is_outside_root
+from maskgrid.tables import read_table, write_table
 
 IMAGES_FILE = "images.parquet"
 SHARDS_FILE = "shards.parquet"
@@ -41,6 +37,8 @@ FILES_FILE = "files.parquet"
 # Threads, because decoding and hashing leave Python's lock alone; few, because each may hold an image of
 # max_pixels.
 _MAX_WORKERS = 4
+# Readers skip the groups whose statistics exclude what they look for, so a group is the least that one reads.
+_ROWS_IN_GROUP = 8192
 _BATCH = 1024
 # Verdicts on the bytes of a file. The others may change while the file does not: permissions, the pixel
 # limit.
@@ -61,7 +59,7 @@ class IndexedImage:
 
     Attributes:
         image_key: path relative to the dataset's root.
-        image_id: dense from 1 over the dataset's inputs. It moves when an input is added; the key does not.
+        image_id: dense from 1 over the dataset's good images. It moves when an input is added; the key does not.
         path: where the file lies; absolute.
         sha256: of the file's bytes when it was indexed, hexadecimal.
         width: pixels, as displayed.
@@ -111,6 +109,7 @@ def index_images(
     """
     known = _rows_by_key(previous)
     chunks = []
+    n_good = 0
     with (
         ThreadPoolExecutor(min(_MAX_WORKERS, os.cpu_count() or 1)) as pool,
         tqdm(total=len(items), desc="index", unit="image", disable=None if progress else True) as bar,
@@ -118,7 +117,8 @@ def index_images(
         for start in range(0, len(items), _BATCH):
             batch = items[start : start + _BATCH]
             rows = list(pool.map(lambda item: _row(item, max_pixels, previous, known), batch))
-            chunks.append(_chunk(rows, first_id=start + 1))
+            chunks.append(_chunk(rows, n_good))
+            n_good += sum(row.status == ImageStatus.OK for row in rows)
             bar.update(len(batch))
     return pa.concat_tables([FILES_SCHEMA.empty_table(), *chunks])
 
@@ -143,9 +143,11 @@ def write_index(index: pa.Table, shard_size: int, folder: Path) -> list[Shard]:
     shard_of = {key: shard.name for shard in shards for key in shard.keys}
     names = pa.array([shard_of.get(key) for key in index["image_key"].to_pylist()], pa.string())
     index = index.set_column(index.schema.get_field_index("shard"), FILES_SCHEMA.field("shard"), names)
-    write_table(index.select(IMAGES_SCHEMA.names), folder / IMAGES_FILE)
-    write_table(_shards_table(shards), folder / SHARDS_FILE)
-    write_table(index.sort_by([("shard", "ascending"), ("image_key", "ascending")]), folder / FILES_FILE)
+    origin = {"shard_size": shard_size, "fingerprint": _digest(index)}
+    write_table(folder / IMAGES_FILE, index.select(IMAGES_SCHEMA.names), origin)
+    write_table(folder / SHARDS_FILE, _shards_table(shards), origin)
+    by_shard = index.sort_by([("shard", "ascending"), ("image_key", "ascending")])
+    write_table(folder / FILES_FILE, by_shard, origin, rows_in_group=_ROWS_IN_GROUP)
     return shards
 
 
@@ -155,7 +157,7 @@ def read_images(folder: Path) -> pa.Table:
     Raises:
         UserError: when there is no index, or one that another version has written.
     """
-    return _read(folder / IMAGES_FILE, IMAGES_SCHEMA)
+    return read_table(folder / IMAGES_FILE, schema=IMAGES_SCHEMA)
 
 
 def read_shards(folder: Path) -> pa.Table:
@@ -164,7 +166,7 @@ def read_shards(folder: Path) -> pa.Table:
     Raises:
         UserError: as :func:`read_images`.
     """
-    return _read(folder / SHARDS_FILE, SHARDS_SCHEMA)
+    return read_table(folder / SHARDS_FILE, schema=SHARDS_SCHEMA)
 
 
 def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
@@ -173,7 +175,7 @@ def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
     Raises:
         UserError: as :func:`read_images`, and when the index has no such shard.
     """
-    table = _read(folder / FILES_FILE, FILES_SCHEMA, filters=[("shard", "=", shard)])
+    table = read_table(folder / FILES_FILE, filters=[("shard", "=", shard)], schema=FILES_SCHEMA)
     if not len(table):
         raise UserError(f"{folder / FILES_FILE} has no shard '{shard}'. Run 'maskgrid index' again.")
     columns = table.select(["image_key", "image_id", "path", "sha256", "width", "height"]).to_pylist()
@@ -183,22 +185,13 @@ def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
 def read_previous(folder: Path) -> pa.Table | None:
     """Read what an earlier run of the index left in the folder ``dataset``; ``None`` if it is of no use."""
     try:
-        return read_table(folder / FILES_FILE, FILES_SCHEMA)
-    except (OSError, pa.ArrowInvalid):
+        return read_table(folder / FILES_FILE, schema=FILES_SCHEMA)
+    except UserError:
         return None
 
 
-def _read(path: Path, schema: pa.Schema, filters: Filters | None = None) -> pa.Table:
-    try:
-        return read_table(path, schema, filters)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path} cannot be read ({error}). Run 'maskgrid index' again.") from error
-
-
 def _shards_table(shards: Sequence[Shard]) -> pa.Table:
-    rows = [
-        {"shard": s.name, "n_images": len(s.keys), "digest": s.digest, "first_key": s.keys[0]} for s in shards
-    ]
+    rows = [{"shard": s.name, "n_images": len(s.keys), "digest": s.digest, "first_key": s.keys[0]} for s in shards]
     return pa.Table.from_pylist(rows, SHARDS_SCHEMA)
 
 
@@ -208,8 +201,10 @@ def _rows_by_key(previous: pa.Table | None) -> dict[str, int]:
     return {key: number for number, key in enumerate(previous["image_key"].to_pylist())}
 
 
-def _chunk(rows: Sequence[_Row], first_id: int) -> pa.Table:
-    numbered = [{**asdict(row), "image_id": number} for number, row in enumerate(rows, start=first_id)]
+def _chunk(rows: Sequence[_Row], n_good: int) -> pa.Table:
+    """The rows as a table, good images numbered on from ``n_good``."""
+    numbers = count(n_good + 1)
+    numbered = [{**asdict(row), "image_id": next(numbers) if row.status == ImageStatus.OK else None} for row in rows]
     return pa.Table.from_pylist(numbered, FILES_SCHEMA)
 
 
@@ -258,6 +253,12 @@ def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int 
         mode=image.mode,
         format=image.format,
     )
+
+
+def _digest(index: pa.Table) -> str:
+    """A hash of the inputs' keys, contents and statuses."""
+    columns = (index[name].to_pylist() for name in ("image_key", "sha256", "status"))
+    return hashlib.sha256(orjson.dumps(list(zip(*columns, strict=True)))).hexdigest()
 
 
 def _hash(path: Path) -> str | None:

@@ -115,9 +115,7 @@ def _in_file(path: Path) -> Iterator[tuple[str, Path]]:
         return _rooted(*read_list(path))
     if suffix in IMAGE_SUFFIXES:
         return iter([(_key(path.name), path)])
-    raise UserError(
-        f"dataset.source: {path} is neither an image nor a list. Lists end in {', '.join(LIST_READERS)}."
-    )
+    raise UserError(f"dataset.source: {path} is neither an image nor a list. Lists end in {', '.join(LIST_READERS)}.")
 
 
 def _rooted(entries: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
@@ -143,9 +141,7 @@ def _in_glob(base_dir: Path, parts: Sequence[str]) -> Iterator[tuple[str, Path]]
     first_magic = next(index for index, part in enumerate(parts) if _has_magic(part))
     root, rest = base_dir.joinpath(*parts[:first_magic]), parts[first_magic:]
     if not root.is_dir():
-        raise UserError(
-            f"dataset.source: there is no folder {root}, in which {'/'.join(rest)} would be looked for."
-        )
+        raise UserError(f"dataset.source: there is no folder {root}, in which {'/'.join(rest)} would be looked for.")
     depth = None if "**" in rest else len(rest)
     for key, path in _in_folder(root, depth):
         if _matches(path.relative_to(root).parts, rest):

@@ -1,0 +1,115 @@
+"""Candidates as Parquet tables: one of rows, and one that says of each image what became of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from maskgrid.candidates import CandidateRows, Candidates
+from maskgrid.passes import Pass, Recording
+from maskgrid.schemas import CANDIDATES, PASS_IMAGES
+from maskgrid.tables import read_origin, read_table
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """What a pass made of one image: candidates, or the reason why there are none."""
+
+    image_key: str
+    status: str
+    message: str | None
+    candidates: Candidates | None
+
+
+def rows_table(image_key: str, rows: CandidateRows) -> pa.Table:
+    """The candidates of one image as rows of ``schemas.CANDIDATES``."""
+    columns = {
+        "image_key": pa.array([image_key] * len(rows), pa.string()).dictionary_encode(),
+        "candidate_id": rows.candidate_id,
+        "crop_index": rows.crop_index,
+        "point_xy": _fixed_lists(rows.point_xy),
+        "predicted_iou": rows.predicted_iou,
+        "mask_threshold": rows.mask_threshold,
+        "stability_scores": _lists(rows.stability_scores),
+        "near_crop_edge": rows.near_crop_edge,
+        "box_xyxy": _fixed_lists(rows.box_xyxy),
+        "area_px": rows.area_px,
+        "counts": pa.array(rows.counts.tolist(), pa.binary()),
+    }
+    return pa.table(columns, schema=CANDIDATES)
+
+
+def image_table(result: PassResult) -> pa.Table:
+    """One row of ``schemas.PASS_IMAGES``."""
+    candidates = result.candidates
+    row: dict[str, Any] = {"image_key": result.image_key, "status": result.status, "message": result.message}
+    if candidates is not None:
+        row |= {
+            "height": candidates.size_hw[0],
+            "width": candidates.size_hw[1],
+            "crop_boxes_xyxy": candidates.crop_boxes_xyxy.tolist(),
+            "proposed_iou": candidates.proposed_iou,
+        }
+    return pa.Table.from_pylist([row], schema=PASS_IMAGES)
+
+
+def read_results(candidates_path: Path, images_path: Path, pass_: Pass) -> Iterator[PassResult]:
+    """Read what a pass made of a shard, image by image, in the order of image keys.
+
+    Raises:
+        maskgrid.errors.UserError: a file is missing or cut off.
+    """
+    recording = Recording.from_dict(read_origin(candidates_path)["recording"])
+    table = read_table(candidates_path)
+    keys = table["image_key"].cast(pa.string()).to_numpy(zero_copy_only=False)
+    for image in read_table(images_path).to_pylist():
+        if image["status"] != "ok":
+            yield PassResult(image["image_key"], image["status"], image["message"], None)
+            continue
+        start = int(np.searchsorted(keys, image["image_key"]))
+        stop = int(np.searchsorted(keys, image["image_key"], side="right"))
+        candidates = Candidates(
+            pass_=pass_,
+            recording=recording,
+            size_hw=(image["height"], image["width"]),
+            crop_boxes_xyxy=np.array(image["crop_boxes_xyxy"], np.int32).reshape(-1, 4),
+            proposed_iou=np.array(image["proposed_iou"], np.float32),
+            rows=_rows(table.slice(start, stop - start), len(recording.stability_score_offsets)),
+        )
+        yield PassResult(image["image_key"], "ok", None, candidates)
+
+
+def _rows(table: pa.Table, n_offsets: int) -> CandidateRows:
+    counts = np.empty(table.num_rows, np.object_)
+    counts[:] = table["counts"].to_pylist()
+    return CandidateRows(
+        candidate_id=table["candidate_id"].to_numpy(),
+        crop_index=table["crop_index"].to_numpy(),
+        point_xy=_flat(table["point_xy"]).reshape(-1, 2),
+        predicted_iou=table["predicted_iou"].to_numpy(),
+        mask_threshold=table["mask_threshold"].to_numpy(),
+        stability_scores=_flat(table["stability_scores"]).reshape(-1, n_offsets),
+        near_crop_edge=table["near_crop_edge"].to_numpy(),
+        box_xyxy=_flat(table["box_xyxy"]).reshape(-1, 4),
+        area_px=table["area_px"].to_numpy(),
+        counts=counts,
+    )
+
+
+def _flat(lists: pa.ChunkedArray) -> NDArray[Any]:
+    # flatten() of a slice gives the slice's values alone, where .values would give the whole buffer's.
+    flat: NDArray[Any] = lists.combine_chunks().flatten().to_numpy()
+    return flat
+
+
+def _fixed_lists(array: NDArray[Any]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
+
+
+def _lists(array: NDArray[np.float32]) -> pa.ListArray:
+    offsets = np.arange(len(array) + 1, dtype=np.int32) * array.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(array.ravel()))

@@ -1,0 +1,144 @@
+"""The command ``maskgrid``: one subcommand a stage, as the workflow calls them and people can by hand."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from maskgrid.errors import UserError
+
+if TYPE_CHECKING:
+    from maskgrid.plan import Plan
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 2 for what the user can mend, 130 when interrupted."""
+    arguments = make_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("maskgrid").setLevel(logging.INFO)
+    run: Command = arguments.run
+    try:
+        run(arguments)
+    except UserError as error:
+        print(f"maskgrid: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("maskgrid: interrupted; what is finished stays, run again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="maskgrid", description="A folder of images into a mask dataset with SAM 2, at every threshold."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _stage(commands, "plan", _plan, "say what a config asks for, what is there and what is missing")
+    _stage(commands, "index", _index, "list the images, check each, and assign them to shards")
+    generate = _stage(commands, "generate", _generate, "run one pass of the network over one shard")
+    generate.add_argument("--checkpoint", required=True, help="the checkpoint's folder name, as in maskgrid plan")
+    generate.add_argument("--pass", dest="pass_name", required=True, help="the pass's name, as in maskgrid plan")
+    generate.add_argument("--shard", required=True, help="the shard's name")
+    generate.add_argument("--recording", help="what to record, as JSON (default: what the sweep needs)")
+    replay = _stage(commands, "replay", _replay, "answer all settings for one shard")
+    replay.add_argument("--shard", required=True, help="the shard's name")
+    merge = _stage(commands, "merge", _merge, "write one setting's masks as COCO")
+    merge.add_argument("--setting", required=True, help="a setting's name or id")
+    _stage(commands, "statistics", _statistics, "write the tables of mask counts against settings")
+    _stage(commands, "report", _report, "write the report")
+    _stage(commands, "accept", _accept, "fail if too many images could not be used")
+    _stage(commands, "summary", _summary, "print the table of settings")
+    fetch = commands.add_parser("fetch", help="download an official checkpoint and verify it")
+    fetch.add_argument("checkpoint", help="for instance sam2.1_hiera_tiny")
+    fetch.set_defaults(run=_fetch)
+    return parser
+
+
+def _stage(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Command, help_text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="config file (default: config.yaml)")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
+    parser.add_argument("--base", type=Path, default=Path(), help="folder that relative paths start from")
+    parser.set_defaults(run=run)
+    return parser
+
+
+# Each command imports its stage when it runs: `maskgrid plan` must not wait for torch.
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from maskgrid.plan import plan_text
+
+    print(plan_text(_load(arguments)))
+
+
+def _index(arguments: argparse.Namespace) -> None:
+    from maskgrid.indexing import index_dataset
+
+    index_dataset(_load(arguments))
+
+
+def _generate(arguments: argparse.Namespace) -> None:
+    from maskgrid.generation import generate_shard
+    from maskgrid.passes import Recording
+
+    recording = Recording.from_dict(orjson.loads(arguments.recording)) if arguments.recording else None
+    generate_shard(_load(arguments), arguments.checkpoint, arguments.pass_name, arguments.shard, recording)
+
+
+def _replay(arguments: argparse.Namespace) -> None:
+    from maskgrid.replaying import replay_shard
+
+    replay_shard(_load(arguments), arguments.shard)
+
+
+def _merge(arguments: argparse.Namespace) -> None:
+    from maskgrid.merging import merge_setting
+
+    merge_setting(_load(arguments), arguments.setting)
+
+
+def _statistics(arguments: argparse.Namespace) -> None:
+    from maskgrid.counting import write_statistics
+
+    write_statistics(_load(arguments))
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from maskgrid.report import write_report
+
+    write_report(_load(arguments))
+
+
+def _accept(arguments: argparse.Namespace) -> None:
+    from maskgrid.acceptance import accept
+
+    accept(_load(arguments))
+
+
+def _summary(arguments: argparse.Namespace) -> None:
+    from maskgrid.counting import summary_of
+
+    print(summary_of(_load(arguments)))
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from maskgrid.weights import resolve_checkpoint
+
+    print(resolve_checkpoint(arguments.checkpoint, None).path)
+
+
+def _load(arguments: argparse.Namespace) -> "Plan":
+    from maskgrid.config_files import load_config
+    from maskgrid.plan import make_plan
+
+    return make_plan(load_config(arguments.config), arguments.base, arguments.results)

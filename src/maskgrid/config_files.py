@@ -1,0 +1,61 @@
+"""Config files: read safely, checked as a whole, written back in one canonical form."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from pydantic import ValidationError
+
+from maskgrid.config import Config
+from maskgrid.errors import UserError
+from maskgrid.files import write_bytes
+from maskgrid.messages import first_error
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a config file.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or holds something that the models refuse.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        # YAML 1.1 reads JSON's 1e-5 as text.
+        values = orjson.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such config file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    return parse_config(values or {}, str(path))
+
+
+def parse_config(values: Any, where: str) -> Config:  # noqa: ANN401
+    """Check a config's values.
+
+    Raises:
+        UserError: one line with the key's path, the reason and, for an unknown key, the nearest known one.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: a config is a mapping of sections, not {type(values).__name__}")
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: {first_error(error, Config)}") from None
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write the merged config, unless the file holds it already."""
+    content = orjson.dumps(config.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if not path.is_file() or path.read_bytes() != content:
+        write_bytes(path, content)
+
+
+def schema() -> bytes:
+    """The JSON schema of the config, as kept in ``workflow/schemas/config.schema.json``."""
+    described = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+        "title": "maskgrid config",
+    }
+    return orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

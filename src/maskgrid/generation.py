@@ -1,0 +1,112 @@
+"""The stage ``generate``: one pass of the network over the images of one shard."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from maskgrid.candidate_tables import PassResult, image_table, rows_table
+from maskgrid.fingerprint import fingerprint
+from maskgrid.images import BadImage, read_image
+from maskgrid.index import IndexedImage, read_shard
+from maskgrid.journal import Journal
+from maskgrid.model import build_model, pick_device
+from maskgrid.network import Network
+from maskgrid.passes import PassRun, Recording
+from maskgrid.plan import Plan
+from maskgrid.progress import track
+from maskgrid.schemas import CANDIDATES
+from maskgrid.tables import write_table
+from maskgrid.weights import checkpoint_id, resolve_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def generate_shard(plan: Plan, checkpoint: str, pass_name: str, shard: str, recording: Recording | None = None) -> None:
+    """Run a pass over a shard and write its candidates.
+
+    Finished images are kept in a journal beside the output, so that a killed job goes on after the last one.
+
+    Args:
+        plan: the plan of the run.
+        checkpoint: the checkpoint's folder name.
+        pass_name: the pass's folder name.
+        shard: the shard's name.
+        recording: what to record; by default what the sweep needs, united with what is recorded already. The
+            workflow decides before it removes the old file, and so gives it.
+    """
+    run = plan.run(checkpoint, pass_name)
+    images = read_shard(plan.layout.images.parent, shard)
+    recording = recording or plan.recording(run, shard)
+    origin = _origin(plan, run, recording, images)
+    output = plan.layout.candidates(checkpoint, pass_name, shard)
+    journal = Journal(output, origin["fingerprint"])
+    parts = list(_parts(plan, run, recording, images, journal))
+    write_table(
+        plan.layout.pass_images(checkpoint, pass_name, shard),
+        pa.concat_tables(part[1] for part in parts),
+        origin,
+    )
+    rows = pa.concat_tables(part[0] for part in parts) if parts else CANDIDATES.empty_table()
+    write_table(output, rows.unify_dictionaries(), origin)
+    journal.discard()
+    log.info("%s/%s/%s: %d candidates in %d images", checkpoint, pass_name, shard, rows.num_rows, len(images))
+
+
+def _parts(
+    plan: Plan, run: PassRun, recording: Recording, images: list[IndexedImage], journal: Journal
+) -> Iterator[list[pa.Table]]:
+    """Rows and image row of every image, from the journal or, for the rest, from the network."""
+    network: Network | None = None
+    for number, image in enumerate(track(images, len(images), run.pass_.name, "images")):
+        tables = journal.read(number, 2)
+        if tables is None:
+            network = network or _network(plan, run)
+            result = _process(plan, run, recording, image, network)
+            tables = [_rows_of(result), image_table(result)]
+            journal.write(number, tables)
+        yield tables
+
+
+def _network(plan: Plan, run: PassRun) -> Network:
+    model = plan.config.model
+    checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
+    device = pick_device(model.device)
+    log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
+    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
+
+
+def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage, network: Network) -> PassResult:
+    try:
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
+        points_per_batch = plan.config.generator.points_per_batch
+        return PassResult(image.image_key, "ok", None, network.run(pixels, run.pass_, recording, points_per_batch))
+    except BadImage as error:
+        log.warning("%s: %s", image.image_key, error)
+        return PassResult(image.image_key, str(error.status), error.message, None)
+    except FloatingPointError as error:
+        log.warning("%s: %s", image.image_key, error)
+        return PassResult(image.image_key, "not_a_number", str(error), None)
+
+
+def _rows_of(result: PassResult) -> pa.Table:
+    if result.candidates is None:
+        return CANDIDATES.empty_table()
+    return rows_table(result.image_key, result.candidates.rows)
+
+
+def _origin(plan: Plan, run: PassRun, recording: Recording, images: list[IndexedImage]) -> dict[str, Any]:
+    model = plan.config.model
+    checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
+    origin: dict[str, Any] = {
+        "checkpoint": checkpoint_id(run.checkpoint),
+        "checkpoint_sha256": checkpoint.sha256,
+        "pass": run.pass_.name,
+        "recording": recording.as_dict(),
+        "dtype": model.dtype,
+        "mode": model.mode,
+        "apply_postprocessing": model.apply_postprocessing,
+    }
+    members = [[image.image_key, image.sha256] for image in images]
+    return {**origin, "fingerprint": fingerprint({**origin, "images": members})}

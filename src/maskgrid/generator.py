@@ -1,0 +1,117 @@
+"""For notebooks and other programs: a drop-in ``SAM2AutomaticMaskGenerator`` that can also replay."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from sam2.modeling.sam2_base import SAM2Base
+
+from maskgrid.candidates import Candidates
+from maskgrid.config import GeneratorConfig, RecordConfig
+from maskgrid.errors import UserError
+from maskgrid.messages import first_error
+from maskgrid.network import Network
+from maskgrid.passes import passes_of, recording_of, widen
+from maskgrid.records import mask_records
+from maskgrid.replay import replay
+
+
+class MaskGenerator:
+    """Automatic masks of images, with the parameters and the results of ``SAM2AutomaticMaskGenerator``.
+
+    Example:
+        >>> generator = MaskGenerator(model, pred_iou_thresh=0.7)
+        >>> masks = generator.generate(image)
+        >>> candidates = generator.candidates(image, pred_iou_thresh=0.5)
+        >>> fewer = generator.replay(candidates, pred_iou_thresh=0.9, box_nms_thresh=0.5)
+    """
+
+    def __init__(self, model: SAM2Base, **parameters: Any) -> None:  # noqa: ANN401
+        """Set the generator up.
+
+        Args:
+            model: sam2's model, as from :func:`maskgrid.load_model`.
+            **parameters: those of ``SAM2AutomaticMaskGenerator``, with its names and defaults (its ``output_mode`` is
+                ``binary_mask``). Other than in sam2, an unknown name is an error.
+
+        Raises:
+            UserError: an unknown parameter or an impossible value.
+        """
+        self.parameters = _generator_config({"output_mode": "binary_mask", **parameters})
+        self.network = Network(model)
+
+    def generate(self, image: NDArray[np.uint8]) -> list[dict[str, Any]]:
+        """The masks of an image, as sam2's generator returns them.
+
+        Args:
+            image: uint8 (H, W, 3) RGB.
+
+        Returns:
+            A dict for each mask: ``segmentation``, ``area``, ``bbox`` (XYWH), ``predicted_iou``, ``point_coords``,
+            ``stability_score``, ``crop_box`` (XYWH).
+        """
+        return self.replay(self.candidates(image))
+
+    def candidates(
+        self,
+        image: NDArray[np.uint8],
+        pred_iou_thresh: float | None = None,
+        stability_score_thresh: float | None = None,
+        mask_thresholds: Sequence[float] = (),
+        stability_score_offsets: Sequence[float] = (),
+    ) -> list[Candidates]:
+        """Run the network once and keep what it proposed.
+
+        Args:
+            image: uint8 (H, W, 3) RGB.
+            pred_iou_thresh: keep candidates down to this predicted IoU; as given to the generator if None.
+            stability_score_thresh: keep candidates down to this stability; as given to the generator if None.
+            mask_thresholds: levels to draw masks at, besides the generator's own.
+            stability_score_offsets: offsets to measure stability at, besides the generator's own.
+
+        Returns:
+            The candidates of each pass (crop layer), for :meth:`replay`.
+        """
+        _check_image(image)
+        room = RecordConfig(
+            pred_iou_thresh=pred_iou_thresh,
+            stability_score_thresh=stability_score_thresh,
+            mask_thresholds=list(mask_thresholds),
+            stability_score_offsets=list(stability_score_offsets),
+        )
+        recording = widen(recording_of(self.parameters), room)
+        return [
+            self.network.run(image, pass_, recording, self.parameters.points_per_batch)
+            for pass_ in passes_of(self.parameters)
+        ]
+
+    def replay(self, candidates: Sequence[Candidates], **thresholds: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """The masks that a fresh run with other thresholds would give, from candidates.
+
+        Args:
+            candidates: from :meth:`candidates`.
+            **thresholds: parameters to change; what they ask for must have been recorded.
+
+        Raises:
+            UserError: an unknown parameter, an impossible value, or one that the candidates cannot answer.
+        """
+        generator = _generator_config({**self.parameters.model_dump(), **thresholds})
+        return mask_records(replay(candidates, generator), generator)
+
+
+def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:
+    grids = parameters.get("point_grids")
+    if grids is not None:
+        parameters = {**parameters, "point_grids": [np.asarray(grid).tolist() for grid in grids]}
+    try:
+        return GeneratorConfig.model_validate(parameters)
+    except ValidationError as error:
+        raise UserError(first_error(error, GeneratorConfig)) from None
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(f"an image must be a uint8 array of shape (H, W, 3) in RGB, not {found}")

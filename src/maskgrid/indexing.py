@@ -1,0 +1,67 @@
+"""The stage ``index``: list the source, check every image, assign the good ones to shards."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+from maskgrid.errors import UserError
+from maskgrid.index import index_images, read_previous, write_index
+from maskgrid.plan import Plan
+from maskgrid.sources import list_inputs, listing_digest
+
+log = logging.getLogger(__name__)
+
+DEMO = "demo"
+
+
+def index_dataset(plan: Plan) -> None:
+    """Write the tables of the folder ``dataset``.
+
+    Raises:
+        UserError: the source is missing or empty, or not one of its images can be used.
+    """
+    folder = plan.layout.images.parent
+    items = list_inputs(str(_source(plan)), plan.base_dir)
+    index = index_images(items, plan.config.dataset.max_pixels, read_previous(folder), progress=True)
+    shards = write_index(index, plan.config.dataset.shard_size, folder)
+    statuses = Counter(index["status"].to_pylist())
+    log.info(
+        "%d inputs: %s; %d shards",
+        len(items),
+        ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())),
+        len(shards),
+    )
+    if not shards:
+        raise UserError(
+            f"dataset.source: no image of {plan.config.dataset.source} can be used; see {plan.layout.images}"
+        )
+
+
+def source_digest(plan: Plan) -> str:
+    """A digest of names, sizes and times at the source; the index is stale when it changes.
+
+    Raises:
+        UserError: the source is missing or empty.
+    """
+    if plan.config.dataset.source == DEMO:
+        from maskgrid.demo import demo_version
+
+        return demo_version()
+    return listing_digest(plan.config.dataset.source, plan.base_dir)
+
+
+def source_file(plan: Plan) -> list[str]:
+    """The source itself, where it is one file: a list, a table, a COCO document."""
+    source = plan.config.dataset.source
+    return [source] if source != DEMO and (plan.base_dir / source).is_file() else []
+
+
+def _source(plan: Plan) -> Path | str:
+    source = plan.config.dataset.source
+    if source != DEMO:
+        return source
+    from maskgrid.demo import write_demo
+
+    folder = (plan.layout.root / "demo").resolve()
+    write_demo(folder)
+    return folder

@@ -1,0 +1,50 @@
+"""Where everything lies in a results folder: the names that users and other tools rely on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths under a results folder."""
+
+    root: Path
+
+    @property
+    def images(self) -> Path:
+        """A row for every input."""
+        return self.root / "dataset" / "images.parquet"
+
+    @property
+    def files(self) -> Path:
+        """Where each input lies on this machine, and what was known of it."""
+        return self.root / "dataset" / "files.parquet"
+
+    @property
+    def shards(self) -> Path:
+        """A row for every shard."""
+        return self.root / "dataset" / "shards.parquet"
+
+    def candidates(self, checkpoint_id: str, pass_name: str, shard: str) -> Path:
+        """The candidates of a pass over a shard."""
+        return self.root / "candidates" / checkpoint_id / pass_name / f"{shard}.parquet"
+
+    def pass_images(self, checkpoint_id: str, pass_name: str, shard: str) -> Path:
+        """A row for each image of the shard: what the pass made of it."""
+        return self.root / "candidates" / checkpoint_id / pass_name / f"{shard}.images.parquet"
+
+    def selections(self, shard: str) -> Path:
+        """What every setting keeps of a shard's images."""
+        return self.root / "selections" / f"{shard}.parquet"
+
+    def shard_counts(self, shard: str) -> Path:
+        """Mask counts of a shard, by setting and image."""
+        return self.root / "selections" / f"{shard}.counts.parquet"
+
+    def annotations(self, label: str) -> Path:
+        """A setting's COCO file."""
+        return self.root / "annotations" / f"{label}.json"
+
+    def statistics(self, table: str) -> Path:
+        """settings, mask_counts, summary or effects."""
+        return self.root / "statistics" / f"{table}.parquet"

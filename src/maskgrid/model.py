@@ -1,0 +1,107 @@
+"""Loading a checkpoint into sam2's own model, the same way for every checkpoint."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from sam2.build_sam import build_sam2
+from sam2.modeling.sam2_base import SAM2Base
+
+from maskgrid.errors import UserError
+from maskgrid.weights import Checkpoint, resolve_checkpoint
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_model(
+    checkpoint: str,
+    config: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    apply_postprocessing: bool = True,
+    allow_unverified: bool = False,
+) -> SAM2Base:
+    """Load a checkpoint: sam2's own model object, in evaluation mode on its device.
+
+    Args:
+        checkpoint: ``demo``, an official name such as ``sam2.1_hiera_large`` (fetched once and verified), or the path
+            of a ``.pt`` file.
+        config: for a ``.pt`` file, the name of a config of the sam2 package or a YAML file.
+        device: ``auto`` takes CUDA, then MPS, then the CPU.
+        dtype: ``float32``, ``bfloat16`` or ``float16``: the weights' type. Below float32, run under
+            ``torch.autocast``; :class:`maskgrid.MaskGenerator` does so by itself.
+        apply_postprocessing: as in ``sam2.build_sam``.
+        allow_unverified: accept a ``.pt`` file whose sha256 is not that of a known checkpoint.
+
+    Raises:
+        UserError: an unknown checkpoint, one that cannot be fetched or does not match its hash or its config, or a
+            device that is not there.
+    """
+    resolved = resolve_checkpoint(checkpoint, config, allow_unverified=allow_unverified)
+    return build_model(resolved, pick_device(device), dtype, apply_postprocessing)
+
+
+def build_model(
+    checkpoint: Checkpoint, device: torch.device, dtype: str = "float32", apply_postprocessing: bool = True
+) -> SAM2Base:
+    """Build sam2's model from a resolved checkpoint.
+
+    Raises:
+        UserError: the weights do not fit the config.
+    """
+    try:
+        with _config_found(checkpoint.config) as config_name:
+            model: SAM2Base = build_sam2(
+                config_name, str(checkpoint.path), device="cpu", apply_postprocessing=apply_postprocessing
+            )
+    except RuntimeError as error:
+        # sam2 logs missing keys and raises an empty error; torch names those of a wrong shape.
+        reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
+        raise UserError(
+            f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
+        ) from None
+    return model.to(device=device, dtype=DTYPES[dtype])
+
+
+@contextmanager
+def _config_found(config: str) -> Iterator[str]:
+    """The name under which Hydra finds a config: one of sam2's own, or a YAML file wherever it lies."""
+    path = Path(config)
+    if not path.is_file():
+        yield config
+        return
+    # sam2 initialises Hydra for its own configs at import; that state is set aside for a moment.
+    of_sam2 = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(path.resolve().parent), version_base="1.2"):
+            yield path.name
+    finally:
+        GlobalHydra.instance().clear()
+        if of_sam2 is not None:
+            GlobalHydra.instance().initialize(of_sam2)
+
+
+def pick_device(device: str) -> torch.device:
+    """The torch device for the config's ``device``.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("model.device: no CUDA device here (torch.cuda.is_available() is False); use auto or cpu")
+    index = int(device.partition(":")[2] or 0)
+    if device.startswith("cuda") and index >= torch.cuda.device_count():
+        raise UserError(f"model.device: {device} is not here; there are {torch.cuda.device_count()} CUDA devices")
+    if device == "mps" and not _has_mps():
+        raise UserError("model.device: no MPS device here; use auto or cpu")
+    return torch.device(device)
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()

@@ -1,0 +1,149 @@
+"""The plan of a run: which settings, which passes answer them, what is there and what is missing."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pyarrow.parquet as pq
+
+from maskgrid.config import Config
+from maskgrid.errors import UserError
+from maskgrid.layout import Layout
+from maskgrid.passes import PassRun, Recording, pass_runs
+from maskgrid.settings import Setting
+from maskgrid.sweep import expand, find
+from maskgrid.tables import read_origin
+from maskgrid.weights import checkpoint_id
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a config asks for.
+
+    Attributes:
+        config: the validated config.
+        base_dir: the folder that relative paths of the config start from.
+        layout: the results folder.
+        settings: baseline first, then the sweep's.
+        runs: the passes of the network that answer them.
+    """
+
+    config: Config
+    base_dir: Path
+    layout: Layout
+    settings: tuple[Setting, ...]
+    runs: tuple[PassRun, ...]
+
+    @property
+    def baseline(self) -> Setting:
+        """The setting that differences are measured against."""
+        return find(self.settings, self.config.baseline, "baseline")
+
+    def exported(self) -> list[Setting]:
+        """The settings that ``annotations`` names."""
+        if "all" in self.config.annotations:
+            return list(self.settings)
+        chosen = [
+            find(self.settings, label, f"annotations[{number}]") for number, label in enumerate(self.config.annotations)
+        ]
+        return list(dict.fromkeys(chosen))
+
+    def run(self, checkpoint: str, pass_name: str) -> PassRun:
+        """The pass with this folder name, of the checkpoint with this folder name.
+
+        Raises:
+            UserError: the sweep has no such pass.
+        """
+        for run in self.runs:
+            if checkpoint_id(run.checkpoint) == checkpoint and run.pass_.name == pass_name:
+                return run
+        raise UserError(f"no setting of the sweep needs pass {pass_name} of checkpoint {checkpoint}; see maskgrid plan")
+
+    def shards(self) -> list[str]:
+        """Names of the shards, once the index is there; empty before."""
+        if not self.layout.shards.is_file():
+            return []
+        names: list[str] = pq.read_table(self.layout.shards, columns=["shard"])["shard"].to_pylist()
+        return names
+
+    def shard_digests(self) -> dict[str, str]:
+        """The digest of each shard's members, by the shard's name."""
+        table = pq.read_table(self.layout.shards, columns=["shard", "digest"])
+        return dict(zip(table["shard"].to_pylist(), table["digest"].to_pylist(), strict=True))
+
+    def settings_digest(self) -> str:
+        """A hash of all settings with their names: what tables of all settings depend on."""
+        listed = [[setting.id, *setting.names] for setting in self.settings]
+        return hashlib.sha256(orjson.dumps(listed)).hexdigest()[:16]
+
+    def recording(self, run: PassRun, shard: str) -> Recording:
+        """What ``generate`` must record for a shard: what is recorded already, where that covers the need.
+
+        A threshold that moves within the recorded floor so changes nothing, and one that leaves it widens the record
+        instead of replacing it.
+        """
+        path = self.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+        if not path.is_file():
+            return run.recording
+        try:
+            recorded = Recording.from_dict(read_origin(path)["recording"])
+        except (UserError, KeyError):
+            return run.recording
+        return recorded if recorded.covers(run.recording) else recorded.union(run.recording)
+
+
+def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
+    """Expand the config and check all that can be checked before any work.
+
+    Raises:
+        UserError: anything wrong in the sweep, the baseline or the annotations.
+    """
+    settings = tuple(expand(config, base_dir))
+    plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)))
+    _ = plan.baseline, plan.exported()
+    return plan
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan in words, for people: what there is to do before it is done."""
+    shards = plan.shards()
+    swept = swept_parameters(plan.settings)
+    lines = [
+        f"maskgrid plan for {plan.config.dataset.source}",
+        f"  settings  {len(plan.settings)}, sweeping {', '.join(swept) or 'nothing'}; "
+        f"differences against {plan.baseline.label}; "
+        f"COCO for {', '.join(setting.label for setting in plan.exported())}",
+        f"  shards    {len(shards) or 'not indexed yet'}",
+        f"  passes    {len(plan.runs)} of the network answer all settings:",
+    ]
+    lines += [_run_line(plan, run, shards) for run in plan.runs]
+    if shards:
+        missing = sum(not plan.layout.selections(shard).is_file() for shard in shards)
+        lines.append(f"  replay    {len(shards) - missing} of {len(shards)} shards are there, {missing} missing")
+    return "\n".join(lines)
+
+
+def swept_parameters(settings: tuple[Setting, ...]) -> list[str]:
+    """Names of the parameters that differ between settings."""
+    first = settings[0].parameters()
+    return [name for name in first if any(setting.parameters()[name] != first[name] for setting in settings)]
+
+
+def _run_line(plan: Plan, run: PassRun, shards: list[str]) -> str:
+    folder = checkpoint_id(run.checkpoint)
+    n_prompts = run.pass_.n_points * 4**run.pass_.layer
+    states = [_state(plan, run, shard) for shard in shards]
+    there, stale = states.count("there"), states.count("narrower")
+    progress = f"{there} of {len(shards)} shards there, {stale} to widen" if shards else "nothing there yet"
+    return (
+        f"    {folder}/{run.pass_.name}: {n_prompts} prompts an image, floor pred_iou "
+        f"{run.recording.pred_iou_thresh:g}, stability {run.recording.stability_score_thresh:g}; {progress}"
+    )
+
+
+def _state(plan: Plan, run: PassRun, shard: str) -> str:
+    path = plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+    if not path.is_file():
+        return "missing"
+    return "there" if read_origin(path).get("recording") == plan.recording(run, shard).as_dict() else "narrower"

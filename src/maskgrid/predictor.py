@@ -1,0 +1,42 @@
+"""sam2's image predictor, with up-sampling left to the caller.
+
+``SAM2ImagePredictor._predict`` brings every proposed mask to the size of the image before anyone has looked at its
+score. Here it returns the logits as the decoder made them, so that only masks that clear the floor are up-sampled,
+a few at a time.
+"""
+
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+from sam2.utils.transforms import SAM2Transforms
+from torch import Tensor
+
+
+class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
+    """sam2's transforms, whose ``postprocess_masks`` keeps the decoder's resolution."""
+
+    def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:
+        """The decoder's logits in float32, not up-sampled and, other than the clamped ones, not cut off."""
+        return masks.float()
+
+    def upsample(self, logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+        """sam2's own up-sampling: (n, h, w) logits to (n, H, W) float32."""
+        # One image with n channels: interpolation works plane by plane, and this layout takes the plain path.
+        upsampled: Tensor = super().postprocess_masks(logits[None], size_hw)
+        return upsampled[0]
+
+
+def make_predictor(model: SAM2Base) -> SAM2ImagePredictor:
+    """An image predictor for any image size of the model, returning logits at the decoder's resolution.
+
+    sam2 writes the sizes of the feature maps down for 1024 pixels; they follow from the image size.
+    """
+    predictor = SAM2ImagePredictor(model)
+    fit_feature_sizes(predictor)
+    predictor._transforms = LowResolutionTransforms(model.image_size, predictor.mask_threshold)
+    return predictor
+
+
+def fit_feature_sizes(predictor: SAM2ImagePredictor) -> None:
+    """Set the predictor's feature map sizes from the model's image size (strides 4, 8 and 16)."""
+    size = predictor.model.image_size
+    predictor._bb_feat_sizes = [(size // stride, size // stride) for stride in (4, 8, 16)]

@@ -1,0 +1,152 @@
+"""The stage ``replay``: all settings of the sweep over the candidates of one shard."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from maskgrid.candidate_tables import PassResult, read_results
+from maskgrid.coverage import Coverage
+from maskgrid.fingerprint import fingerprint
+from maskgrid.passes import passes_of
+from maskgrid.plan import Plan
+from maskgrid.progress import track
+from maskgrid.replay import Replay, Selection
+from maskgrid.schemas import MASK_COUNTS, SELECTIONS
+from maskgrid.settings import Setting
+from maskgrid.statistics import image_counts
+from maskgrid.tables import read_origin, write_table
+from maskgrid.weights import checkpoint_id
+
+
+def replay_shard(plan: Plan, shard: str) -> None:
+    """Answer every setting for the images of a shard; write the selections and the counts."""
+    selections: list[pa.Table] = []
+    counts: list[dict[str, Any]] = []
+    images = _images(plan, shard)
+    for image_key, by_checkpoint in track(images.items(), len(images), f"replay {shard}", "images"):
+        for rows, row_counts in _replay_image(plan, image_key, by_checkpoint):
+            selections.append(rows)
+            counts += row_counts
+    ids = [setting.id for setting in plan.settings]
+    order = {setting_id: position for position, setting_id in enumerate(ids)}
+    counts.sort(key=lambda row: (order[row["setting_id"]], row["image_key"]))
+    origin = _origin(plan, shard)
+    write_table(plan.layout.shard_counts(shard), pa.Table.from_pylist(counts, schema=MASK_COUNTS), origin)
+    write_table(plan.layout.selections(shard), _by_setting(selections, order), origin)
+
+
+def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
+    """What the passes made of each image, by image key and checkpoint."""
+    images: dict[str, dict[str, list[PassResult]]] = {}
+    for run in plan.runs:
+        folder = checkpoint_id(run.checkpoint)
+        results = read_results(
+            plan.layout.candidates(folder, run.pass_.name, shard),
+            plan.layout.pass_images(folder, run.pass_.name, shard),
+            run.pass_,
+        )
+        for result in results:
+            images.setdefault(result.image_key, {}).setdefault(run.checkpoint, []).append(result)
+    return dict(sorted(images.items()))
+
+
+def _replay_image(
+    plan: Plan, image_key: str, by_checkpoint: dict[str, list[PassResult]]
+) -> Iterator[tuple[pa.Table, list[dict[str, Any]]]]:
+    for checkpoint, results in by_checkpoint.items():
+        there = {part.candidates.pass_.name: part.candidates for part in results if part.candidates is not None}
+        replay = Replay(there)
+        settings = [
+            setting
+            for setting in plan.settings
+            if setting.checkpoint == checkpoint
+            and {pass_.name for pass_ in passes_of(setting.generator)} <= there.keys()
+        ]
+        for group in _same_masks(settings):
+            chosen = [(setting, replay.select(setting.generator)) for setting in group]
+            measured = zip(chosen, _coverage(chosen), strict=True)
+            rows = [_selection_rows(setting, image_key, selection) for setting, selection in chosen]
+            yield (
+                pa.concat_tables(rows),
+                [image_counts(setting, image_key, selection, *px) for (setting, selection), px in measured],
+            )
+
+
+def _same_masks(settings: list[Setting]) -> list[list[Setting]]:
+    """Settings that draw from the same masks, so that their pixels are counted together."""
+    groups: dict[object, list[Setting]] = {}
+    for setting in settings:
+        generator = setting.generator
+        passes = tuple(pass_.name for pass_ in passes_of(generator))
+        groups.setdefault((passes, generator.mask_threshold), []).append(setting)
+    return list(groups.values())
+
+
+def _coverage(chosen: list[tuple[Setting, Selection]]) -> list[tuple[int, int]]:
+    """Pixels in at least one and in at least two masks, for each selection."""
+    position: dict[bytes, int] = {}
+    members: list[list[int]] = []
+    for _, selection in chosen:
+        codes = [mask_counts(selection, index) for index in range(len(selection))]
+        members.append([position.setdefault(code, len(position)) for code in codes])
+    size_hw = chosen[0][1].passes[0].size_hw
+    coverage = Coverage.of(list(position), size_hw)
+    measured = []
+    for member in members:
+        mask = np.zeros(len(position), np.bool_)
+        mask[member] = True
+        measured.append(coverage.measure(mask))
+    return measured
+
+
+def mask_counts(selection: Selection, index: int) -> bytes:
+    """The run-length code of a mask of a selection, redrawn or as proposed."""
+    region = selection.regions[index]
+    if region is not None:
+        return region.counts
+    counts: bytes = selection.passes[selection.layer[index]].rows.counts[selection.row[index]]
+    return counts
+
+
+def _selection_rows(setting: Setting, image_key: str, selection: Selection) -> pa.Table:
+    ids = [
+        selection.passes[layer].rows.candidate_id[row]
+        for layer, row in zip(selection.layer, selection.row, strict=True)
+    ]
+    regions = selection.regions
+    return pa.table(
+        {
+            "setting_id": pa.array([setting.id] * len(ids), pa.string()).dictionary_encode(),
+            "image_key": pa.array([image_key] * len(ids), pa.string()).dictionary_encode(),
+            "rank": pa.array(range(len(ids)), pa.int32()),
+            "layer": pa.array(selection.layer, pa.int16()),
+            "candidate_id": pa.array(ids, pa.int32()),
+            "counts": pa.array([region and region.counts for region in regions], pa.binary()),
+            "area_px": pa.array([region and region.area_px for region in regions], pa.int32()),
+            "box_xyxy": pa.array([region and region.box_xyxy.tolist() for region in regions], pa.list_(pa.int32(), 4)),
+        },
+        schema=SELECTIONS,
+    )
+
+
+def _by_setting(tables: list[pa.Table], order: dict[str, int]) -> pa.Table:
+    if not tables:
+        return SELECTIONS.empty_table()
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    ids = table["setting_id"].combine_chunks()
+    position = np.array([order[name] for name in ids.dictionary.to_pylist()])[ids.indices.to_numpy()]
+    # Images come in the order of their keys, and a stable sort leaves them and the ranks so.
+    return table.take(pa.array(np.argsort(position, kind="stable")))
+
+
+def _origin(plan: Plan, shard: str) -> dict[str, Any]:
+    sources = {
+        f"{checkpoint_id(run.checkpoint)}/{run.pass_.name}": read_origin(
+            plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+        )["fingerprint"]
+        for run in plan.runs
+    }
+    settings = [setting.id for setting in plan.settings]
+    return {"settings": settings, "fingerprint": fingerprint({"settings": settings, "candidates": sources})}

@@ -1,0 +1,102 @@
+"""Run-length codes of masks: COCO's compressed form by pycocotools, checked on the way in."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+
+def encode_planes(masks: Tensor) -> list[bytes]:
+    """Encode boolean masks of shape (n, H, W) to COCO's compressed counts."""
+    # COCO runs down the columns: (n, W, H) in memory is what pycocotools takes as (H, W, n) in Fortran order.
+    planes = masks.permute(0, 2, 1).contiguous().cpu().numpy().view(np.uint8).transpose(2, 1, 0)
+    return [code["counts"] for code in coco_mask.encode(planes)]
+
+
+def encode(mask: NDArray[np.bool_]) -> bytes:
+    """Encode one boolean mask of shape (H, W)."""
+    counts: bytes = coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))["counts"]
+    return counts
+
+
+def decode(counts: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Decode COCO's compressed counts to a boolean mask of shape (H, W).
+
+    Raises:
+        ValueError: the runs do not add up to height x width; pycocotools would return uninitialised memory.
+    """
+    check(counts, size_hw)
+    mask: NDArray[np.uint8] = coco_mask.decode(_code(counts, size_hw))
+    return mask.view(np.bool_)
+
+
+def check(counts: bytes, size_hw: tuple[int, int]) -> None:
+    """Verify that the runs cover the image exactly.
+
+    Raises:
+        ValueError: they do not, or the code is malformed.
+    """
+    runs = run_lengths(counts)
+    total, pixels = int(runs.sum()), size_hw[0] * size_hw[1]
+    if total != pixels or (runs < 0).any():
+        raise ValueError(f"run lengths add up to {total} and not to {size_hw[0]} x {size_hw[1]} = {pixels} pixels")
+
+
+def run_lengths(counts: bytes) -> NDArray[np.int64]:
+    """The runs of a compressed code, background first, as int64.
+
+    The code is COCO's (maskApi.c, rleFrString): six bits a character from 48 on, five of them value, one saying that
+    more follow, the last one's highest value bit giving the sign; from the third run on each is a difference to the
+    run two before.
+
+    Raises:
+        ValueError: a character out of range, or a code that ends inside a number.
+    """
+    characters = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if ((characters < 0) | (characters > 63)).any():
+        raise ValueError("run-length code has a character out of range")
+    if len(characters) == 0:
+        return characters
+    last = (characters & 32) == 0
+    if not last[-1]:
+        raise ValueError("run-length code ends inside a number")
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    digits = np.arange(len(characters)) - np.repeat(starts, ends - starts + 1)
+    if int(digits.max()) > 11:
+        raise ValueError("run-length code has a number too large")
+    values = np.add.reduceat((characters & 31) << (5 * digits), starts)
+    negative = (characters[ends] & 16) != 0
+    values -= np.where(negative, np.int64(1) << (5 * (ends - starts + 1)), 0)
+    # Differences to the run two before make two interleaved running sums; the first run stands alone.
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    return runs
+
+
+def uncompressed(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:
+    """sam2's ``uncompressed_rle``: a size and a list of runs, starting with background."""
+    return {"size": list(size_hw), "counts": run_lengths(counts).tolist()}
+
+
+def compressed(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:
+    """sam2's ``coco_rle``: a size and COCO's compressed counts as text."""
+    return {"size": list(size_hw), "counts": counts.decode("ascii")}
+
+
+def true_box_xywh(counts: bytes, size_hw: tuple[int, int]) -> list[float]:
+    """The mask's extent as COCO's XYWH box, last row and column included."""
+    box: list[float] = coco_mask.toBbox(_code(counts, size_hw)).tolist()
+    return box
+
+
+def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
+    """Pixels of the mask."""
+    return int(coco_mask.area(_code(counts, size_hw)))
+
+
+def _code(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:
+    return {"size": list(size_hw), "counts": counts}

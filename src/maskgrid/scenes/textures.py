@@ -1,0 +1,87 @@
+"""Surfaces of things and grounds: colour, gradients, patterns, roughness."""
+
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+Colour = NDArray[np.float32]  # (3,): RGB, 0 to 255
+Surface = NDArray[np.float32]  # (H, W, 3): RGB, 0 to 255
+
+
+def random_colour(rng: Generator) -> Colour:
+    """Draw an RGB colour, 0 to 255: greyish to saturated, dark to bright."""
+    grey = rng.uniform(15, 240)
+    return np.clip(grey + rng.normal(0, rng.uniform(5, 75), 3), 0, 255).astype(np.float32)
+
+
+def colour_unlike(rng: Generator, other: Colour, least_distance: float) -> Colour:
+    """Draw a colour, a few times over if it lies nearer to ``other`` than ``least_distance``."""
+    colour = random_colour(rng)
+    for _ in range(6):
+        if float(np.abs(colour - other).max()) >= least_distance:
+            break
+        colour = random_colour(rng)
+    return colour
+
+
+def paint(rng: Generator, size_hw: tuple[int, int], colour: Colour, contrast: float) -> Surface:
+    """Paint a surface of one main colour.
+
+    Args:
+        rng: the source of chance.
+        size_hw: height and width in pixels.
+        colour: the main colour.
+        contrast: strength of patterns and roughness, 0 (flat) to 1.
+    """
+    surface = np.empty((*size_hw, 3), np.float32)
+    surface[:] = colour
+    surface += _gradient(rng, size_hw)[..., None] * rng.uniform(0, 30)
+    kind = rng.random()
+    if kind < 0.30 * contrast:
+        other = random_colour(rng) - colour
+        surface += _pattern(rng, size_hw)[..., None] * other * rng.uniform(0.15, 0.6)
+    if rng.random() < 0.7:
+        tint = np.clip(rng.normal(1, 0.3, 3), 0, 2).astype(np.float32)
+        surface += _roughness(rng, size_hw)[..., None] * tint * rng.uniform(4, 32) * contrast
+    return np.clip(surface, 0, 255)
+
+
+def _grid(size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    y = np.linspace(-1, 1, size_hw[0], dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, size_hw[1], dtype=np.float32)[None, :]
+    return y, x
+
+
+def _gradient(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    y, x = _grid(size_hw)
+    if rng.random() < 0.3:
+        cy, cx = rng.uniform(-0.5, 0.5, 2)
+        return cast("NDArray[np.float32]", (1 - (x - cx) ** 2 - (y - cy) ** 2).astype(np.float32))
+    angle = rng.uniform(0, 2 * np.pi)
+    return cast("NDArray[np.float32]", (np.cos(angle) * x + np.sin(angle) * y).astype(np.float32))
+
+
+def _pattern(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    y, x = _grid(size_hw)
+    angle = rng.uniform(0, np.pi)
+    u, v = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    turns = rng.uniform(6, 30)
+    kind = int(rng.integers(3))
+    if kind == 0:
+        wave = np.sin(turns * u) + 0 * v
+    elif kind == 1:
+        wave = np.sin(turns * u) * np.sin(turns * v)
+    else:
+        wave = np.cos(turns * u) + np.cos(turns * v) - 0.8
+    return np.clip(wave * 4, 0, 1).astype(np.float32)
+
+
+def _roughness(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    cells = int(2 ** rng.uniform(2, 6))
+    coarse = rng.standard_normal((cells, cells)).astype(np.float32)
+    return cast(
+        "NDArray[np.float32]", cv2.resize(coarse, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_CUBIC)
+    )

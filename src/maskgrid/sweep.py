@@ -1,0 +1,204 @@
+"""From the config's ``generator`` and ``sweep`` to the list of settings, each checked before any work."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from maskgrid.config import BASELINE, Config, GeneratorConfig, GeneratorFields, Range, SweepBlock
+from maskgrid.errors import UserError
+from maskgrid.messages import first_error, unknown_name
+from maskgrid.settings import CHECKPOINT, SWEEPABLE, WITHOUT_EFFECT, Setting, make_setting
+
+Overrides = dict[str, Any]
+
+
+def expand(config: Config, base_dir: Path) -> list[Setting]:
+    """List the settings: the baseline first, then the sweep's in the order of the config, without repetitions.
+
+    Args:
+        config: the validated config.
+        base_dir: the folder that a relative path of a sweep table starts from.
+
+    Raises:
+        UserError: an unknown parameter, an impossible value or combination, an empty sweep, a name used twice.
+    """
+    named: list[tuple[str | None, Overrides, str]] = [(BASELINE, {}, "generator")]
+    if isinstance(config.sweep, str):
+        named += _table_points(base_dir / config.sweep, config.sweep)
+    elif config.sweep is not None:
+        blocks = config.sweep if isinstance(config.sweep, list) else [config.sweep]
+        for number, block in enumerate(blocks):
+            named += _block_points(block, f"sweep[{number}]" if isinstance(config.sweep, list) else "sweep")
+    return _unique((name, _setting(config, overrides, where), where) for name, overrides, where in named)
+
+
+def find(settings: Iterable[Setting], label: str, key: str) -> Setting:
+    """The setting with this name or id; ``key`` is the config key that asked for it.
+
+    Raises:
+        UserError: no setting is called so.
+    """
+    known: dict[str, Setting] = {}
+    for setting in settings:
+        known[setting.id] = setting
+        known.update(dict.fromkeys(setting.names, setting))
+    if label not in known:
+        raise UserError(f"{key}: no setting is called {label!r}{unknown_name(label, known)}")
+    return known[label]
+
+
+def values_of(values: Range | list[Any] | Any) -> list[Any]:  # noqa: ANN401
+    """Spell out a range, a list, or a bare value (a list of one)."""
+    if isinstance(values, Range):
+        start, stop, step = (Decimal(str(number)) for number in (values.start, values.stop, values.step))
+        numbers = [start + index * step for index in range(int((stop - start) / step) + 1)]
+        whole = all(isinstance(number, int) for number in (values.start, values.stop, values.step))
+        return [int(number) if whole else float(number) for number in numbers]
+    return values if isinstance(values, list) else [values]
+
+
+def _block_points(block: SweepBlock, where: str) -> list[tuple[str | None, Overrides, str]]:
+    points: list[tuple[str | None, Overrides, str]] = [
+        (None, overrides, where) for overrides in _combinations(block, where)
+    ]
+    for number, point in enumerate(block.points):
+        path = f"{where}.points[{number}]"
+        overrides = {name: _checked(name, value, path) for name, value in point.items() if name != "name"}
+        points.append((_point_name(point, path), overrides, path))
+    kept = list(_without(points, block.exclude, f"{where}.exclude"))
+    if not kept:
+        raise UserError(f"{where}: the sweep is empty; give it a grid, zip or points that exclude leaves over")
+    return kept
+
+
+def _combinations(block: SweepBlock, where: str) -> Iterator[Overrides]:
+    if not block.grid and not block.zip:
+        return
+    grid = {name: _checked_values(name, values, f"{where}.grid") for name, values in block.grid.items()}
+    zipped = {name: _checked_values(name, values, f"{where}.zip") for name, values in block.zip.items()}
+    if len({len(values) for values in zipped.values()}) > 1:
+        lengths = ", ".join(f"{name} has {len(values)}" for name, values in zipped.items())
+        raise UserError(f"{where}.zip: all lists must be of one length, but {lengths}")
+    if both := sorted(grid.keys() & zipped.keys()):
+        raise UserError(f"{where}: {both[0]} stands in grid and in zip; one of the two must go")
+    steps = [dict(zip(zipped, row, strict=True)) for row in zip(*zipped.values(), strict=True)] or [{}]
+    for step in steps:
+        for row in product(*grid.values()):
+            yield {**dict(zip(grid, row, strict=True)), **step}
+
+
+def _checked_values(name: str, values: Range | list[Any] | Any, where: str) -> list[Any]:  # noqa: ANN401
+    return [_checked(name, value, where) for value in values_of(values)]
+
+
+def _checked(name: str, value: Any, where: str) -> Any:  # noqa: ANN401
+    if name in WITHOUT_EFFECT:
+        raise UserError(f"{where}.{name}: changes no mask, so there is nothing to sweep; set it under generator")
+    if name not in SWEEPABLE:
+        raise UserError(f"{where}.{name}: unknown parameter{unknown_name(name, SWEEPABLE)}")
+    if name == CHECKPOINT:
+        if not isinstance(value, str) or not value:
+            raise UserError(f"{where}.{name}: {value!r} is not the name or path of a checkpoint")
+        return value
+    try:
+        return getattr(GeneratorFields.model_validate({name: value}), name)
+    except ValidationError as error:
+        raise UserError(f"{where}.{first_error(error)}") from None
+
+
+def _point_name(point: Mapping[str, Any], where: str) -> str | None:
+    name = point.get("name")
+    if name is not None and (not isinstance(name, str) or not name or name in {"all", BASELINE}):
+        raise UserError(f"{where}.name: {name!r} cannot be a setting's name (a text other than all and {BASELINE})")
+    return name
+
+
+def _without(
+    points: list[tuple[str | None, Overrides, str]], exclude: list[dict[str, Any]], where: str
+) -> Iterator[tuple[str | None, Overrides, str]]:
+    patterns = [
+        {name: _checked(name, value, f"{where}[{number}]") for name, value in pattern.items()}
+        for number, pattern in enumerate(exclude)
+    ]
+    for number, pattern in enumerate(patterns):
+        if not any(_matches(pattern, overrides) for _, overrides, _ in points):
+            raise UserError(f"{where}[{number}]: matches no setting of the sweep")
+    for point in points:
+        if not any(_matches(pattern, point[1]) for pattern in patterns):
+            yield point
+
+
+def _matches(pattern: Overrides, overrides: Overrides) -> bool:
+    return all(name in overrides and overrides[name] == value for name, value in pattern.items())
+
+
+def _setting(config: Config, overrides: Overrides, where: str) -> Setting:
+    values = {**config.generator.model_dump(), **overrides}
+    checkpoint = values.pop(CHECKPOINT, config.model.checkpoint)
+    try:
+        return make_setting(checkpoint, GeneratorConfig.model_validate(values))
+    except ValidationError as error:
+        at = ", ".join(f"{name}: {value}" for name, value in overrides.items())
+        raise UserError(f"{where}: at {at}: {first_error(error)}") from None
+
+
+def _unique(named: Iterable[tuple[str | None, Setting, str]]) -> list[Setting]:
+    settings: dict[str, Setting] = {}
+    owner: dict[str, str] = {}
+    for name, setting, where in named:
+        old = settings.get(setting.id, setting)
+        if name is not None and name not in old.names:
+            if name in owner:
+                raise UserError(f"{where}: the name {name!r} is used twice (also at {owner[name]})")
+            owner[name] = where
+            old = make_setting(old.checkpoint, old.generator, (*old.names, name))
+        elif name is not None:
+            raise UserError(f"{where}: the name {name!r} is used twice (also at {owner[name]})")
+        settings[setting.id] = old
+    if clash := sorted(settings.keys() & owner.keys()):
+        raise UserError(f"{owner[clash[0]]}: the name {clash[0]!r} is the id of another setting")
+    return list(settings.values())
+
+
+def _table_points(path: Path, written: str) -> list[tuple[str | None, Overrides, str]]:
+    import pandas as pd  # here, because most sweeps need no table and the workflow parses this often
+
+    readers = {
+        ".csv": pd.read_csv,
+        ".tsv": lambda file: pd.read_csv(file, sep="\t"),
+        ".parquet": pd.read_parquet,
+    }
+    if path.suffix not in readers:
+        raise UserError(f"sweep: {written}: a table must be a .csv, .tsv or .parquet file")
+    if not path.is_file():
+        raise UserError(f"sweep: {written}: there is no such file ({path})")
+    try:
+        table = readers[path.suffix](path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"sweep: {written}: cannot be read as a table: {error}") from None
+    if table.empty:
+        raise UserError(f"sweep: {written}: the sweep is empty; the table has no rows")
+    points: list[tuple[str | None, Overrides, str]] = []
+    for number, row in enumerate(table.to_dict("records"), start=1):
+        where = f"sweep: {written}: row {number}"
+        cells = {str(name): _plain(value) for name, value in row.items()}
+        given = {name: value for name, value in cells.items() if value is not None}
+        overrides = {name: _checked(name, _cell(name, value), where) for name, value in given.items() if name != "name"}
+        points.append((_point_name(given, where), overrides, where))
+    return points
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    plain = value.item() if hasattr(value, "item") else value.tolist() if hasattr(value, "tolist") else value
+    return None if isinstance(plain, float) and plain != plain else plain
+
+
+def _cell(name: str, value: Any) -> Any:  # noqa: ANN401
+    """A column with empty cells reads as floats: give whole numbers back to the integer parameters."""
+    field = GeneratorFields.model_fields.get(name)
+    wants_int = field is not None and isinstance(field.default, int) and not isinstance(field.default, bool)
+    return int(value) if wants_int and isinstance(value, float) and value.is_integer() else value

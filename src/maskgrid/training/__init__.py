@@ -1,0 +1,1 @@
+"""Training and measuring the demo model: ``python -m maskgrid.training image | video | export | evaluate``."""

@@ -1,0 +1,51 @@
+"""Train, publish and measure the demo model: ``python -m maskgrid.training --help``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from maskgrid.errors import UserError
+from maskgrid.training.commands import evaluate, export, train_image, train_video
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a subcommand; 2 where the user has to mend something."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    try:
+        options.run(options)
+    except UserError as error:
+        print(f"maskgrid.training: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m maskgrid.training", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    image = commands.add_parser("image", help="train on still scenes: first at 128 px, then at 256 px")
+    image.set_defaults(run=train_image)
+    video = commands.add_parser("video", help="train the memory on clips, after the image stage")
+    video.set_defaults(run=train_video)
+    publish = commands.add_parser("export", help="write the weights of the last stage for use, float16")
+    publish.add_argument("--output", type=Path, required=True, help="the .pt file; its sha256 goes beside it")
+    publish.add_argument("--sharpen", type=float, default=4.0, help="factor of the logits (default: 4)")
+    publish.set_defaults(run=export)
+    measure = commands.add_parser("evaluate", help="print the figures on held-out scenes and clips")
+    measure.add_argument("--weights", type=Path, help="a .pt file; without it, the published weights")
+    measure.add_argument("--scenes", type=int, default=60, help="held-out scenes (default: 60)")
+    measure.add_argument("--clips", type=int, default=10, help="held-out clips of 20 frames (default: 10)")
+    measure.set_defaults(run=evaluate)
+    for stage in (image, video):
+        stage.add_argument("--steps", type=int, help="stop after so many steps of each stage")
+    for command in (image, video, publish):
+        command.add_argument("--folder", type=Path, required=True, help="where the training keeps its state")
+    for command in (image, video, publish, measure):
+        command.add_argument("--threads", type=int, default=1, help="CPU threads of single operations (default: 1)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

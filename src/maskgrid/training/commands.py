@@ -1,0 +1,136 @@
+"""The subcommands of ``python -m maskgrid.training``."""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from maskgrid.errors import UserError
+from maskgrid.scenes import EASY, FULL, draw_clip
+from maskgrid.training.clip_pool import encode_clips
+from maskgrid.training.figures import measure_automatic, measure_clicks, measure_tracking
+from maskgrid.training.held_out import FIRST_TRAINING_SEED, held_out_clips, held_out_scenes
+from maskgrid.training.image_stage import ImageReport, image_step, start_image_stage
+from maskgrid.training.memory import initialise_memory
+from maskgrid.training.model import build_model, initialise
+from maskgrid.training.network import Features
+from maskgrid.training.plans import FIRST, MEMORY, SECOND, ImagePlan
+from maskgrid.training.pool import Pool, drawn_pool
+from maskgrid.training.shards import N_SHARDS, workers
+from maskgrid.training.state import State, averaged_weights, restore, save
+from maskgrid.training.video_stage import VideoReport, start_video_stage, video_step
+from maskgrid.training.weights import load_demo, publish, sharpened
+
+_EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 3000
+_SAVED_EVERY, _TOLD_EVERY = 100, 50
+
+
+def train_image(options: argparse.Namespace) -> None:
+    """Train on still scenes: at 128 px, then at 256 px."""
+    for name, plan in (("image-128", FIRST), ("image-256", SECOND)):
+        state = _image_state(options.folder, name, plan)
+        path = options.folder / f"{name}.pt"
+        last = _last_step(plan.steps, options.steps)
+        if state.step >= last:
+            continue
+        easy = _pool(options.folder, "easy", plan.side_px, _EASY_SCENES) if plan.easy else None
+        full = _pool(
+            options.folder, "full", plan.side_px, _FULL_SCENES_128 if plan.side_px == 128 else _FULL_SCENES_256
+        )
+        with workers() as executor:
+            _run(state, path, last, partial(image_step, state, plan, easy or full, full, executor))
+
+
+def train_video(options: argparse.Namespace) -> None:
+    """Train the memory on clips, from the weights of the image stage."""
+    path = options.folder / "video.pt"
+    torch.manual_seed(0)
+    model = build_model(MEMORY.side_px)
+    _start_from(model, options.folder / "image-256.pt")
+    seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + MEMORY.pool)
+    size_hw = (MEMORY.side_px, MEMORY.side_px)
+    pool, positions = encode_clips(model.eval(), (draw_clip(seed, MEMORY.length, size_hw) for seed in seeds))
+    initialise_memory(model, Features([level.float() for level in pool[0].levels], positions))
+    state = start_video_stage(model)
+    if path.exists():
+        restore(state, path)
+    with workers() as executor:
+        step = partial(video_step, state, MEMORY, pool, positions, executor)
+        _run(state, path, _last_step(MEMORY.steps, options.steps), step)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write the weights of the furthest stage in sam2's form."""
+    for name in ("video", "image-256", "image-128"):
+        path = options.folder / f"{name}.pt"
+        if path.exists():
+            weights = sharpened(averaged_weights(path), options.sharpen)
+            print(f"{options.output}: {name}, sha256 {publish(weights, options.output)}")
+            return
+    raise UserError(f"there is no training in {options.folder}")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Print the figures of published weights on held-out scenes and clips."""
+    model = load_demo(options.weights)
+    clicks = measure_clicks(model, held_out_scenes(options.scenes))
+    print(f"one click, {clicks.objects} objects in {options.scenes} scenes")
+    print(f"  IoU of the best of three masks    {clicks.best_iou:.3f}")
+    print(f"  IoU of the mask ranked first      {clicks.chosen_iou:.3f}")
+    print(f"  error of the predicted IoU        {clicks.iou_error:.3f}", flush=True)
+    automatic = measure_automatic(model, held_out_scenes(options.scenes))
+    print(f"automatic masks, {automatic.masks} masks for {automatic.objects} objects")
+    print(f"  AR at IoU 0.5                     {automatic.recall:.3f}")
+    print(f"  AR at IoU 0.5 to 0.95             {automatic.mean_recall:.3f}", flush=True)
+    if options.clips:
+        tracking = measure_tracking(load_demo(options.weights, video=True), held_out_clips(options.clips))
+        print(f"tracking from the first frame's mask, {tracking.objects} masks in {options.clips} clips")
+        print(f"  J                                 {tracking.region:.3f}")
+        print(f"  F                                 {tracking.contour:.3f}")
+        print(f"  J&F                               {tracking.both:.3f}")
+
+
+def _image_state(folder: Path, name: str, plan: ImagePlan) -> State:
+    torch.manual_seed(0)
+    model = build_model(plan.side_px)
+    initialise(model)
+    state = start_image_stage(model)
+    path, before = folder / f"{name}.pt", folder / "image-128.pt"
+    if path.exists():
+        restore(state, path)
+    elif plan.side_px == 256:
+        restore(state, before)
+        state.step = 0
+    return state
+
+
+def _start_from(model: torch.nn.Module, path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"{path} is missing: run the image stage first")
+    model.load_state_dict(averaged_weights(path))
+
+
+def _pool(folder: Path, name: str, side_px: int, count: int) -> Pool:
+    seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + count)
+    path = folder / f"pool-{name}-{side_px}.npz"
+    return drawn_pool(path, seeds, side_px, EASY if name == "easy" else FULL, workers=N_SHARDS)
+
+
+def _last_step(planned: int, asked: int | None) -> int:
+    return planned if asked is None else min(planned, asked)
+
+
+def _run(state: State, path: Path, last: int, step: Callable[[], ImageReport | VideoReport]) -> None:
+    begun, mean = time.monotonic(), dict[str, float]()
+    while state.step < last:
+        for name, value in asdict(step()).items():
+            mean[name] = 0.96 * mean.get(name, value) + 0.04 * value
+        if state.step % _TOLD_EVERY == 0:
+            told = "  ".join(f"{name} {value:.3f}" for name, value in mean.items())
+            print(f"{path.stem} {state.step}/{last}  {time.monotonic() - begun:.0f} s  {told}", flush=True)
+        if state.step % _SAVED_EVERY == 0 or state.step == last:
+            save(state, path)

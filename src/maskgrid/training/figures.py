@@ -1,0 +1,158 @@
+"""The figures of a model on held-out scenes and clips."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+from sam2.sam2_video_predictor import SAM2VideoPredictor
+
+from maskgrid.scenes import Clip, Scene
+from maskgrid.training.held_out import measured_masks
+from maskgrid.training.measures import (
+    IOU_STEPS,
+    contour_accuracy,
+    pairwise_iou,
+    recalls,
+    region_similarity,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClickFigures:
+    """One click in the middle of each object.
+
+    Attributes:
+        objects: how many were clicked.
+        best_iou: mean IoU of the best of three masks.
+        chosen_iou: mean IoU of the mask that the IoU head ranks first.
+        iou_error: mean absolute error of the predicted IoU, over all three masks.
+    """
+
+    objects: int
+    best_iou: float
+    chosen_iou: float
+    iou_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticFigures:
+    """Automatic masks with sam2's default thresholds.
+
+    Attributes:
+        objects: how many there were to be found.
+        masks: how many masks came.
+        recall: share of objects with a mask at IoU 0.5.
+        mean_recall: the same, mean over IoU 0.5 to 0.95 in steps of 0.05.
+    """
+
+    objects: int
+    masks: int
+    recall: float
+    mean_recall: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingFigures:
+    """Tracking of objects from their mask in the first frame: mean J and F of DAVIS over the later frames."""
+
+    objects: int
+    region: float
+    contour: float
+
+    @property
+    def both(self) -> float:
+        """J&F: the mean of the two."""
+        return (self.region + self.contour) / 2
+
+
+def image_predictor(model: SAM2Base) -> SAM2ImagePredictor:
+    """sam2's predictor for a model of any image size; it takes 1024 px for granted."""
+    predictor = SAM2ImagePredictor(model)
+    predictor._bb_feat_sizes = feature_sizes(model.image_size)
+    return predictor
+
+
+def feature_sizes(side_px: int) -> list[tuple[int, int]]:
+    """Height and width of the three feature levels, finest first."""
+    return [(side_px // stride, side_px // stride) for stride in (4, 8, 16)]
+
+
+def middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """The pixel of a mask (x, y) that lies farthest from its border."""
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(column), float(row)
+
+
+def measure_clicks(model: SAM2Base, scenes: Iterable[Scene]) -> ClickFigures:
+    """Click each object of each scene once."""
+    predictor = image_predictor(model)
+    best, chosen, errors = [], [], []
+    for scene in scenes:
+        masks = measured_masks(scene)
+        if len(masks) == 0:
+            continue
+        predictor.set_image(scene.image)
+        clicks = np.array([middle(mask) for mask in masks])[:, None]
+        found, predicted, _ = predictor.predict(clicks, np.ones((len(masks), 1)), multimask_output=True)
+        found, predicted = found.reshape(-1, 3, *masks.shape[1:]), predicted.reshape(-1, 3)
+        iou = np.concatenate([pairwise_iou(truth[None], three > 0) for truth, three in zip(masks, found, strict=True)])
+        best.extend(iou.max(1))
+        chosen.extend(iou[np.arange(len(iou)), predicted.argmax(1)])
+        errors.extend(np.abs(iou - predicted).ravel())
+    return ClickFigures(len(best), float(np.mean(best)), float(np.mean(chosen)), float(np.mean(errors)))
+
+
+def measure_automatic(model: SAM2Base, scenes: Iterable[Scene]) -> AutomaticFigures:
+    """Segment everything in each scene with the default settings of sam2's generator."""
+    generator = SAM2AutomaticMaskGenerator(model)
+    generator.predictor._bb_feat_sizes = feature_sizes(model.image_size)
+    objects, masks, hits = 0, 0, np.zeros(len(IOU_STEPS))
+    for scene in scenes:
+        truth = measured_masks(scene)
+        found = generator.generate(scene.image)
+        masks += len(found)
+        objects += len(truth)
+        if len(truth) and found:
+            segmentations = np.stack([one["segmentation"] for one in found])
+            hits += recalls(pairwise_iou(truth, segmentations)) * len(truth)
+    share = hits / max(1, objects)
+    return AutomaticFigures(objects, masks, float(share[0]), float(share.mean()))
+
+
+def measure_tracking(model: SAM2VideoPredictor, clips: Iterable[Clip]) -> TrackingFigures:
+    """Track the objects of each clip from their masks in the first frame."""
+    region, contour = [], []
+    for clip in clips:
+        found = track(model, clip)
+        large = np.flatnonzero(clip.masks[0].mean((1, 2)) > 0.002)
+        for frame in range(1, len(clip.frames)):
+            for index in large:
+                pair = found[frame, index], clip.masks[frame, index]
+                region.append(region_similarity(*pair))
+                contour.append(contour_accuracy(*pair))
+    return TrackingFigures(len(region), float(np.mean(region)), float(np.mean(contour)))
+
+
+def track(model: SAM2VideoPredictor, clip: Clip) -> NDArray[np.bool_]:
+    """The masks that the model gives to the objects of a clip, (T, N, H, W) bool."""
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        for index, frame in enumerate(clip.frames):
+            # sam2 lists files by this name and opens them by their content: no loss of quality
+            Image.fromarray(frame).save(Path(folder) / f"{index:05d}.jpg", format="PNG")
+        state = model.init_state(folder)
+        for number, mask in enumerate(clip.masks[0]):
+            model.add_new_mask(state, frame_idx=0, obj_id=number, mask=mask)
+        found = np.zeros(clip.masks.shape, np.bool_)
+        for index, _, logits in model.propagate_in_video(state):
+            found[index] = (logits[:, 0] > 0).cpu().numpy()
+    return found

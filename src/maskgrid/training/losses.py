@@ -1,0 +1,129 @@
+"""What the network is trained for: masks, their predicted IoU, and pixels that know their object."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_FOCAL_WEIGHT, _DICE_WEIGHT = 20.0, 1.0
+_EMBEDDED_PIXELS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MaskLoss:
+    """Losses of one round of prompts and the true IoU of each mask, (N, 4) float32."""
+
+    masks: Tensor
+    iou: Tensor
+    true_iou: Tensor
+
+
+def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share: float, three: bool) -> MaskLoss:
+    """SAM's loss: focal 20, dice 1, IoU 1.
+
+    Args:
+        logits: (N, 4, h, w): the single mask, then the three of an ambiguous prompt.
+        predicted_iou: (N, 4), from the IoU head.
+        targets: (N, S, S) float32, 0 or 1; S a multiple of h.
+        best_share: 1 trains the best of three masks alone, 0 all three alike.
+        three: whether the prompt is ambiguous, so that the three masks are trained.
+    """
+    each = _each_mask(logits, targets)
+    true_iou = drawn_iou(logits.detach(), targets)
+    iou_error = _iou_entropy(predicted_iou, true_iou)
+    loss, iou_loss = each[:, 0].mean(), iou_error[:, 0].mean()
+    if three:
+        best = each[:, 1:].min(1).values.mean()
+        loss = loss * 0.5 + best_share * best + (1 - best_share) * each[:, 1:].mean()
+        iou_loss = iou_error.mean()
+    return MaskLoss(loss, iou_loss, true_iou)
+
+
+def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> MaskLoss:
+    """The same loss for the three masks of a tracked object: logits (N, 3, h, w); the best mask is trained."""
+    each = _each_mask(logits, targets)
+    true_iou = drawn_iou(logits.detach(), targets)
+    return MaskLoss(each.min(1).values.mean(), _iou_entropy(predicted_iou, true_iou).mean(), true_iou)
+
+
+def _each_mask(logits: Tensor, targets: Tensor) -> Tensor:
+    coarse = F.avg_pool2d(targets[:, None], targets.shape[-1] // logits.shape[-1]).expand_as(logits)
+    return _FOCAL_WEIGHT * _focal(logits, coarse) + _DICE_WEIGHT * _dice(logits, coarse)
+
+
+def _iou_entropy(predicted: Tensor, true: Tensor) -> Tensor:
+    """Cross entropy, lowest where the prediction is the true IoU.
+
+    The head ends in a sigmoid: with the absolute error it gets stuck at 0, as all masks are bad at first.
+    """
+    return F.binary_cross_entropy(predicted.clamp(1e-6, 1 - 1e-6), true, reduction="none")
+
+
+def drawn_iou(logits: Tensor, targets: Tensor) -> Tensor:
+    """IoU of masks drawn at half the image's size, (N, M) for logits (N, M, h, w) and targets (N, S, S).
+
+    Logits are a quarter of the image's size, and a user gets them enlarged: at their own size, small objects would
+    be measured too coarsely. Half the size is near enough, at a quarter of the cost.
+    """
+    with torch.no_grad():
+        side = targets.shape[-1] // 2
+        drawn = F.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
+        flat = (drawn > 0).flatten(2).float()
+        wanted = (F.avg_pool2d(targets[:, None], 2) > 0.5).flatten(2).float()
+        common = (flat @ wanted.transpose(1, 2))[..., 0]
+        return common / (flat.sum(2) + wanted.sum(2) - common).clamp(min=1)
+
+
+def _focal(logits: Tensor, wanted: Tensor) -> Tensor:
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (entropy * (1 - torch.exp(-entropy)) ** 2).mean((2, 3))
+
+
+def _dice(logits: Tensor, wanted: Tensor) -> Tensor:
+    share = logits.sigmoid()
+    return 1 - (2 * (share * wanted).sum((2, 3)) + 1) / (share.sum((2, 3)) + wanted.sum((2, 3)) + 1)
+
+
+class PixelEmbedding(nn.Module):
+    """Embeds the joined feature levels of a pixel, so that pixels of one object lie together.
+
+    An aid for the encoder in training alone: it is no part of the model.
+    """
+
+    def __init__(self, channels: int, width: int = 16) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(channels, width, 1)
+
+    def forward(self, levels: list[Tensor], labels: Tensor, generator: torch.Generator) -> Tensor:
+        """The loss of telling apart random pixels.
+
+        Args:
+            levels: feature maps, finest first, (B, C, h, w) each.
+            labels: the object of each pixel, (B, S, S) int64.
+            generator: draws the pixels.
+        """
+        side = levels[0].shape[-1]
+        joined = torch.cat([levels[0], *(_enlarge(level, side) for level in levels[1:])], 1)
+        embedded = self.project(joined).flatten(2)
+        step = labels.shape[-1] // side
+        objects = labels[:, step // 2 :: step, step // 2 :: step].flatten(1)
+        chosen = torch.randint(0, side * side, (len(objects), _EMBEDDED_PIXELS), generator=generator)
+        chosen = chosen.to(labels.device)
+        points = torch.gather(embedded, 2, chosen[:, None].expand(-1, embedded.shape[1], -1)).transpose(1, 2)
+        return _same_object_loss(points, torch.gather(objects, 1, chosen))
+
+
+def _enlarge(level: Tensor, side: int) -> Tensor:
+    return F.interpolate(level, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def _same_object_loss(points: Tensor, objects: Tensor) -> Tensor:
+    """Cross entropy of 'these two pixels are of one object', both answers weighing the same."""
+    squares = points.pow(2).sum(2)
+    distance = squares[:, :, None] + squares[:, None] - 2 * points @ points.transpose(1, 2)
+    near = (2 / (1 + torch.exp(distance.clamp(0, 30)))).clamp(1e-5, 1 - 1e-5)
+    same = (objects[:, :, None] == objects[:, None]).float()
+    share = same.mean()
+    weight = torch.where(same > 0, 0.5 / share, 0.5 / (1 - share).clamp(min=0.05))
+    return (F.binary_cross_entropy(near, same, reduction="none") * weight).mean()

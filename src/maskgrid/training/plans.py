@@ -1,0 +1,145 @@
+"""How a training goes: sizes, steps, rates, and what is asked at which step."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """The training on still images.
+
+    Attributes:
+        side_px: width and height of the scenes.
+        n_images, n_targets: images in a batch, prompts in each.
+        steps: how many steps in all.
+        rate: highest learning rate.
+        rise: steps in which the rate grows to it.
+        last_rate: share of the highest rate that is left at the end.
+        disc: steps at the start in which the target is a disc around the click: nearness is learnt first.
+        grow: further steps in which objects are cut to a disc that grows until it holds the image.
+        average: steps from which on the best of three masks is trained more and more, until ``best``.
+        best: steps from which on it is trained alone.
+        easy: steps in which the scenes are easy ones.
+        follow_up: chance of a second round with corrections, once ``best`` has come.
+        least_area_frac: objects under this share of the image are not clicked.
+    """
+
+    side_px: int
+    n_images: int
+    n_targets: int
+    steps: int
+    rate: float
+    rise: int
+    last_rate: float
+    disc: int
+    grow: int
+    average: int
+    best: int
+    easy: int
+    follow_up: float
+    least_area_frac: float
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate: a linear rise, then a half cosine down."""
+        if step < self.rise:
+            return self.rate * (step + 1) / self.rise
+        gone = (step - self.rise) / max(1, self.steps - self.rise)
+        return self.rate * (self.last_rate + (1 - self.last_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, gone))))
+
+    def disc_radius_frac(self, step: int) -> float | None:
+        """Radius of the disc that a target is cut to, as a share of the side; None once objects are whole."""
+        if step < self.disc:
+            return 0.15
+        if step < self.disc + self.grow:
+            return 0.15 + 1.3 * (step - self.disc) / self.grow
+        return None
+
+    def best_share(self, step: int) -> float:
+        """How much the best of three masks counts against the average of them, 0 to 1."""
+        return min(1.0, max(0.0, (step - self.average) / max(1, self.best - self.average)))
+
+
+FIRST = ImagePlan(
+    side_px=128,
+    n_images=8,
+    n_targets=12,
+    steps=4000,
+    rate=9e-4,
+    rise=60,
+    last_rate=0.2,
+    disc=200,
+    grow=600,
+    average=500,
+    best=1400,
+    easy=900,
+    follow_up=0.25,
+    least_area_frac=0.003,
+)
+SECOND = ImagePlan(
+    side_px=256,
+    n_images=6,
+    n_targets=10,
+    steps=2000,
+    rate=4e-4,
+    rise=40,
+    last_rate=0.03,
+    disc=0,
+    grow=0,
+    average=-1,
+    best=0,
+    easy=0,
+    follow_up=0.4,
+    least_area_frac=0.0007,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPlan:
+    """The training of the memory on clips.
+
+    Attributes:
+        side_px: width and height of the clips.
+        pool: how many clips are drawn ahead; ``length`` frames each.
+        length: frames of a clip.
+        n_clips, n_objects: clips in a batch, objects tracked in each.
+        steps: how many steps in all.
+        rate: highest learning rate.
+        rise: steps in which the rate grows to it.
+        short: steps at the start with windows of three frames; then five for as many, then eight.
+    """
+
+    side_px: int
+    pool: int
+    length: int
+    n_clips: int
+    n_objects: int
+    steps: int
+    rate: float
+    rise: int
+    short: int
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate: a linear rise, then a half cosine down to a fiftieth."""
+        if step < self.rise:
+            return self.rate * (step + 1) / self.rise
+        gone = min(1.0, (step - self.rise) / max(1, self.steps - self.rise))
+        return self.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * gone)))
+
+    def frames_at(self, step: int) -> int:
+        """Frames of a window."""
+        if step < self.short:
+            return 3
+        return 5 if step < 2 * self.short else 8
+
+
+MEMORY = VideoPlan(
+    side_px=256,
+    pool=240,
+    length=16,
+    n_clips=8,
+    n_objects=1,
+    steps=700,
+    rate=6e-4,
+    rise=30,
+    short=250,
+)

@@ -1,0 +1,79 @@
+"""Scenes drawn ahead of training, kept in a file."""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgrid.files import atomic_write
+from maskgrid.scenes import Scene, Style, draw_scene
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Many scenes of one size, their masks packed to bits.
+
+    Attributes:
+        images: (n, S, S, 3) uint8.
+        bits: (M, S * S / 8) uint8, all masks of all scenes one after the other.
+        first: (n + 1,) int64; the masks of scene ``i`` are ``bits[first[i]:first[i + 1]]``.
+    """
+
+    images: NDArray[np.uint8]
+    bits: NDArray[np.uint8]
+    first: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def masks(self, index: int) -> NDArray[np.bool_]:
+        """The masks of one scene, (N, S, S) bool; every whole comes before its parts."""
+        side = self.images.shape[1]
+        bits = self.bits[self.first[index] : self.first[index + 1]]
+        return np.unpackbits(bits, axis=1).view(np.bool_).reshape(-1, side, side)
+
+
+def drawn_pool(path: Path, seeds: range, side_px: int, style: Style, workers: int) -> Pool:
+    """Load the pool in ``path``, or draw it and keep it there.
+
+    Args:
+        path: the file; an existing one is believed to hold these very scenes.
+        seeds: a seed a scene.
+        side_px: width and height of the scenes.
+        style: how hard they are.
+        workers: how many processes draw.
+    """
+    if not path.exists():
+        _save(_draw(seeds, side_px, style, workers), path)
+    with np.load(path) as content:
+        return Pool(content["images"], content["bits"], content["first"])
+
+
+def _draw(seeds: range, side_px: int, style: Style, workers: int) -> Pool:
+    draw = partial(_draw_one, side_px=side_px, style=style)
+    if workers == 1:
+        return _pack([draw(seed) for seed in seeds])
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as executor:
+        return _pack(list(executor.map(draw, seeds, chunksize=16)))
+
+
+def _draw_one(seed: int, side_px: int, style: Style) -> Scene:
+    return draw_scene(seed, (side_px, side_px), style)
+
+
+def _pack(scenes: Sequence[Scene]) -> Pool:
+    scenes = [scene for scene in scenes if len(scene.masks)]
+    counts = [len(scene.masks) for scene in scenes]
+    bits = [np.packbits(scene.masks.reshape(len(scene.masks), -1), axis=1) for scene in scenes]
+    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Pool(np.stack([scene.image for scene in scenes]), np.concatenate(bits), first)
+
+
+def _save(pool: Pool, path: Path) -> None:
+    with atomic_write(path) as stream:
+        np.savez(stream, images=pool.images, bits=pool.bits, first=pool.first)

@@ -1,0 +1,73 @@
+"""Prompts as the decoder takes them: clicks, boxes, masks, and corrections of what went wrong."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IN, OUT, BOX_FROM, BOX_TO = 1, 0, 2, 3  # SAM's labels of points
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """N prompts of the same kind.
+
+    Attributes:
+        points_xy: (N, K, 2) float32, in the model's pixels.
+        labels: (N, K) int32, see the constants of this module.
+        logits: a first mask to start from, (N, 1, h, w) float32, or None.
+    """
+
+    points_xy: Tensor
+    labels: Tensor
+    logits: Tensor | None = None
+
+
+def click_prompts(clicks_xy: Tensor) -> Prompts:
+    """One click in each object; clicks (N, 2)."""
+    labels = torch.full((len(clicks_xy), 1), IN, dtype=torch.int32, device=clicks_xy.device)
+    return Prompts(clicks_xy[:, None], labels)
+
+
+def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
+    """The box of each target (N, S, S) bool, its corners off by up to a tenth of its size."""
+    rows, columns = targets.any(2).float(), targets.any(1).float()
+    side = targets.shape[-1]
+    top, left = rows.argmax(1), columns.argmax(1)
+    bottom, right = side - rows.flip(1).argmax(1), side - columns.flip(1).argmax(1)
+    low = torch.stack([left, top], 1).float()
+    high = torch.stack([right, bottom], 1).float()
+    corners = torch.stack([low, high], 1)
+    off = (torch.rand(corners.shape, generator=generator) * 0.2 - 0.1).to(targets.device)
+    corners = (corners + off * (high - low)[:, None]).clamp(0, side)
+    labels = torch.tensor([BOX_FROM, BOX_TO], dtype=torch.int32, device=targets.device)
+    return Prompts(corners, labels.expand(len(targets), 2))
+
+
+def with_mask(prompts: Prompts, logits: Tensor) -> Prompts:
+    """The same points, starting from the masks of an earlier round; logits (N, 1, h, w)."""
+    return Prompts(prompts.points_xy, prompts.labels, logits)
+
+
+def corrected(prompts: Prompts, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Prompts:
+    """Add a click where each mask is wrong, and start from the mask.
+
+    Args:
+        prompts: the prompts so far.
+        logits: their masks, (N, 1, h, w).
+        targets: what they should have been, (N, S, S) bool.
+        generator: draws the click among the wrong pixels; a right mask is clicked at random.
+    """
+    masks = F.interpolate(logits, size=targets.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
+    wrong = (masks ^ targets).flatten(1).float()
+    wrong = torch.where(wrong.sum(1, keepdim=True) > 0, wrong, torch.ones_like(wrong))
+    noise = torch.rand(wrong.shape, generator=generator).to(wrong.device)
+    place = (wrong * noise).argmax(1)
+    side = targets.shape[-1]
+    click = torch.stack([place % side + 0.5, place.div(side, rounding_mode="floor") + 0.5], 1)
+    inside = torch.gather(targets.flatten(1), 1, place[:, None])
+    labels = torch.where(inside, IN, OUT).to(torch.int32)
+    return Prompts(
+        torch.cat([prompts.points_xy, click[:, None]], 1), torch.cat([prompts.labels, labels], 1), logits
+    )

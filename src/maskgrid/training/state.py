@@ -1,0 +1,104 @@
+"""What a training needs to go on where it stopped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskgrid.errors import UserError
+from maskgrid.files import atomic_write
+
+_LONGEST_MEMORY = 0.998  # of the running average of the weights
+
+
+@dataclass(slots=True)
+class State:
+    """A training under way; randomness comes from the step's number, so that no generator has to be kept.
+
+    Attributes:
+        model: the network.
+        helper: parts that are needed in training alone.
+        optimizer: with the state of each parameter.
+        average: running average of the model's weights, by name: what is measured and published.
+        step: steps done.
+    """
+
+    model: nn.Module
+    helper: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    step: int
+
+
+def started(model: nn.Module, helper: nn.Module, trained: list[nn.Parameter]) -> State:
+    """A training at step 0 of the parameters ``trained``."""
+    optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.02, betas=(0.9, 0.98))
+    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    return State(model, helper, optimizer, average, 0)
+
+
+def advance(state: State, gradients: list[Tensor | None], rate: float) -> None:
+    """Take one step down the gradients of the trained parameters, and count it."""
+    parameters = trained_parameters(state)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    state.optimizer.step()
+    state.step += 1
+    memory = min(_LONGEST_MEMORY, state.step / (state.step + 10))
+    with torch.no_grad():
+        for name, value in state.model.state_dict().items():
+            state.average[name].lerp_(value, 1 - memory)
+
+
+def trained_parameters(state: State) -> list[nn.Parameter]:
+    """The parameters that the optimizer changes."""
+    return [p for group in state.optimizer.param_groups for p in group["params"]]
+
+
+def save(state: State, path: Path) -> None:
+    """Write the training to a file, whole or not at all."""
+    content = {
+        "model": state.model.state_dict(),
+        "helper": state.helper.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "average": state.average,
+        "step": state.step,
+    }
+    with atomic_write(path) as stream:
+        torch.save(content, stream)
+
+
+def restore(state: State, path: Path) -> None:
+    """Put ``state`` where the training in the file stopped.
+
+    Raises:
+        UserError: when the file is of another network.
+    """
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state.model.load_state_dict(content["model"])
+        state.helper.load_state_dict(content["helper"])
+        state.optimizer.load_state_dict(content["optimizer"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path} is no state of this training: {error}. Start in an empty folder.") from error
+    for name, value in content["average"].items():
+        state.average[name].copy_(value)
+    state.step = content["step"]
+
+
+def averaged_weights(path: Path) -> dict[str, Tensor]:
+    """The averaged weights of the training in a file, by name, float32."""
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["average"]
+    return weights
+
+
+def generators(stage: int, step: int, shard: int) -> tuple[np.random.Generator, torch.Generator]:
+    """The randomness of one shard of one step, the same whether the training was interrupted before or not."""
+    sequence = np.random.SeedSequence([stage, step, shard])
+    seed = int(sequence.generate_state(1)[0])
+    return np.random.default_rng(sequence), torch.Generator().manual_seed(seed)

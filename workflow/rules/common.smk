@@ -1,0 +1,74 @@
+"""What the rules share: the plan, and functions that look things up in it when a job needs them."""
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import orjson
+from snakemake.exceptions import WorkflowError
+
+from maskgrid.config_files import parse_config, save_config
+from maskgrid.errors import UserError
+from maskgrid.plan import make_plan, plan_text
+from maskgrid.sweep import find
+from maskgrid.weights import checkpoint_id
+
+CONFIG_FILE = "results/config.json"
+MASKGRID = f"{sys.executable} -m maskgrid"
+OPTIONS = f"--config {CONFIG_FILE} --results results"
+
+try:
+    PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# Adding a value to a sweep, or naming a setting, changes what the tables hold.
+SETTINGS_DIGEST = PLAN.settings_digest()
+
+
+wildcard_constraints:
+    checkpoint=r"[^/]+",
+    pass_name=r"crop\d[^/]*",
+    shard=r"[a-z0-9]+(-[0-9a-z]+)?",
+
+
+def shards():
+    """Names of the shards, once the checkpoint `index` has run."""
+    checkpoints.index.get()
+    return PLAN.shards()
+
+
+@cache
+def shard_digests():
+    """The digest of each shard, by name."""
+    return PLAN.shard_digests()
+
+
+def candidate_files(wildcards):
+    """The candidates of all passes over a shard."""
+    checkpoints.index.get()
+    return [
+        str(PLAN.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, wildcards.shard))
+        for run in PLAN.runs
+    ]
+
+
+def selection_files(wildcards):
+    """The selections of all shards."""
+    return [str(PLAN.layout.selections(shard)) for shard in shards()]
+
+
+def count_files(wildcards):
+    """The counts of all shards."""
+    return [str(PLAN.layout.shard_counts(shard)) for shard in shards()]
+
+
+def print_summary():
+    """The table of settings, as the last thing that a run says."""
+    subprocess.run([sys.executable, "-m", "maskgrid", "summary", *OPTIONS.split()], check=False)
+
+
+def annotation_files():
+    """A COCO file for each setting that the config names under annotations."""
+    return [str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()]

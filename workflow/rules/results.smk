@@ -1,0 +1,79 @@
+"""What people take away: COCO annotations, statistics, the report."""
+
+
+rule merge:
+    input:
+        selection_files,
+        images="results/dataset/images.parquet",
+    output:
+        "results/annotations/{label}.json",
+    log:
+        "logs/merge/{label}.log",
+    params:
+        setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
+        output_mode=PLAN.config.generator.output_mode,
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the masks of {wildcards.label} as COCO"
+    shell:
+        "{params.maskgrid} merge {params.options} --setting {params.setting:q} 2> >(tee {log:q} >&2)"
+
+
+rule statistics:
+    input:
+        count_files,
+    output:
+        "results/statistics/settings.parquet",
+        "results/statistics/mask_counts.parquet",
+        "results/statistics/summary.parquet",
+        "results/statistics/effects.parquet",
+    log:
+        "logs/statistics.log",
+    params:
+        settings=SETTINGS_DIGEST,
+        baseline=PLAN.baseline.id,
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Mask counts against settings"
+    shell:
+        "{params.maskgrid} statistics {params.options} 2> >(tee {log:q} >&2)"
+
+
+rule report:
+    input:
+        annotation_files(),
+        "results/statistics/summary.parquet",
+    output:
+        "results/report/index.html",
+    log:
+        "logs/report.log",
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the report"
+    shell:
+        "{params.maskgrid} report {params.options} 2> >(tee {log:q} >&2)"
+
+
+# Fails when too many images could not be used, after everything else is done and written.
+rule accept:
+    input:
+        annotation_files(),
+        "results/report/index.html",
+        "results/statistics/summary.parquet",
+        images="results/dataset/images.parquet",
+    output:
+        "results/accepted.json",
+    log:
+        "logs/accept.log",
+    params:
+        max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Checking that few enough images failed"
+    shell:
+        "{params.maskgrid} accept {params.options} 2> >(tee {log:q} >&2)"
