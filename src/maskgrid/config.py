@@ -29,10 +29,15 @@ class DatasetConfig(Section):
         min_length=1,
         description="demo, a folder (searched recursively), a glob, a list (.txt, .csv, .parquet) or a COCO .json",
     )
-    shard_size: int = Field(64, ge=1, description="images in a shard at most; a shard is what one job works on")
-    max_pixels: int = Field(100_000_000, ge=1, description="a larger image is rejected by its header, not decoded")
+    shard_size: int = Field(
+        64, ge=1, description="images in a shard at most; a shard is what one job works on"
+    )
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="a larger image is rejected by its header, not decoded"
+    )
     max_failed_fraction: Fraction = Field(
-        0.05, description="the run fails, after all else is done, when more of the images than this cannot be used"
+        0.05,
+        description="the run fails, after all else is done, when more of the images than this cannot be used",
     )
 
 
@@ -47,7 +52,9 @@ class ModelConfig(Section):
     config: str | None = Field(
         None, description="for a .pt file: the name of a config of the sam2 package, or a YAML file"
     )
-    allow_unverified: bool = Field(False, description="accept a .pt file whose sha256 is not that of a known checkpoint")
+    allow_unverified: bool = Field(
+        False, description="accept a .pt file whose sha256 is not that of a known checkpoint"
+    )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, ... or mps"
     )
@@ -55,7 +62,8 @@ class ModelConfig(Section):
         "float32", description="the network's arithmetic; below float32 it runs under torch.autocast"
     )
     apply_postprocessing: bool = Field(
-        True, description="as in sam2.build_sam: a single mask that is not stable is replaced by the best of three"
+        True,
+        description="as in sam2.build_sam: a single mask that is not stable is replaced by the best of three",
     )
     mode: Literal["exact"] = Field("exact", description="exact: sam2's masks bit for bit")
 
@@ -73,16 +81,20 @@ class GeneratorFields(Section):
         0.8, description="keep masks whose predicted IoU is above this; lower gives more masks; 0 keeps all"
     )
     stability_score_thresh: Fraction = Field(
-        0.95, description="keep masks whose stability score is at least this; lower gives more masks; 0 keeps all"
+        0.95,
+        description="keep masks whose stability score is at least this; lower gives more masks; 0 keeps all",
     )
     stability_score_offset: FiniteFloat = Field(
-        1.0, ge=0.0, description="how far the cut-off moves, up and down, to measure stability; lower gives more masks"
+        1.0,
+        ge=0.0,
+        description="how far the cut-off moves, up and down, to measure stability; lower gives more masks",
     )
     mask_threshold: FiniteFloat = Field(
         0.0, description="the logit above which a pixel belongs to the mask; higher gives smaller masks"
     )
     box_nms_thresh: Fraction = Field(
-        0.7, description="of two masks in a crop whose boxes overlap by more than this IoU the worse is dropped"
+        0.7,
+        description="of two masks in a crop whose boxes overlap by more than this IoU the worse is dropped",
     )
     crop_n_layers: int = Field(
         0, ge=0, le=5, description="layers of crops to run besides the image; layer n has 4**n crops"
@@ -91,22 +103,32 @@ class GeneratorFields(Section):
         0.7, description="the same as box_nms_thresh between crops, where the smaller crop's mask wins"
     )
     crop_overlap_ratio: FiniteFloat = Field(
-        512 / 1500, ge=0.0, lt=1.0, description="overlap of neighbouring crops, as a share of the image's short side"
+        512 / 1500,
+        ge=0.0,
+        lt=1.0,
+        description="overlap of neighbouring crops, as a share of the image's short side",
     )
     crop_n_points_downscale_factor: int = Field(
         1, ge=1, description="the grid of layer n has points_per_side / factor**n points a side"
     )
     point_grids: Annotated[list[PointGrid], Field(min_length=1)] | None = Field(
-        None, description="explicit prompts, a list of [x, y] in 0..1 for each layer; needs points_per_side: null"
+        None,
+        description="explicit prompts, a list of [x, y] in 0..1 for each layer; needs points_per_side: null",
     )
     min_mask_region_area: int = Field(
-        0, ge=0, description="holes and islands with fewer image pixels than this are removed, then duplicates"
+        0,
+        ge=0,
+        description="holes and islands with fewer image pixels than this are removed, then duplicates",
     )
     output_mode: Literal["coco_rle", "uncompressed_rle", "binary_mask"] = Field(
         "coco_rle", description="the form of the masks in the annotations and in the library's records"
     )
-    use_m2m: bool = Field(False, description="refine each mask by one more step of the decoder; about 4 times the work")
-    multimask_output: bool = Field(True, description="three masks a prompt (part, object, whole) instead of one")
+    use_m2m: bool = Field(
+        False, description="refine each mask by one more step of the decoder; about 4 times the work"
+    )
+    multimask_output: bool = Field(
+        True, description="three masks a prompt (part, object, whole) instead of one"
+    )
 
 
 class GeneratorConfig(GeneratorFields):
@@ -165,7 +187,9 @@ class SweepBlock(Section):
     """Settings to compare: every combination of ``grid`` with each step of ``zip``, and single ``points``."""
 
     grid: dict[str, Values] = Field(default_factory=dict, description="every combination of these values")
-    zip: dict[str, Values] = Field(default_factory=dict, description="values walked together, crossed with grid")
+    zip: dict[str, Values] = Field(
+        default_factory=dict, description="values walked together, crossed with grid"
+    )
     points: list[dict[str, Any]] = Field(default_factory=list, description="single settings, by name")
     exclude: list[dict[str, Any]] = Field(default_factory=list, description="partial matches to leave out")
 
@@ -186,8 +210,12 @@ class RecordConfig(Section):
     """What the run of the network keeps beyond the needs of the sweep, as room to explore later without a new run."""
 
     pred_iou_thresh: Fraction | None = Field(None, description="record candidates down to this predicted IoU")
-    stability_score_thresh: Fraction | None = Field(None, description="record candidates down to this stability score")
-    mask_thresholds: list[FiniteFloat] = Field(default_factory=list, description="further mask_threshold levels")
+    stability_score_thresh: Fraction | None = Field(
+        None, description="record candidates down to this stability score"
+    )
+    mask_thresholds: list[FiniteFloat] = Field(
+        default_factory=list, description="further mask_threshold levels"
+    )
     stability_score_offsets: list[Annotated[FiniteFloat, Field(ge=0.0)]] = Field(
         default_factory=list, description="further stability_score_offset levels"
     )
@@ -200,10 +228,14 @@ class Config(Section):
     model: ModelConfig = Field(default_factory=ModelConfig)
     generator: GeneratorConfig = Field(default_factory=GeneratorConfig)
     sweep: Sweep | None = Field(
-        None, description="a block, a list of blocks (their union), or the path of a table with a row a setting"
+        None,
+        description="a block, a list of blocks (their union), or the path of a table with a row a setting",
     )
     record: RecordConfig = Field(default_factory=RecordConfig)
-    baseline: str = Field(BASELINE, description="the setting that differences are measured against: a name or an id")
+    baseline: str = Field(
+        BASELINE, description="the setting that differences are measured against: a name or an id"
+    )
     annotations: list[str] = Field(
-        default_factory=lambda: [BASELINE], description="settings to export as COCO: names, ids, baseline, all"
+        default_factory=lambda: [BASELINE],
+        description="settings to export as COCO: names, ids, baseline, all",
     )

@@ -113,5 +113,7 @@ def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:
 
 def _check_image(image: NDArray[np.uint8]) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        found = (
+            f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        )
         raise UserError(f"an image must be a uint8 array of shape (H, W, 3) in RGB, not {found}")

@@ -94,10 +94,14 @@ def pick_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("model.device: no CUDA device here (torch.cuda.is_available() is False); use auto or cpu")
+        raise UserError(
+            "model.device: no CUDA device here (torch.cuda.is_available() is False); use auto or cpu"
+        )
     index = int(device.partition(":")[2] or 0)
     if device.startswith("cuda") and index >= torch.cuda.device_count():
-        raise UserError(f"model.device: {device} is not here; there are {torch.cuda.device_count()} CUDA devices")
+        raise UserError(
+            f"model.device: {device} is not here; there are {torch.cuda.device_count()} CUDA devices"
+        )
     if device == "mps" and not _has_mps():
         raise UserError("model.device: no MPS device here; use auto or cpu")
     return torch.device(device)

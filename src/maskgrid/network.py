@@ -150,7 +150,9 @@ class Network:
             point_xy = point_xy.repeat_interleave(n_masks, dim=0)
             logits, predicted_iou = logits.flatten(0, 1), predicted_iou.flatten(0, 1)
             if pass_.use_m2m:
-                logits, predicted_iou = self._refine(point_xy, low_res_masks.flatten(0, 1), crop, points_per_batch)
+                logits, predicted_iou = self._refine(
+                    point_xy, low_res_masks.flatten(0, 1), crop, points_per_batch
+                )
             ids = torch.arange(first_id, first_id + len(logits), device=logits.device)
             first_id += len(logits)
             yield Proposals(logits, predicted_iou, point_xy, ids)
@@ -187,7 +189,9 @@ class Network:
         height, width = crop.size_hw
         budget = _CHUNK_PX["cpu" if proposals.logits.device.type == "cpu" else "other"]
         return [
-            record_chunk(chunk, self.predictor._transforms.upsample(chunk.logits, crop.size_hw), crop, recording)
+            record_chunk(
+                chunk, self.predictor._transforms.upsample(chunk.logits, crop.size_hw), crop, recording
+            )
             for chunk in proposals.chunks(max(1, budget // (height * width)))
         ]
 
@@ -202,7 +206,9 @@ def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
 
 def record_chunk(proposals: Proposals, logits: Tensor, crop: Crop, recording: Recording) -> CandidateRows:
     """Measure full-resolution logits (n, H, W) of a crop at every recorded level and keep what clears the floor."""
-    levels = [_draw_level(proposals, logits, threshold, crop, recording) for threshold in recording.mask_thresholds]
+    levels = [
+        _draw_level(proposals, logits, threshold, crop, recording) for threshold in recording.mask_thresholds
+    ]
     rows = CandidateRows.concatenate(levels, len(recording.stability_score_offsets))
     return rows.take(np.lexsort((rows.mask_threshold, rows.candidate_id))) if len(levels) > 1 else rows
 
@@ -211,7 +217,11 @@ def _draw_level(
     proposals: Proposals, logits: Tensor, mask_threshold: float, crop: Crop, recording: Recording
 ) -> CandidateRows:
     stability = torch.stack(
-        [calculate_stability_score(logits, mask_threshold, offset) for offset in recording.stability_score_offsets], 1
+        [
+            calculate_stability_score(logits, mask_threshold, offset)
+            for offset in recording.stability_score_offsets
+        ],
+        1,
     )
     masks = logits > mask_threshold
     # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.

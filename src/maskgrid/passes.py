@@ -180,4 +180,3 @@ def pass_runs(settings: Sequence[Setting], record: RecordConfig) -> list[PassRun
             key = (setting.checkpoint, pass_)
             runs[key] = runs[key].union(needed) if key in runs else needed
     return [PassRun(checkpoint, pass_, recording) for (checkpoint, pass_), recording in runs.items()]
-

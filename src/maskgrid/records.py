@@ -32,7 +32,9 @@ def _record(selection: Selection, index: int, generator: GeneratorConfig) -> dic
     }
 
 
-def segmentation(counts: bytes, size_hw: tuple[int, int], output_mode: str) -> dict[str, Any] | NDArray[np.bool_]:
+def segmentation(
+    counts: bytes, size_hw: tuple[int, int], output_mode: str
+) -> dict[str, Any] | NDArray[np.bool_]:
     """A mask in one of sam2's three forms."""
     if output_mode == "binary_mask":
         return rle.decode(counts, size_hw)

@@ -109,7 +109,11 @@ class Replay:
                 stable = crop.take(_clears(crop, generator))
                 inner = stable.take(~stable.near_crop_edge)
                 unique = inner.take(_suppress(inner.box_xyxy, inner.predicted_iou, generator.box_nms_thresh))
-                n_stable, n_inner, n_boxes = n_stable + len(stable), n_inner + len(inner), n_boxes + len(unique)
+                n_stable, n_inner, n_boxes = (
+                    n_stable + len(stable),
+                    n_inner + len(inner),
+                    n_boxes + len(unique),
+                )
                 kept.append(unique)
         layer_of, row = _join(kept, generator.crop_nms_thresh if generator.crop_n_layers else None)
         n_crops = len(row)
@@ -130,7 +134,9 @@ class Replay:
 
     def _pass(self, name: str, generator: GeneratorConfig) -> Candidates:
         if name not in self.candidates:
-            raise UserError(f"no candidates of pass {name}; there are: {', '.join(self.candidates) or 'none'}")
+            raise UserError(
+                f"no candidates of pass {name}; there are: {', '.join(self.candidates) or 'none'}"
+            )
         candidates = self.candidates[name]
         if not candidates.recording.covers(recording_of(generator)):
             raise UserError(
@@ -226,7 +232,9 @@ def _suppress(
     return kept
 
 
-def _join(kept: list[_CropRows], crop_nms_thresh: float | None) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+def _join(
+    kept: list[_CropRows], crop_nms_thresh: float | None
+) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
     """The crops' masks together, less duplicates between crops, of which the smaller crop's stays."""
     if not kept:
         return np.empty(0, np.int16), np.empty(0, np.int64)
@@ -235,7 +243,9 @@ def _join(kept: list[_CropRows], crop_nms_thresh: float | None) -> tuple[NDArray
     if crop_nms_thresh is None or len(row) == 0:
         return layer_of, row
     boxes = np.concatenate([crop.box_xyxy for crop in kept])
-    crop_boxes = np.concatenate([np.tile(crop.crop_box_xyxy, (len(crop), 1)) for crop in kept]).astype(np.int64)
+    crop_boxes = np.concatenate([np.tile(crop.crop_box_xyxy, (len(crop), 1)) for crop in kept]).astype(
+        np.int64
+    )
     scores = (1 / box_area(torch.from_numpy(crop_boxes))).numpy()
     keep = _suppress(boxes, scores, crop_nms_thresh)
     return layer_of[keep], row[keep]

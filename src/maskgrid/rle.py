@@ -41,7 +41,9 @@ def check(counts: bytes, size_hw: tuple[int, int]) -> None:
     runs = run_lengths(counts)
     total, pixels = int(runs.sum()), size_hw[0] * size_hw[1]
     if total != pixels or (runs < 0).any():
-        raise ValueError(f"run lengths add up to {total} and not to {size_hw[0]} x {size_hw[1]} = {pixels} pixels")
+        raise ValueError(
+            f"run lengths add up to {total} and not to {size_hw[0]} x {size_hw[1]} = {pixels} pixels"
+        )
 
 
 def run_lengths(counts: bytes) -> NDArray[np.int64]:

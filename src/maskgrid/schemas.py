@@ -8,17 +8,27 @@ _BOX = pa.list_(pa.int32(), 4)
 
 CANDIDATES = pa.schema(
     [
-        column("image_key", pa.dictionary(pa.int32(), pa.string()), "the image's path relative to the dataset's root"),
-        column("candidate_id", pa.int32(), "(crop x points + point) x masks per point + mask, within the pass"),
+        column(
+            "image_key",
+            pa.dictionary(pa.int32(), pa.string()),
+            "the image's path relative to the dataset's root",
+        ),
+        column(
+            "candidate_id", pa.int32(), "(crop x points + point) x masks per point + mask, within the pass"
+        ),
         column("crop_index", pa.int16(), "crop of the layer, in sam2's order"),
         column("point_xy", pa.list_(pa.float32(), 2), "the prompt, in image pixels"),
         column("predicted_iou", pa.float32(), "the network's estimate of the mask's IoU with the object"),
         column("mask_threshold", pa.float64(), "the logit at which the mask is drawn"),
-        column("stability_scores", pa.list_(pa.float32()), "one for each stability_score_offset of the recording"),
+        column(
+            "stability_scores", pa.list_(pa.float32()), "one for each stability_score_offset of the recording"
+        ),
         column("near_crop_edge", pa.bool_(), "touches a crop's edge inside the image: sam2 drops it"),
         column("box_xyxy", _BOX, "sam2's box in image pixels, right and bottom edge inclusive"),
         column("area_px", pa.int32(), "pixels of the mask"),
-        column("counts", pa.binary(), "COCO's compressed run-length code; null near a crop's edge", nullable=True),
+        column(
+            "counts", pa.binary(), "COCO's compressed run-length code; null near a crop's edge", nullable=True
+        ),
     ]
 )
 
@@ -30,14 +40,23 @@ PASS_IMAGES = pa.schema(
         column("height", pa.int32(), "pixels, as displayed", nullable=True),
         column("width", pa.int32(), "pixels, as displayed", nullable=True),
         column("crop_boxes_xyxy", pa.list_(_BOX), "the layer's crops in image pixels", nullable=True),
-        column("proposed_iou", pa.list_(pa.float32()), "predicted IoU of all masks proposed, sorted", nullable=True),
+        column(
+            "proposed_iou",
+            pa.list_(pa.float32()),
+            "predicted IoU of all masks proposed, sorted",
+            nullable=True,
+        ),
     ]
 )
 
 SELECTIONS = pa.schema(
     [
         column("setting_id", pa.dictionary(pa.int32(), pa.string()), "the setting"),
-        column("image_key", pa.dictionary(pa.int32(), pa.string()), "the image's path relative to the dataset's root"),
+        column(
+            "image_key",
+            pa.dictionary(pa.int32(), pa.string()),
+            "the image's path relative to the dataset's root",
+        ),
         column("rank", pa.int32(), "position in sam2's order, from 0"),
         column("layer", pa.int16(), "crop layer: which of the setting's passes the candidate is from"),
         column("candidate_id", pa.int32(), "the candidate in that pass"),
@@ -50,7 +69,11 @@ SELECTIONS = pa.schema(
 MASK_COUNTS = pa.schema(
     [
         column("setting_id", pa.dictionary(pa.int32(), pa.string()), "the setting"),
-        column("image_key", pa.dictionary(pa.int32(), pa.string()), "the image's path relative to the dataset's root"),
+        column(
+            "image_key",
+            pa.dictionary(pa.int32(), pa.string()),
+            "the image's path relative to the dataset's root",
+        ),
         column("n_masks", pa.int32(), "masks that the setting keeps"),
         column("n_proposed", pa.int32(), "masks that the network proposed"),
         column("n_dropped_pred_iou", pa.int32(), "of these dropped by pred_iou_thresh"),

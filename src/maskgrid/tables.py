@@ -32,7 +32,9 @@ def write_table(path: Path, table: pa.Table, origin: Mapping[str, Any]) -> None:
     write_batches(path, table.schema, [table.combine_chunks()], origin)
 
 
-def write_batches(path: Path, schema: pa.Schema, tables: Iterable[pa.Table], origin: Mapping[str, Any]) -> None:
+def write_batches(
+    path: Path, schema: pa.Schema, tables: Iterable[pa.Table], origin: Mapping[str, Any]
+) -> None:
     """Write tables of one schema to one file atomically, a row group each, holding one at a time."""
     note = orjson.dumps({"schema_version": SCHEMA_VERSION, **origin}, option=orjson.OPT_SORT_KEYS)
     schema = schema.with_metadata({**(schema.metadata or {}), _KEY: note})
@@ -57,7 +59,9 @@ def read_table(
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; run the step that makes it") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
+        raise UserError(
+            f"{path}: is not a complete Parquet file ({error}); delete it and run again"
+        ) from None
 
 
 def read_origin(path: Path) -> dict[str, Any]:
@@ -71,6 +75,8 @@ def read_origin(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; run the step that makes it") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
+        raise UserError(
+            f"{path}: is not a complete Parquet file ({error}); delete it and run again"
+        ) from None
     origin: dict[str, Any] = orjson.loads(metadata[_KEY]) if _KEY in metadata else {}
     return origin
