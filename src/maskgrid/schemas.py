@@ -13,26 +13,16 @@ CANDIDATES = pa.schema(
             pa.dictionary(pa.int32(), pa.string()),
             "the image's path relative to the dataset's root",
         ),
-<<<<<<< HEAD
         column("candidate_id", pa.int32(), "(crop x points + point) x masks per point + mask, within the pass"),
-=======
-        column(
-            "candidate_id", pa.int32(), "(crop x points + point) x masks per point + mask, within the pass"
-        ),
->>>>>>> stats
         column("crop_index", pa.int16(), "crop of the layer, in sam2's order"),
         column("point_xy", pa.list_(pa.float32(), 2), "the prompt, in image pixels"),
         column("predicted_iou", pa.float32(), "the network's estimate of the mask's IoU with the object"),
         column("mask_threshold", pa.float64(), "the logit at which the mask is drawn"),
-        column(
-            "stability_scores", pa.list_(pa.float32()), "one for each stability_score_offset of the recording"
-        ),
+        column("stability_scores", pa.list_(pa.float32()), "one for each stability_score_offset of the recording"),
         column("near_crop_edge", pa.bool_(), "touches a crop's edge inside the image: sam2 drops it"),
         column("box_xyxy", _BOX, "sam2's box in image pixels, right and bottom edge inclusive"),
         column("area_px", pa.int32(), "pixels of the mask"),
-        column(
-            "counts", pa.binary(), "COCO's compressed run-length code; null near a crop's edge", nullable=True
-        ),
+        column("counts", pa.binary(), "COCO's compressed run-length code; null near a crop's edge", nullable=True),
     ]
 )
 

@@ -37,15 +37,11 @@ def write_table(path: Path, table: pa.Table, origin: Mapping[str, Any], rows_in_
 
 
 def write_batches(
-<<<<<<< HEAD
     path: Path,
     schema: pa.Schema,
     tables: Iterable[pa.Table],
     origin: Mapping[str, Any],
     rows_in_group: int | None = None,
-=======
-    path: Path, schema: pa.Schema, tables: Iterable[pa.Table], origin: Mapping[str, Any]
->>>>>>> stats
 ) -> None:
     """Write tables of one schema to one file atomically, a row group each, holding one at a time."""
     note = orjson.dumps({"schema_version": SCHEMA_VERSION, **origin}, option=orjson.OPT_SORT_KEYS)
@@ -80,16 +76,10 @@ def read_table(
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; run the step that makes it") from None
     except (pa.ArrowInvalid, OSError) as error:
-<<<<<<< HEAD
         raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
     if schema is not None and not table.schema.equals(schema):
         raise UserError(f"{path}: has other columns than this version of maskgrid writes; delete it and run again")
     return table
-=======
-        raise UserError(
-            f"{path}: is not a complete Parquet file ({error}); delete it and run again"
-        ) from None
->>>>>>> stats
 
 
 def read_origin(path: Path) -> dict[str, Any]:
@@ -103,8 +93,6 @@ def read_origin(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; run the step that makes it") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(
-            f"{path}: is not a complete Parquet file ({error}); delete it and run again"
-        ) from None
+        raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
     origin: dict[str, Any] = orjson.loads(metadata[_KEY]) if _KEY in metadata else {}
     return origin
