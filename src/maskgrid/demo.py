@@ -42,7 +42,7 @@ def _photos() -> dict[str, NDArray[np.uint8]]:
     import skimage.data
 
     photos: dict[str, NDArray[np.uint8]] = {name: getattr(skimage.data, name)() for name in _PHOTOS}
-    photos["motorcycle"] = skimage.data.stereo_motorcycle()[0]
+    photos["motorcycle"] = skimage.data.stereo_motorcycle()[0]  # type: ignore[no-untyped-call]
     return photos
 
 

@@ -5,6 +5,8 @@ score. Here it returns the logits as the decoder made them, so that only masks t
 a few at a time.
 """
 
+import warnings
+
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.utils.transforms import SAM2Transforms
@@ -30,9 +32,12 @@ def make_predictor(model: SAM2Base) -> SAM2ImagePredictor:
 
     sam2 writes the sizes of the feature maps down for 1024 pixels; they follow from the image size.
     """
-    predictor = SAM2ImagePredictor(model)
+    with warnings.catch_warnings():
+        # sam2 scripts its transforms, which torch has deprecated; nobody who runs a job can do anything about it.
+        warnings.filterwarnings("ignore", message=".*torch.jit.*")
+        predictor = SAM2ImagePredictor(model)
+        predictor._transforms = LowResolutionTransforms(model.image_size, predictor.mask_threshold)
     fit_feature_sizes(predictor)
-    predictor._transforms = LowResolutionTransforms(model.image_size, predictor.mask_threshold)
     return predictor
 
 

@@ -168,17 +168,13 @@ def _unique(named: Iterable[tuple[str | None, Setting, str]]) -> list[Setting]:
 def _table_points(path: Path, written: str) -> list[Row]:
     import pandas as pd  # here, because most sweeps need no table and the workflow parses this often
 
-    readers = {
-        ".csv": pd.read_csv,
-        ".tsv": lambda file: pd.read_csv(file, sep="\t"),
-        ".parquet": pd.read_parquet,
-    }
-    if path.suffix not in readers:
+    if path.suffix not in (".csv", ".tsv", ".parquet"):
         raise UserError(f"sweep: {written}: a table must be a .csv, .tsv or .parquet file")
     if not path.is_file():
         raise UserError(f"sweep: {written}: there is no such file ({path})")
     try:
-        table = readers[path.suffix](path)
+        separator = "\t" if path.suffix == ".tsv" else ","
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
     except (ValueError, OSError) as error:
         raise UserError(f"sweep: {written}: cannot be read as a table: {error}") from None
     if table.empty:

@@ -17,7 +17,7 @@ rule merge:
     message:
         "Writing the masks of {wildcards.label} as COCO"
     shell:
-        "{params.maskgrid} merge {params.options} --setting {params.setting:q} 2> >(tee {log:q} >&2)"
+        "{params.maskgrid} merge {params.options} --setting {wildcards.label:q} 2> >(tee {log:q} >&2)"
 
 
 rule statistics:
