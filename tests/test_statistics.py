@@ -11,7 +11,7 @@ import pytest
 
 from maskgrid import statistics, summary
 from maskgrid.config import Config
-from maskgrid.effects import effects_table, swept_parameters
+from maskgrid.effects import effects_table, interactions_table, swept_parameters
 from maskgrid.errors import UserError
 from maskgrid.rle import decode
 from maskgrid.schemas import MASK_COUNTS
@@ -30,6 +30,7 @@ SETTINGS = [
     setting("none", pred_iou_thresh=1.0),
     setting("small", mask_threshold=1.5, stability_score_offset=0.5, crop_n_layers=0),
 ]
+LABELS = [one.label for one in SETTINGS]
 IMAGES = make_images(9)
 
 
@@ -168,8 +169,9 @@ def test_the_baseline_differs_from_itself_by_nothing(summarised):
     assert sum(summarised["is_baseline"].to_pylist()) == 1
 
 
-def test_settings_at_once_do_not_change_the_summary(monkeypatch, counts_path, summarised):
-    monkeypatch.setattr(summary, "_SETTINGS_AT_ONCE", 3)
+@pytest.mark.parametrize("rows_at_once", [1, 35])
+def test_memory_does_not_change_the_summary(monkeypatch, counts_path, summarised, rows_at_once):
+    monkeypatch.setattr(summary, "_ROWS_AT_ONCE", rows_at_once)
     again = summary_table(SETTINGS, counts_path, BASELINE)
     for name in summarised.column_names:
         ours, theirs = again[name].to_pylist(), summarised[name].to_pylist()
@@ -195,7 +197,7 @@ def test_no_images_give_a_summary_without_numbers(tmp_path):
     table = summary_table(SETTINGS, tmp_path / "counts.parquet", BASELINE)
     assert table["n_images"].to_pylist() == [0] * len(SETTINGS)
     assert table["n_masks_mean"].null_count == len(SETTINGS)
-    assert effects_table(SETTINGS, table).num_rows == 0
+    assert effects_table(SETTINGS, table).num_rows == interactions_table(SETTINGS, table).num_rows == 0
     assert "0 images" in summary_text(SETTINGS, table)
 
 
@@ -226,6 +228,22 @@ def test_effects_of_an_additive_table_are_its_terms():
     assert effects["crop_n_layers", "2"]["n_masks_effect"] == pytest.approx(4 - 5 / 3)
     assert effects["crop_n_layers", "2"]["value_number"] == 2
     assert effects["crop_n_layers", "0"]["coverage_frac_effect"] == 0
+
+
+def test_interactions_are_what_is_beyond_the_effects():
+    settings = grid(use_m2m=[False, True], crop_n_layers=[0, 1, 2])
+    product = {one.id: float(one.generator.use_m2m * one.generator.crop_n_layers) for one in settings}
+    total = {one.id: product[one.id] + 10.0 * one.generator.use_m2m for one in settings}
+    rows = [
+        {"setting_id": one.id, "n_masks_mean": total[one.id], "coverage_frac_mean": 0.1} for one in settings
+    ]
+    table = interactions_table(settings, pa.Table.from_pylist(rows)).to_pandas()
+    assert len(table) == 6
+    # The product of centred factors: (m2m - 1/2) (layers - 1). The additive term leaves no trace.
+    expected = (np.where(table["value_b"] == "true", 0.5, -0.5)) * (table["value_a_number"] - 1)
+    assert table["parameter_a"].eq("crop_n_layers").all()
+    assert np.allclose(table["n_masks_interaction"], expected)
+    assert np.allclose(table["coverage_frac_interaction"], 0)
 
 
 def test_values_are_in_order_of_size():
@@ -267,7 +285,8 @@ def test_long_text_is_cut_and_says_so(summarised):
         row["is_baseline"] = row["setting"] == "small"
     table = pa.Table.from_pylist(last, schema=summarised.schema)
     lines = summary_text(SETTINGS, table, max_rows=4).splitlines()
-    assert sum(line.startswith(">") and "small" in line for line in lines[:-3]) == 1
+    assert sum(line.startswith("> small") for line in lines) == 1
+    assert sum(line.startswith("  ") and line.split()[0] in LABELS for line in lines) == 3
     assert f"{len(SETTINGS) - 4} more settings are in statistics/summary.parquet." in lines
 
 

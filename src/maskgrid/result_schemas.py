@@ -106,3 +106,21 @@ EFFECTS = pa.schema(
         _number("coverage_frac_effect", "this mean less the mean over all settings"),
     ]
 )
+
+INTERACTIONS = pa.schema(
+    [
+        column("parameter_a", pa.string(), "a parameter with more than one value among the settings"),
+        column("value_a", pa.string(), "one of its values, as JSON"),
+        _number("value_a_number", "the value, where it is a number"),
+        column("parameter_b", pa.string(), "another such parameter"),
+        column("value_b", pa.string(), "one of its values, as JSON"),
+        _number("value_b_number", "the value, where it is a number"),
+        column("n_settings", pa.int64(), "settings that have both values"),
+        _number("n_masks_mean", "mean of the settings' n_masks_mean"),
+        _number("n_masks_interaction", "what this mean has beyond the overall mean and both main effects"),
+        _number("coverage_frac_mean", "mean of the settings' coverage_frac_mean"),
+        _number(
+            "coverage_frac_interaction", "what this mean has beyond the overall mean and both main effects"
+        ),
+    ]
+)

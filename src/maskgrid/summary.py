@@ -16,8 +16,8 @@ from maskgrid.settings import Setting
 from maskgrid.statistics import settings_table
 from maskgrid.tables import read_origin, read_table
 
-# Settings whose images are in memory at once.
-_SETTINGS_AT_ONCE = 64
+# Rows, one an image and setting, that are in memory at once.
+_ROWS_AT_ONCE = 1_000_000
 _RESAMPLED = ("n_masks", "coverage_frac")
 _DROPS = {
     "n_dropped_pred_iou": "dropped_pred_iou_frac",
@@ -29,7 +29,7 @@ _DROPS = {
 }
 _MEANS = ("overlap_frac", "n_small", "n_medium", "n_large")
 _SCORES = ("predicted_iou_mean", "stability_score_mean")
-_COLUMNS = ["image_key", *_RESAMPLED, "n_proposed", *_DROPS, *_MEANS, *_SCORES]
+_COLUMNS = ["setting_id", "image_key", *_RESAMPLED, "n_proposed", *_DROPS, *_MEANS, *_SCORES]
 
 
 def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Setting) -> pa.Table:
@@ -47,11 +47,11 @@ def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Sett
         maskgrid.errors.UserError: the table is missing or cut off.
     """
     keys = _image_keys(mask_counts)
-    base = _aligned(keys, _setting_rows(mask_counts, baseline))
+    base = _aligned(keys, _tables(mask_counts, [baseline])[0])
+    at_once = max(1, _ROWS_AT_ONCE // max(len(keys), 1))
     rows: list[dict[str, Any]] = []
-    for start in range(0, len(settings), _SETTINGS_AT_ONCE):
-        group = settings[start : start + _SETTINGS_AT_ONCE]
-        rows += _group_rows(group, keys, mask_counts, base)
+    for start in range(0, len(settings), at_once):
+        rows += _group_rows(_tables(mask_counts, settings[start : start + at_once]), keys, base)
     for setting, known, row in zip(settings, settings_table(settings).to_pylist(), rows, strict=True):
         row |= {**known, "is_baseline": setting.id == baseline.id}
     return pa.Table.from_pylist(rows, schema=SUMMARY)
@@ -65,8 +65,11 @@ def _image_keys(mask_counts: Path) -> pa.Array:
     return keys.take(pc.array_sort_indices(keys))
 
 
-def _setting_rows(mask_counts: Path, setting: Setting) -> pa.Table:
-    return read_table(mask_counts, _COLUMNS, [("setting_id", "=", setting.id)])
+def _tables(mask_counts: Path, settings: Sequence[Setting]) -> list[pa.Table]:
+    """The rows of each of some settings."""
+    ids = [setting.id for setting in settings]
+    rows = read_table(mask_counts, _COLUMNS, [("setting_id", "in", ids)])
+    return [rows.filter(pc.equal(rows["setting_id"], setting_id)) for setting_id in ids]
 
 
 def _aligned(keys: pa.Array, rows: pa.Table) -> NDArray[np.float64]:
@@ -79,19 +82,15 @@ def _aligned(keys: pa.Array, rows: pa.Table) -> NDArray[np.float64]:
 
 
 def _group_rows(
-    settings: Sequence[Setting], keys: pa.Array, mask_counts: Path, base: NDArray[np.float64]
+    tables: Sequence[pa.Table], keys: pa.Array, base: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
     """Summaries of some settings, whose images are resampled together."""
-    rows: list[dict[str, Any]] = []
-    values = np.empty((len(keys), len(settings), len(_RESAMPLED)))
-    for index, setting in enumerate(settings):
-        table = _setting_rows(mask_counts, setting)
-        values[:, index] = _aligned(keys, table)
-        rows.append(_plain_statistics(table))
+    rows = [_plain_statistics(table) for table in tables]
+    values = np.stack([_aligned(keys, table) for table in tables], axis=1)
     difference = values - base[:, None, :]
     names = [*_RESAMPLED, *(f"{name}_diff" for name in _RESAMPLED)]
     both = np.concatenate([values, difference], axis=2)
-    intervals = mean_intervals(both.reshape(len(keys), len(settings) * len(names)))
+    intervals = mean_intervals(both.reshape(len(keys), len(tables) * len(names)))
     for index, row in enumerate(rows):
         row["n_images_common"] = int((~np.isnan(difference[:, index, 0])).sum())
         for column, name in enumerate(names, start=index * len(names)):

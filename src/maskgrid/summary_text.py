@@ -132,7 +132,8 @@ def _notes(rows: list[dict[str, Any]], n_shown: int, n_hidden: int) -> list[str]
     n_images = max((row["n_images"] for row in rows), default=0)
     baseline = next((_label(row) for row in rows if row["is_baseline"]), "baseline")
     notes = [
-        f"> is the baseline, {baseline}. * The 95 % interval of the difference, image by image, leaves 0 out.",
+        f"> marks the baseline, {baseline}.",
+        "* marks a difference, taken image by image, whose 95 % interval excludes 0.",
         f"{len(rows)} settings, {n_images} images. Intervals are bootstrapped over images.",
     ]
     if n_shown < len(rows):
