@@ -83,9 +83,7 @@ def _good_images(layout: Layout) -> pa.Table:
     return read_table(layout.images, _IMAGE_COLUMNS, [("status", "=", "ok")]).sort_by("image_key")
 
 
-def _spool(
-    masks: Iterable[KeptMasks], images: pa.Table, output_mode: str, spool: IO[bytes]
-) -> dict[str, _Span]:
+def _spool(masks: Iterable[KeptMasks], images: pa.Table, output_mode: str, spool: IO[bytes]) -> dict[str, _Span]:
     """Write the images' annotations one after another, and note where."""
     known = {
         key: (image_id, (height, width))
@@ -97,9 +95,7 @@ def _spool(
     spans: dict[str, _Span] = {}
     offset = 0
     for part in masks:
-        if (
-            part.image_key not in known
-        ):  # a shard's files may be older than the index, and know images gone since
+        if part.image_key not in known:  # a shard's files may be older than the index, and know images gone since
             continue
         image_id, size_hw = known[part.image_key]
         entries = coco.annotation_entries(part, image_id, size_hw, output_mode)
