@@ -49,7 +49,11 @@ def candidate_files(wildcards):
     """The candidates of all passes over a shard."""
     checkpoints.index.get()
     return [
-        str(PLAN.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, wildcards.shard))
+        str(
+            PLAN.layout.candidates(
+                checkpoint_id(run.checkpoint), run.pass_.name, wildcards.shard
+            )
+        )
         for run in PLAN.runs
     ]
 
@@ -66,7 +70,9 @@ def count_files(wildcards):
 
 def print_summary():
     """The table of settings, as the last thing that a run says."""
-    subprocess.run([sys.executable, "-m", "maskgrid", "summary", *OPTIONS.split()], check=False)
+    subprocess.run(
+        [sys.executable, "-m", "maskgrid", "summary", *OPTIONS.split()], check=False
+    )
 
 
 def annotation_files():
