@@ -9,7 +9,11 @@ from maskgrid.plan import Plan, plan_text
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>maskgrid: {source}</title>
-<style>:root {{ color-scheme: light dark }} body {{ font: 16px sans-serif; margin: 2em }} pre {{ overflow: auto }}</style>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 16px sans-serif; margin: 2em }}
+pre {{ overflow: auto }}
+</style>
 <h1>Masks of {source}</h1>
 <pre>{summary}</pre>
 <h2>Plan</h2>
