@@ -2,6 +2,7 @@
 
 import logging
 
+from maskgrid.explorer import explorer_page
 from maskgrid.files import write_bytes
 from maskgrid.overlays import write_contact_sheet
 from maskgrid.plan import Plan
@@ -12,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def write_report(plan: Plan) -> None:
-    """Write the report, and a contact sheet for each exported setting.
+    """Write the report, the explorer, and a contact sheet for each exported setting.
 
     The same data give the same bytes, however images are spread over shards.
 
@@ -24,4 +25,5 @@ def write_report(plan: Plan) -> None:
     for setting in plan.exported():
         write_contact_sheet(folder / "overlays" / f"{setting.label}.jpg", data.samples, setting)
     write_bytes(folder / "index.html", report_page(data))
+    write_bytes(folder / "explorer.html", explorer_page(plan, data.samples))
     log.info("report: %s", folder / "index.html")

@@ -16,9 +16,10 @@ from maskgrid.weights import checkpoint_id
 
 N_LINES = 30
 N_WIDEST = 10
-_N_OVERLAYS = 8
-# Of the images that are drawn, so many are those on which settings disagree most.
-_N_OVERLAYS_WIDEST = 4
+# Images of the explorer and of the contact sheets; the report draws the first of them.
+_N_SAMPLES = 12
+# Of these images so many are those on which settings disagree most.
+_N_SAMPLES_WIDEST = 4
 _MAX_FAILURES = 200
 # These say how a run is cut up and where it runs, and change no number of the report.
 _WITHOUT_PART = {"dataset": {"shard_size"}, "model": {"device"}}
@@ -65,7 +66,7 @@ class ReportData:
         results: the settings that were answered, with their rows of the summary.
         effects: rows of the table of effects.
         images: how much settings disagree about images, and counts of a few.
-        samples: the images that are drawn.
+        samples: images with their candidates, to be drawn.
         failures: the images without masks.
         provenance: what all was made from.
     """
@@ -107,9 +108,9 @@ def read_report_data(plan: Plan) -> ReportData:
 
 def images_to_draw(images: ImageCounts) -> list[str]:
     """The images on which settings disagree most, then others chosen by their hashes."""
-    widest = [spread.image_key for spread in images.widest[:_N_OVERLAYS_WIDEST]]
+    widest = [spread.image_key for spread in images.widest[:_N_SAMPLES_WIDEST]]
     others = [key for key in images.sampled if key not in widest]
-    return [*widest, *others][:_N_OVERLAYS]
+    return [*widest, *others][:_N_SAMPLES]
 
 
 def _failures(plan: Plan) -> Failures:

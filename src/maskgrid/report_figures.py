@@ -23,6 +23,7 @@ from maskgrid.thumbnails import data_uri, jpeg
 from maskgrid.wording import count, interval, number, share
 
 _MAX_OVERLAY_SETTINGS = 6
+_MAX_OVERLAY_IMAGES = 8
 _OVERLAY_SIDE = 448
 _MASKS = "mean masks per image"
 
@@ -96,8 +97,8 @@ def maps_section(data: ReportData) -> Html:
     )
     if n_left_out:
         words += f" {count(n_left_out, 'more pair')} not shown: {MAX_MAPS} at most, and parameters of few values."
-    figures = [element("figure", {}, element("div", {"class": "wide"}, charts.heat_map(pair))) for pair in maps]
-    return section("maps", "Pairs of parameters", paragraph(words), element("div", {"class": "figures"}, *figures))
+    figures = [element("figure", {"class": "wide"}, charts.heat_map(pair)) for pair in maps]
+    return section("maps", "Pairs of parameters", paragraph(words), element("div", {"class": "maps"}, *figures))
 
 
 def trade_off_section(data: ReportData) -> Html:
@@ -170,7 +171,7 @@ def overlays_section(data: ReportData) -> Html:
     words = "Settings side by side. A mask keeps its colour from setting to setting."
     if len(exported) > len(shown):
         words += f" {count(len(exported) - len(shown), 'more exported setting')} not drawn."
-    rows = [_overlay_row(sample, shown) for sample in data.samples]
+    rows = [_overlay_row(sample, shown) for sample in data.samples[:_MAX_OVERLAY_IMAGES]]
     return section("overlays", "Masks", paragraph(words), *rows)
 
 

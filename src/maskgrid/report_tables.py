@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from maskgrid.config import BASELINE
 from maskgrid.curves import Answered, not_dominated
 from maskgrid.effects import swept_parameters
 from maskgrid.markup import (
@@ -54,7 +55,7 @@ def summary_section(data: ReportData) -> Html:
     if base is not None:
         low, high = base.row["n_masks_low"], base.row["n_masks_high"]
         sentences.append(
-            f"The baseline, {base.setting.label}, gives {number(base.n_masks)} masks per image "
+            f"{_the_baseline(base)} gives {number(base.n_masks)} masks per image "
             f"(95 % interval {interval(low, high)}) and covers {share(base.coverage)} of it."
         )
     if len(data.results) > 1:
@@ -63,6 +64,10 @@ def summary_section(data: ReportData) -> Html:
     return section(
         "summary", "Summary", element("div", {"class": "cards"}, *cards), *(paragraph(words) for words in sentences)
     )
+
+
+def _the_baseline(base: Answered) -> str:
+    return "The baseline" if base.setting.label == BASELINE else f"The baseline, {base.setting.label},"
 
 
 def _card(figure: str, name: str) -> Html:
@@ -159,7 +164,7 @@ def _filter_row(result: Answered, used: Sequence[tuple[str, str, str]]) -> Row:
     ]
     stack = element("div", {"class": "stack", "aria-hidden": "true"}, *parts)
     kind = "baseline" if result.row["is_baseline"] else ""
-    return Row([setting_name(result), stack, *(text(share(part)) for _, part in shares)], kind)
+    return Row([setting_name(result), stack, *(text(share(part, 2)) for _, part in shares)], kind)
 
 
 def trade_off_table(data: ReportData) -> Html:

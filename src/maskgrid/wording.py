@@ -15,7 +15,7 @@ def number(value: float | None, digits: int = 1) -> str:
 
 def share(value: float | None, digits: int = 1) -> str:
     """A share as per cent."""
-    return NONE if value is None else f"{100 * value:.{digits}f} %"
+    return NONE if value is None else f"{100 * value:.{digits}f}%"
 
 
 def interval(low: float | None, high: float | None, digits: int = 1) -> str:
