@@ -1,7 +1,5 @@
 """Surfaces of things and grounds: colour, gradients, patterns, roughness."""
 
-from typing import cast
-
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -59,9 +57,9 @@ def _gradient(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     y, x = _grid(size_hw)
     if rng.random() < 0.3:
         cy, cx = rng.uniform(-0.5, 0.5, 2)
-        return cast("NDArray[np.float32]", (1 - (x - cx) ** 2 - (y - cy) ** 2).astype(np.float32))
+        return np.asarray(1 - (x - cx) ** 2 - (y - cy) ** 2, np.float32)
     angle = rng.uniform(0, 2 * np.pi)
-    return cast("NDArray[np.float32]", (np.cos(angle) * x + np.sin(angle) * y).astype(np.float32))
+    return np.asarray(np.cos(angle) * x + np.sin(angle) * y, np.float32)
 
 
 def _pattern(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
@@ -76,10 +74,10 @@ def _pattern(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
         wave = np.sin(turns * u) * np.sin(turns * v)
     else:
         wave = np.cos(turns * u) + np.cos(turns * v) - 0.8
-    return np.clip(wave * 4, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(wave * 4, 0, 1), np.float32)
 
 
 def _roughness(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     cells = int(2 ** rng.uniform(2, 6))
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
-    return cast("NDArray[np.float32]", cv2.resize(coarse, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_CUBIC))
+    return np.asarray(cv2.resize(coarse, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_CUBIC), np.float32)
