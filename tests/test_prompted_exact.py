@@ -69,6 +69,8 @@ def differences(model, image, prompts, config):
     predictor = oracle(model, image, mask_threshold=config.mask_threshold)
     results = Prompter(model, config).run(image, prompts)
     assert len(results) == len(prompts)
+    areas = [rle.area_px(code, image.shape[:2]) for result in results for code in result.counts]
+    assert np.count_nonzero(areas) > len(areas) / 5  # or there would be nothing to compare
     found = []
     for number, (prompt, result) in enumerate(zip(prompts, results, strict=True)):
         masks, scores, _ = predictor.predict(
@@ -84,12 +86,9 @@ def differences(model, image, prompts, config):
 @pytest.mark.parametrize("multimask_output", [True, False])
 def test_each_kind_of_prompt_gives_what_predict_gives(demo_model, photos, multimask_output):
     config = PromptConfig(source="demo", keep="all", multimask_output=multimask_output)
-    n_prompts = 0
     for seed, image in enumerate(photos.values()):
         prompts = make_prompts(image.shape[:2], seed)
         assert differences(demo_model, image, prompts, config) == []
-        n_prompts += len(prompts)
-    assert n_prompts >= 28
 
 
 def test_normalised_prompts_and_another_threshold(demo_model, photos):

@@ -55,7 +55,7 @@ def write_prompts(plan: Plan) -> None:
         row = resolve(entry, image, indices[entry.image_key], config.normalized, source.folder)
         indices[entry.image_key] += 1
         prompts.append(ShardedPrompt(row, image.shard if image is not None else None))
-    statuses = Counter(str(prompt.row.status) for prompt in prompts)
+    statuses = Counter(prompt.row.status for prompt in prompts)
     log.info("%d prompts: %s", len(prompts), ", ".join(f"{count} {name}" for name, count in sorted(statuses.items())))
     origin = {"source": config.source, "use": config.use, "categories": source.categories}
     table = prompts_table(prompts)
@@ -86,16 +86,24 @@ def source_path(plan: Plan) -> Path:
 def resolve(entry: Entry, image: _KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:
     """An entry of a source as a prompt for its image, or with the reason why it is none."""
     prompt = reference = None
-    status, message = PromptStatus.OK, None
+    status, message = str(PromptStatus.OK), None
     try:
         size_hw = _size_of(entry, image)
         prompt = _prompt(entry, size_hw, normalized, folder)
         reference, message = _reference(entry, prompt, size_hw, folder)
     except BadPromptError as error:
-        status, message = error.status, error.message
+        status, message = str(error.status), error.message
         log.warning("%s, %s: %s", entry.image_key, entry.source_id, message)
     return PromptRow(
-        entry.image_key, index, entry.source_id, entry.category_id, entry.category, prompt, reference, status, message
+        entry.image_key,
+        index,
+        entry.source_id,
+        entry.category_id,
+        entry.category,
+        prompt,
+        reference,
+        str(status),
+        message,
     )
 
 

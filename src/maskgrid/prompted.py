@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +15,18 @@ from maskgrid.fingerprint import fingerprint
 from maskgrid.images import BadImage, read_image
 from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
-from maskgrid.model import load_model
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.prompt_reading import prompt_config
 from maskgrid.prompt_tables import read_prompts
 from maskgrid.prompted_schemas import PROMPTED
 from maskgrid.prompted_statistics import agreement
-from maskgrid.prompting import PromptedMasks, Prompter
-from maskgrid.prompts import Prompt, PromptRow, PromptStatus, pixels_of
+from maskgrid.prompts import Prompt, PromptRow, PromptStatus, object_values, pixels_of
 from maskgrid.tables import read_origin, write_table
 from maskgrid.weights import checkpoint_id, resolve_checkpoint
+
+if TYPE_CHECKING:
+    from maskgrid.prompting import PromptedMasks, Prompter
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,6 @@ def prompt_shard(plan: Plan, shard: str) -> None:
     log.info("%s: %d prompts in %d images", shard, len(rows), len(tables))
 
 
-def object_values(row: PromptRow) -> dict[str, Any]:
-    """What the source says of an object, as columns of the results."""
-    names = ("image_key", "prompt_index", "source_id", "category_id", "category", "status", "message")
-    return {name: getattr(row, name) for name in names}
-
-
 def _tables(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage], journal: Journal) -> Iterator[pa.Table]:
     """The results of every image that has prompts, from the journal or, for the rest, from the network."""
     by_image = [(key, list(group)) for key, group in groupby(rows, lambda row: row.image_key)]
@@ -74,7 +69,11 @@ def _tables(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage], 
         yield tables[0]
 
 
-def _prompter(plan: Plan) -> Prompter:
+def _prompter(plan: Plan) -> "Prompter":
+    # torch, for which a shard that is finished already need not wait.
+    from maskgrid.model import load_model
+    from maskgrid.prompting import Prompter
+
     model = plan.config.model
     log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), model.device, model.dtype)
     loaded = load_model(
@@ -83,7 +82,7 @@ def _prompter(plan: Plan) -> Prompter:
     return Prompter(loaded, prompt_config(plan))
 
 
-def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompter: Prompter) -> list[dict[str, Any]]:
+def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompter: "Prompter") -> list[dict[str, Any]]:
     """The rows of one image: its masks, and what of its prompts has none."""
     prompts = [row.prompt for row in rows if row.prompt is not None]
     status, message = PromptStatus.OK, None
@@ -112,7 +111,7 @@ def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompt
 
 
 def _mask_values(
-    row: PromptRow, prompt: Prompt, masks: PromptedMasks, size_hw: tuple[int, int]
+    row: PromptRow, prompt: Prompt, masks: "PromptedMasks", size_hw: tuple[int, int]
 ) -> Iterator[dict[str, Any]]:
     in_pixels = pixels_of(prompt, size_hw)
     for index, predicted_iou, counts in zip(masks.mask_index, masks.predicted_iou, masks.counts, strict=True):

@@ -15,10 +15,10 @@ from maskgrid.merge import good_images, image_ids, write_coco
 from maskgrid.plan import Plan
 from maskgrid.prompt_reading import prompt_config
 from maskgrid.prompt_tables import read_unsharded
-from maskgrid.prompted import object_values
 from maskgrid.prompted_pictures import draw_worst
 from maskgrid.prompted_schemas import PROMPTED
 from maskgrid.prompted_statistics import statistics_table, summary_line
+from maskgrid.prompts import object_values
 from maskgrid.tables import read_origin, read_table, write_table
 
 log = logging.getLogger(__name__)

@@ -92,6 +92,12 @@ class PromptRow:
     message: str | None
 
 
+def object_values(row: PromptRow) -> dict[str, Any]:
+    """What the source says of an object, as columns of the results."""
+    names = ("image_key", "prompt_index", "source_id", "category_id", "category", "status", "message")
+    return {name: getattr(row, name) for name in names}
+
+
 def read_box(value: Any, form: str, extent_wh: tuple[float, float]) -> NDArray[np.float64]:  # noqa: ANN401
     """A box of four numbers as float64 (4,) XYXY, as it is given and not cut to the image.
 

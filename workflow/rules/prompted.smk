@@ -1,12 +1,24 @@
 """Masks of given objects: only where the config has a section prompts."""
 
 PROMPTS = PLAN.config.prompts.model_dump() if PLAN.config.prompts else {}
-PREDICTION = {name: value for name, value in PROMPTS.items() if name not in ("source", "use", "normalized")}
+PREDICTION = {
+    name: value
+    for name, value in PROMPTS.items()
+    if name not in ("source", "use", "normalized")
+}
 
 
 def prompt_source():
     """The file of prompts; the demo's comes with its images."""
-    return [PROMPTS["source"]] if PROMPTS.get("source", "demo").lower() != "demo" else []
+    return (
+        [PROMPTS["source"]] if PROMPTS.get("source", "demo").lower() != "demo" else []
+    )
+
+
+def prompt_checkpoint():
+    """A checkpoint that the user has as a file: a new one makes the jobs run again."""
+    path = PLAN.config.model.checkpoint
+    return [path] if path.endswith(".pt") else []
 
 
 def prompted_files(wildcards):
@@ -18,7 +30,11 @@ def prompted_results():
     """What the prompted job gives, where the config asks for one."""
     if not PROMPTS:
         return []
-    return [str(PLAN.layout.prompted_annotations), str(PLAN.layout.prompted_statistics), str(PLAN.layout.prompted_worst)]
+    return [
+        str(PLAN.layout.prompted_annotations),
+        str(PLAN.layout.prompted_statistics),
+        str(PLAN.layout.prompted_worst),
+    ]
 
 
 rule prompts:
@@ -29,6 +45,8 @@ rule prompts:
         "results/prompted/prompts.parquet",
     log:
         "logs/prompted/prompts.log",
+    conda:
+        "../../environment.yml"
     params:
         source=PROMPTS.get("source"),
         use=PROMPTS.get("use"),
@@ -46,14 +64,17 @@ rule prompt:
     input:
         prompts="results/prompted/prompts.parquet",
         index=ancient("results/dataset/files.parquet"),
+        checkpoint=prompt_checkpoint(),
     output:
         update("results/prompted/{shard}.parquet"),
-    wildcard_constraints:
-        shard=r"all|d\d+-[0-9a-f]+",
     log:
         "logs/prompted/{shard}.log",
     benchmark:
         "benchmarks/prompted/{shard}.tsv"
+    wildcard_constraints:
+        shard=r"all|d\d+-[0-9a-f]+",
+    conda:
+        "../../environment.yml"
     params:
         digest=shard_digest,
         prediction=orjson.dumps(PREDICTION).decode(),
@@ -79,6 +100,8 @@ rule prompt_merge:
         "results/prompted/worst.jpg",
     log:
         "logs/prompted/merge.log",
+    conda:
+        "../../environment.yml"
     params:
         maskgrid=MASKGRID,
         options=OPTIONS,
