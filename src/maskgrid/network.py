@@ -6,7 +6,6 @@ thresholds will ask for is measured at every recorded level while the logits are
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +25,8 @@ from torch import Tensor
 
 from maskgrid.candidates import CandidateRows, Candidates
 from maskgrid.passes import Pass, Recording
-from maskgrid.predictor import make_predictor
+from maskgrid.predictor import arithmetic, make_predictor, masks_at_once
 from maskgrid.rle import encode_planes
-
-# Pixels of full-resolution logits that are held at once. On a CPU a few megabytes stay in the cache; on a GPU larger
-# chunks keep it busy. One mask is always held, however large the image.
-_CHUNK_PX = {"cpu": 4 << 20, "other": 64 << 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +106,7 @@ class Network:
         crops = list(layer_crops(image.shape[:2], pass_))
         rows: list[CandidateRows] = []
         proposed: list[NDArray[np.float32]] = []
-        with self._arithmetic():
+        with arithmetic(self.predictor.device, self.dtype):
             for crop in crops:
                 if 0 in crop.size_hw:
                     continue  # what the layers of a tiny image can leave over; sam2 fails on it
@@ -131,11 +126,6 @@ class Network:
             proposed_iou=scores,
             rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
         )
-
-    def _arithmetic(self) -> AbstractContextManager[object]:
-        if self.dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.predictor.device.type, dtype=self.dtype)
 
     def _proposals(self, crop: Crop, pass_: Pass, points_per_batch: int) -> Iterator[Proposals]:
         height, width = crop.size_hw
@@ -182,11 +172,9 @@ class Network:
     def _record(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
         if recording.pred_iou_thresh > 0.0:
             proposals = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
-        height, width = crop.size_hw
-        budget = _CHUNK_PX["cpu" if proposals.logits.device.type == "cpu" else "other"]
         return [
             record_chunk(chunk, self.predictor._transforms.upsample(chunk.logits, crop.size_hw), crop, recording)
-            for chunk in proposals.chunks(max(1, budget // (height * width)))
+            for chunk in proposals.chunks(masks_at_once(proposals.logits.device, crop.size_hw))
         ]
 
 
