@@ -9,6 +9,7 @@ import pyarrow as pa
 from maskgrid.candidate_tables import PassResult, read_results
 from maskgrid.coverage import Coverage
 from maskgrid.fingerprint import fingerprint
+from maskgrid.journal import forget_journal
 from maskgrid.passes import passes_of
 from maskgrid.plan import Plan
 from maskgrid.progress import track
@@ -35,6 +36,8 @@ def replay_shard(plan: Plan, shard: str) -> None:
     origin = _origin(plan, shard)
     write_table(plan.layout.shard_counts(shard), pa.Table.from_pylist(counts, schema=MASK_COUNTS), origin)
     write_table(plan.layout.selections(shard), _by_setting(selections, order), origin)
+    for run in plan.runs:
+        forget_journal(plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard))
 
 
 def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
