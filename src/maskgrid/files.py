@@ -159,6 +159,7 @@ def _open_part(path: Path) -> tuple[Path, int]:
             pass
         except OSError:  # a file system without locks
             os.close(descriptor)
+            part.unlink(missing_ok=True)
             return _open_unlocked(path)
         os.close(descriptor)
     raise AssertionError("numbers do not end")

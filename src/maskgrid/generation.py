@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from maskgrid.candidate_tables import PassResult, image_table, rows_table
 from maskgrid.fingerprint import fingerprint
-from maskgrid.images import BadImage, read_image
+from maskgrid.images import BadImage, ImageStatus, read_image
 from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
+from maskgrid.memory import ImageTooLargeError, device_failure
 from maskgrid.model import build_model, pick_device
 from maskgrid.network import Network
 from maskgrid.passes import PassRun, Recording
@@ -33,7 +34,10 @@ def make_network(plan: Plan, run: PassRun) -> Network:
     checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
     device = pick_device(model.device)
     log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
-    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
+    try:
+        return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
+    except RuntimeError as error:
+        raise device_failure(error) from error
 
 
 def generate_shard(
@@ -107,6 +111,9 @@ def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage
     except FloatingPointError as error:
         log.warning("%s: %s", image.image_key, error)
         return PassResult(image.image_key, "not_a_number", str(error), None)
+    except ImageTooLargeError as error:
+        log.warning("%s: %s", image.image_key, error)
+        return PassResult(image.image_key, str(ImageStatus.TOO_LARGE), str(error), None)
 
 
 def _rows_of(result: PassResult) -> pa.Table:
