@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pyarrow as pa
 
 from maskgrid.candidate_tables import PassResult, image_table, rows_table
-from maskgrid.fingerprint import fingerprint
 from maskgrid.images import BadImage, ImageStatus, read_image
 from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
+from maskgrid.lineage import candidates_note
 from maskgrid.memory import ImageTooLargeError, device_failure
 from maskgrid.model import build_model, pick_device
 from maskgrid.network import Network
@@ -18,8 +17,9 @@ from maskgrid.passes import PassRun, Recording
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.schemas import CANDIDATES
+from maskgrid.shards import members_digest
 from maskgrid.tables import write_table
-from maskgrid.weights import checkpoint_id, resolve_checkpoint
+from maskgrid.weights import resolve_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ def generate_shard(
     run = plan.run(checkpoint, pass_name)
     images = read_shard(plan.layout.images.parent, shard)
     recording = recording or plan.recording(run, shard)
-    origin = _origin(plan, run, recording, images)
+    digest = members_digest((image.image_key, image.sha256) for image in images)
+    origin = candidates_note(plan, run, recording, digest, pick_device(plan.config.model.device).type)
     output = plan.layout.candidates(checkpoint, pass_name, shard)
     outputs = (plan.layout.pass_images(checkpoint, pass_name, shard), output)
     journal = Journal(output, origin["fingerprint"])
@@ -120,19 +121,3 @@ def _rows_of(result: PassResult) -> pa.Table:
     if result.candidates is None:
         return CANDIDATES.empty_table()
     return rows_table(result.image_key, result.candidates.rows)
-
-
-def _origin(plan: Plan, run: PassRun, recording: Recording, images: list[IndexedImage]) -> dict[str, Any]:
-    model = plan.config.model
-    checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
-    origin: dict[str, Any] = {
-        "checkpoint": checkpoint_id(run.checkpoint),
-        "checkpoint_sha256": checkpoint.sha256,
-        "pass": run.pass_.name,
-        "recording": recording.as_dict(),
-        "dtype": model.dtype,
-        "mode": model.mode,
-        "apply_postprocessing": model.apply_postprocessing,
-    }
-    members = [[image.image_key, image.sha256] for image in images]
-    return {**origin, "fingerprint": fingerprint({**origin, "images": members})}

@@ -40,7 +40,9 @@ class _Span:
     length: int
 
 
-def merge_annotations(setting: Setting, layout: Layout, checkpoint_id: str, path: Path) -> MergeCounts:
+def merge_annotations(
+    setting: Setting, layout: Layout, checkpoint_id: str, path: Path, fingerprint: str | None = None
+) -> MergeCounts:
     """Write the masks of a setting as COCO JSON, an annotation a line.
 
     Images are those with status ``ok``, with or without masks, sorted by key; ids of images and annotations
@@ -51,6 +53,7 @@ def merge_annotations(setting: Setting, layout: Layout, checkpoint_id: str, path
         layout: the results folder, with images, selections and candidates.
         checkpoint_id: the folder of the setting's checkpoint.
         path: where to; replaced in one step when the file is complete.
+        fingerprint: of what the masks are made from, to stand in the file.
 
     Raises:
         maskgrid.errors.UserError: a table is missing or cut off, or tables are of different runs.
@@ -65,7 +68,7 @@ def merge_annotations(setting: Setting, layout: Layout, checkpoint_id: str, path
         spans = _spool(masks, images, setting.generator.output_mode, spool)
         with atomic_write(path) as stream:
             head: dict[str, Any] = {
-                "info": coco.info(setting, checkpoint_id),
+                "info": coco.info(setting, checkpoint_id, fingerprint),
                 "licenses": [],
                 "categories": [coco.CATEGORY],
             }
@@ -83,9 +86,7 @@ def _good_images(layout: Layout) -> pa.Table:
     return read_table(layout.images, _IMAGE_COLUMNS, [("status", "=", "ok")]).sort_by("image_key")
 
 
-def _spool(
-    masks: Iterable[KeptMasks], images: pa.Table, output_mode: str, spool: IO[bytes]
-) -> dict[str, _Span]:
+def _spool(masks: Iterable[KeptMasks], images: pa.Table, output_mode: str, spool: IO[bytes]) -> dict[str, _Span]:
     """Write the images' annotations one after another, and note where."""
     known = {
         key: (image_id, (height, width))
@@ -97,9 +98,7 @@ def _spool(
     spans: dict[str, _Span] = {}
     offset = 0
     for part in masks:
-        if (
-            part.image_key not in known
-        ):  # a shard's files may be older than the index, and know images gone since
+        if part.image_key not in known:  # a shard's files may be older than the index, and know images gone since
             continue
         image_id, size_hw = known[part.image_key]
         entries = coco.annotation_entries(part, image_id, size_hw, output_mode)
