@@ -4,3 +4,41 @@ import os
 
 # Before torch is imported anywhere: results of tests must not wait for, or depend on, the number of cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED_PHOTOS = ROOT.parent / "shared" / "photos"
+
+
+@pytest.fixture(scope="session")
+def demo_model():
+    """The demo checkpoint, as sam2's own model."""
+    from maskgrid import load_model
+
+    return load_model("demo", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Small photographs: some that scikit-image carries, and SAM 2's own where they lie beside the checkout."""
+    import numpy as np
+    import PIL.Image
+    import skimage.data
+
+    images = {"coffee": skimage.data.coffee(), "astronaut": skimage.data.astronaut()}
+    for name in ("groceries", "truck"):
+        if (SHARED_PHOTOS / f"{name}.jpg").is_file():
+            images[name] = np.asarray(PIL.Image.open(SHARED_PHOTOS / f"{name}.jpg").convert("RGB"))
+    return {name: _shrink(pixels, 320) for name, pixels in images.items()}
+
+
+def _shrink(pixels, side):
+    import numpy as np
+    import PIL.Image
+
+    image = PIL.Image.fromarray(pixels)
+    image.thumbnail((side, side))
+    return np.array(image)

@@ -1,7 +1,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskgrid.shards import Shard, assign_shards
@@ -29,6 +29,7 @@ def changed(before: list[Shard], after: list[Shard]) -> tuple[list[Shard], list[
     return gone, new
 
 
+@settings(deadline=None)
 @given(images, sizes)
 def test_shards_are_a_partition(images, size):
     shards = assign_shards(images, size)
@@ -38,6 +39,7 @@ def test_shards_are_a_partition(images, size):
     assert [shard.name for shard in shards] == sorted({shard.name for shard in shards})
 
 
+@settings(deadline=None)
 @given(images, sizes)
 def test_a_leaf_is_no_deeper_than_its_size_asks(images, size):
     for shard in assign_shards(images, size):
@@ -47,6 +49,7 @@ def test_a_leaf_is_no_deeper_than_its_size_asks(images, size):
             assert sum(key_bits(key).startswith(bits[:-1]) for key in images) > size
 
 
+@settings(deadline=None)
 @given(images, sizes, st.randoms())
 def test_the_order_of_listing_does_not_matter(images, size, shuffler):
     listing = list(images.items())
@@ -54,6 +57,7 @@ def test_the_order_of_listing_does_not_matter(images, size, shuffler):
     assert assign_shards(dict(listing), size) == assign_shards(images, size)
 
 
+@settings(deadline=None)
 @given(images, sizes, keys)
 def test_a_new_image_changes_or_splits_or_makes_one_leaf(images, size, key):
     without = {name: sha for name, sha in images.items() if name != key}
@@ -64,6 +68,7 @@ def test_a_new_image_changes_or_splits_or_makes_one_leaf(images, size, key):
     assert {name for shard in new for name in shard.keys} == before | {key}
 
 
+@settings(deadline=None)
 @given(images.filter(bool), sizes, st.data())
 def test_removing_an_image_changes_one_leaf_or_merges_two(images, size, data):
     key = data.draw(st.sampled_from(sorted(images)))
@@ -74,6 +79,7 @@ def test_removing_an_image_changes_one_leaf_or_merges_two(images, size, data):
     assert {name for shard in gone for name in shard.keys} == {key}.union(*(shard.keys for shard in new))
 
 
+@settings(deadline=None)
 @given(images.filter(bool), sizes, st.data())
 def test_new_content_changes_one_digest(images, size, data):
     key = data.draw(st.sampled_from(sorted(images)))

@@ -95,9 +95,7 @@ def files(cache: Path) -> set[str]:
 
 def test_the_published_checkpoints():
     assert set(OFFICIAL) == {
-        f"{release}_hiera_{size}"
-        for release in ("sam2", "sam2.1")
-        for size in ("tiny", "small", "base_plus", "large")
+        f"{release}_hiera_{size}" for release in ("sam2", "sam2.1") for size in ("tiny", "small", "base_plus", "large")
     }
     assert len({official.sha256 for official in OFFICIAL.values()}) == 8
     for name, official in OFFICIAL.items():
@@ -310,9 +308,7 @@ def test_own_weights_need_a_config(own_file):
     with pytest.raises(UserError, match=r"'../secret.yaml' is neither"):
         resolve_checkpoint(own_file, "../secret.yaml", allow_unverified=True)
     Path("mine.yaml").write_text("model: {}")
-    assert resolve_checkpoint(own_file, "mine.yaml", allow_unverified=True).config == str(
-        Path("mine.yaml").absolute()
-    )
+    assert resolve_checkpoint(own_file, "mine.yaml", allow_unverified=True).config == str(Path("mine.yaml").absolute())
 
 
 def test_own_weights_that_are_not_there(tmp_path):

@@ -148,9 +148,7 @@ def _require_size(response: http.client.HTTPResponse, size_bytes: int) -> None:
     else:
         total = response.getheader("Content-Length") or ""
     if total.isdecimal() and int(total) != size_bytes:
-        raise _RefusedError(
-            f"the server offers another file, of {total} bytes; a proxy or login page, perhaps"
-        )
+        raise _RefusedError(f"the server offers another file, of {total} bytes; a proxy or login page, perhaps")
 
 
 def _copy(response: IO[bytes], stream: IO[bytes], size_bytes: int, show: Callable[[int], None]) -> None:

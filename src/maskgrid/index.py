@@ -2,8 +2,8 @@
 
 The folder ``dataset`` holds three tables (columns in :mod:`maskgrid.dataset_tables`):
 
-- ``images.parquet``: a row for every input, sorted by image key. Its bytes depend on the images and the shard
-  size.
+- ``images.parquet``: a row for every input, sorted by image key. Its bytes depend on the images, the pixel
+  limit and the shard size, and not on where the files lie.
 - ``shards.parquet``: a row for every shard.
 - ``files.parquet``: the rows of ``images.parquet`` with the files' places and times, sorted by shard. Jobs
   find their images in it, and the next run of the index finds what it need not read again.
@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -233,26 +233,25 @@ def _still_holds(old: dict[str, Any], max_pixels: int) -> bool:
 
 
 def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int | None) -> _Row:
-    path = os.fsencode(item.path)
-    digest = _hash(item.path)
+    found = _Row(
+        image_key=item.key,
+        path=os.fsencode(item.path),
+        status=ImageStatus.OK,
+        size_bytes=size,
+        mtime_ns=mtime_ns,
+        sha256=_hash(item.path),
+    )
     try:
         image = read_image(item.path, max_pixels)
     except BadImage as bad:
-        return _Row(item.key, path, bad.status, bad.message, size_bytes=size, mtime_ns=mtime_ns, sha256=digest)
-    height, width = image.pixels.shape[:2]
-    return _Row(
-        item.key,
-        path,
-        ImageStatus.OK,
-        None,
-        width,
-        height,
-        image.exif_orientation,
-        image.mode,
-        image.format,
-        size,
-        mtime_ns,
-        digest,
+        return replace(found, status=bad.status, message=bad.message)
+    return replace(
+        found,
+        width=image.pixels.shape[1],
+        height=image.pixels.shape[0],
+        exif_orientation=image.exif_orientation,
+        mode=image.mode,
+        format=image.format,
     )
 
 

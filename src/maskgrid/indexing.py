@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
+from maskgrid.demo import DEMO_VERSION, write_demo
 from maskgrid.errors import UserError
 from maskgrid.index import index_images, read_previous, write_index
 from maskgrid.plan import Plan
@@ -44,9 +45,7 @@ def source_digest(plan: Plan) -> str:
         UserError: the source is missing or empty.
     """
     if plan.config.dataset.source == DEMO:
-        from maskgrid.demo import demo_version
-
-        return demo_version()
+        return DEMO_VERSION
     return listing_digest(plan.config.dataset.source, plan.base_dir)
 
 
@@ -60,8 +59,6 @@ def _source(plan: Plan) -> Path | str:
     source = plan.config.dataset.source
     if source != DEMO:
         return source
-    from maskgrid.demo import write_demo
-
     folder = (plan.layout.root / "demo").resolve()
     write_demo(folder)
     return folder

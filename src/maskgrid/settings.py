@@ -24,12 +24,15 @@ class Setting:
         names: the names that the config gives to it; empty for a point of a grid.
         checkpoint: the checkpoint as the config writes it.
         generator: the sixteen parameters.
+        in_grid: whether it comes from a sweep's grid, zip or table, and not from a single point alone: main effects
+            are read off these. It is no part of the setting's identity.
     """
 
     id: str
     names: tuple[str, ...]
     checkpoint: str
     generator: GeneratorConfig
+    in_grid: bool = False
 
     @property
     def label(self) -> str:
@@ -41,9 +44,11 @@ class Setting:
         return {CHECKPOINT: self.checkpoint, **self.generator.model_dump()}
 
 
-def make_setting(checkpoint: str, generator: GeneratorConfig, names: tuple[str, ...] = ()) -> Setting:
+def make_setting(
+    checkpoint: str, generator: GeneratorConfig, names: tuple[str, ...] = (), in_grid: bool = False
+) -> Setting:
     """Build a setting; its id depends on the values alone, not on how numbers were written (1 or 1.0)."""
-    return Setting(setting_id(checkpoint, generator), names, checkpoint, generator)
+    return Setting(setting_id(checkpoint, generator), names, checkpoint, generator, in_grid)
 
 
 def setting_id(checkpoint: str, generator: GeneratorConfig) -> str:

@@ -1,6 +1,7 @@
 """From the config's ``generator`` and ``sweep`` to the list of settings, each checked before any work."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,8 @@ from maskgrid.messages import first_error, unknown_name
 from maskgrid.settings import CHECKPOINT, SWEEPABLE, WITHOUT_EFFECT, Setting, make_setting
 
 Overrides = dict[str, Any]
+# A name, what differs from the generator's parameters, where the config says so, whether a grid's row says it.
+Row = tuple[str | None, Overrides, str, bool]
 
 
 def expand(config: Config, base_dir: Path) -> list[Setting]:
@@ -26,14 +29,16 @@ def expand(config: Config, base_dir: Path) -> list[Setting]:
     Raises:
         UserError: an unknown parameter, an impossible value or combination, an empty sweep, a name used twice.
     """
-    named: list[tuple[str | None, Overrides, str]] = [(BASELINE, {}, "generator")]
+    named: list[Row] = [(BASELINE, {}, "generator", False)]
     if isinstance(config.sweep, str):
         named += _table_points(base_dir / config.sweep, config.sweep)
     elif config.sweep is not None:
         blocks = config.sweep if isinstance(config.sweep, list) else [config.sweep]
         for number, block in enumerate(blocks):
             named += _block_points(block, f"sweep[{number}]" if isinstance(config.sweep, list) else "sweep")
-    return _unique((name, _setting(config, overrides, where), where) for name, overrides, where in named)
+    return _unique(
+        (name, _setting(config, overrides, where, in_grid), where) for name, overrides, where, in_grid in named
+    )
 
 
 def find(settings: Iterable[Setting], label: str, key: str) -> Setting:
@@ -61,14 +66,12 @@ def values_of(values: Range | list[Any] | Any) -> list[Any]:  # noqa: ANN401
     return values if isinstance(values, list) else [values]
 
 
-def _block_points(block: SweepBlock, where: str) -> list[tuple[str | None, Overrides, str]]:
-    points: list[tuple[str | None, Overrides, str]] = [
-        (None, overrides, where) for overrides in _combinations(block, where)
-    ]
+def _block_points(block: SweepBlock, where: str) -> list[Row]:
+    points: list[Row] = [(None, overrides, where, True) for overrides in _combinations(block, where)]
     for number, point in enumerate(block.points):
         path = f"{where}.points[{number}]"
         overrides = {name: _checked(name, value, path) for name, value in point.items() if name != "name"}
-        points.append((_point_name(point, path), overrides, path))
+        points.append((_point_name(point, path), overrides, path, False))
     kept = list(_without(points, block.exclude, f"{where}.exclude"))
     if not kept:
         raise UserError(f"{where}: the sweep is empty; give it a grid, zip or points that exclude leaves over")
@@ -117,15 +120,13 @@ def _point_name(point: Mapping[str, Any], where: str) -> str | None:
     return name
 
 
-def _without(
-    points: list[tuple[str | None, Overrides, str]], exclude: list[dict[str, Any]], where: str
-) -> Iterator[tuple[str | None, Overrides, str]]:
+def _without(points: list[Row], exclude: list[dict[str, Any]], where: str) -> Iterator[Row]:
     patterns = [
         {name: _checked(name, value, f"{where}[{number}]") for name, value in pattern.items()}
         for number, pattern in enumerate(exclude)
     ]
     for number, pattern in enumerate(patterns):
-        if not any(_matches(pattern, overrides) for _, overrides, _ in points):
+        if not any(_matches(pattern, overrides) for _, overrides, _, _ in points):
             raise UserError(f"{where}[{number}]: matches no setting of the sweep")
     for point in points:
         if not any(_matches(pattern, point[1]) for pattern in patterns):
@@ -136,11 +137,11 @@ def _matches(pattern: Overrides, overrides: Overrides) -> bool:
     return all(name in overrides and overrides[name] == value for name, value in pattern.items())
 
 
-def _setting(config: Config, overrides: Overrides, where: str) -> Setting:
+def _setting(config: Config, overrides: Overrides, where: str, in_grid: bool) -> Setting:
     values = {**config.generator.model_dump(), **overrides}
     checkpoint = values.pop(CHECKPOINT, config.model.checkpoint)
     try:
-        return make_setting(checkpoint, GeneratorConfig.model_validate(values))
+        return make_setting(checkpoint, GeneratorConfig.model_validate(values), in_grid=in_grid)
     except ValidationError as error:
         at = ", ".join(f"{name}: {value}" for name, value in overrides.items())
         raise UserError(f"{where}: at {at}: {first_error(error)}") from None
@@ -155,40 +156,36 @@ def _unique(named: Iterable[tuple[str | None, Setting, str]]) -> list[Setting]:
             if name in owner:
                 raise UserError(f"{where}: the name {name!r} is used twice (also at {owner[name]})")
             owner[name] = where
-            old = make_setting(old.checkpoint, old.generator, (*old.names, name))
+            old = replace(old, names=(*old.names, name))
         elif name is not None:
             raise UserError(f"{where}: the name {name!r} is used twice (also at {owner[name]})")
-        settings[setting.id] = old
+        settings[setting.id] = replace(old, in_grid=old.in_grid or setting.in_grid)
     if clash := sorted(settings.keys() & owner.keys()):
         raise UserError(f"{owner[clash[0]]}: the name {clash[0]!r} is the id of another setting")
     return list(settings.values())
 
 
-def _table_points(path: Path, written: str) -> list[tuple[str | None, Overrides, str]]:
+def _table_points(path: Path, written: str) -> list[Row]:
     import pandas as pd  # here, because most sweeps need no table and the workflow parses this often
 
-    readers = {
-        ".csv": pd.read_csv,
-        ".tsv": lambda file: pd.read_csv(file, sep="\t"),
-        ".parquet": pd.read_parquet,
-    }
-    if path.suffix not in readers:
+    if path.suffix not in (".csv", ".tsv", ".parquet"):
         raise UserError(f"sweep: {written}: a table must be a .csv, .tsv or .parquet file")
     if not path.is_file():
         raise UserError(f"sweep: {written}: there is no such file ({path})")
     try:
-        table = readers[path.suffix](path)
+        separator = "\t" if path.suffix == ".tsv" else ","
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
     except (ValueError, OSError) as error:
         raise UserError(f"sweep: {written}: cannot be read as a table: {error}") from None
     if table.empty:
         raise UserError(f"sweep: {written}: the sweep is empty; the table has no rows")
-    points: list[tuple[str | None, Overrides, str]] = []
+    points: list[Row] = []
     for number, row in enumerate(table.to_dict("records"), start=1):
         where = f"sweep: {written}: row {number}"
         cells = {str(name): _plain(value) for name, value in row.items()}
         given = {name: value for name, value in cells.items() if value is not None}
         overrides = {name: _checked(name, _cell(name, value), where) for name, value in given.items() if name != "name"}
-        points.append((_point_name(given, where), overrides, where))
+        points.append((_point_name(given, where), overrides, where, True))
     return points
 
 

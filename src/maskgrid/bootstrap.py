@@ -1,0 +1,74 @@
+"""Bootstrap intervals of means over images, paired: all columns are resampled alike.
+
+Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: the percentile interval.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+REPLICATES = 1000
+_SEED = 20240729
+_LEVELS = (0.025, 0.975)
+# Weights (replicates x images) that are held at once.
+_WEIGHTS_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Means with 95 % intervals, each float64 of shape (k,); NaN for a column without values."""
+
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def mean_intervals(values: NDArray[np.float64]) -> Intervals:
+    """Means of columns over rows, with the percentile interval of the mean.
+
+    A replicate draws as many rows as there are, with replacement. The draws depend on the number of rows
+    alone, so that columns of different calls are resampled alike, and the same data give the same interval.
+
+    Args:
+        values: float64 (n, k), n images; NaN where an image has no value, which the column then goes without.
+    """
+    present = ~np.isnan(values)
+    n_present = present.sum(axis=0)
+    some = n_present > 0
+    mean, low, high = (np.full(values.shape[1], np.nan) for _ in range(3))
+    if some.any():
+        filled = np.where(present, values, 0.0)[:, some]
+        mean[some] = filled.sum(axis=0) / n_present[some]
+        means = _resampled_means(filled, present[:, some])
+        low[some], high[some] = _quantiles(means)
+    return Intervals(mean, low, high)
+
+
+def _resampled_means(filled: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Means of each replicate, float64 (replicates, k); NaN where it drew none of a column's rows."""
+    counted = present.astype(np.float64)
+    complete = bool(present.all())
+    parts = []
+    for weights in _weights(len(filled)):
+        drawn = float(len(filled)) if complete else weights @ counted
+        with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is wanted
+            parts.append(weights @ filled / drawn)
+    return np.concatenate(parts)
+
+
+def _weights(n_rows: int) -> Iterator[NDArray[np.float64]]:
+    """How often each replicate draws each row (multinomial), in chunks of replicates."""
+    random = np.random.default_rng(_SEED)
+    at_once = max(1, _WEIGHTS_AT_ONCE // n_rows)
+    for start in range(0, REPLICATES, at_once):
+        draws = (random.integers(n_rows, size=n_rows) for _ in range(min(at_once, REPLICATES - start)))
+        yield np.stack([np.bincount(rows, minlength=n_rows) for rows in draws]).astype(np.float64)
+
+
+def _quantiles(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    # nanquantile walks the columns in Python, so it is kept for those that need it.
+    of = np.nanquantile if np.isnan(means).any() else np.quantile
+    quantiles: NDArray[np.float64] = of(means, _LEVELS, axis=0)
+    return quantiles

@@ -1,0 +1,159 @@
+"""The merge: one COCO file for a setting, from the selections of all shards.
+
+Images are spread over shards by a hash, so that the shards' keys interleave. Shard by shard, each image's
+annotations go to a spool file; then they are copied to the final file in the order of keys. What stays in
+memory is one shard and where each image's annotations lie, however many masks there are.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from maskgrid import coco
+from maskgrid.files import atomic_write
+from maskgrid.kept import kept_masks
+from maskgrid.layout import Layout
+from maskgrid.settings import Setting
+from maskgrid.tables import read_table
+
+_IMAGE_COLUMNS = ["image_key", "status", "width", "height", "exif_orientation", "sha256", "shard"]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """What a COCO file holds."""
+
+    n_images: int
+    n_annotations: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where an image's annotations lie in the spool."""
+
+    offset: int
+    length: int
+
+
+def merge_annotations(
+    setting: Setting, layout: Layout, checkpoint_id: str, path: Path, fingerprint: str | None = None
+) -> MergeCounts:
+    """Write the masks of a setting as COCO JSON, an annotation a line.
+
+    Images are those with status ``ok``, with or without masks, sorted by key; ids of images and annotations
+    count from 1 in this order. The file does not depend on how images are spread over shards.
+
+    Args:
+        setting: whose masks.
+        layout: the results folder, with images, selections and candidates.
+        checkpoint_id: the folder of the setting's checkpoint.
+        path: where to; replaced in one step when the file is complete.
+        fingerprint: of what the masks are made from, to stand in the file.
+
+    Raises:
+        maskgrid.errors.UserError: a table is missing or cut off, or tables are of different runs.
+        ValueError: a mask is not of its image's size.
+    """
+    images = good_images(layout)
+    shards = sorted(pc.unique(images["shard"]).to_pylist())
+    known = image_ids(images)
+    form = setting.generator.output_mode
+    entries = (
+        (part.image_key, coco.annotation_entries(part, *known[part.image_key], form))
+        for shard in shards
+        for part in kept_masks(setting, layout, checkpoint_id, shard)
+        if part.image_key in known  # a shard's files may be older than the index, and know images gone since
+    )
+    head = {"info": coco.info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [coco.CATEGORY]}
+    return write_coco(path, head, images, entries)
+
+
+def write_coco(
+    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, list[dict[str, Any]]]]
+) -> MergeCounts:
+    """Write a COCO file, an entry a line, holding the annotations of one image at a time.
+
+    Args:
+        path: where to; replaced in one step when the file is complete.
+        head: what comes before ``images`` and ``annotations``.
+        images: of :func:`good_images`.
+        entries: image keys, in any order and each once, with the image's annotations without their ``id``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the result and not in the system's folder for temporary files, which may be memory.
+    with tempfile.TemporaryFile(dir=path.parent) as spool:
+        spans = _spool(entries, spool)
+        with atomic_write(path) as stream:
+            stream.write(b"{\n")
+            for name, content in head.items():
+                stream.write(b'"%s": %s,\n' % (name.encode(), coco.dumps(content)))
+            _write_list(stream, b"images", _image_lines(images))
+            stream.write(b",\n")
+            n_annotations = _write_list(stream, b"annotations", _annotation_lines(images, spans, spool))
+            stream.write(b"\n}\n")
+    return MergeCounts(images.num_rows, n_annotations)
+
+
+def good_images(layout: Layout) -> pa.Table:
+    """The images that can be used, by key."""
+    return read_table(layout.images, _IMAGE_COLUMNS, [("status", "=", "ok")]).sort_by("image_key")
+
+
+def image_ids(images: pa.Table) -> dict[str, tuple[int, tuple[int, int]]]:
+    """The id in a COCO file of each image of :func:`good_images`, with its height and width."""
+    columns = (images[name].to_pylist() for name in ("image_key", "height", "width"))
+    return {
+        key: (image_id, (height, width)) for image_id, (key, height, width) in enumerate(zip(*columns, strict=True), 1)
+    }
+
+
+def _spool(entries: Iterable[tuple[str, list[dict[str, Any]]]], spool: IO[bytes]) -> dict[str, _Span]:
+    """Write the images' annotations one after another, and note where."""
+    spans: dict[str, _Span] = {}
+    offset = 0
+    for image_key, annotations in entries:
+        if not annotations:
+            continue
+        block = b"\n".join(map(coco.dumps, annotations))
+        spool.write(block)
+        spans[image_key] = _Span(offset, len(block))
+        offset += len(block)
+    return spans
+
+
+def _image_lines(images: pa.Table) -> Iterator[bytes]:
+    image_id = 0
+    for batch in images.to_batches(max_chunksize=4096):
+        for row in batch.to_pylist():
+            image_id += 1
+            yield coco.dumps(coco.image_entry(image_id, row))
+
+
+def _annotation_lines(images: pa.Table, spans: dict[str, _Span], spool: IO[bytes]) -> Iterator[bytes]:
+    """The spooled annotations in the order of keys, with their ids."""
+    annotation_id = 0
+    for key in images["image_key"].to_pylist():
+        span = spans.get(key)
+        if span is None:
+            continue
+        spool.seek(span.offset)
+        for line in spool.read(span.length).split(b"\n"):
+            annotation_id += 1
+            yield b'{"id":%d,%s' % (annotation_id, line[1:])
+
+
+def _write_list(stream: IO[bytes], name: bytes, lines: Iterable[bytes]) -> int:
+    """Write a JSON list, an entry a line; returns how many there were."""
+    n_lines = 0
+    stream.write(b'"%s": [' % name)
+    for line in lines:
+        stream.write(b",\n" if n_lines else b"\n")
+        stream.write(line)
+        n_lines += 1
+    stream.write(b"\n]")
+    return n_lines
