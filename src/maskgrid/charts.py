@@ -146,3 +146,29 @@ def effects_chart(effects: Sequence[Mapping[str, Any]]) -> Html:
         y += row_h
     marks.insert(0, line([(scale.at(0.0), 4), (scale.at(0.0), y + 2)], "rule"))
     return picture(width, y + 6, "Main effects on the mean masks per image; the table below has the numbers", marks)
+
+
+def histogram(shares: Sequence[float], thresholds: Sequence[float], baseline: float, title: str) -> Html:
+    """Shares of masks by a score from 0 to 1, with a line for each threshold.
+
+    Args:
+        shares: of bins of equal width.
+        thresholds: the values that the sweep tries.
+        baseline: the baseline's value.
+        title: what the score is.
+    """
+    percent = [100 * part for part in shares]
+    chart = frame([0.0, 1.0], [0.0, max(percent)], (title, "% of masks"), (480, 260))
+    step = 1 / len(shares)
+    marks = []
+    for at, part in enumerate(percent):
+        x, y = chart.x.at(at * step), chart.y.at(part)
+        width = chart.x.at((at + 1) * step) - x - 0.5
+        named = f"{at * step:.2f} to {(at + 1) * step:.2f}: {part:.1f}%"
+        marks.append(box(x, y, width, chart.y.at(0.0) - y, "bar", 1, named))
+    for value in sorted({*thresholds, baseline}):
+        x = chart.x.at(value)
+        kind = "limit baseline" if value == baseline else "limit"
+        marks.append(line([(x, chart.y.start), (x, chart.y.stop)], kind))
+    below = sum(shares[: round(baseline * len(shares))])
+    return chart.draw(f"Distribution of {title}: {share(below)} of masks lie below the baseline's {baseline:g}", marks)
