@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from maskgrid.errors import UserError
+from maskgrid.errors import MachineError, UserError, disk_failure
 
 if TYPE_CHECKING:
     from maskgrid.plan import Plan
@@ -18,7 +18,11 @@ Command = Callable[[argparse.Namespace], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 2 for what the user can mend, 130 when interrupted."""
+    """Run the command line.
+
+    Returns:
+        The exit code: 0, 1 where the machine failed, 2 for what the user can mend, 130 when interrupted.
+    """
     arguments = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("maskgrid").setLevel(logging.INFO)
@@ -28,6 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"maskgrid: {error}", file=sys.stderr)
         return 2
+    except MachineError as error:
+        print(f"maskgrid: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        failure = disk_failure(error)
+        if failure is None:
+            raise
+        print(f"maskgrid: {failure}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("maskgrid: interrupted; what is finished stays, run again to go on", file=sys.stderr)
         return 130
@@ -55,6 +68,10 @@ def make_parser() -> argparse.ArgumentParser:
     _stage(commands, "report", _report, "write the report")
     _stage(commands, "accept", _accept, "fail if too many images could not be used")
     _stage(commands, "summary", _summary, "print the table of settings")
+    _stage(commands, "prompts", _prompts, "read the given objects, and check each against its image")
+    prompt = _stage(commands, "prompt", _prompt, "segment the given objects of one shard")
+    prompt.add_argument("--shard", required=True, help="the shard's name")
+    _stage(commands, "prompt-merge", _prompt_merge, "write the given objects' masks as COCO, with statistics")
     fetch = commands.add_parser("fetch", help="download an official checkpoint and verify it")
     fetch.add_argument("checkpoint", help="for instance sam2.1_hiera_tiny")
     fetch.set_defaults(run=_fetch)
@@ -129,6 +146,24 @@ def _summary(arguments: argparse.Namespace) -> None:
     from maskgrid.counting import summary_of
 
     print(summary_of(_load(arguments)))
+
+
+def _prompts(arguments: argparse.Namespace) -> None:
+    from maskgrid.prompt_reading import write_prompts
+
+    write_prompts(_load(arguments))
+
+
+def _prompt(arguments: argparse.Namespace) -> None:
+    from maskgrid.prompted import prompt_shard
+
+    prompt_shard(_load(arguments), arguments.shard)
+
+
+def _prompt_merge(arguments: argparse.Namespace) -> None:
+    from maskgrid.prompted_merging import merge_prompted
+
+    print(merge_prompted(_load(arguments)))
 
 
 def _fetch(arguments: argparse.Namespace) -> None:

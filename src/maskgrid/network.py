@@ -6,7 +6,6 @@ thresholds will ask for is measured at every recorded level while the logits are
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +24,10 @@ from sam2.utils.amg import (
 from torch import Tensor
 
 from maskgrid.candidates import CandidateRows, Candidates
+from maskgrid.memory import ImageTooLargeError, is_out_of_memory, release_memory, with_less
 from maskgrid.passes import Pass, Recording
-from maskgrid.predictor import make_predictor
+from maskgrid.predictor import arithmetic, chunk_px, make_predictor, masks_at_once
 from maskgrid.rle import encode_planes
-
-# Pixels of full-resolution logits that are held at once. On a CPU a few megabytes stay in the cache; on a GPU larger
-# chunks keep it busy. One mask is always held, however large the image.
-_CHUNK_PX = {"cpu": 4 << 20, "other": 64 << 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +87,7 @@ class Network:
         """
         self.predictor = make_predictor(model)
         self.dtype: torch.dtype = next(model.parameters()).dtype
+        self.chunk_px = chunk_px(self.predictor.device)
 
     @torch.no_grad()
     def run(
@@ -105,24 +102,35 @@ class Network:
             points_per_batch: prompts that the decoder takes at once. sam2's results can differ in a last bit between
                 batch sizes; those here are the ones of the same batch size.
 
+        Where memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
+        decoded at once.
+
         Raises:
             FloatingPointError: the network returned values that are not numbers.
+            ImageTooLargeError: the device's memory does not hold one mask of the image.
+            MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
         """
+        at_once = min(points_per_batch, pass_.n_points)
+        return with_less(lambda points: self._run(image, pass_, recording, points), at_once)
+
+    def _run(self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, points_per_batch: int) -> Candidates:
         crops = list(layer_crops(image.shape[:2], pass_))
         rows: list[CandidateRows] = []
         proposed: list[NDArray[np.float32]] = []
-        with self._arithmetic():
+        not_numbers: list[Tensor] = []
+        with arithmetic(self.predictor.device, self.dtype):
             for crop in crops:
                 if 0 in crop.size_hw:
                     continue  # what the layers of a tiny image can leave over; sam2 fails on it
                 self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
                 for proposals in self._proposals(crop, pass_, points_per_batch):
                     proposed.append(proposals.predicted_iou.float().cpu().numpy())
+                    not_numbers.append(proposals.logits.isnan().any())
                     rows += self._record(proposals, crop, recording)
             self.predictor.reset_predictor()
         scores = np.sort(np.concatenate(proposed)) if proposed else np.empty(0, np.float32)
-        if not np.isfinite(scores).all():
-            raise FloatingPointError("the network returned predicted IoUs that are not numbers")
+        if not np.isfinite(scores).all() or any(map(bool, not_numbers)):
+            raise FloatingPointError("the network returned scores or logits that are not numbers")
         return Candidates(
             pass_=pass_,
             recording=recording,
@@ -131,11 +139,6 @@ class Network:
             proposed_iou=scores,
             rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
         )
-
-    def _arithmetic(self) -> AbstractContextManager[object]:
-        if self.dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.predictor.device.type, dtype=self.dtype)
 
     def _proposals(self, crop: Crop, pass_: Pass, points_per_batch: int) -> Iterator[Proposals]:
         height, width = crop.size_hw
@@ -182,11 +185,23 @@ class Network:
     def _record(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
         if recording.pred_iou_thresh > 0.0:
             proposals = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
-        height, width = crop.size_hw
-        budget = _CHUNK_PX["cpu" if proposals.logits.device.type == "cpu" else "other"]
+        while True:
+            try:
+                return self._record_chunks(proposals, crop, recording)
+            except RuntimeError as error:
+                height, width = crop.size_hw
+                if not is_out_of_memory(error):
+                    raise
+                if self.chunk_px // 2 < height * width:
+                    raise ImageTooLargeError("the device's memory does not hold a mask of this size") from None
+            # It stays so: other images would meet the same limit.
+            self.chunk_px //= 2
+            release_memory(f"up-sampling {self.chunk_px >> 20} megapixels at once")
+
+    def _record_chunks(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
         return [
             record_chunk(chunk, self.predictor._transforms.upsample(chunk.logits, crop.size_hw), crop, recording)
-            for chunk in proposals.chunks(max(1, budget // (height * width)))
+            for chunk in proposals.chunks(masks_at_once(self.chunk_px, crop.size_hw))
         ]
 
 
@@ -214,7 +229,7 @@ def _draw_level(
     )
     masks = logits > mask_threshold
     # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.
-    keep = masks.flatten(1).any(1)
+    keep = masks.any(2).any(1)
     if recording.stability_score_thresh > 0.0:
         keep &= (stability >= recording.stability_score_thresh).any(1)
     if not bool(keep.all()):
