@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from maskgrid.errors import UserError
+from maskgrid.errors import MachineError, UserError, disk_failure
 
 if TYPE_CHECKING:
     from maskgrid.plan import Plan
@@ -18,7 +18,11 @@ Command = Callable[[argparse.Namespace], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 2 for what the user can mend, 130 when interrupted."""
+    """Run the command line.
+
+    Returns:
+        The exit code: 0, 1 where the machine failed, 2 for what the user can mend, 130 when interrupted.
+    """
     arguments = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("maskgrid").setLevel(logging.INFO)
@@ -28,6 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"maskgrid: {error}", file=sys.stderr)
         return 2
+    except MachineError as error:
+        print(f"maskgrid: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        failure = disk_failure(error)
+        if failure is None:
+            raise
+        print(f"maskgrid: {failure}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("maskgrid: interrupted; what is finished stays, run again to go on", file=sys.stderr)
         return 130

@@ -23,7 +23,7 @@ def dumps(entry: dict[str, Any] | list[Any]) -> bytes:
     return orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def info(setting: Setting, checkpoint_id: str) -> dict[str, Any]:
+def info(setting: Setting, checkpoint_id: str, fingerprint: str | None = None) -> dict[str, Any]:
     """What the file is and which setting it holds; no time, so that equal masks give equal files."""
     return {
         "description": "SAM 2 automatic masks, made by maskgrid",
@@ -32,6 +32,7 @@ def info(setting: Setting, checkpoint_id: str) -> dict[str, Any]:
         "setting_names": list(setting.names),
         "checkpoint_id": checkpoint_id,
         "parameters": setting.parameters(),
+        "fingerprint": fingerprint,
     }
 
 

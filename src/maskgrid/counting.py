@@ -1,14 +1,12 @@
 """The stage ``statistics``: from the shards' counts to tables of mask counts against settings."""
 
-from typing import Any
-
 from maskgrid.effects import effects_table
-from maskgrid.fingerprint import fingerprint
+from maskgrid.lineage import statistics_note
 from maskgrid.plan import Plan
 from maskgrid.statistics import settings_table, write_mask_counts
 from maskgrid.summary import summary_table
 from maskgrid.summary_text import summary_text
-from maskgrid.tables import read_origin, read_table, write_table
+from maskgrid.tables import read_table, write_table
 
 
 def write_statistics(plan: Plan) -> None:
@@ -18,7 +16,7 @@ def write_statistics(plan: Plan) -> None:
         maskgrid.errors.UserError: a shard has not been replayed.
     """
     counts = [plan.layout.shard_counts(shard) for shard in plan.shards()]
-    origin = _origin(plan)
+    origin = statistics_note(plan)
     layout = plan.layout
     write_table(layout.statistics("settings"), settings_table(plan.settings), origin)
     write_mask_counts(layout.statistics("mask_counts"), plan.settings, counts, origin)
@@ -42,10 +40,3 @@ def summary_of(plan: Plan) -> str:
         f"report        {plan.layout.root / 'report' / 'index.html'}",
     ]
     return "\n".join(lines)
-
-
-def _origin(plan: Plan) -> dict[str, Any]:
-    sources = {shard: read_origin(plan.layout.shard_counts(shard))["fingerprint"] for shard in plan.shards()}
-    settings = [setting.id for setting in plan.settings]
-    content = {"settings": settings, "baseline": plan.baseline.id, "counts": sources}
-    return {"baseline": plan.baseline.id, "fingerprint": fingerprint(content)}

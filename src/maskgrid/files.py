@@ -1,11 +1,61 @@
 """The one way that files come into being: absent or complete, never half written."""
 
+import fcntl
+import io
 import os
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from enum import StrEnum
+from itertools import count
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class Step(StrEnum):
+    """What a process is about to do to a file."""
+
+    CREATE = "create"  # the temporary file
+    WRITE = "write"  # a block of it
+    SYNC = "sync"  # it, to the disk
+    RENAME = "rename"  # it, to the final name
+    SYNC_FOLDER = "sync folder"  # the name, to the disk
+    LINK = "link"  # a second name
+    REMOVE = "remove"  # what is no longer needed
+
+
+Observer = Callable[[Step, Path], None]
+
+
+def _unobserved(step: Step, path: Path) -> None:
+    pass
+
+
+_observer: ContextVar[Observer] = ContextVar("observer", default=_unobserved)
+
+
+@contextmanager
+def observed(observer: Observer) -> Iterator[None]:
+    """Have ``observer`` called before every step that this thread takes in the block, with the final path.
+
+    The steps are all the moments at which the disk is another than before. An observer that kills the process or
+    raises an ``OSError`` shows what a crash or a failing disk leaves behind at each of them.
+    """
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+def step(kind: Step, path: Path) -> None:
+    """Tell the observer what is about to be done to the file at ``path``."""
+    _observer.get()(kind, path)
 
 
 @contextmanager
@@ -14,26 +64,21 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
     The content is on the disk before the name points to it (fsync of the file, rename, fsync of the folder), so
     that neither a crash of the process nor of the machine leaves a half-written file under the final name. Every
-    writer has a temporary name of its own; an exception in the block removes it and leaves the old file untouched.
+    writer has a temporary file of its own; an exception in the block removes it and leaves the old file untouched.
+    What a killed writer has left is written over by the next one on the same machine.
 
     Raises:
-        OSError: when the folder cannot be written (full disk, permissions).
+        OSError: when the folder cannot be written (full disk, permissions); its ``filename`` is set.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    part = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with _replacing(path) as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            part.unlink()
+        step(Step.SYNC_FOLDER, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # write() and fsync() do not say which file
+            error.filename = str(path)
         raise
-    _sync_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -42,10 +87,97 @@ def write_bytes(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of files, where it is there, in the order of their names.
+
+    Raises:
+        OSError: when a file cannot be removed.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        step(Step.REMOVE, path)
+        path.unlink(missing_ok=True)
+    # NFS keeps a removed file that is still mapped in its folder; an empty folder does no harm.
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def is_part(path: Path) -> bool:
+    """Tell whether a name is that of a temporary file of :func:`atomic_write`."""
+    return path.name.startswith(".") and path.suffix == ".part"
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    step(Step.CREATE, path)
+    part, descriptor = _open_part(path)
+    raw = _Blocks(descriptor, path)
+    stream = io.BufferedWriter(raw)
+    try:
+        yield stream
+        stream.flush()
+        step(Step.SYNC, path)
+        os.fsync(descriptor)
+        step(Step.RENAME, path)
+        part.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            part.unlink()
+        raise
+    finally:
+        raw.close()  # and with it the lock, last of all; after an error, what is still buffered is not wanted
+
+
+class _Blocks(io.FileIO):
+    """A file whose every write to the disk is a step."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        super().__init__(descriptor, "wb")
+        self._path = path
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        step(Step.WRITE, self._path)
+        return super().write(data)
+
+
+def _open_part(path: Path) -> tuple[Path, int]:
+    """A temporary file that no living process writes to, empty.
+
+    Its owner holds a lock, which the kernel drops when the process dies, however it dies: a file without a lock is
+    left over, and is taken. Locks may not reach other machines, so names of temporary files carry the machine's.
+    """
+    for number in count(1):
+        part = path.with_name(f".{path.name}.{socket.gethostname()}.{number}.part")
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between open and lock its last owner may have renamed or removed it.
+            if _is_at(descriptor, part):
+                os.truncate(descriptor, 0)
+                return part, descriptor
+        except BlockingIOError:
+            pass
+        except OSError:  # a file system without locks
+            os.close(descriptor)
+            part.unlink(missing_ok=True)
+            return _open_unlocked(path)
+        os.close(descriptor)
+    raise AssertionError("numbers do not end")
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _open_unlocked(path: Path) -> tuple[Path, int]:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    umask = os.umask(0)
+    os.umask(umask)
+    os.fchmod(descriptor, 0o666 & ~umask)
+    return Path(name), descriptor
 
 
 def _sync_folder(folder: Path) -> None:

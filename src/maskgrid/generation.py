@@ -1,32 +1,57 @@
 """The stage ``generate``: one pass of the network over the images of one shard."""
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
 from maskgrid.candidate_tables import PassResult, image_table, rows_table
-from maskgrid.fingerprint import fingerprint
-from maskgrid.images import BadImage, read_image
+from maskgrid.images import BadImage, ImageStatus, read_image
 from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
+from maskgrid.lineage import candidates_note
+from maskgrid.memory import ImageTooLargeError, device_failure
 from maskgrid.model import build_model, pick_device
 from maskgrid.network import Network
 from maskgrid.passes import PassRun, Recording
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.schemas import CANDIDATES
+from maskgrid.shards import members_digest
 from maskgrid.tables import write_table
-from maskgrid.weights import checkpoint_id, resolve_checkpoint
+from maskgrid.weights import resolve_checkpoint
 
 log = logging.getLogger(__name__)
 
 
-def generate_shard(plan: Plan, checkpoint: str, pass_name: str, shard: str, recording: Recording | None = None) -> None:
+def make_network(plan: Plan, run: PassRun) -> Network:
+    """Load the network of a pass on the config's device.
+
+    Raises:
+        maskgrid.errors.UserError: the checkpoint or the device is not there.
+    """
+    model = plan.config.model
+    checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
+    device = pick_device(model.device)
+    log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
+    try:
+        return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
+    except RuntimeError as error:
+        raise device_failure(error) from error
+
+
+def generate_shard(
+    plan: Plan,
+    checkpoint: str,
+    pass_name: str,
+    shard: str,
+    recording: Recording | None = None,
+    load: Callable[[Plan, PassRun], Network] = make_network,
+) -> None:
     """Run a pass over a shard and write its candidates.
 
-    Finished images are kept in a journal beside the output, so that a killed job goes on after the last one.
+    Finished images are kept in a journal beside the output, so that a killed job goes on after the last one, and the
+    output itself until the shard is replayed.
 
     Args:
         plan: the plan of the run.
@@ -35,46 +60,45 @@ def generate_shard(plan: Plan, checkpoint: str, pass_name: str, shard: str, reco
         shard: the shard's name.
         recording: what to record; by default what the sweep needs, united with what is recorded already. The
             workflow decides before it removes the old file, and so gives it.
+        load: gives the network once an image needs it; a process that has it already hands it out here.
     """
     run = plan.run(checkpoint, pass_name)
     images = read_shard(plan.layout.images.parent, shard)
     recording = recording or plan.recording(run, shard)
-    origin = _origin(plan, run, recording, images)
+    digest = members_digest((image.image_key, image.sha256) for image in images)
+    origin = candidates_note(plan, run, recording, digest, pick_device(plan.config.model.device).type)
     output = plan.layout.candidates(checkpoint, pass_name, shard)
+    outputs = (plan.layout.pass_images(checkpoint, pass_name, shard), output)
     journal = Journal(output, origin["fingerprint"])
-    parts = list(_parts(plan, run, recording, images, journal))
-    write_table(
-        plan.layout.pass_images(checkpoint, pass_name, shard),
-        pa.concat_tables(part[1] for part in parts),
-        origin,
-    )
-    rows = pa.concat_tables(part[0] for part in parts) if parts else CANDIDATES.empty_table()
-    write_table(output, rows.unify_dictionaries(), origin)
-    journal.discard()
+    if journal.restore(outputs):
+        log.info("%s/%s/%s: was finished before", checkpoint, pass_name, shard)
+        return
+    parts = list(_parts(plan, run, recording, images, journal, load))
+    rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
+    write_table(outputs[0], pa.concat_tables(part[1] for part in parts), origin)
+    write_table(output, rows, origin)
+    journal.keep(outputs)
     log.info("%s/%s/%s: %d candidates in %d images", checkpoint, pass_name, shard, rows.num_rows, len(images))
 
 
 def _parts(
-    plan: Plan, run: PassRun, recording: Recording, images: list[IndexedImage], journal: Journal
+    plan: Plan,
+    run: PassRun,
+    recording: Recording,
+    images: list[IndexedImage],
+    journal: Journal,
+    load: Callable[[Plan, PassRun], Network],
 ) -> Iterator[list[pa.Table]]:
     """Rows and image row of every image, from the journal or, for the rest, from the network."""
     network: Network | None = None
     for number, image in enumerate(track(images, len(images), run.pass_.name, "images")):
         tables = journal.read(number, 2)
         if tables is None:
-            network = network or _network(plan, run)
+            network = network or load(plan, run)
             result = _process(plan, run, recording, image, network)
             tables = [_rows_of(result), image_table(result)]
             journal.write(number, tables)
         yield tables
-
-
-def _network(plan: Plan, run: PassRun) -> Network:
-    model = plan.config.model
-    checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
-    device = pick_device(model.device)
-    log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
-    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
 
 
 def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage, network: Network) -> PassResult:
@@ -88,25 +112,12 @@ def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage
     except FloatingPointError as error:
         log.warning("%s: %s", image.image_key, error)
         return PassResult(image.image_key, "not_a_number", str(error), None)
+    except ImageTooLargeError as error:
+        log.warning("%s: %s", image.image_key, error)
+        return PassResult(image.image_key, str(ImageStatus.TOO_LARGE), str(error), None)
 
 
 def _rows_of(result: PassResult) -> pa.Table:
     if result.candidates is None:
         return CANDIDATES.empty_table()
     return rows_table(result.image_key, result.candidates.rows)
-
-
-def _origin(plan: Plan, run: PassRun, recording: Recording, images: list[IndexedImage]) -> dict[str, Any]:
-    model = plan.config.model
-    checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
-    origin: dict[str, Any] = {
-        "checkpoint": checkpoint_id(run.checkpoint),
-        "checkpoint_sha256": checkpoint.sha256,
-        "pass": run.pass_.name,
-        "recording": recording.as_dict(),
-        "dtype": model.dtype,
-        "mode": model.mode,
-        "apply_postprocessing": model.apply_postprocessing,
-    }
-    members = [[image.image_key, image.sha256] for image in images]
-    return {**origin, "fingerprint": fingerprint({**origin, "images": members})}

@@ -40,7 +40,9 @@ class _Span:
     length: int
 
 
-def merge_annotations(setting: Setting, layout: Layout, checkpoint_id: str, path: Path) -> MergeCounts:
+def merge_annotations(
+    setting: Setting, layout: Layout, checkpoint_id: str, path: Path, fingerprint: str | None = None
+) -> MergeCounts:
     """Write the masks of a setting as COCO JSON, an annotation a line.
 
     Images are those with status ``ok``, with or without masks, sorted by key; ids of images and annotations
@@ -51,6 +53,7 @@ def merge_annotations(setting: Setting, layout: Layout, checkpoint_id: str, path
         layout: the results folder, with images, selections and candidates.
         checkpoint_id: the folder of the setting's checkpoint.
         path: where to; replaced in one step when the file is complete.
+        fingerprint: of what the masks are made from, to stand in the file.
 
     Raises:
         maskgrid.errors.UserError: a table is missing or cut off, or tables are of different runs.
@@ -66,7 +69,7 @@ def merge_annotations(setting: Setting, layout: Layout, checkpoint_id: str, path
         for part in kept_masks(setting, layout, checkpoint_id, shard)
         if part.image_key in known  # a shard's files may be older than the index, and know images gone since
     )
-    head = {"info": coco.info(setting, checkpoint_id), "licenses": [], "categories": [coco.CATEGORY]}
+    head = {"info": coco.info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [coco.CATEGORY]}
     return write_coco(path, head, images, entries)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 
+from maskgrid.lineage import annotations_fingerprint
 from maskgrid.merge import merge_annotations
 from maskgrid.plan import Plan
 from maskgrid.sweep import find
@@ -18,5 +19,6 @@ def merge_setting(plan: Plan, label: str) -> None:
     """
     setting = find(plan.settings, label, "--setting")
     path = plan.layout.annotations(setting.label)
-    counts = merge_annotations(setting, plan.layout, checkpoint_id(setting.checkpoint), path)
+    made_from = annotations_fingerprint(plan, setting)
+    counts = merge_annotations(setting, plan.layout, checkpoint_id(setting.checkpoint), path, made_from)
     log.info("%s: %d masks in %d images", path, counts.n_annotations, counts.n_images)

@@ -24,8 +24,9 @@ from sam2.utils.amg import (
 from torch import Tensor
 
 from maskgrid.candidates import CandidateRows, Candidates
+from maskgrid.memory import ImageTooLargeError, is_out_of_memory, release_memory, with_less
 from maskgrid.passes import Pass, Recording
-from maskgrid.predictor import arithmetic, make_predictor, masks_at_once
+from maskgrid.predictor import arithmetic, chunk_px, make_predictor, masks_at_once
 from maskgrid.rle import encode_planes
 
 
@@ -86,6 +87,7 @@ class Network:
         """
         self.predictor = make_predictor(model)
         self.dtype: torch.dtype = next(model.parameters()).dtype
+        self.chunk_px = chunk_px(self.predictor.device)
 
     @torch.no_grad()
     def run(
@@ -100,12 +102,22 @@ class Network:
             points_per_batch: prompts that the decoder takes at once. sam2's results can differ in a last bit between
                 batch sizes; those here are the ones of the same batch size.
 
+        Where memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
+        decoded at once.
+
         Raises:
             FloatingPointError: the network returned values that are not numbers.
+            ImageTooLargeError: the device's memory does not hold one mask of the image.
+            MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
         """
+        at_once = min(points_per_batch, pass_.n_points)
+        return with_less(lambda points: self._run(image, pass_, recording, points), at_once)
+
+    def _run(self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, points_per_batch: int) -> Candidates:
         crops = list(layer_crops(image.shape[:2], pass_))
         rows: list[CandidateRows] = []
         proposed: list[NDArray[np.float32]] = []
+        not_numbers: list[Tensor] = []
         with arithmetic(self.predictor.device, self.dtype):
             for crop in crops:
                 if 0 in crop.size_hw:
@@ -113,11 +125,12 @@ class Network:
                 self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
                 for proposals in self._proposals(crop, pass_, points_per_batch):
                     proposed.append(proposals.predicted_iou.float().cpu().numpy())
+                    not_numbers.append(proposals.logits.isnan().any())
                     rows += self._record(proposals, crop, recording)
             self.predictor.reset_predictor()
         scores = np.sort(np.concatenate(proposed)) if proposed else np.empty(0, np.float32)
-        if not np.isfinite(scores).all():
-            raise FloatingPointError("the network returned predicted IoUs that are not numbers")
+        if not np.isfinite(scores).all() or any(map(bool, not_numbers)):
+            raise FloatingPointError("the network returned scores or logits that are not numbers")
         return Candidates(
             pass_=pass_,
             recording=recording,
@@ -172,9 +185,23 @@ class Network:
     def _record(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
         if recording.pred_iou_thresh > 0.0:
             proposals = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
+        while True:
+            try:
+                return self._record_chunks(proposals, crop, recording)
+            except RuntimeError as error:
+                height, width = crop.size_hw
+                if not is_out_of_memory(error):
+                    raise
+                if self.chunk_px // 2 < height * width:
+                    raise ImageTooLargeError("the device's memory does not hold a mask of this size") from None
+            # It stays so: other images would meet the same limit.
+            self.chunk_px //= 2
+            release_memory(f"up-sampling {self.chunk_px >> 20} megapixels at once")
+
+    def _record_chunks(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
         return [
             record_chunk(chunk, self.predictor._transforms.upsample(chunk.logits, crop.size_hw), crop, recording)
-            for chunk in proposals.chunks(masks_at_once(proposals.logits.device, crop.size_hw))
+            for chunk in proposals.chunks(masks_at_once(self.chunk_px, crop.size_hw))
         ]
 
 
@@ -202,7 +229,7 @@ def _draw_level(
     )
     masks = logits > mask_threshold
     # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.
-    keep = masks.flatten(1).any(1)
+    keep = masks.any(2).any(1)
     if recording.stability_score_thresh > 0.0:
         keep &= (stability >= recording.stability_score_thresh).any(1)
     if not bool(keep.all()):

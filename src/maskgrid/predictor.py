@@ -58,7 +58,11 @@ def arithmetic(device: torch.device, dtype: torch.dtype) -> AbstractContextManag
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
-def masks_at_once(device: torch.device, size_hw: tuple[int, int]) -> int:
+def chunk_px(device: torch.device) -> int:
+    """Pixels of full-resolution logits to hold at once on a device."""
+    return _CHUNK_PX["cpu" if device.type == "cpu" else "other"]
+
+
+def masks_at_once(chunk_px: int, size_hw: tuple[int, int]) -> int:
     """How many masks to bring to the size of the image in one go; at least one."""
-    budget = _CHUNK_PX["cpu" if device.type == "cpu" else "other"]
-    return max(1, budget // (size_hw[0] * size_hw[1]))
+    return max(1, chunk_px // (size_hw[0] * size_hw[1]))

@@ -14,7 +14,7 @@ from maskgrid.errors import UserError
 from maskgrid.fingerprint import fingerprint
 from maskgrid.images import BadImage, read_image
 from maskgrid.index import IndexedImage, read_shard
-from maskgrid.journal import Journal
+from maskgrid.journal import Journal, forget_journal
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.prompt_reading import prompt_config
@@ -51,7 +51,7 @@ def prompt_shard(plan: Plan, shard: str) -> None:
     journal = Journal(output, origin["fingerprint"])
     tables = list(_tables(plan, rows, images, journal))
     write_table(output, pa.concat_tables([PROMPTED.empty_table(), *tables]), origin)
-    journal.discard()
+    forget_journal(output)
     log.info("%s: %d prompts in %d images", shard, len(rows), len(tables))
 
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from maskgrid.candidate_tables import PassResult, read_results
 from maskgrid.coverage import Coverage
-from maskgrid.fingerprint import fingerprint
+from maskgrid.journal import forget_journal
+from maskgrid.lineage import selections_note
 from maskgrid.passes import passes_of
 from maskgrid.plan import Plan
 from maskgrid.progress import track
@@ -16,7 +17,7 @@ from maskgrid.replay import Replay, Selection
 from maskgrid.schemas import MASK_COUNTS, SELECTIONS
 from maskgrid.settings import Setting
 from maskgrid.statistics import image_counts
-from maskgrid.tables import read_origin, write_table
+from maskgrid.tables import write_table
 from maskgrid.weights import checkpoint_id
 
 
@@ -32,9 +33,11 @@ def replay_shard(plan: Plan, shard: str) -> None:
     ids = [setting.id for setting in plan.settings]
     order = {setting_id: position for position, setting_id in enumerate(ids)}
     counts.sort(key=lambda row: (order[row["setting_id"]], row["image_key"]))
-    origin = _origin(plan, shard)
+    origin = selections_note(plan, shard)
     write_table(plan.layout.shard_counts(shard), pa.Table.from_pylist(counts, schema=MASK_COUNTS), origin)
     write_table(plan.layout.selections(shard), _by_setting(selections, order), origin)
+    for run in plan.runs:
+        forget_journal(plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard))
 
 
 def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
@@ -143,14 +146,3 @@ def _by_setting(tables: list[pa.Table], order: dict[str, int]) -> pa.Table:
     position = np.array([order[name] for name in ids.dictionary.to_pylist()])[ids.indices.to_numpy()]
     # Images come in the order of their keys, and a stable sort leaves them and the ranks so.
     return table.take(pa.array(np.argsort(position, kind="stable")))
-
-
-def _origin(plan: Plan, shard: str) -> dict[str, Any]:
-    sources = {
-        f"{checkpoint_id(run.checkpoint)}/{run.pass_.name}": read_origin(
-            plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
-        )["fingerprint"]
-        for run in plan.runs
-    }
-    settings = [setting.id for setting in plan.settings]
-    return {"settings": settings, "fingerprint": fingerprint({"settings": settings, "candidates": sources})}

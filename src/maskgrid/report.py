@@ -1,36 +1,29 @@
-"""The stage ``report``: the table of settings as one page without a network."""
+"""The stage ``report``: pages for people, each one file that needs no network."""
 
-import html
+import logging
 
-from maskgrid.counting import summary_of
+from maskgrid.explorer import explorer_page
 from maskgrid.files import write_bytes
-from maskgrid.plan import Plan, plan_text
+from maskgrid.overlays import write_contact_sheet
+from maskgrid.plan import Plan
+from maskgrid.report_data import read_report_data
+from maskgrid.report_pages import report_page
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>maskgrid: {source}</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 16px sans-serif; margin: 2em }}
-pre {{ overflow: auto }}
-</style>
-<h1>Masks of {source}</h1>
-<pre>{summary}</pre>
-<h2>Plan</h2>
-<pre>{plan}</pre>
-</html>
-"""
+log = logging.getLogger(__name__)
 
 
 def write_report(plan: Plan) -> None:
-    """Write ``report/index.html``.
+    """Write the report, the explorer, and a contact sheet for each exported setting.
+
+    The same data give the same bytes, however images are spread over shards.
 
     Raises:
-        maskgrid.errors.UserError: the statistics are not there yet.
+        maskgrid.errors.UserError: a table is missing or cut off.
     """
-    page = _PAGE.format(
-        source=html.escape(plan.config.dataset.source),
-        summary=html.escape(summary_of(plan)),
-        plan=html.escape(plan_text(plan)),
-    )
-    write_bytes(plan.layout.root / "report" / "index.html", page.encode())
+    data = read_report_data(plan)
+    folder = plan.layout.root / "report"
+    for setting in plan.exported():
+        write_contact_sheet(folder / "overlays" / f"{setting.label}.jpg", data.samples, setting)
+    write_bytes(folder / "index.html", report_page(data))
+    write_bytes(folder / "explorer.html", explorer_page(plan, data.samples))
+    log.info("report: %s", folder / "index.html")

@@ -6,7 +6,7 @@ and the results of all others stay valid.
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -56,6 +56,15 @@ def assign_shards(keys_to_sha: Mapping[str, str], shard_size: int) -> list[Shard
     return sorted(shards, key=lambda shard: shard.name)
 
 
+def members_digest(members: Iterable[tuple[str, str]]) -> str:
+    """Hash the members of a shard: pairs of image key and the sha256 of its content, sorted by key."""
+    digest = hashlib.sha256()
+    for key, sha256 in members:
+        # As JSON, because a key may hold any character that could serve as a separator.
+        digest.update(orjson.dumps([key, sha256]))
+    return digest.hexdigest()
+
+
 def _leaves(hashes: Sequence[int], shard_size: int) -> Iterator[tuple[int, int, int, int]]:
     """Give depth, bits, and the range in the sorted ``hashes`` of each leaf that is not empty."""
     pending = [(0, 0, 0, len(hashes))]
@@ -70,11 +79,7 @@ def _leaves(hashes: Sequence[int], shard_size: int) -> Iterator[tuple[int, int, 
 
 
 def _shard(depth: int, prefix: int, keys: Sequence[str], keys_to_sha: Mapping[str, str]) -> Shard:
-    digest = hashlib.sha256()
-    for key in keys:
-        # As JSON, because a key may hold any character that could serve as a separator.
-        digest.update(orjson.dumps([key, keys_to_sha[key]]))
-    return Shard(_name(depth, prefix), tuple(keys), digest.hexdigest())
+    return Shard(_name(depth, prefix), tuple(keys), members_digest((key, keys_to_sha[key]) for key in keys))
 
 
 def _name(depth: int, prefix: int) -> str:

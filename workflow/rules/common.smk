@@ -120,3 +120,8 @@ def print_summary():
 def annotation_files():
     """A COCO file for each setting that the config names under annotations."""
     return [str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()]
+
+
+def overlay_files():
+    """A contact sheet for each setting that is exported."""
+    return [f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()]

@@ -50,7 +50,9 @@ rule report:
         annotation_files(),
         "results/statistics/summary.parquet",
     output:
-        "results/report/index.html",
+        page=report("results/report/index.html", category="Pages", caption="../report/page.rst"),
+        explorer=report("results/report/explorer.html", category="Pages", caption="../report/explorer.rst"),
+        overlays=report(overlay_files(), category="Masks", caption="../report/overlays.rst"),
     log:
         "logs/report.log",
     conda:

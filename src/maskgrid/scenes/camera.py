@@ -33,7 +33,7 @@ def random_camera(rng: Generator, damage: float) -> Camera:
     """Draw a camera; ``damage`` from 0 (clean) to 1."""
     return Camera(
         blur_px=float(rng.uniform(0.3, 1.0)) * damage if rng.random() < 0.35 else 0.0,
-        noise=float(rng.uniform(0, 10)) * damage,
+        noise=float(rng.uniform(0, 7)) * damage,
         gain=float(rng.uniform(0.8, 1.15)),
         falloff_xy=(float(rng.uniform(-0.25, 0.25)), float(rng.uniform(-0.25, 0.25))),
         quality=int(rng.integers(45, 96)) if rng.random() < 0.5 * damage else None,

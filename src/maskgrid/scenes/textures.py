@@ -37,13 +37,12 @@ def paint(rng: Generator, size_hw: tuple[int, int], colour: Colour, contrast: fl
     surface = np.empty((*size_hw, 3), np.float32)
     surface[:] = colour
     surface += _gradient(rng, size_hw)[..., None] * rng.uniform(0, 30)
-    kind = rng.random()
-    if kind < 0.30 * contrast:
+    if rng.random() < 0.25 * contrast:
         other = random_colour(rng) - colour
-        surface += _pattern(rng, size_hw)[..., None] * other * rng.uniform(0.15, 0.6)
+        surface += _pattern(rng, size_hw)[..., None] * other * rng.uniform(0.15, 0.5)
     if rng.random() < 0.7:
         tint = np.clip(rng.normal(1, 0.3, 3), 0, 2).astype(np.float32)
-        surface += _roughness(rng, size_hw)[..., None] * tint * rng.uniform(4, 32) * contrast
+        surface += _roughness(rng, size_hw)[..., None] * tint * rng.uniform(2, 14) * contrast
     return np.clip(surface, 0, 255)
 
 

@@ -1,0 +1,70 @@
+"""When a device runs out of memory, or fails: go on with less, or end with a message."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from maskgrid.errors import MachineError
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# CUDA's own error, that of its matrix library when it starts, and the CPU's.
+_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
+_LOST = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS", "No CUDA GPUs", "NVML")
+
+
+class ImageTooLargeError(Exception):
+    """The device's memory does not hold one mask of an image."""
+
+
+def with_less(work: Callable[[int], Result], size: int) -> Result:
+    """Call ``work(size)``; where memory runs out, again with half the size, down to 1.
+
+    Raises:
+        MachineError: the device has failed, or its memory is too small for size 1.
+    """
+    while True:
+        try:
+            return work(size)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                failure = device_failure(error)
+                raise failure from (None if failure is error else error)
+            if size == 1:
+                raise MachineError(
+                    f"the device's memory does not hold the network's work on one prompt ({_first_line(error)}). End "
+                    "other programs on it, or choose another device, and run again: what is finished stays"
+                ) from None
+        # Only after the except clause, which holds the failed work's tensors by its traceback.
+        size = (size + 1) // 2
+        release_memory(f"{size} prompts at once")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether torch has run out of memory, on whatever device."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def device_failure(error: RuntimeError) -> Exception:
+    """A failure of the device in words for a person; any other error as it is."""
+    if not any(words in str(error) for words in _LOST):
+        return error
+    return MachineError(
+        f"the device has failed ({_first_line(error)}). Run again, on another device or machine if this one does not "
+        "come back: what is finished stays"
+    )
+
+
+def release_memory(now: str) -> None:
+    """Give back what torch keeps of a device's memory, and say how the work goes on."""
+    log.warning("the device's memory ran out; going on with %s", now)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _first_line(error: RuntimeError) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

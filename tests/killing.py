@@ -1,0 +1,164 @@
+"""Runs that are killed: a process for each, forked from one that has loaded the network already."""
+
+import hashlib
+import mmap
+import os
+import shutil
+import signal
+import struct
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from maskgrid.acceptance import accept
+from maskgrid.candidates import Candidates
+from maskgrid.config import Config
+from maskgrid.counting import write_statistics
+from maskgrid.files import Step, observed
+from maskgrid.generation import generate_shard
+from maskgrid.indexing import index_dataset
+from maskgrid.merging import merge_setting
+from maskgrid.network import Network
+from maskgrid.passes import Pass, PassRun, Recording
+from maskgrid.plan import Plan, make_plan
+from maskgrid.replaying import replay_shard
+from maskgrid.weights import checkpoint_id
+
+Work = Callable[[], None]
+Stage = Callable[[Plan], None]
+
+
+class RememberingNetwork(Network):
+    """A network that runs once for each image and pass, and counts how often it was asked, forks included."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.known: dict[tuple[object, ...], Candidates] = {}
+        self._counter = mmap.mmap(-1, 8)  # shared with forked processes
+
+    def run(self, image: np.ndarray, pass_: Pass, recording: Recording, points_per_batch: int = 64) -> Candidates:
+        key = hashlib.sha256(image.tobytes()).digest(), image.shape, pass_.name, str(recording.as_dict())
+        if key not in self.known:
+            self.known[key] = self.network.run(image, pass_, recording, points_per_batch)
+        self.n_runs += 1
+        return self.known[key]
+
+    def load(self, plan: Plan, run: PassRun) -> Network:
+        return self
+
+    @property
+    def n_runs(self) -> int:
+        return struct.unpack("q", self._counter[:8])[0]
+
+    @n_runs.setter
+    def n_runs(self, value: int) -> None:
+        self._counter[:8] = struct.pack("q", value)
+
+
+def tiny_plan(source: Path, results: Path, **changes: object) -> Plan:
+    """A run of seconds: few points, two passes, some settings, several shards."""
+    config = {
+        "dataset": {"source": str(source), "shard_size": 3, "max_failed_fraction": 0.5},
+        "generator": {"points_per_side": 4, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5},
+        "sweep": {"grid": {"pred_iou_thresh": [0.3, 0.6], "crop_n_layers": [0, 1]}},
+    }
+    return make_plan(Config.model_validate(config | changes), Path(), results)
+
+
+def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage]]:
+    """The run's stages in order, by name; those of shards once the index is there."""
+    yield "index", index_dataset
+    for run in plan.runs:
+        for shard in plan.shards():
+            folder, name = checkpoint_id(run.checkpoint), run.pass_.name
+
+            def generate(plan: Plan, folder: str = folder, name: str = name, shard: str = shard) -> None:
+                generate_shard(plan, folder, name, shard, load=network.load)
+
+            yield f"generate {name} {shard}", generate
+    for shard in plan.shards():
+        yield f"replay {shard}", lambda plan, shard=shard: replay_shard(plan, shard)
+    for setting in plan.exported():
+        yield f"merge {setting.label}", lambda plan, label=setting.label: merge_setting(plan, label)
+    yield "statistics", write_statistics
+    yield "accept", accept
+
+
+def run_all(plan: Plan, network: RememberingNetwork) -> None:
+    for _, stage in stages(plan, network):
+        stage(plan)
+
+
+def die_at(work: Work, step: int) -> bool:
+    """Run ``work`` in a process that is killed at its ``step``-th step; tell whether it came so far."""
+
+    def child() -> None:
+        steps = count(1)
+
+        def kill(_: Step, __: Path) -> None:
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with observed(kill):
+            work()
+
+    return _was_killed(_fork(child))
+
+
+def die_after(work: Work, seconds: float) -> bool:
+    """Run ``work`` in a process that is killed after some time; tell whether it was still at work."""
+    pid = _fork(work)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    return _was_killed(pid)
+
+
+def count_steps(work: Work) -> int:
+    steps: list[Step] = []
+    with observed(lambda step, path: steps.append(step)):
+        work()
+    return len(steps)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The sha256 of every file below a folder, hidden ones too."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    return shutil.copytree(folder, target)
+
+
+def _fork(work: Work) -> int:
+    with warnings.catch_warnings():
+        # From Python 3.12 on: a fork of a process with threads. Ours are idle, and wait for work of the parent's.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _was_killed(pid: int) -> bool:
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the work failed without being killed"
+    return False
