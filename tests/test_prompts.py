@@ -386,7 +386,7 @@ def by_hand(tmp_path, monkeypatch):
     """A dataset of four images in two shards or more, with a table of boxes; commands run in this process."""
     (tmp_path / "images").mkdir()
     for number in range(4):
-        pixels = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+        pixels = np.ascontiguousarray(skimage.data.coffee()[50 * number :, 100:][::5, ::5][:HEIGHT, :WIDTH])
         PIL.Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
     rows = [{"image": f"{number}.png", "category": "cup", "box_xyxy": [2, 2, 20, 12]} for number in range(4)]
     pd.DataFrame(rows).to_json(tmp_path / "boxes.jsonl", orient="records", lines=True)
@@ -451,6 +451,18 @@ def test_an_image_that_has_changed_since_is_a_status(by_hand):
     table = pd.read_parquet(by_hand / "results/prompted/statistics.parquet").set_index("image_key")
     assert table.loc["0.png", "status"] == "bad_image"
     assert "bad_image" not in table.drop("0.png")["status"].tolist()
+
+
+def test_the_picture_leaves_out_an_image_that_has_changed_since(by_hand):
+    for shard in shards_of(by_hand):
+        assert main(["prompt", "--shard", shard]) == 0
+    for path in (by_hand / "images").iterdir():
+        PIL.Image.new("RGB", (WIDTH + 1, HEIGHT), "red").save(path)
+    assert main(["prompt-merge"]) == 0
+    assert "ok" in pd.read_parquet(by_hand / "results/prompted/statistics.parquet")["status"].tolist()
+    with PIL.Image.open(by_hand / "results/prompted/worst.jpg") as picture:
+        red, _, blue = np.asarray(picture).reshape(-1, 3).mean(0)
+    assert abs(red - blue) < 5
 
 
 def test_merging_before_a_shard_is_there_says_what_to_run(by_hand, capsys):
