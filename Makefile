@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test lint format lock clean
+.PHONY: install demo test lint format lock train-demo clean
 
 install: $(INSTALLED)
 
@@ -20,6 +20,39 @@ $(INSTALLED): requirements.lock pyproject.toml
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation -r $(VENV)/requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# The demo model from scratch, hours on two cores: docs/demo-model.md. It goes on where it was stopped; its state lies
+# in training/.
+train-demo: $(INSTALLED)
+	$(BIN)/python -m maskgrid.training image --folder training
+	$(BIN)/python -m maskgrid.training video --folder training
+	$(BIN)/python -m maskgrid.training export --folder training --output src/maskgrid/checkpoints/maskgrid_demo.pt
+	$(BIN)/python -m maskgrid.training evaluate
+
+# The main job on the built-in pictures, in demo/: ends in a table of settings and the paths of the results.
+demo: $(INSTALLED)
+	mkdir -p demo
+	cd demo && $(BIN)/snakemake --snakefile ../Snakefile --configfile ../config/demo.yaml --cores $(CORES)
+	@echo "\nThe demo's results are in $(CURDIR)/demo/results; open $(CURDIR)/demo/results/report/index.html"
+
+test: $(INSTALLED) lint
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --snakefile workflow/Snakefile --lint
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+# What is generated from the config's models: the JSON schema and the tables of config/README.md.
+schema: $(INSTALLED)
+	$(BIN)/python -m maskgrid.config_docs .
 
 clean:
 	rm -rf $(VENV) demo .snakemake

@@ -137,6 +137,20 @@ def test_no_good_image_gives_an_empty_file(tmp_path):
     assert content["categories"] == [{"id": 1, "name": "object", "supercategory": "object"}]
 
 
+def test_an_image_that_has_gone_bad_takes_its_masks_along(tmp_path):
+    layout = write_dataset(tmp_path, IMAGES, SETTINGS[:1], lambda key: "s")
+    before = json.loads(merged(SETTINGS[0], layout))
+    rows = pq.read_table(layout.images).to_pylist()
+    rows = [row | {"status": "unreadable"} if row["image_key"] == GOOD[0].key else row for row in rows]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(layout.images)), layout.images)
+    after = json.loads(merged(SETTINGS[0], layout))
+    assert [one["file_name"] for one in after["images"]] == [image.key for image in GOOD[1:]]
+    kept = [one["segmentation"] for one in before["annotations"] if one["image_id"] != 1]
+    assert [one["segmentation"] for one in after["annotations"]] == kept
+    assert [one["id"] for one in after["annotations"]] == list(range(1, len(kept) + 1))
+    assert len(kept) < len(before["annotations"])
+
+
 def test_nothing_but_the_file_is_left(layout):
     merged(SETTINGS[0], layout)
     assert {path.suffix for path in layout.annotations("x").parent.iterdir()} == {".json"}

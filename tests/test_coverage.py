@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from maskgrid import coverage
+from maskgrid import coverage, replaying
 from maskgrid.coverage import Coverage
+from maskgrid.replay import replay
 from maskgrid.rle import encode
+from synthetic import make_images, measure, setting
 
 
 def oracle(masks: np.ndarray, member: np.ndarray) -> tuple[int, int]:
@@ -44,6 +47,16 @@ def test_a_mask_given_twice_overlaps_itself():
     measured = Coverage.of([encode(mask)] * 2, (4, 5))
     assert measured.measure(np.array([True, False])) == (4, 0)
     assert measured.measure(np.array([True, True])) == (4, 4)
+
+
+def test_equal_masks_of_two_candidates_overlap():
+    """No suppression at a threshold of 1: both of a pair of equal masks are kept, and each covers the other."""
+    image = make_images(1)[0]
+    doubled = [replace(part, rows=part.rows.take(np.repeat(np.arange(len(part.rows)), 2))) for part in image.candidates]
+    everything = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0, "crop_nms_thresh": 1.0}
+    wanted = setting("all", **everything)
+    ((covered, overlapped),) = replaying._coverage([(wanted, replay(doubled, wanted.generator))])
+    assert covered == overlapped == measure(image.select(wanted))[0] > 0
 
 
 def test_hashes_that_collide_change_no_count(monkeypatch):

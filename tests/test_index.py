@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from maskgrid.tables import read_origin
 
 from corpus import MAX_PIXELS, encode, samples, scene, write_corpus
 from maskgrid import index as index_module
@@ -25,6 +24,7 @@ from maskgrid.index import (
     write_index,
 )
 from maskgrid.sources import list_inputs
+from maskgrid.tables import read_origin
 
 
 @pytest.fixture(scope="module")

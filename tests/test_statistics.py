@@ -234,9 +234,7 @@ def test_interactions_are_what_is_beyond_the_effects():
     settings = grid(use_m2m=[False, True], crop_n_layers=[0, 1, 2])
     product = {one.id: float(one.generator.use_m2m * one.generator.crop_n_layers) for one in settings}
     total = {one.id: product[one.id] + 10.0 * one.generator.use_m2m for one in settings}
-    rows = [
-        {"setting_id": one.id, "n_masks_mean": total[one.id], "coverage_frac_mean": 0.1} for one in settings
-    ]
+    rows = [{"setting_id": one.id, "n_masks_mean": total[one.id], "coverage_frac_mean": 0.1} for one in settings]
     table = interactions_table(settings, pa.Table.from_pylist(rows)).to_pandas()
     assert len(table) == 6
     # The product of centred factors: (m2m - 1/2) (layers - 1). The additive term leaves no trace.

@@ -69,6 +69,10 @@ def make_parser() -> argparse.ArgumentParser:
     _stage(commands, "accept", _accept, "fail if too many images could not be used")
     _stage(commands, "verify", _verify, "name every file of a results folder that is not what it should be")
     _stage(commands, "summary", _summary, "print the table of settings")
+    _stage(commands, "prompts", _prompts, "read the given objects, and check each against its image")
+    prompt = _stage(commands, "prompt", _prompt, "segment the given objects of one shard")
+    prompt.add_argument("--shard", required=True, help="the shard's name")
+    _stage(commands, "prompt-merge", _prompt_merge, "write the given objects' masks as COCO, with statistics")
     fetch = commands.add_parser("fetch", help="download an official checkpoint and verify it")
     fetch.add_argument("checkpoint", help="for instance sam2.1_hiera_tiny")
     fetch.set_defaults(run=_fetch)
@@ -155,6 +159,24 @@ def _summary(arguments: argparse.Namespace) -> None:
     from maskgrid.counting import summary_of
 
     print(summary_of(_load(arguments)))
+
+
+def _prompts(arguments: argparse.Namespace) -> None:
+    from maskgrid.prompt_reading import write_prompts
+
+    write_prompts(_load(arguments))
+
+
+def _prompt(arguments: argparse.Namespace) -> None:
+    from maskgrid.prompted import prompt_shard
+
+    prompt_shard(_load(arguments), arguments.shard)
+
+
+def _prompt_merge(arguments: argparse.Namespace) -> None:
+    from maskgrid.prompted_merging import merge_prompted
+
+    print(merge_prompted(_load(arguments)))
 
 
 def _fetch(arguments: argparse.Namespace) -> None:

@@ -25,19 +25,23 @@ def dumps(entry: dict[str, Any] | list[Any]) -> bytes:
 
 def info(setting: Setting, checkpoint_id: str, fingerprint: str | None = None) -> dict[str, Any]:
     """What the file is and which setting it holds; no time, so that equal masks give equal files."""
-    try:
-        maskgrid = version("maskgrid")
-    except PackageNotFoundError:  # run from a checkout without an installation
-        maskgrid = "unknown"
     return {
         "description": "SAM 2 automatic masks, made by maskgrid",
-        "maskgrid_version": maskgrid,
+        "maskgrid_version": maskgrid_version(),
         "setting_id": setting.id,
         "setting_names": list(setting.names),
         "checkpoint_id": checkpoint_id,
         "parameters": setting.parameters(),
         "fingerprint": fingerprint,
     }
+
+
+def maskgrid_version() -> str:
+    """The installed version of maskgrid."""
+    try:
+        return version("maskgrid")
+    except PackageNotFoundError:  # run from a checkout without an installation
+        return "unknown"
 
 
 def image_entry(image_id: int, row: dict[str, Any]) -> dict[str, Any]:

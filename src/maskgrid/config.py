@@ -6,19 +6,16 @@ and every field's description is what ``config/README.md`` says of its key.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
+from pydantic import Discriminator, Field, FiniteFloat, Tag, model_validator
+
+from maskgrid.prompt_config import PromptConfig
+from maskgrid.sections import Section
 
 Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 PointGrid = Annotated[list[Point], Field(min_length=1)]
 
 BASELINE = "baseline"
-
-
-class Section(BaseModel):
-    """A part of the config: no unknown keys, no silent conversions, no changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
 
 
 class DatasetConfig(Section):
@@ -222,4 +219,7 @@ class Config(Section):
     annotations: list[str] = Field(
         default_factory=lambda: [BASELINE],
         description="settings to export as COCO: names, ids, baseline, all",
+    )
+    prompts: PromptConfig | None = Field(
+        None, description="segment given objects too: boxes, points or masks of a file; null for no such job"
     )

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from maskgrid.config import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig, SweepBlock
 from maskgrid.config_files import schema
+from maskgrid.prompt_config import PromptConfig
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "dataset": DatasetConfig,
@@ -18,6 +19,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "generator": GeneratorFields,
     "sweep": SweepBlock,
     "record": RecordConfig,
+    "prompts": PromptConfig,
 }
 
 
@@ -35,7 +37,7 @@ def with_tables(text: str) -> str:
     """The README with the tables between its ``<!-- keys: SECTION -->`` marks made anew."""
     for name, model in _SECTIONS.items():
         text = _replace(text, name, key_table(model))
-    return _replace(text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep"}))
+    return _replace(text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts"}))
 
 
 def _replace(text: str, name: str, table: str) -> str:

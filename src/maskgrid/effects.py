@@ -109,9 +109,7 @@ def _levels(settings: Sequence[Setting]) -> list[_Level]:
     ]
 
 
-def _results(
-    mean: NDArray[np.float64], change: NDArray[np.float64], n_settings: int, kind: str
-) -> dict[str, Any]:
+def _results(mean: NDArray[np.float64], change: NDArray[np.float64], n_settings: int, kind: str) -> dict[str, Any]:
     means = {f"{measure}_mean": float(mean[column]) for column, measure in enumerate(_MEASURES)}
     changes = {f"{measure}_{kind}": float(change[column]) for column, measure in enumerate(_MEASURES)}
     return {"n_settings": n_settings, **means, **changes}

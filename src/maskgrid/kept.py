@@ -71,10 +71,7 @@ def kept_masks(setting: Setting, layout: Layout, checkpoint_id: str, shard: str)
     selected = _selected(setting, layout, shard)
     if selected.num_rows == 0:
         return
-    layers = [
-        _Layer.read(setting, layout, checkpoint_id, pass_.name, shard)
-        for pass_ in passes_of(setting.generator)
-    ]
+    layers = [_Layer.read(setting, layout, checkpoint_id, pass_.name, shard) for pass_ in passes_of(setting.generator)]
     keys = selected["image_key"].to_numpy(zero_copy_only=False)
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     for start, stop in zip(starts, [*starts[1:], len(keys)], strict=True):
@@ -88,9 +85,7 @@ def _selected(setting: Setting, layout: Layout, shard: str) -> pa.Table:
 
 def _with_plain_keys(table: pa.Table) -> pa.Table:
     """Image keys as text: dictionaries are in the order of appearance, by which nothing can be sorted."""
-    return table.set_column(
-        table.column_names.index("image_key"), "image_key", table["image_key"].cast(pa.string())
-    )
+    return table.set_column(table.column_names.index("image_key"), "image_key", table["image_key"].cast(pa.string()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +99,7 @@ class _Layer:
     offset: int
 
     @classmethod
-    def read(
-        cls, setting: Setting, layout: Layout, checkpoint_id: str, pass_name: str, shard: str
-    ) -> "_Layer":
+    def read(cls, setting: Setting, layout: Layout, checkpoint_id: str, pass_name: str, shard: str) -> "_Layer":
         path = layout.candidates(checkpoint_id, pass_name, shard)
         level, offset = (
             float(setting.generator.mask_threshold),
@@ -114,14 +107,10 @@ class _Layer:
         )
         recording = Recording.from_dict(read_origin(path)["recording"])
         if level not in recording.mask_thresholds or offset not in recording.stability_score_offsets:
-            raise UserError(
-                f"{path}: was recorded without a level that setting {setting.label} needs; run again"
-            )
+            raise UserError(f"{path}: was recorded without a level that setting {setting.label} needs; run again")
         rows = _with_plain_keys(read_table(path, _CANDIDATE_COLUMNS, [("mask_threshold", "=", level)]))
         rows = rows.sort_by([("image_key", "ascending"), ("candidate_id", "ascending")]).combine_chunks()
-        crops = read_table(
-            layout.pass_images(checkpoint_id, pass_name, shard), ["image_key", "crop_boxes_xyxy"]
-        )
+        crops = read_table(layout.pass_images(checkpoint_id, pass_name, shard), ["image_key", "crop_boxes_xyxy"])
         return cls(
             pass_name,
             rows,
@@ -169,9 +158,7 @@ def _of_image(image_key: str, selected: pa.Table, layers: list[_Layer]) -> KeptM
     return KeptMasks(
         image_key=image_key,
         counts=[new if new is not None else code for new, code in zip(redrawn, codes, strict=True)],
-        area_px=np.array(
-            [new if new is not None else old for new, old in zip(redrawn_area, areas, strict=True)]
-        ),
+        area_px=np.array([new if new is not None else old for new, old in zip(redrawn_area, areas, strict=True)]),
         predicted_iou=columns["predicted_iou"],
         stability_score=columns["stability_score"],
         point_xy=columns["point_xy"],

@@ -58,3 +58,27 @@ class Layout:
     def statistics(self, table: str) -> Path:
         """settings, mask_counts, summary or effects."""
         return self.root / "statistics" / f"{table}.parquet"
+
+    @property
+    def prompts(self) -> Path:
+        """The given objects, each checked."""
+        return self.root / "prompted" / "prompts.parquet"
+
+    def prompted(self, shard: str) -> Path:
+        """The masks of the given objects of a shard's images."""
+        return self.root / "prompted" / f"{shard}.parquet"
+
+    @property
+    def prompted_annotations(self) -> Path:
+        """The masks of all given objects, as COCO."""
+        return self.root / "prompted" / "annotations.json"
+
+    @property
+    def prompted_statistics(self) -> Path:
+        """How masks agree with what was given."""
+        return self.root / "prompted" / "statistics.parquet"
+
+    @property
+    def prompted_worst(self) -> Path:
+        """A picture of the masks that agree least."""
+        return self.root / "prompted" / "worst.jpg"

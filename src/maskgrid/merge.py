@@ -6,7 +6,7 @@ memory is one shard and where each image's annotations lie, however many masks t
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from maskgrid import coco
 from maskgrid.files import atomic_write
-from maskgrid.kept import KeptMasks, kept_masks
+from maskgrid.kept import kept_masks
 from maskgrid.layout import Layout
 from maskgrid.settings import Setting
 from maskgrid.tables import read_table
@@ -59,19 +59,36 @@ def merge_annotations(
         maskgrid.errors.UserError: a table is missing or cut off, or tables are of different runs.
         ValueError: a mask is not of its image's size.
     """
-    images = _good_images(layout)
+    images = good_images(layout)
     shards = sorted(pc.unique(images["shard"]).to_pylist())
+    known = image_ids(images)
+    form = setting.generator.output_mode
+    entries = (
+        (part.image_key, coco.annotation_entries(part, *known[part.image_key], form))
+        for shard in shards
+        for part in kept_masks(setting, layout, checkpoint_id, shard)
+        if part.image_key in known  # a shard's files may be older than the index, and know images gone since
+    )
+    head = {"info": coco.info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [coco.CATEGORY]}
+    return write_coco(path, head, images, entries)
+
+
+def write_coco(
+    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, list[dict[str, Any]]]]
+) -> MergeCounts:
+    """Write a COCO file, an entry a line, holding the annotations of one image at a time.
+
+    Args:
+        path: where to; replaced in one step when the file is complete.
+        head: what comes before ``images`` and ``annotations``.
+        images: of :func:`good_images`.
+        entries: image keys, in any order and each once, with the image's annotations without their ``id``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the result and not in the system's folder for temporary files, which may be memory.
     with tempfile.TemporaryFile(dir=path.parent) as spool:
-        masks = (part for shard in shards for part in kept_masks(setting, layout, checkpoint_id, shard))
-        spans = _spool(masks, images, setting.generator.output_mode, spool)
+        spans = _spool(entries, spool)
         with atomic_write(path) as stream:
-            head: dict[str, Any] = {
-                "info": coco.info(setting, checkpoint_id, fingerprint),
-                "licenses": [],
-                "categories": [coco.CATEGORY],
-            }
             stream.write(b"{\n")
             for name, content in head.items():
                 stream.write(b'"%s": %s,\n' % (name.encode(), coco.dumps(content)))
@@ -82,29 +99,29 @@ def merge_annotations(
     return MergeCounts(images.num_rows, n_annotations)
 
 
-def _good_images(layout: Layout) -> pa.Table:
+def good_images(layout: Layout) -> pa.Table:
+    """The images that can be used, by key."""
     return read_table(layout.images, _IMAGE_COLUMNS, [("status", "=", "ok")]).sort_by("image_key")
 
 
-def _spool(masks: Iterable[KeptMasks], images: pa.Table, output_mode: str, spool: IO[bytes]) -> dict[str, _Span]:
-    """Write the images' annotations one after another, and note where."""
-    known = {
-        key: (image_id, (height, width))
-        for image_id, (key, height, width) in enumerate(
-            zip(*(images[name].to_pylist() for name in ("image_key", "height", "width")), strict=True),
-            start=1,
-        )
+def image_ids(images: pa.Table) -> dict[str, tuple[int, tuple[int, int]]]:
+    """The id in a COCO file of each image of :func:`good_images`, with its height and width."""
+    columns = (images[name].to_pylist() for name in ("image_key", "height", "width"))
+    return {
+        key: (image_id, (height, width)) for image_id, (key, height, width) in enumerate(zip(*columns, strict=True), 1)
     }
+
+
+def _spool(entries: Iterable[tuple[str, list[dict[str, Any]]]], spool: IO[bytes]) -> dict[str, _Span]:
+    """Write the images' annotations one after another, and note where."""
     spans: dict[str, _Span] = {}
     offset = 0
-    for part in masks:
-        if part.image_key not in known:  # a shard's files may be older than the index, and know images gone since
+    for image_key, annotations in entries:
+        if not annotations:
             continue
-        image_id, size_hw = known[part.image_key]
-        entries = coco.annotation_entries(part, image_id, size_hw, output_mode)
-        block = b"\n".join(map(coco.dumps, entries))
+        block = b"\n".join(map(coco.dumps, annotations))
         spool.write(block)
-        spans[part.image_key] = _Span(offset, len(block))
+        spans[image_key] = _Span(offset, len(block))
         offset += len(block)
     return spans
 

@@ -6,7 +6,6 @@ thresholds will ask for is measured at every recorded level while the logits are
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +26,8 @@ from torch import Tensor
 from maskgrid.candidates import CandidateRows, Candidates
 from maskgrid.memory import ImageTooLargeError, is_out_of_memory, release_memory, with_less
 from maskgrid.passes import Pass, Recording
-from maskgrid.predictor import make_predictor
+from maskgrid.predictor import arithmetic, chunk_px, make_predictor, masks_at_once
 from maskgrid.rle import encode_planes
-
-# Pixels of full-resolution logits that are held at once. On a CPU a few megabytes stay in the cache; on a GPU larger
-# chunks keep it busy. One mask is always held, however large the image.
-_CHUNK_PX = {"cpu": 4 << 20, "other": 64 << 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +87,7 @@ class Network:
         """
         self.predictor = make_predictor(model)
         self.dtype: torch.dtype = next(model.parameters()).dtype
-        self.chunk_px = _CHUNK_PX["cpu" if self.predictor.device.type == "cpu" else "other"]
+        self.chunk_px = chunk_px(self.predictor.device)
 
     @torch.no_grad()
     def run(
@@ -123,7 +118,7 @@ class Network:
         rows: list[CandidateRows] = []
         proposed: list[NDArray[np.float32]] = []
         not_numbers: list[Tensor] = []
-        with self._arithmetic():
+        with arithmetic(self.predictor.device, self.dtype):
             for crop in crops:
                 if 0 in crop.size_hw:
                     continue  # what the layers of a tiny image can leave over; sam2 fails on it
@@ -144,11 +139,6 @@ class Network:
             proposed_iou=scores,
             rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
         )
-
-    def _arithmetic(self) -> AbstractContextManager[object]:
-        if self.dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.predictor.device.type, dtype=self.dtype)
 
     def _proposals(self, crop: Crop, pass_: Pass, points_per_batch: int) -> Iterator[Proposals]:
         height, width = crop.size_hw
@@ -209,10 +199,9 @@ class Network:
             release_memory(f"up-sampling {self.chunk_px >> 20} megapixels at once")
 
     def _record_chunks(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
-        height, width = crop.size_hw
         return [
             record_chunk(chunk, self.predictor._transforms.upsample(chunk.logits, crop.size_hw), crop, recording)
-            for chunk in proposals.chunks(max(1, self.chunk_px // (height * width)))
+            for chunk in proposals.chunks(masks_at_once(self.chunk_px, crop.size_hw))
         ]
 
 
@@ -240,7 +229,7 @@ def _draw_level(
     )
     masks = logits > mask_threshold
     # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.
-    keep = masks.flatten(1).any(1)
+    keep = masks.any(2).any(1)
     if recording.stability_score_thresh > 0.0:
         keep &= (stability >= recording.stability_score_thresh).any(1)
     if not bool(keep.all()):

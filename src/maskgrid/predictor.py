@@ -6,11 +6,17 @@ a few at a time.
 """
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.utils.transforms import SAM2Transforms
 from torch import Tensor
+
+# Pixels of full-resolution logits that are held at once. On a CPU a few megabytes stay in the cache; on a GPU larger
+# chunks keep it busy. One mask is always held, however large the image.
+_CHUNK_PX = {"cpu": 4 << 20, "other": 64 << 20}
 
 
 class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
@@ -45,3 +51,18 @@ def fit_feature_sizes(predictor: SAM2ImagePredictor) -> None:
     """Set the predictor's feature map sizes from the model's image size (strides 4, 8 and 16)."""
     size = predictor.model.image_size
     predictor._bb_feat_sizes = [(size // stride, size // stride) for stride in (4, 8, 16)]
+
+
+def arithmetic(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """The context in which a model with weights of this type runs: below float32, ``torch.autocast``."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
+def chunk_px(device: torch.device) -> int:
+    """Pixels of full-resolution logits to hold at once on a device."""
+    return _CHUNK_PX["cpu" if device.type == "cpu" else "other"]
+
+
+def masks_at_once(chunk_px: int, size_hw: tuple[int, int]) -> int:
+    """How many masks to bring to the size of the image in one go; at least one."""
+    return max(1, chunk_px // (size_hw[0] * size_hw[1]))

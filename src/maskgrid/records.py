@@ -1,21 +1,23 @@
 """The records of masks that sam2's generator returns, made from a selection."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid import rle
 from maskgrid.config import GeneratorConfig
-from maskgrid.replay import Selection
+
+if TYPE_CHECKING:  # the replay brings torch, for which the COCO export need not wait
+    from maskgrid.replay import Selection
 
 
-def mask_records(selection: Selection, generator: GeneratorConfig) -> list[dict[str, Any]]:
+def mask_records(selection: "Selection", generator: GeneratorConfig) -> list[dict[str, Any]]:
     """One dict a mask, with the keys, types and values of ``SAM2AutomaticMaskGenerator.generate``."""
     return [_record(selection, index, generator) for index in range(len(selection))]
 
 
-def _record(selection: Selection, index: int, generator: GeneratorConfig) -> dict[str, Any]:
+def _record(selection: "Selection", index: int, generator: GeneratorConfig) -> dict[str, Any]:
     candidates = selection.passes[selection.layer[index]]
     rows, row, region = candidates.rows, selection.row[index], selection.regions[index]
     offset = candidates.recording.stability_score_offsets.index(float(generator.stability_score_offset))

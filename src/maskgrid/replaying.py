@@ -89,13 +89,17 @@ def _same_masks(settings: list[Setting]) -> list[list[Setting]]:
 
 def _coverage(chosen: list[tuple[Setting, Selection]]) -> list[tuple[int, int]]:
     """Pixels in at least one and in at least two masks, for each selection."""
-    position: dict[bytes, int] = {}
+    # By candidate and not by code alone: equal masks of two candidates are two masks, which overlap.
+    position: dict[tuple[int, int, bytes], int] = {}
     members: list[list[int]] = []
     for _, selection in chosen:
-        codes = [mask_counts(selection, index) for index in range(len(selection))]
-        members.append([position.setdefault(code, len(position)) for code in codes])
+        masks = [
+            (int(selection.layer[index]), int(selection.row[index]), mask_counts(selection, index))
+            for index in range(len(selection))
+        ]
+        members.append([position.setdefault(mask, len(position)) for mask in masks])
     size_hw = chosen[0][1].passes[0].size_hw
-    coverage = Coverage.of(list(position), size_hw)
+    coverage = Coverage.of([code for _, _, code in position], size_hw)
     measured = []
     for member in members:
         mask = np.zeros(len(position), np.bool_)

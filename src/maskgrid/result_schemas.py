@@ -119,8 +119,6 @@ INTERACTIONS = pa.schema(
         _number("n_masks_mean", "mean of the settings' n_masks_mean"),
         _number("n_masks_interaction", "what this mean has beyond the overall mean and both main effects"),
         _number("coverage_frac_mean", "mean of the settings' coverage_frac_mean"),
-        _number(
-            "coverage_frac_interaction", "what this mean has beyond the overall mean and both main effects"
-        ),
+        _number("coverage_frac_interaction", "what this mean has beyond the overall mean and both main effects"),
     ]
 )

@@ -1,14 +1,16 @@
 """Run-length codes of masks: COCO's compressed form by pycocotools, checked on the way in."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
-from torch import Tensor
+
+if TYPE_CHECKING:  # codes are read far from the network, where torch need not be loaded
+    from torch import Tensor
 
 
-def encode_planes(masks: Tensor) -> list[bytes]:
+def encode_planes(masks: "Tensor") -> list[bytes]:
     """Encode boolean masks of shape (n, H, W) to COCO's compressed counts."""
     # COCO runs down the columns: (n, W, H) in memory is what pycocotools takes as (H, W, n) in Fortran order.
     planes = masks.permute(0, 2, 1).contiguous().cpu().numpy().view(np.uint8).transpose(2, 1, 0)

@@ -81,9 +81,7 @@ def _aligned(keys: pa.Array, rows: pa.Table) -> NDArray[np.float64]:
     return aligned
 
 
-def _group_rows(
-    tables: Sequence[pa.Table], keys: pa.Array, base: NDArray[np.float64]
-) -> list[dict[str, Any]]:
+def _group_rows(tables: Sequence[pa.Table], keys: pa.Array, base: NDArray[np.float64]) -> list[dict[str, Any]]:
     """Summaries of some settings, whose images are resampled together."""
     rows = [_plain_statistics(table) for table in tables]
     values = np.stack([_aligned(keys, table) for table in tables], axis=1)

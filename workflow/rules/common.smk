@@ -1,5 +1,6 @@
 """What the rules share: the plan, and functions that look things up in it when a job needs them."""
 
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -7,15 +8,24 @@ from pathlib import Path
 
 import orjson
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 from maskgrid.config_files import parse_config, save_config
 from maskgrid.errors import UserError
+from maskgrid.indexing import source_digest, source_file
 from maskgrid.plan import make_plan, plan_text
 from maskgrid.sweep import find
 from maskgrid.weights import checkpoint_id
 
 CONFIG_FILE = "results/config.json"
-MASKGRID = f"{sys.executable} -m maskgrid"
+SOURCE_FOLDER = str(
+    Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1] / "src"
+)
+# A conda environment holds the packages but not this one; otherwise jobs run with the Python that runs Snakemake.
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    MASKGRID = f"PYTHONPATH={shlex.quote(SOURCE_FOLDER)} python -m maskgrid"
+else:
+    MASKGRID = f"{shlex.quote(sys.executable)} -m maskgrid"
 OPTIONS = f"--config {CONFIG_FILE} --results results"
 
 try:
@@ -33,6 +43,20 @@ wildcard_constraints:
     shard=r"[a-z0-9]+(-[0-9a-z]+)?",
 
 
+@cache
+def listing():
+    """A digest of what lies at the source: a new, changed or missing file makes the index run again.
+
+    Jobs on other machines run one rule each and must not list the dataset for it.
+    """
+    if not workflow.is_main_process:
+        return "not listed"
+    try:
+        return source_digest(PLAN)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def shards():
     """Names of the shards, once the checkpoint `index` has run."""
     checkpoints.index.get()
@@ -45,11 +69,33 @@ def shard_digests():
     return PLAN.shard_digests()
 
 
+def shard_digest(wildcards):
+    """What a shard's images are: the one thing about the dataset that its jobs depend on."""
+    checkpoints.index.get()
+    return shard_digests()[wildcards.shard]
+
+
+def recording_json(wildcards):
+    """What to record for a shard; as it is recorded already, where that is enough for the sweep."""
+    run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
+    return orjson.dumps(PLAN.recording(run, wildcards.shard).as_dict()).decode()
+
+
+def checkpoint_file(wildcards):
+    """A checkpoint that the user has as a file: a new one makes its passes run again."""
+    run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
+    return [run.checkpoint] if run.checkpoint.endswith(".pt") else []
+
+
 def candidate_files(wildcards):
     """The candidates of all passes over a shard."""
     checkpoints.index.get()
     return [
-        str(PLAN.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, wildcards.shard))
+        str(
+            PLAN.layout.candidates(
+                checkpoint_id(run.checkpoint), run.pass_.name, wildcards.shard
+            )
+        )
         for run in PLAN.runs
     ]
 
@@ -66,9 +112,16 @@ def count_files(wildcards):
 
 def print_summary():
     """The table of settings, as the last thing that a run says."""
-    subprocess.run([sys.executable, "-m", "maskgrid", "summary", *OPTIONS.split()], check=False)
+    subprocess.run(
+        [sys.executable, "-m", "maskgrid", "summary", *OPTIONS.split()], check=False
+    )
 
 
 def annotation_files():
     """A COCO file for each setting that the config names under annotations."""
     return [str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()]
+
+
+def overlay_files():
+    """A contact sheet for each setting that is exported."""
+    return [f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()]

@@ -1,24 +1,5 @@
 """The run of the network, and the replay of all settings."""
 
-
-def shard_digest(wildcards):
-    """What a shard's images are: the one thing about the dataset that its jobs depend on."""
-    checkpoints.index.get()
-    return shard_digests()[wildcards.shard]
-
-
-def recording_json(wildcards):
-    """What to record for a shard; as it is recorded already, where that is enough for the sweep."""
-    run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
-    return orjson.dumps(PLAN.recording(run, wildcards.shard).as_dict()).decode()
-
-
-def checkpoint_file(wildcards):
-    """A checkpoint that the user has as a file: a new one makes its passes run again."""
-    run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
-    return [run.checkpoint] if run.checkpoint.endswith(".pt") else []
-
-
 # The index is needed but not a reason to run again: each shard has its digest for that.
 rule generate:
     input:
@@ -31,6 +12,8 @@ rule generate:
         "logs/generate/{checkpoint}/{pass_name}/{shard}.log",
     benchmark:
         "benchmarks/generate/{checkpoint}/{pass_name}/{shard}.tsv"
+    conda:
+        "../../environment.yml"
     params:
         digest=shard_digest,
         recording=recording_json,
@@ -57,6 +40,8 @@ rule replay:
         "logs/replay/{shard}.log",
     benchmark:
         "benchmarks/replay/{shard}.tsv"
+    conda:
+        "../../environment.yml"
     params:
         settings=SETTINGS_DIGEST,
         maskgrid=MASKGRID,

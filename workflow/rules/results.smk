@@ -9,6 +9,8 @@ rule merge:
         "results/annotations/{label}.json",
     log:
         "logs/merge/{label}.log",
+    conda:
+        "../../environment.yml"
     params:
         setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
         output_mode=PLAN.config.generator.output_mode,
@@ -30,6 +32,8 @@ rule statistics:
         "results/statistics/effects.parquet",
     log:
         "logs/statistics.log",
+    conda:
+        "../../environment.yml"
     params:
         settings=SETTINGS_DIGEST,
         baseline=PLAN.baseline.id,
@@ -46,9 +50,13 @@ rule report:
         annotation_files(),
         "results/statistics/summary.parquet",
     output:
-        "results/report/index.html",
+        page=report("results/report/index.html", category="Pages", caption="../report/page.rst"),
+        explorer=report("results/report/explorer.html", category="Pages", caption="../report/explorer.rst"),
+        overlays=report(overlay_files(), category="Masks", caption="../report/overlays.rst"),
     log:
         "logs/report.log",
+    conda:
+        "../../environment.yml"
     params:
         maskgrid=MASKGRID,
         options=OPTIONS,
@@ -70,6 +78,8 @@ rule accept:
         "results/provenance.json",
     log:
         "logs/accept.log",
+    conda:
+        "../../environment.yml"
     params:
         max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
         maskgrid=MASKGRID,

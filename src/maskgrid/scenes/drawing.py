@@ -36,8 +36,8 @@ def draw_scene(seed: int, size_hw: tuple[int, int] = (256, 256), style: Style = 
         style: how many things, how large, and how damaged the picture is.
 
     Returns:
-        The image and the visible masks of wholes and parts. Masks under 12 pixels (of a 256 x 256 image) and parts
-        over nine tenths of their whole are left out.
+        The image and the visible masks of wholes and parts. Masks under 12 pixels (of a 256 x 256 image) and
+        parts over nine tenths of their whole are left out.
     """
     rng = default_rng(SeedSequence([_SCENE, seed, *size_hw]))
     cast = _random_cast(rng, size_hw, style)

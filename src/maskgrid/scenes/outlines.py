@@ -67,7 +67,7 @@ def _ring(rng: Generator) -> Outline:
 def _pierced(rng: Generator) -> Outline:
     body = _rectangle(rng)[0] if rng.random() < 0.5 else _blob(rng)[0]
     holes = [
-        _polar(np.full(24, rng.uniform(0.1, 0.2))) + [x, rng.uniform(-0.1, 0.1)]
+        _polar(np.full(24, rng.uniform(0.1, 0.2))) + np.array([x, rng.uniform(-0.1, 0.1)])
         for x in np.linspace(-0.45, 0.45, int(rng.integers(1, 4)))
     ]
     return (body, *holes)

@@ -16,8 +16,8 @@ class Scene:
 
     Attributes:
         image: RGB pixels, (H, W, 3) uint8.
-        masks: the visible pixels of each object, (N, H, W) bool. The mask of a whole contains those of its parts;
-            wholes are disjoint from each other, and so are the parts of one whole.
+        masks: the visible pixels of each object, (N, H, W) bool. The mask of a whole contains those of its
+            parts and comes before them; wholes are disjoint from each other, and so are the parts of one whole.
         part_of: (N,) int64, the index of the whole that a mask is a part of, -1 for a whole.
     """
 
@@ -32,8 +32,8 @@ class Clip:
 
     Attributes:
         frames: RGB pixels, (T, H, W, 3) uint8.
-        masks: visible pixels of each object in each frame, (T, N, H, W) bool; empty where an object is hidden or
-            outside. Every object is visible in the first frame.
+        masks: visible pixels of each object in each frame, (T, N, H, W) bool; empty where an object is hidden
+            or outside. Every object is visible in the first frame.
     """
 
     frames: Pixels

@@ -22,8 +22,8 @@ def render(ground: Surface, things: Sequence[Thing], poses: Sequence[Pose]) -> t
         poses: one for each thing.
 
     Returns:
-        The image, (H, W, 3) float32, 0 to 255; and the visible masks, (N, H, W) bool: for each thing its own and
-        then one for each of its parts, in the order of ``things``.
+        The image, (H, W, 3) float32, 0 to 255; and the visible masks, (N, H, W) bool: for each thing its own
+        and then one for each of its parts, in the order of ``things``.
     """
     size_hw = (ground.shape[0], ground.shape[1])
     image = ground.copy()
@@ -70,14 +70,14 @@ def _cast_shadow(image: Surface, whole: NDArray[np.uint8], thing: Thing, pose: P
         return
     shift_px = max(1, round(0.12 * pose.radius_px))
     height, width = whole.shape
-    shade = np.zeros((height, width), np.float32)
-    shade[shift_px:, shift_px:] = whole[:-shift_px, :-shift_px]
-    shade = cv2.GaussianBlur(shade, (0, 0), 0.5 + 0.6 * shift_px)
-    image *= 1 - (thing.shadow / 255 * shade)[..., None]
+    hard = np.zeros((height, width), np.float32)
+    hard[shift_px:, shift_px:] = whole[:-shift_px, :-shift_px]
+    soft = np.asarray(cv2.GaussianBlur(hard, (0, 0), 0.5 + 0.6 * shift_px), np.float32)
+    image *= 1 - (thing.shadow / 255 * soft)[..., None]
 
 
 def _draw_rim(image: Surface, whole: NDArray[np.uint8], thing: Thing) -> None:
-    if thing.rim == 0:
+    if thing.rim == 0 or not whole.any():  # nothing of it may be in the image
         return
     box = _box(whole)
     inner = cv2.erode(whole[box], np.ones((3, 3), np.uint8), borderValue=255)

@@ -23,5 +23,5 @@ class Style:
     damage: float
 
 
-FULL = Style(most_things=14, least_radius=0.025, most_radius=0.36, part_chance=0.35, family_chance=0.2, damage=1.0)
+FULL = Style(most_things=12, least_radius=0.03, most_radius=0.36, part_chance=0.3, family_chance=0.15, damage=1.0)
 EASY = Style(most_things=6, least_radius=0.09, most_radius=0.36, part_chance=0.1, family_chance=0.05, damage=0.4)

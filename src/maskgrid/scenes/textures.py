@@ -1,7 +1,5 @@
 """Surfaces of things and grounds: colour, gradients, patterns, roughness."""
 
-from typing import cast
-
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -39,13 +37,12 @@ def paint(rng: Generator, size_hw: tuple[int, int], colour: Colour, contrast: fl
     surface = np.empty((*size_hw, 3), np.float32)
     surface[:] = colour
     surface += _gradient(rng, size_hw)[..., None] * rng.uniform(0, 30)
-    kind = rng.random()
-    if kind < 0.30 * contrast:
+    if rng.random() < 0.25 * contrast:
         other = random_colour(rng) - colour
-        surface += _pattern(rng, size_hw)[..., None] * other * rng.uniform(0.15, 0.6)
+        surface += _pattern(rng, size_hw)[..., None] * other * rng.uniform(0.15, 0.5)
     if rng.random() < 0.7:
         tint = np.clip(rng.normal(1, 0.3, 3), 0, 2).astype(np.float32)
-        surface += _roughness(rng, size_hw)[..., None] * tint * rng.uniform(4, 32) * contrast
+        surface += _roughness(rng, size_hw)[..., None] * tint * rng.uniform(2, 14) * contrast
     return np.clip(surface, 0, 255)
 
 
@@ -59,9 +56,9 @@ def _gradient(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     y, x = _grid(size_hw)
     if rng.random() < 0.3:
         cy, cx = rng.uniform(-0.5, 0.5, 2)
-        return cast("NDArray[np.float32]", (1 - (x - cx) ** 2 - (y - cy) ** 2).astype(np.float32))
+        return np.asarray(1 - (x - cx) ** 2 - (y - cy) ** 2, np.float32)
     angle = rng.uniform(0, 2 * np.pi)
-    return cast("NDArray[np.float32]", (np.cos(angle) * x + np.sin(angle) * y).astype(np.float32))
+    return np.asarray(np.cos(angle) * x + np.sin(angle) * y, np.float32)
 
 
 def _pattern(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
@@ -76,10 +73,10 @@ def _pattern(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
         wave = np.sin(turns * u) * np.sin(turns * v)
     else:
         wave = np.cos(turns * u) + np.cos(turns * v) - 0.8
-    return np.clip(wave * 4, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(wave * 4, 0, 1), np.float32)
 
 
 def _roughness(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     cells = int(2 ** rng.uniform(2, 6))
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
-    return cast("NDArray[np.float32]", cv2.resize(coarse, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_CUBIC))
+    return np.asarray(cv2.resize(coarse, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_CUBIC), np.float32)

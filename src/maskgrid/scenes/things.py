@@ -22,7 +22,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An object: outline, surface (spread over the square from -1 to 1), parts, rim and shadow strengths 0 to 1."""
+    """An object.
+
+    Attributes:
+        outline: in a square from -1 to 1.
+        surface: what fills it, spread over that square.
+        parts: regions with surfaces of their own.
+        rim: how dark its border is drawn, 0 to 1.
+        shadow: how dark the shadow is that it casts, 0 to 1.
+    """
 
     outline: Outline
     surface: Surface
@@ -91,7 +99,7 @@ def cover(outline: Outline, pose: Pose, size_hw: tuple[int, int]) -> NDArray[np.
 
 
 def spread(surface: Surface, pose: Pose, size_hw: tuple[int, int]) -> Surface:
-    """Lay a surface over the image at a pose, (H, W, 3) float32; the border colour goes on outside the square."""
+    """Lay a surface over the image at a pose, (H, W, 3) float32; its border goes on outside its square."""
     side = surface.shape[0]
     to_unit = np.array([[2 / side, 0, -1], [0, 2 / side, -1], [0, 0, 1]])
     matrix = np.asarray(pose.matrix() @ to_unit)

@@ -1,1 +1,1 @@
-"""Training and measuring the demo model: ``python -m maskgrid.training image | video | export | evaluate``."""
+"""Training and measuring the demo model, by the command ``python -m maskgrid.training``."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from maskgrid.errors import UserError
-from maskgrid.training.commands import evaluate, export, train_image, train_video
+from maskgrid.training.commands import evaluate, export, photographs, train_image, train_video
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,18 +31,24 @@ def _parser() -> argparse.ArgumentParser:
     video.set_defaults(run=train_video)
     publish = commands.add_parser("export", help="write the weights of the last stage for use, float16")
     publish.add_argument("--output", type=Path, required=True, help="the .pt file; its sha256 goes beside it")
-    publish.add_argument("--sharpen", type=float, default=4.0, help="factor of the logits (default: 4)")
+    publish.add_argument("--sharpen", type=float, default=8.0, help="factor of the logits (default: 8)")
     publish.set_defaults(run=export)
     measure = commands.add_parser("evaluate", help="print the figures on held-out scenes and clips")
-    measure.add_argument("--weights", type=Path, help="a .pt file; without it, the published weights")
     measure.add_argument("--scenes", type=int, default=60, help="held-out scenes (default: 60)")
+    measure.add_argument("--automatic", type=int, default=20, help="of them, for automatic masks (default: 20)")
     measure.add_argument("--clips", type=int, default=10, help="held-out clips of 20 frames (default: 10)")
     measure.set_defaults(run=evaluate)
+    sheet = commands.add_parser("photographs", help="draw a sheet of photographs and their automatic masks")
+    sheet.add_argument("--output", type=Path, required=True, help="the .jpg file")
+    sheet.set_defaults(run=photographs)
+    for command in (measure, sheet):
+        command.add_argument("--weights", type=Path, help="a .pt file; without it, the published weights")
     for stage in (image, video):
         stage.add_argument("--steps", type=int, help="stop after so many steps of each stage")
+        stage.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     for command in (image, video, publish):
         command.add_argument("--folder", type=Path, required=True, help="where the training keeps its state")
-    for command in (image, video, publish, measure):
+    for command in (image, video, publish, measure, sheet):
         command.add_argument("--threads", type=int, default=1, help="CPU threads of single operations (default: 1)")
     return parser
 

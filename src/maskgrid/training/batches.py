@@ -30,6 +30,10 @@ class Batch:
     clicks_xy: Tensor
     labels: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(self.images.to(device), self.targets.to(device), self.clicks_xy.to(device), self.labels.to(device))
+
 
 def normalise(images: NDArray[np.uint8]) -> Tensor:
     """Take uint8 images (B, S, S, 3) to what the network wants, (B, 3, S, S) float32."""
@@ -54,7 +58,7 @@ def draw_batch(
     for index in rng.integers(len(pool), size=n_images):
         image, masks = _augmented(rng, pool.images[index], pool.masks(int(index)))
         labels.append(_innermost(masks))
-        chosen = _choose(rng, masks, labels[-1], n_targets, least_area_frac, ground_share)
+        chosen = choose_targets(rng, masks, n_targets, least_area_frac, ground_share)
         images.append(image)
         targets.append(chosen)
         clicks.append(np.stack([click_inside(rng, mask) for mask in chosen]))
@@ -90,20 +94,18 @@ def _innermost(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
     return labels
 
 
-def _choose(
-    rng: Generator,
-    masks: NDArray[np.bool_],
-    labels: NDArray[np.int64],
-    count: int,
-    least_area_frac: float,
-    ground_share: float,
+def choose_targets(
+    rng: Generator, masks: NDArray[np.bool_], count: int, least_area_frac: float, ground_share: float
 ) -> NDArray[np.bool_]:
-    """Draw targets, large and small alike, but tiny ones less often; (count, S, S) bool."""
-    ground = labels == 0
-    candidates = np.concatenate([masks, ground[None]])
+    """Draw targets among masks (N, S, S) and the ground, large and small alike, but tiny ones less often.
+
+    Returns:
+        Masks, (count, S, S) bool; one can come more than once.
+    """
+    candidates = np.concatenate([masks, ~masks.any(0, keepdims=True)])
     area_frac = candidates.mean((1, 2))
     weight = np.where(area_frac >= least_area_frac, np.minimum(1.0, np.sqrt(area_frac / 0.004)), 0.0)
     weight[-1] = ground_share if area_frac[-1] > 0.02 else 0.0
     if weight.sum() == 0:
         weight = area_frac
-    return candidates[rng.choice(len(candidates), size=count, p=weight / weight.sum())]
+    return np.asarray(candidates[rng.choice(len(candidates), size=count, p=weight / weight.sum())])

@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.errors import UserError
-from maskgrid.scenes import EASY, FULL, draw_clip
+from maskgrid.model import pick_device
+from maskgrid.scenes import EASY, FULL, Clip, draw_clip, draw_scene
 from maskgrid.training.clip_pool import encode_clips
+from maskgrid.training.contact_sheet import draw_contact_sheet
 from maskgrid.training.figures import measure_automatic, measure_clicks, measure_tracking
 from maskgrid.training.held_out import FIRST_TRAINING_SEED, held_out_clips, held_out_scenes
 from maskgrid.training.image_stage import ImageReport, image_step, start_image_stage
@@ -22,25 +25,24 @@ from maskgrid.training.plans import FIRST, MEMORY, SECOND, ImagePlan
 from maskgrid.training.pool import Pool, drawn_pool
 from maskgrid.training.shards import N_SHARDS, workers
 from maskgrid.training.state import State, averaged_weights, restore, save
-from maskgrid.training.video_stage import VideoReport, start_video_stage, video_step
+from maskgrid.training.video_stage import VideoPools, VideoReport, start_video_stage, video_step
 from maskgrid.training.weights import load_demo, publish, sharpened
 
-_EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 3000
+_EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 2000
 _SAVED_EVERY, _TOLD_EVERY = 100, 50
 
 
 def train_image(options: argparse.Namespace) -> None:
     """Train on still scenes: at 128 px, then at 256 px."""
     for name, plan in (("image-128", FIRST), ("image-256", SECOND)):
-        state = _image_state(options.folder, name, plan)
+        state = _image_state(options.folder, name, plan, pick_device(options.device))
         path = options.folder / f"{name}.pt"
         last = _last_step(plan.steps, options.steps)
         if state.step >= last:
             continue
         easy = _pool(options.folder, "easy", plan.side_px, _EASY_SCENES) if plan.easy else None
-        full = _pool(
-            options.folder, "full", plan.side_px, _FULL_SCENES_128 if plan.side_px == 128 else _FULL_SCENES_256
-        )
+        count = _FULL_SCENES_128 if plan.side_px == 128 else _FULL_SCENES_256
+        full = _pool(options.folder, "full", plan.side_px, count)
         with workers() as executor:
             _run(state, path, last, partial(image_step, state, plan, easy or full, full, executor))
 
@@ -49,17 +51,15 @@ def train_video(options: argparse.Namespace) -> None:
     """Train the memory on clips, from the weights of the image stage."""
     path = options.folder / "video.pt"
     torch.manual_seed(0)
-    model = build_model(MEMORY.side_px)
+    model = build_model(MEMORY.side_px).to(pick_device(options.device))
     _start_from(model, options.folder / "image-256.pt")
-    seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + MEMORY.pool)
-    size_hw = (MEMORY.side_px, MEMORY.side_px)
-    pool, positions = encode_clips(model.eval(), (draw_clip(seed, MEMORY.length, size_hw) for seed in seeds))
-    initialise_memory(model, Features([level.float() for level in pool[0].levels], positions))
+    pools = _video_pools(model.eval())
+    initialise_memory(model, Features([level.float() for level in pools.clips[0].levels], pools.positions))
     state = start_video_stage(model)
     if path.exists():
         restore(state, path)
     with workers() as executor:
-        step = partial(video_step, state, MEMORY, pool, positions, executor)
+        step = partial(video_step, state, MEMORY, pools, executor)
         _run(state, path, _last_step(MEMORY.steps, options.steps), step)
 
 
@@ -82,8 +82,8 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"  IoU of the best of three masks    {clicks.best_iou:.3f}")
     print(f"  IoU of the mask ranked first      {clicks.chosen_iou:.3f}")
     print(f"  error of the predicted IoU        {clicks.iou_error:.3f}", flush=True)
-    automatic = measure_automatic(model, held_out_scenes(options.scenes))
-    print(f"automatic masks, {automatic.masks} masks for {automatic.objects} objects")
+    automatic = measure_automatic(model, held_out_scenes(options.automatic))
+    print(f"automatic masks, {automatic.masks} for {automatic.objects} objects in {options.automatic} scenes")
     print(f"  AR at IoU 0.5                     {automatic.recall:.3f}")
     print(f"  AR at IoU 0.5 to 0.95             {automatic.mean_recall:.3f}", flush=True)
     if options.clips:
@@ -94,9 +94,15 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"  J&F                               {tracking.both:.3f}")
 
 
-def _image_state(folder: Path, name: str, plan: ImagePlan) -> State:
+def photographs(options: argparse.Namespace) -> None:
+    """Draw the sheet of photographs."""
+    counts = draw_contact_sheet(load_demo(options.weights), options.output)
+    print(f"{options.output}: {counts} masks")
+
+
+def _image_state(folder: Path, name: str, plan: ImagePlan, device: torch.device) -> State:
     torch.manual_seed(0)
-    model = build_model(plan.side_px)
+    model = build_model(plan.side_px).to(device)
     initialise(model)
     state = start_image_stage(model)
     path, before = folder / f"{name}.pt", folder / "image-128.pt"
@@ -106,6 +112,16 @@ def _image_state(folder: Path, name: str, plan: ImagePlan) -> State:
         restore(state, before)
         state.step = 0
     return state
+
+
+def _video_pools(model: SAM2Base) -> VideoPools:
+    first, size_hw = FIRST_TRAINING_SEED, (MEMORY.side_px, MEMORY.side_px)
+    clips = (draw_clip(seed, MEMORY.length, size_hw) for seed in range(first, first + MEMORY.pool))
+    encoded_clips, positions = encode_clips(model, clips)
+    scenes = (draw_scene(seed, size_hw) for seed in range(first, first + MEMORY.scenes))
+    stills = (Clip(scene.image[None], scene.masks[None]) for scene in scenes)
+    encoded_scenes, _ = encode_clips(model, stills)
+    return VideoPools(encoded_clips, encoded_scenes, positions)
 
 
 def _start_from(model: torch.nn.Module, path: Path) -> None:

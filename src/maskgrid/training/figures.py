@@ -15,6 +15,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 
+from maskgrid.predictor import fit_feature_sizes
 from maskgrid.scenes import Clip, Scene
 from maskgrid.training.held_out import measured_masks
 from maskgrid.training.measures import (
@@ -74,18 +75,6 @@ class TrackingFigures:
         return (self.region + self.contour) / 2
 
 
-def image_predictor(model: SAM2Base) -> SAM2ImagePredictor:
-    """sam2's predictor for a model of any image size; it takes 1024 px for granted."""
-    predictor = SAM2ImagePredictor(model)
-    predictor._bb_feat_sizes = feature_sizes(model.image_size)
-    return predictor
-
-
-def feature_sizes(side_px: int) -> list[tuple[int, int]]:
-    """Height and width of the three feature levels, finest first."""
-    return [(side_px // stride, side_px // stride) for stride in (4, 8, 16)]
-
-
 def middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
     """The pixel of a mask (x, y) that lies farthest from its border."""
     depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
@@ -95,7 +84,8 @@ def middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
 
 def measure_clicks(model: SAM2Base, scenes: Iterable[Scene]) -> ClickFigures:
     """Click each object of each scene once."""
-    predictor = image_predictor(model)
+    predictor = SAM2ImagePredictor(model)
+    fit_feature_sizes(predictor)
     best, chosen, errors = [], [], []
     for scene in scenes:
         masks = measured_masks(scene)
@@ -115,7 +105,7 @@ def measure_clicks(model: SAM2Base, scenes: Iterable[Scene]) -> ClickFigures:
 def measure_automatic(model: SAM2Base, scenes: Iterable[Scene]) -> AutomaticFigures:
     """Segment everything in each scene with the default settings of sam2's generator."""
     generator = SAM2AutomaticMaskGenerator(model)
-    generator.predictor._bb_feat_sizes = feature_sizes(model.image_size)
+    fit_feature_sizes(generator.predictor)
     objects, masks, hits = 0, 0, np.zeros(len(IOU_STEPS))
     for scene in scenes:
         truth = measured_masks(scene)

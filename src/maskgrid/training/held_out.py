@@ -26,4 +26,5 @@ def held_out_clips(count: int) -> Iterator[Clip]:
 
 def measured_masks(scene: Scene) -> NDArray[np.bool_]:
     """The masks of a scene that are large enough to be measured, (N, H, W) bool: wholes and parts."""
-    return scene.masks[scene.masks.mean((1, 2)) > LEAST_AREA_FRAC]
+    large = scene.masks.mean((1, 2)) > LEAST_AREA_FRAC
+    return np.asarray(scene.masks[large])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maskgrid.training.batches import Batch, draw_batch
 from maskgrid.training.losses import MaskLoss, PixelEmbedding, mask_loss
+from maskgrid.training.memory import memory_parameters
 from maskgrid.training.network import Answers, Features, decode, encode, pick
 from maskgrid.training.plans import ImagePlan
 from maskgrid.training.pool import Pool
@@ -28,7 +29,15 @@ _GROUND_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ImageReport:
-    """Figures of one step: the loss, IoU of the best of three masks, of the single mask, error of the IoU head."""
+    """Figures of one step.
+
+    Attributes:
+        loss: of all parts together.
+        best_iou: mean IoU of the best of three masks.
+        single_iou: mean IoU of the single mask.
+        iou_error: mean absolute error of the predicted IoU.
+        embedding: the loss of telling pixels of one object from others.
+    """
 
     loss: float
     best_iou: float
@@ -40,9 +49,9 @@ class ImageReport:
 def start_image_stage(model: SAM2Base) -> State:
     """A training of everything but the memory."""
     width = model.hidden_dim
-    helper = PixelEmbedding(width // 8 + width // 4 + width)
-    memory = ("memory", "maskmem", "obj_ptr", "no_obj", "mask_downsample")
-    trained = [p for name, p in model.named_parameters() if not any(word in name for word in memory)]
+    helper = PixelEmbedding(width // 8 + width // 4 + width).to(model.device)
+    memory = {id(parameter) for parameter in memory_parameters(model)}
+    trained = [parameter for parameter in model.parameters() if id(parameter) not in memory]
     return started(model, helper, [*trained, *helper.parameters()])
 
 
@@ -66,10 +75,11 @@ def image_step(state: State, plan: ImagePlan, easy: Pool, full: Pool, executor: 
 
 
 def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[Tensor, ImageReport]:
+    model = cast(SAM2Base, state.model)
     rng, generator = generators(_STAGE + plan.side_px, state.step, shard)
     n_images = plan.n_images // N_SHARDS
     batch = draw_batch(rng, pool, n_images, plan.n_targets, plan.least_area_frac, _GROUND_SHARE)
-    model = cast(SAM2Base, state.model)
+    batch = batch.to(model.device)
     features = encode(model, batch.images)
     wanted = _wanted(batch, plan.disc_radius_frac(state.step))
     share = plan.best_share(state.step)

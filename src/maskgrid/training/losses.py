@@ -41,7 +41,7 @@ def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share
 
 
 def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> MaskLoss:
-    """The same loss for the three masks of a tracked object: logits (N, 3, h, w); the best mask is trained."""
+    """The same loss for the three masks of tracked objects, logits (N, 3, h, w); the best is trained."""
     each = _each_mask(logits, targets)
     true_iou = drawn_iou(logits.detach(), targets)
     return MaskLoss(each.min(1).values.mean(), _iou_entropy(predicted_iou, true_iou).mean(), true_iou)
@@ -63,8 +63,8 @@ def _iou_entropy(predicted: Tensor, true: Tensor) -> Tensor:
 def drawn_iou(logits: Tensor, targets: Tensor) -> Tensor:
     """IoU of masks drawn at half the image's size, (N, M) for logits (N, M, h, w) and targets (N, S, S).
 
-    Logits are a quarter of the image's size, and a user gets them enlarged: at their own size, small objects would
-    be measured too coarsely. Half the size is near enough, at a quarter of the cost.
+    Logits are a quarter of the image's size, and a user gets them enlarged: at their own size, small objects
+    would be measured too coarsely. Half the size is near enough, at a quarter of the cost.
     """
     with torch.no_grad():
         side = targets.shape[-1] // 2

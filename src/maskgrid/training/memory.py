@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from maskgrid.training.network import Features
 
-# Biases of queries and keys: under rotary encoding, equal ones make attention fall off with distance, so that the
-# memory of the same place counts most. At 2, two cells away count a tenth.
+# Biases of queries and keys: under rotary encoding, equal ones make attention fall off with distance, so that
+# the memory of the same place counts most. At 2, two cells away count a tenth.
 _NEARNESS_BIAS = 2.0
 
 MEMORY_PARTS = ("memory", "maskmem", "obj_ptr", "no_obj", "mask_downsample")
@@ -37,7 +37,8 @@ def initialise_memory(model: SAM2Base, features: Features) -> None:
 
     Args:
         model: changed in place.
-        features: of some frames; the memory's output starts at the scale of their last level, which the decoder knows.
+        features: of some frames; the memory's output starts at the scale of their last level, which the
+            decoder knows.
     """
     for layer in model.memory_attention.layers:
         for projection in (layer.cross_attn_image.q_proj, layer.cross_attn_image.k_proj):
@@ -87,13 +88,16 @@ def track_window(model: SAM2Base, frames: list[Features], first_masks: Tensor) -
 
 
 def memory_parameters(model: SAM2Base) -> list[nn.Parameter]:
-    """What the video stage trains: the memory and the decoder, but not what the encoder's features go through."""
-    frozen = ("conv_s0", "conv_s1")
+    """The parameters that only tracking needs."""
+    return [parameter for name, parameter in model.named_parameters() if any(part in name for part in MEMORY_PARTS)]
+
+
+def decoder_parameters(model: SAM2Base) -> list[nn.Parameter]:
+    """The parameters of the mask decoder, but for those that the encoder's features go through."""
     return [
         parameter
-        for name, parameter in model.named_parameters()
-        if any(part in name for part in (*MEMORY_PARTS, "sam_mask_decoder"))
-        and not any(part in name for part in frozen)
+        for name, parameter in model.sam_mask_decoder.named_parameters()
+        if not name.startswith(("conv_s0", "conv_s1"))
     ]
 
 
@@ -104,6 +108,6 @@ def freeze(model: SAM2Base, trained: list[nn.Parameter]) -> None:
         parameter.requires_grad_(id(parameter) in kept)
 
 
-def masked_out(presence: Tensor, there: Tensor) -> Tensor:
+def learnable_rows(presence: Tensor, there: Tensor) -> Tensor:
     """Rows whose masks can be learnt from: the object is there (N,) bool, and is believed to be."""
     return torch.nonzero(there & (presence[:, 0] > 0))[:, 0]

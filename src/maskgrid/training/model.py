@@ -4,7 +4,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from sam2.modeling.sam2_base import SAM2Base
@@ -12,7 +11,7 @@ from torch import nn
 
 # Cross-attention over positions starts as nearness when queries and keys are projected alike.
 _NEARNESS_GAIN = 1.7
-# The image embedding has to start no larger than the positional encoding, or the decoder never sees the click.
+# The image embedding has to start no larger than the positional encoding, or the decoder never sees clicks.
 _NECK_SCALE = 0.08
 
 
@@ -63,10 +62,3 @@ def _attend_to_nearness(attention: nn.Module) -> None:
     keys.weight.data.copy_(queries.weight.data)
     nn.init.zeros_(queries.bias)
     nn.init.zeros_(keys.bias)
-
-
-def device_named(name: str) -> torch.device:
-    """The device that ``name`` means; ``auto`` is CUDA where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)

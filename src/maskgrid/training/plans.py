@@ -43,8 +43,8 @@ class ImagePlan:
         """The learning rate: a linear rise, then a half cosine down."""
         if step < self.rise:
             return self.rate * (step + 1) / self.rise
-        gone = (step - self.rise) / max(1, self.steps - self.rise)
-        return self.rate * (self.last_rate + (1 - self.last_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, gone))))
+        gone = min(1.0, (step - self.rise) / max(1, self.steps - self.rise))
+        return self.rate * (self.last_rate + (1 - self.last_rate) * 0.5 * (1 + math.cos(math.pi * gone)))
 
     def disc_radius_frac(self, step: int) -> float | None:
         """Radius of the disc that a target is cut to, as a share of the side; None once objects are whole."""
@@ -61,9 +61,9 @@ class ImagePlan:
 
 FIRST = ImagePlan(
     side_px=128,
-    n_images=8,
-    n_targets=12,
-    steps=4000,
+    n_images=12,
+    n_targets=8,
+    steps=2500,
     rate=9e-4,
     rise=60,
     last_rate=0.2,
@@ -78,9 +78,9 @@ FIRST = ImagePlan(
 SECOND = ImagePlan(
     side_px=256,
     n_images=6,
-    n_targets=10,
-    steps=2000,
-    rate=4e-4,
+    n_targets=8,
+    steps=800,
+    rate=5e-4,
     rise=40,
     last_rate=0.03,
     disc=0,
@@ -88,8 +88,8 @@ SECOND = ImagePlan(
     average=-1,
     best=0,
     easy=0,
-    follow_up=0.4,
-    least_area_frac=0.0007,
+    follow_up=0.25,
+    least_area_frac=0.0015,
 )
 
 
@@ -102,6 +102,8 @@ class VideoPlan:
         pool: how many clips are drawn ahead; ``length`` frames each.
         length: frames of a clip.
         n_clips, n_objects: clips in a batch, objects tracked in each.
+        scenes: how many scenes are drawn ahead, to click in.
+        n_clicked, n_targets: scenes in a batch, prompts in each.
         steps: how many steps in all.
         rate: highest learning rate.
         rise: steps in which the rate grows to it.
@@ -113,6 +115,9 @@ class VideoPlan:
     length: int
     n_clips: int
     n_objects: int
+    scenes: int
+    n_clicked: int
+    n_targets: int
     steps: int
     rate: float
     rise: int
@@ -134,12 +139,15 @@ class VideoPlan:
 
 MEMORY = VideoPlan(
     side_px=256,
-    pool=240,
-    length=16,
-    n_clips=8,
+    pool=64,
+    length=12,
+    n_clips=6,
     n_objects=1,
-    steps=700,
-    rate=6e-4,
-    rise=30,
-    short=250,
+    scenes=160,
+    n_clicked=2,
+    n_targets=8,
+    steps=200,
+    rate=8e-4,
+    rise=15,
+    short=90,
 )

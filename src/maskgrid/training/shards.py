@@ -1,7 +1,7 @@
 """A batch in two halves, one a CPU core.
 
-The operations of so small a network are too short to be split over threads one by one: with a busy neighbour, a step
-took three times as long as with whole halves of the batch side by side.
+The operations of so small a network are too short to be split over threads one by one: with a busy neighbour,
+the threads spend their time waiting for each other. Whole halves of the batch side by side do not.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def mean_gradients(
         loss_of: the loss and the report of a shard, by its number.
 
     Returns:
-        A gradient for each parameter, None where no loss depends on it; and the reports in the order of shards.
+        A gradient for each parameter, None where no loss depends on it; and the reports, shard by shard.
     """
 
     def one(shard: int) -> tuple[tuple[Tensor | None, ...], Report]:

@@ -1,5 +1,6 @@
 """What a training needs to go on where it stopped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from maskgrid.errors import UserError
 from maskgrid.files import atomic_write
 
 _LONGEST_MEMORY = 0.998  # of the running average of the weights
+_CAREFUL_SHARE = 0.2
 
 
 @dataclass(slots=True)
@@ -32,9 +34,21 @@ class State:
     step: int
 
 
-def started(model: nn.Module, helper: nn.Module, trained: list[nn.Parameter]) -> State:
-    """A training at step 0 of the parameters ``trained``."""
-    optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.02, betas=(0.9, 0.98))
+def started(
+    model: nn.Module, helper: nn.Module, trained: Sequence[nn.Parameter], careful: Sequence[nn.Parameter] = ()
+) -> State:
+    """A training at step 0.
+
+    Args:
+        model: the network.
+        helper: parts that are needed in training alone.
+        trained: parameters to be trained.
+        careful: further ones, to be trained at a fifth of the rate.
+    """
+    groups = [{"params": list(trained), "share": 1.0}]
+    if careful:
+        groups.append({"params": list(careful), "share": _CAREFUL_SHARE})
+    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=0.02, betas=(0.9, 0.98))
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     return State(model, helper, optimizer, average, 0)
 
@@ -45,7 +59,7 @@ def advance(state: State, gradients: list[Tensor | None], rate: float) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
     nn.utils.clip_grad_norm_(parameters, 1.0)
     state.optimizer.step()
     state.step += 1
@@ -98,7 +112,7 @@ def averaged_weights(path: Path) -> dict[str, Tensor]:
 
 
 def generators(stage: int, step: int, shard: int) -> tuple[np.random.Generator, torch.Generator]:
-    """The randomness of one shard of one step, the same whether the training was interrupted before or not."""
+    """The randomness of one shard of a step: the same, whether the training was interrupted before or not."""
     sequence = np.random.SeedSequence([stage, step, shard])
     seed = int(sequence.generate_state(1)[0])
     return np.random.default_rng(sequence), torch.Generator().manual_seed(seed)

@@ -10,10 +10,16 @@ import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
-from maskgrid.training.batches import click_inside
-from maskgrid.training.clip_pool import EncodedClip, Window, draw_window
-from maskgrid.training.losses import mask_loss, tracking_loss
-from maskgrid.training.memory import TrackedFrame, freeze, masked_out, memory_parameters, track_window
+from maskgrid.training.clip_pool import EncodedClip, draw_clicked, draw_window
+from maskgrid.training.losses import MaskLoss, mask_loss, tracking_loss
+from maskgrid.training.memory import (
+    TrackedFrame,
+    decoder_parameters,
+    freeze,
+    learnable_rows,
+    memory_parameters,
+    track_window,
+)
 from maskgrid.training.network import decode
 from maskgrid.training.plans import VideoPlan
 from maskgrid.training.prompts import click_prompts
@@ -24,8 +30,30 @@ _STAGE = 2  # the stream of random numbers
 
 
 @dataclass(frozen=True, slots=True)
+class VideoPools:
+    """What the stage draws from: clips to track in, scenes (clips of one frame) to click in.
+
+    Attributes:
+        clips: encoded clips.
+        scenes: encoded scenes.
+        positions: the positional encodings that all frames share, finest level first.
+    """
+
+    clips: list[EncodedClip]
+    scenes: list[EncodedClip]
+    positions: list[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
 class VideoReport:
-    """Figures of one step: the loss, IoU of the tracked mask, of the best of three after a click, presence known."""
+    """Figures of one step.
+
+    Attributes:
+        loss: of all parts together.
+        tracked_iou: mean IoU of the tracked masks.
+        clicked_iou: mean IoU of the best of three masks after a click.
+        presence: share of frames in which the model knows whether the object is there.
+    """
 
     loss: float
     tracked_iou: float
@@ -34,68 +62,73 @@ class VideoReport:
 
 
 def start_video_stage(model: SAM2Base) -> State:
-    """A training of the memory and the decoder. The model is left in evaluation mode: no dropout."""
+    """A training of the memory, and gently of the decoder; in evaluation mode, so without dropout."""
     model.eval()
-    trained = memory_parameters(model)
-    freeze(model, trained)
-    return started(model, nn.Identity(), trained)
+    memory, decoder = memory_parameters(model), decoder_parameters(model)
+    freeze(model, [*memory, *decoder])
+    return started(model, nn.Identity(), memory, careful=decoder)
 
 
-def video_step(
-    state: State,
-    plan: VideoPlan,
-    pool: list[EncodedClip],
-    positions: list[Tensor],
-    executor: ThreadPoolExecutor,
-) -> VideoReport:
+def video_step(state: State, plan: VideoPlan, pools: VideoPools, executor: ThreadPoolExecutor) -> VideoReport:
     """Do the next step of the training.
 
     Args:
         state: the training, changed in place.
         plan: what to do at which step.
-        pool: clips.
-        positions: the positional encodings of a frame.
+        pools: what to draw from.
         executor: from :func:`maskgrid.training.shards.workers`.
     """
-
-    def loss_of(shard: int) -> tuple[Tensor, VideoReport]:
-        rng, _ = generators(_STAGE, state.step, shard)
-        n_frames = plan.frames_at(state.step)
-        window = draw_window(rng, pool, positions, plan.n_clips // N_SHARDS, plan.n_objects, n_frames)
-        return _window_loss(cast(SAM2Base, state.model), window, rng)
-
-    gradients, reports = mean_gradients(executor, trained_parameters(state), loss_of)
+    gradients, reports = mean_gradients(
+        executor, trained_parameters(state), lambda shard: _shard_loss(state, plan, pools, shard)
+    )
     advance(state, gradients, plan.rate_at(state.step))
     means = np.mean([astuple(report) for report in reports], axis=0)
     return VideoReport(*(float(mean) for mean in means))
 
 
-def _window_loss(model: SAM2Base, window: Window, rng: np.random.Generator) -> tuple[Tensor, VideoReport]:
+def _shard_loss(state: State, plan: VideoPlan, pools: VideoPools, shard: int) -> tuple[Tensor, VideoReport]:
+    rng, _ = generators(_STAGE, state.step, shard)
+    model = cast(SAM2Base, state.model)
+    n_clips, n_frames = plan.n_clips // N_SHARDS, plan.frames_at(state.step)
+    window = draw_window(rng, pools.clips, pools.positions, n_clips, plan.n_objects, n_frames)
     answers = track_window(model, window.frames, window.targets[0])
     parts = [_frame_loss(answer, target) for answer, target in zip(answers, window.targets[1:], strict=True)]
-    clicks = np.stack([click_inside(rng, mask) for mask in window.targets[0].numpy()])
-    clicked = decode(model, window.frames[0], click_prompts(torch.from_numpy(clicks)))
-    rehearsed = mask_loss(clicked.logits, clicked.predicted_iou, window.targets[0].float(), 1.0, three=True)
-    loss = sum((part for part, _ in parts), start=rehearsed.masks + rehearsed.iou) / len(parts)
-    presence = np.mean(
-        [
-            float(((answer.presence[:, 0] > 0) == target.any(2).any(1)).float().mean())
-            for answer, target in zip(answers, window.targets[1:], strict=True)
-        ]
+    tracked = torch.stack([part.loss for part in parts]).mean()
+    clicked = _clicked(model, pools, plan, rng)
+    loss = tracked + clicked.masks + clicked.iou
+    return loss, VideoReport(
+        loss=float(loss.detach()),
+        tracked_iou=float(np.mean([part.iou for part in parts])),
+        clicked_iou=float(clicked.true_iou[:, 1:].max(1).values.mean()),
+        presence=float(np.mean([part.presence for part in parts])),
     )
-    tracked = float(np.mean([iou for _, iou in parts]))
-    best = float(rehearsed.true_iou[:, 1:].max(1).values.mean())
-    return loss, VideoReport(float(loss.detach()), tracked, best, float(presence))
 
 
-def _frame_loss(answer: TrackedFrame, targets: Tensor) -> tuple[Tensor, float]:
-    """The loss in one frame, and the IoU of the masks that go into the memory."""
+def _clicked(model: SAM2Base, pools: VideoPools, plan: VideoPlan, rng: np.random.Generator) -> MaskLoss:
+    """The loss of clicks in scenes, so that the decoder does not forget them."""
+    n_images = plan.n_clicked // N_SHARDS
+    features, targets, clicks = draw_clicked(rng, pools.scenes, pools.positions, n_images, plan.n_targets)
+    answers = decode(model, features, click_prompts(clicks))
+    return mask_loss(answers.logits, answers.predicted_iou, targets.float(), 1.0, three=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _FramePart:
+    """What one frame adds: a loss, the IoU of the masks that go into the memory, presence known."""
+
+    loss: Tensor
+    iou: float
+    presence: float
+
+
+def _frame_loss(answer: TrackedFrame, targets: Tensor) -> _FramePart:
     there = targets.flatten(1).any(1)
-    presence = F.binary_cross_entropy_with_logits(answer.presence[:, 0], there.float())
-    rows = masked_out(answer.presence, there)
+    loss = F.binary_cross_entropy_with_logits(answer.presence[:, 0], there.float())
+    known = float(((answer.presence[:, 0] > 0) == there).float().mean())
+    rows = learnable_rows(answer.presence, there)
     if len(rows) == 0:
-        return presence, 0.0
+        return _FramePart(loss, 0.0, known)
     found = tracking_loss(answer.logits[rows], answer.predicted_iou[rows], targets[rows].float())
     chosen = answer.predicted_iou[rows].argmax(1)
     iou = float(found.true_iou[torch.arange(len(rows)), chosen].mean())
-    return presence + found.masks + found.iou, iou
+    return _FramePart(loss + found.masks + found.iou, iou, known)

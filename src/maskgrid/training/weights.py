@@ -61,9 +61,9 @@ def publish(weights: dict[str, Tensor], path: Path) -> str:
 def sharpened(weights: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
     """The same masks from logits that are ``factor`` times as large.
 
-    Automatic masks are kept for their stability: how little they change between logits of -1 and 1. A short training
-    on soft targets leaves small logits at right borders, so that the scale says little about the mask. Here the last
-    layer that makes logits is scaled up, and the first that takes them back (a mask prompt) down.
+    Automatic masks are kept for their stability: how little they change between logits of -1 and 1. A short
+    training on soft targets leaves small logits at right borders, so that the scale says little about the mask.
+    Here the last layer that makes logits is scaled up, and the first that takes them back (a mask prompt) down.
     """
     changed = dict(weights)
     for name, value in weights.items():

@@ -1,0 +1,284 @@
+"use strict";
+
+const OPACITY = 0.45, GOLDEN = 0.6180339887498949;
+const data = JSON.parse(document.getElementById("data").textContent);
+const levels = data.recording.mask_thresholds, offsets = data.recording.stability_score_offsets;
+const byId = (name) => document.getElementById(name);
+const canvas = byId("canvas"), context = canvas.getContext("2d");
+const SLIDERS = [
+  ["pred_iou_thresh", data.recording.pred_iou_thresh],
+  ["stability_score_thresh", data.recording.stability_score_thresh],
+  ["box_nms_thresh", 0],
+  ...(data.passes.length > 1 ? [["crop_nms_thresh", 0]] : []),
+];
+const CHOICES = [["mask_threshold", levels], ["stability_score_offset", offsets]];
+const values = { ...data.baseline };
+const inputs = new Map();
+let image = null, selection = null, held = false, pointedRow = -1, isAsked = false;
+
+// ---- controls
+
+function makeControls() {
+  for (const [name, low] of SLIDERS) {
+    const range = element("input", { type: "range", id: name, min: low, max: 1, step: 0.01, "aria-label": name });
+    const number = element("input", { type: "number", min: low, max: 1, step: "any", "aria-label": `${name}, exact value` });
+    range.addEventListener("input", () => change(name, range.valueAsNumber));
+    number.addEventListener("change", () => { if (number.checkValidity() && number.value !== "") change(name, number.valueAsNumber); });
+    control(name, low > 0 ? `${name} (recorded from ${low})` : name, range, number);
+    inputs.set(name, (value) => { range.value = value; if (document.activeElement !== number) number.value = value; });
+  }
+  for (const [name, options] of CHOICES) {
+    const choice = element("select", { id: name });
+    for (const value of options) choice.append(element("option", { value }, String(value)));
+    choice.disabled = options.length < 2;
+    choice.addEventListener("change", () => change(name, Number(choice.value)));
+    control(name, options.length < 2 ? `${name} (one level recorded)` : name, choice);
+    inputs.set(name, (value) => { choice.value = String(value); });
+  }
+}
+
+function control(name, label, ...parts) {
+  const box = element("div", { class: "control" });
+  box.append(element("label", { for: name }, label), ...parts);
+  byId("sliders").append(box);
+}
+
+function element(tag, attributes, content) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (content !== undefined) made.textContent = content;
+  return made;
+}
+
+function change(name, value) {
+  values[name] = value;
+  inputs.get(name)(value);
+  update();
+}
+
+// ---- the image
+
+function loadImage(index) {
+  const source = data.images[index];
+  const rows = source.rows ?? (source.rows = prepareImage(source, levels.length));
+  const [height, width] = source.shown_hw;
+  image = { source, rows, height, width, ends: new Map(), outlines: new Map(), stamp: new Int32Array(height * width), pixels: null };
+  const current = image, picture = new Image();
+  [canvas.width, canvas.height] = [width, height];
+  picture.onload = () => {
+    const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(picture, 0, 0, width, height);
+    current.pixels = copy.getImageData(0, 0, width, height);
+    if (image === current) ask();
+  };
+  picture.src = source.pixels;
+  [held, pointedRow] = [false, -1];
+  byId("pointed").replaceChildren();
+  update();
+}
+
+const remembered = (map, row, make) => map.get(row) ?? map.set(row, make()).get(row);
+const endsOf = (row) => remembered(image.ends, row, () => maskEnds(image.rows.counts[row]));
+const outlineOf = (row) => remembered(image.outlines, row, () => maskOutline(endsOf(row), image.height, image.stamp, row + 1));
+
+// ---- selection
+
+function settingOf(chosen) {
+  return { ...chosen, level: levels.indexOf(chosen.mask_threshold), offset: offsets.indexOf(chosen.stability_score_offset) };
+}
+
+function update() {
+  selection = select(image.rows, settingOf(values));
+  selection.isKept = new Set(selection.kept);
+  byId("count").textContent = selection.kept.length === 1 ? "1 mask" : `${selection.kept.length} masks`;
+  showDrops();
+  byId("config").textContent = configLines();
+  if (byId("list").open) showList();
+  if (pointedRow >= 0 || held) showPointed(image.place);
+  ask();
+}
+
+function showDrops() {
+  const lines = [["proposed", selection.proposed]];
+  for (const fate of [IOU, STABILITY, EDGE, BOX_NMS, CROP_NMS]) {
+    if (data.passes.length > 1 || (fate !== EDGE && fate !== CROP_NMS)) lines.push([`dropped by ${FATES[fate]}`, -selection.counts[fate]]);
+  }
+  lines.push(["kept", selection.counts[KEPT]]);
+  byId("drops").tBodies[0].replaceChildren(...lines.map(([name, n]) => {
+    const row = element("tr", {});
+    row.append(element("th", { scope: "row" }, name), element("td", {}, String(n)));
+    return row;
+  }));
+}
+
+function configLines() {
+  const names = ["pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "mask_threshold", "box_nms_thresh", "crop_nms_thresh"];
+  return ["generator:", ...names.map((name) => `  ${name}: ${Number.isInteger(values[name]) ? values[name].toFixed(1) : values[name]}`)].join("\n");
+}
+
+// ---- drawing
+
+function ask() {
+  if (isAsked) return;
+  isAsked = true;
+  requestAnimationFrame(() => { isAsked = false; draw(); });
+}
+
+function draw() {
+  if (!image.pixels) return;
+  const { height, width } = image;
+  const frame = new ImageData(new Uint8ClampedArray(image.pixels.data), width, height);
+  if (byId("show-masks").checked) {
+    // Largest first, so that a part is not hidden under its whole.
+    for (const row of [...selection.kept].sort((a, b) => image.rows.area[b] - image.rows.area[a])) paint(frame.data, row, colourOf(row));
+  }
+  if (pointedRow >= 0 && image.rows.counts[pointedRow]) paintOutline(frame.data, pointedRow, [255, 255, 255]);
+  context.putImageData(frame, 0, 0);
+  if (byId("show-dropped").checked) drawDropped();
+}
+
+function paint(pixels, row, colour) {
+  const ends = endsOf(row), { height, width } = image;
+  for (let run = 0; run < ends.length; run += 2) {
+    for (let place = ends[run]; place < ends[run + 1]; place++) {
+      const at = 4 * ((place % height) * width + ((place / height) | 0));
+      for (let band = 0; band < 3; band++) pixels[at + band] += (colour[band] - pixels[at + band]) * OPACITY;
+    }
+  }
+  paintOutline(pixels, row, colour);
+}
+
+function paintOutline(pixels, row, colour) {
+  const { height, width } = image;
+  for (const place of outlineOf(row)) {
+    const at = 4 * ((place % height) * width + ((place / height) | 0));
+    for (let band = 0; band < 3; band++) pixels[at + band] = colour[band];
+  }
+}
+
+function drawDropped() {
+  const scale = image.width / image.source.size_hw[1];
+  context.lineWidth = 1;
+  context.strokeStyle = "rgba(255, 80, 80, .6)";
+  selection.fate.forEach((fate, row) => {
+    if (fate < BOX_NMS) return;
+    const [x0, y0, x1, y1] = image.rows.box.subarray(4 * row, 4 * row + 4);
+    context.strokeRect(x0 * scale + 0.5, y0 * scale + 0.5, (x1 - x0) * scale, (y1 - y0) * scale);
+  });
+}
+
+function colourOf(row) {
+  const hue = ((image.rows.layer[row] * 0.37 + image.rows.id[row] * GOLDEN) % 1) * 6, part = hue % 1;
+  const low = 64, up = low + 191 * part, down = 255 - 191 * part;
+  return [[255, up, low], [down, 255, low], [low, 255, up], [low, down, 255], [up, low, 255], [255, low, down]][Math.floor(hue)];
+}
+
+// ---- pointing
+
+function placeOf(event) {
+  const box = canvas.getBoundingClientRect();
+  // object-fit: contain leaves room beside the picture.
+  const scale = Math.min(box.width / image.width, box.height / image.height);
+  const x = Math.floor((event.clientX - box.left) / scale), y = Math.floor((event.clientY - box.top) / scale);
+  return x < 0 || y < 0 || x >= image.width || y >= image.height ? -1 : x * image.height + y;
+}
+
+function rowsAt(place) {
+  const found = [];
+  selection.fate.forEach((fate, row) => {
+    if (fate >= 0 && image.rows.counts[row] && maskHolds(endsOf(row), place)) found.push(row);
+  });
+  const { area, iou } = image.rows;
+  const kept = found.filter((row) => selection.isKept.has(row)).sort((a, b) => area[a] - area[b]);
+  const dropped = found.filter((row) => !selection.isKept.has(row)).sort((a, b) => iou[b] - iou[a]);
+  return { kept, dropped };
+}
+
+function showPointed(place) {
+  image.place = place;
+  const found = place < 0 ? { kept: [], dropped: [] } : rowsAt(place);
+  pointedRow = found.kept[0] ?? found.dropped[0] ?? -1;
+  const parts = [];
+  if (found.kept.length) parts.push(listOf(`Kept here: ${found.kept.length}`, found.kept.slice(0, 4)));
+  if (found.dropped.length) parts.push(listOf(`Dropped here: ${found.dropped.length}`, found.dropped.slice(0, 5)));
+  if (place >= 0 && !parts.length) parts.push(element("p", {}, "No candidate here at this level."));
+  byId("pointed").replaceChildren(...parts);
+  ask();
+}
+
+function listOf(title, rows) {
+  const box = element("div", {}), list = element("ul", {});
+  for (const row of rows) {
+    const item = element("li", {}), swatch = element("i", { "aria-hidden": "true" });
+    swatch.style.background = `rgb(${colourOf(row)})`;
+    item.append(swatch, ` ${describe(row)}`);
+    list.append(item);
+  }
+  box.append(element("p", {}, title), list);
+  return box;
+}
+
+function describe(row) {
+  const { iou, area } = image.rows;
+  const scores = `${nameOf(row)}: predicted IoU ${iou[row].toFixed(3)}, stability ${stabilityOf(row).toFixed(3)}, ${area[row]} px`;
+  return selection.isKept.has(row) ? scores : `${scores}; ${fateOf(row)}`;
+}
+
+function fateOf(row) {
+  const fate = selection.fate[row], by = selection.by[row];
+  if (fate === KEPT) return "kept";
+  if (by < 0) return `dropped by ${FATES[fate]}`;
+  return `dropped by ${FATES[fate]}: its box overlaps ${nameOf(by)} by IoU ${boxIou(image.rows.box, row, by).toFixed(3)}`;
+}
+
+const stabilityOf = (row) => image.rows.stability[offsets.indexOf(values.stability_score_offset)][row];
+const nameOf = (row) => (data.passes.length > 1 ? `${data.passes[image.rows.layer[row]]} #` : "#") + image.rows.id[row];
+
+// ---- the table of candidates
+
+function showList() {
+  const rows = [];
+  selection.fate.forEach((fate, row) => { if (fate >= 0) rows.push(row); });
+  const order = (row) => (selection.fate[row] === KEPT ? -1 : 0) - image.rows.iou[row];
+  rows.sort((a, b) => order(a) - order(b));
+  byId("list").querySelector("tbody").replaceChildren(...rows.slice(0, 300).map((row) => {
+    const line = element("tr", { tabindex: 0 });
+    const cells = [image.rows.iou[row].toFixed(3), stabilityOf(row).toFixed(3), image.rows.area[row]];
+    line.append(element("th", { scope: "row" }, nameOf(row)), ...cells.map((cell) => element("td", { class: "number" }, String(cell))), element("td", {}, fateOf(row)));
+    for (const event of ["focus", "pointerenter"]) line.addEventListener(event, () => { pointedRow = row; ask(); });
+    return line;
+  }));
+}
+
+// ---- start
+
+function start() {
+  makeControls();
+  data.images.forEach((source, index) => byId("image").append(element("option", { value: index }, source.key)));
+  byId("image").addEventListener("change", (event) => loadImage(Number(event.target.value)));
+  for (const name of ["show-masks", "show-dropped"]) byId(name).addEventListener("change", ask);
+  byId("reset").addEventListener("click", () => { for (const [name, value] of Object.entries(data.baseline)) { values[name] = value; inputs.get(name)?.(value); } update(); });
+  byId("copy").addEventListener("click", copyConfig);
+  byId("list").addEventListener("toggle", () => { if (byId("list").open) showList(); });
+  canvas.addEventListener("pointermove", (event) => { if (!held) showPointed(placeOf(event)); });
+  canvas.addEventListener("pointerleave", () => { if (!held) showPointed(-1); });
+  canvas.addEventListener("click", (event) => { held = !held; showPointed(placeOf(event)); });
+  byId("sliders").addEventListener("submit", (event) => event.preventDefault());
+  byId("note").textContent = `Checkpoint ${data.checkpoint}, passes ${data.passes.join(", ")}; all else as in the setting ${data.label}.` +
+    (data.min_mask_region_area > 0 ? ` That has min_mask_region_area: ${data.min_mask_region_area}, which is not applied here.` : "");
+  for (const [name, set] of inputs) set(values[name]);
+  if (data.images.length) loadImage(0);
+  else byId("count").textContent = "No image to show";
+}
+
+async function copyConfig() {
+  const range = document.createRange();
+  range.selectNodeContents(byId("config"));
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  // Without leave to write to the clipboard the lines are selected, ready for the keyboard.
+  const isCopied = await navigator.clipboard?.writeText(byId("config").textContent).then(() => true, () => false);
+  byId("copied").textContent = isCopied ? "Copied" : "Selected: press Ctrl+C";
+}
+
+start();

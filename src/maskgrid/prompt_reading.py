@@ -1,0 +1,154 @@
+"""The stage ``prompts``: read the source once, check every prompt against its image, and sort them by shard."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskgrid.demo import GROUND_TRUTH
+from maskgrid.errors import UserError
+from maskgrid.fingerprint import fingerprint
+from maskgrid.index import read_images
+from maskgrid.plan import Plan
+from maskgrid.prompt_config import PromptConfig
+from maskgrid.prompt_masks import read_mask
+from maskgrid.prompt_sources import Entry, read_source
+from maskgrid.prompt_tables import ShardedPrompt, prompts_table
+from maskgrid.prompts import BadPromptError, Prompt, PromptRow, PromptStatus, read_box, read_points
+from maskgrid.tables import write_table
+
+log = logging.getLogger(__name__)
+
+_ROWS_IN_GROUP = 8192
+DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownImage:
+    """An image of the dataset: columns of ``images.parquet``."""
+
+    status: str
+    height: int | None
+    width: int | None
+    shard: str | None
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of an image that is good."""
+        return int(self.height or 0), int(self.width or 0)
+
+
+def write_prompts(plan: Plan) -> None:
+    """Write ``prompted/prompts.parquet``: every object of the source, with a status.
+
+    Raises:
+        UserError: the config has no prompts, or the source cannot be read or has not one usable prompt.
+    """
+    config = prompt_config(plan)
+    source = read_source(source_path(plan), config.use)
+    images = _known_images(plan)
+    indices: Counter[str] = Counter()
+    prompts = []
+    for entry in source.entries:
+        image = images.get(entry.image_key)
+        row = resolve(entry, image, indices[entry.image_key], config.normalized, source.folder)
+        indices[entry.image_key] += 1
+        prompts.append(ShardedPrompt(row, image.shard if image is not None else None))
+    statuses = Counter(prompt.row.status for prompt in prompts)
+    log.info("%d prompts: %s", len(prompts), ", ".join(f"{count} {name}" for name, count in sorted(statuses.items())))
+    origin = {"source": config.source, "use": config.use, "categories": source.categories}
+    table = prompts_table(prompts)
+    write_table(plan.layout.prompts, table, {**origin, "fingerprint": fingerprint(origin)}, _ROWS_IN_GROUP)
+    if not statuses["ok"]:
+        first = next((prompt.row for prompt in prompts), None)
+        reason = f"; the first: {first.image_key!r}: {first.message}" if first is not None else ""
+        raise UserError(f"prompts.source: none of the {len(prompts)} prompts of {config.source} can be used{reason}")
+
+
+def prompt_config(plan: Plan) -> PromptConfig:
+    """The config's section.
+
+    Raises:
+        UserError: there is none.
+    """
+    if plan.config.prompts is None:
+        raise UserError("prompts: the config has no such section; give at least prompts.source")
+    return plan.config.prompts
+
+
+def source_path(plan: Plan) -> Path:
+    """The file that prompts are read from."""
+    source = prompt_config(plan).source
+    return plan.layout.root / DEMO / GROUND_TRUTH if source.lower() == DEMO else plan.base_dir / source
+
+
+def resolve(entry: Entry, image: _KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:
+    """An entry of a source as a prompt for its image, or with the reason why it is none."""
+    prompt = reference = None
+    status, message = str(PromptStatus.OK), None
+    try:
+        size_hw = _size_of(entry, image)
+        prompt = _prompt(entry, size_hw, normalized, folder)
+        reference, message = _reference(entry, prompt, size_hw, folder)
+    except BadPromptError as error:
+        status, message = str(error.status), error.message
+        log.warning("%s, %s: %s", entry.image_key, entry.source_id, message)
+    return PromptRow(
+        entry.image_key,
+        index,
+        entry.source_id,
+        entry.category_id,
+        entry.category,
+        prompt,
+        reference,
+        str(status),
+        message,
+    )
+
+
+def _size_of(entry: Entry, image: _KnownImage | None) -> tuple[int, int]:
+    if entry.broken is not None:
+        raise BadPromptError(PromptStatus.MALFORMED, entry.broken)
+    if image is None:
+        raise BadPromptError(PromptStatus.UNKNOWN_IMAGE, f"the dataset has no image {entry.image_key!r}")
+    if image.status != "ok":
+        raise BadPromptError(PromptStatus.BAD_IMAGE, f"the image cannot be used: {image.status}")
+    if entry.is_crowd:
+        raise BadPromptError(PromptStatus.CROWD, "a crowd of objects (iscrowd: 1) has no mask of one object")
+    return image.size_hw
+
+
+def _prompt(entry: Entry, size_hw: tuple[int, int], normalized: bool, folder: Path) -> Prompt:
+    extent = (1.0, 1.0) if normalized else (float(size_hw[1]), float(size_hw[0]))
+    points = labels = box = mask = None
+    if entry.point_coords is not None:
+        points, labels = read_points(entry.point_coords, entry.point_labels, extent)
+    elif entry.point_labels is not None:
+        raise BadPromptError(PromptStatus.WRONG_LABEL, "there are labels, and no points")
+    if entry.box_use and (entry.box is not None or entry.box_form == "xywh"):
+        box = read_box(entry.box, entry.box_form, extent)
+        if entry.box_use in ("center", "both"):
+            points, labels = read_points([((box[:2] + box[2:]) / 2).tolist()], None, extent)
+        box = None if entry.box_use == "center" else box
+    if entry.mask_use and entry.mask is not None:
+        mask = read_mask(entry.mask, size_hw, folder)
+    if points is None and box is None and mask is None:
+        raise BadPromptError(PromptStatus.NO_PROMPT, "there are no points, no box and no mask")
+    return Prompt(points, labels, box, mask, normalized)
+
+
+def _reference(entry: Entry, prompt: Prompt, size_hw: tuple[int, int], folder: Path) -> tuple[bytes | None, str | None]:
+    """The object's mask in the source, to compare with; one that cannot be read does not spoil the prompt."""
+    if prompt.mask_counts is not None or entry.mask is None:
+        return prompt.mask_counts, None
+    try:
+        return read_mask(entry.mask, size_hw, folder), None
+    except BadPromptError as error:
+        return None, f"not compared with the source's mask: {error.message}"
+
+
+def _known_images(plan: Plan) -> dict[str, _KnownImage]:
+    table = read_images(plan.layout.images.parent).select(["image_key", "status", "height", "width", "shard"])
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return {row.pop("image_key"): _KnownImage(**row) for row in rows}

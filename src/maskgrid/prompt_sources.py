@@ -1,0 +1,232 @@
+"""Sources of prompts: COCO files and tables, entry by entry, as they are written."""
+
+import csv
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from maskgrid.errors import UserError
+from maskgrid.prompt_config import Use
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ("image", "object_id", "category", "point_coords", "point_labels", "box_xyxy", "box_xywh", "mask")
+_PROMPT_COLUMNS = ("point_coords", "box_xyxy", "box_xywh", "mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object as the source writes it, nothing of it checked.
+
+    Attributes:
+        image_key: the image's name.
+        source_id: the object's id, as text.
+        category_id: of a COCO file.
+        category: the category's name.
+        point_coords: a list of [x, y].
+        point_labels: a list of 1 and 0.
+        box: four numbers.
+        box_form: ``xyxy`` or ``xywh``.
+        box_use: whether the box is a prompt, or only its centre, or both.
+        mask: a run-length code, polygons or a path.
+        mask_use: whether the mask is a prompt, or only what the result is compared with.
+        is_crowd: COCO's ``iscrowd``.
+        broken: why the entry as a whole cannot be read.
+    """
+
+    image_key: str
+    source_id: str
+    category_id: int | None = None
+    category: str | None = None
+    point_coords: Any = None
+    point_labels: Any = None
+    box: Any = None
+    box_form: str = "xyxy"
+    box_use: str = "box"
+    mask: Any = None
+    mask_use: bool = True
+    is_crowd: bool = False
+    broken: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSource:
+    """A file of prompts.
+
+    Attributes:
+        folder: what paths in it are relative to.
+        categories: COCO's entries of ``categories``; empty where the source has none.
+        entries: the objects, in the order of the file.
+    """
+
+    folder: Path
+    categories: list[dict[str, Any]]
+    entries: list[Entry]
+
+
+def read_source(path: Path, use: Use) -> PromptSource:
+    """Read a file of prompts.
+
+    Args:
+        path: a COCO ``.json``, or a table: ``.csv``, ``.parquet``, ``.jsonl``.
+        use: which parts of a COCO file's annotations are prompts.
+
+    Raises:
+        UserError: the file as a whole cannot be read as what its suffix says.
+    """
+    try:
+        if path.suffix.lower() == ".json":
+            return _coco(path, use)
+        rows = list(_TABLE_READERS[path.suffix.lower()](path))
+    except OSError as error:
+        raise UserError(f"prompts.source: {path} cannot be read: {error.strerror}") from None
+    return PromptSource(path.parent, [], [_table_entry(number, row) for number, row in enumerate(rows, start=1)])
+
+
+def _coco(path: Path, use: Use) -> PromptSource:
+    try:
+        content: Any = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"prompts.source: {path} is no valid JSON: {error}") from None
+    images, annotations, categories = (
+        _objects(path, content, name) for name in ("images", "annotations", "categories")
+    )
+    names = {image.get("id"): image.get("file_name") for image in images if _hashable(image.get("id"))}
+    known = {category["id"]: category for category in categories if type(category.get("id")) is int}
+    entries = [_coco_entry(annotation, names, known, use) for annotation in annotations]
+    return PromptSource(path.parent, list(known.values()), entries)
+
+
+def _objects(path: Path, content: Any, name: str) -> list[dict[str, Any]]:  # noqa: ANN401
+    found = content.get(name) if isinstance(content, dict) else None
+    if name == "categories" and found is None and isinstance(content, dict):
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise UserError(f"prompts.source: {path} is no COCO file: it has no list '{name}' of objects")
+    return found
+
+
+def _coco_entry(
+    annotation: dict[str, Any], names: Mapping[Any, Any], categories: Mapping[int, dict[str, Any]], use: Use
+) -> Entry:
+    image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
+    name = names.get(image_id) if _hashable(image_id) else None
+    broken = None
+    if not isinstance(name, str):
+        broken = f"the file has no image with the id {image_id!r}"
+    elif category_id is not None and (type(category_id) is not int or category_id not in categories):
+        broken = f"the file has no category with the id {category_id!r}"
+    with_box = {"box": "box", "center_point": "center", "box_and_point": "both", "box_and_mask": "box"}
+    box_use = "center" if use == "mask_and_point" else with_box.get(use, "")
+    mask_use = "mask" in use
+    return Entry(
+        image_key=name if isinstance(name, str) else "",
+        source_id=str(annotation.get("id", "")),
+        category_id=None if broken else category_id,
+        category=None if broken or category_id is None else str(categories[category_id].get("name", category_id)),
+        box=annotation.get("bbox"),
+        box_form="xywh",
+        box_use=box_use,
+        # Without a segmentation there is nothing to compare with; as a prompt an empty one is a mistake.
+        mask=annotation.get("segmentation") or ([] if mask_use else None),
+        mask_use=mask_use,
+        is_crowd=annotation.get("iscrowd") == 1,
+        broken=broken,
+    )
+
+
+def _hashable(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, int | str | float)
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            _require_columns(path, list(reader.fieldnames or []))
+            for row in reader:
+                yield {name: value for name, value in row.items() if name and value not in (None, "")}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"prompts.source: {path} is no valid CSV: {error}") from None
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        names = pq.read_schema(path).names
+        _require_columns(path, names)
+        table = pq.read_table(path, columns=[name for name in names if name in COLUMNS], partitioning=None)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"prompts.source: {path} is no valid Parquet file: {error}") from None
+    yield from table.to_pylist()
+
+
+def _jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_bytes().split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            row = {"broken": f"the line is no valid JSON: {error}"}
+        yield row if isinstance(row, dict) else {"broken": "the line is no JSON object"}
+
+
+def _require_columns(path: Path, names: list[str]) -> None:
+    if "image" not in names or not set(names) & set(_PROMPT_COLUMNS):
+        raise UserError(
+            f"prompts.source: {path} needs a column 'image' and one of {', '.join(_PROMPT_COLUMNS)}; "
+            f"its columns are {', '.join(names) or 'none'}"
+        )
+    if ignored := [name for name in names if name not in COLUMNS]:
+        log.warning("%s: columns without a meaning here: %s", path, ", ".join(ignored))
+
+
+# How a table is read, by its suffix.
+_TABLE_READERS: Mapping[str, Callable[[Path], Iterator[dict[str, Any]]]] = {
+    ".csv": _csv_rows,
+    ".parquet": _parquet_rows,
+    ".jsonl": _jsonl_rows,
+}
+
+
+def _table_entry(number: int, row: dict[str, Any]) -> Entry:
+    image, category, object_id = row.get("image"), row.get("category"), row.get("object_id")
+    broken = row.get("broken")
+    try:
+        values = {name: _from_text(name, row.get(name)) for name in (*_PROMPT_COLUMNS, "point_labels")}
+    except ValueError as error:
+        values, broken = {}, str(error)
+    if broken is None and not isinstance(image, str):
+        broken = f"the column 'image' is {image!r}, and no name"
+    if broken is None and values["box_xyxy"] is not None and values["box_xywh"] is not None:
+        broken = "box_xyxy and box_xywh are both given"
+    form = "xywh" if values.get("box_xywh") is not None else "xyxy"
+    return Entry(
+        image_key=image if isinstance(image, str) else "",
+        source_id=str(number if object_id is None else object_id),
+        category=None if category is None else str(category),
+        point_coords=values.get("point_coords"),
+        point_labels=values.get("point_labels"),
+        box=values.get(f"box_{form}"),
+        box_form=form,
+        mask=values.get("mask"),
+        broken=broken,
+    )
+
+
+def _from_text(name: str, value: Any) -> Any:  # noqa: ANN401
+    """Lists and objects are JSON where a cell is text; a mask that is no JSON is a path."""
+    if not isinstance(value, str) or (name == "mask" and not value.lstrip().startswith(("{", "["))):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise orjson.JSONDecodeError(
+            f"the column '{name}' is no valid JSON: {error.msg}", error.doc, error.pos
+        ) from None

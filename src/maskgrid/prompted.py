@@ -1,0 +1,175 @@
+"""The stage ``prompt``: the given objects of one shard's images through the network."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from maskgrid import rle
+from maskgrid.errors import UserError
+from maskgrid.fingerprint import fingerprint
+from maskgrid.images import BadImage, read_image
+from maskgrid.index import IndexedImage, read_shard
+from maskgrid.journal import Journal, forget_journal
+from maskgrid.plan import Plan
+from maskgrid.progress import track
+from maskgrid.prompt_reading import prompt_config
+from maskgrid.prompt_tables import read_prompts
+from maskgrid.prompted_schemas import PROMPTED
+from maskgrid.prompted_statistics import agreement
+from maskgrid.prompts import Prompt, PromptRow, PromptStatus, object_values, pixels_of
+from maskgrid.tables import read_origin, write_table
+from maskgrid.weights import checkpoint_id, resolve_checkpoint
+
+if TYPE_CHECKING:
+    from maskgrid.prompting import PromptedMasks, Prompter
+
+log = logging.getLogger(__name__)
+
+
+def prompt_shard(plan: Plan, shard: str) -> None:
+    """Segment the given objects of a shard, and write ``prompted/{shard}.parquet``.
+
+    Finished images are kept in a journal beside the output, so that a killed job goes on after the last one. An output
+    that was made from the same prompts, images and parameters stays as it is.
+
+    Raises:
+        UserError: the config has no prompts, or a table of an earlier stage is missing.
+    """
+    images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
+    rows = [row for row in read_prompts(plan.layout.prompts, shard) if row.image_key in images]
+    output = plan.layout.prompted(shard)
+    origin = _origin(plan, rows, images)
+    if _is_current(plan, shard, origin["fingerprint"]):
+        output.touch()
+        log.info("%s: %s is made from the same prompts already", shard, output)
+        return
+    journal = Journal(output, origin["fingerprint"])
+    tables = list(_tables(plan, rows, images, journal))
+    write_table(output, pa.concat_tables([PROMPTED.empty_table(), *tables]), origin)
+    forget_journal(output)
+    log.info("%s: %d prompts in %d images", shard, len(rows), len(tables))
+
+
+def _tables(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage], journal: Journal) -> Iterator[pa.Table]:
+    """The results of every image that has prompts, from the journal or, for the rest, from the network."""
+    by_image = [(key, list(group)) for key, group in groupby(rows, lambda row: row.image_key)]
+    prompter: Prompter | None = None
+    for number, (key, of_image) in enumerate(track(by_image, len(by_image), "prompt", "images")):
+        tables = journal.read(number, 1)
+        if tables is None:
+            prompter = prompter or _prompter(plan)
+            values = _image_values(plan, images[key], of_image, prompter)
+            tables = [pa.Table.from_pylist(values, PROMPTED)]
+            journal.write(number, tables)
+        yield tables[0]
+
+
+def _prompter(plan: Plan) -> "Prompter":
+    # torch, for which a shard that is finished already need not wait.
+    from maskgrid.model import load_model
+    from maskgrid.prompting import Prompter
+
+    model = plan.config.model
+    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), model.device, model.dtype)
+    loaded = load_model(
+        model.checkpoint, model.config, model.device, model.dtype, model.apply_postprocessing, model.allow_unverified
+    )
+    return Prompter(loaded, prompt_config(plan))
+
+
+def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompter: "Prompter") -> list[dict[str, Any]]:
+    """The rows of one image: its masks, and what of its prompts has none."""
+    prompts = [row.prompt for row in rows if row.prompt is not None]
+    status, message = PromptStatus.OK, None
+    results: list[PromptedMasks] = []
+    size_hw = (image.height, image.width)
+    try:
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
+        results = prompter.run(pixels, prompts) if prompts else []
+    except BadImage as error:
+        status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
+    except FloatingPointError as error:
+        status, message = PromptStatus.NOT_A_NUMBER, str(error)
+    if status != PromptStatus.OK:
+        log.warning("%s: %s", image.image_key, message)
+    drawn = iter(results)
+    values = []
+    for row in rows:
+        if row.prompt is None:
+            values.append(object_values(row))
+        elif status != PromptStatus.OK:
+            in_pixels = _prompt_values(pixels_of(row.prompt, size_hw))
+            values.append({**object_values(row), **in_pixels, "status": status, "message": message})
+        else:
+            values += _mask_values(row, row.prompt, next(drawn), size_hw)
+    return values
+
+
+def _mask_values(
+    row: PromptRow, prompt: Prompt, masks: "PromptedMasks", size_hw: tuple[int, int]
+) -> Iterator[dict[str, Any]]:
+    in_pixels = pixels_of(prompt, size_hw)
+    for index, predicted_iou, counts in zip(masks.mask_index, masks.predicted_iou, masks.counts, strict=True):
+        area_px = rle.area_px(counts, size_hw)
+        values = {
+            **object_values(row),
+            **_prompt_values(in_pixels),
+            **asdict(agreement(counts, in_pixels, row.reference_counts, size_hw)),
+            "mask_index": int(index),
+            "predicted_iou": float(predicted_iou),
+            "area_px": area_px,
+            "bbox_xywh": [int(edge) for edge in rle.true_box_xywh(counts, size_hw)],
+            "counts": counts,
+        }
+        if area_px == 0:
+            values |= {"status": PromptStatus.NO_MASK, "message": "the network drew no pixel"}
+        yield values
+
+
+def _prompt_values(prompt: Prompt) -> dict[str, Any]:
+    parts = {"point_coords": prompt.point_coords, "point_labels": prompt.point_labels, "box_xyxy": prompt.box_xyxy}
+    return {"kind": prompt.kind, **{name: None if part is None else part.tolist() for name, part in parts.items()}}
+
+
+def _is_current(plan: Plan, shard: str, wanted: str) -> bool:
+    try:
+        return bool(read_origin(plan.layout.prompted(shard)).get("fingerprint") == wanted)
+    except UserError:
+        return False
+
+
+def _origin(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage]) -> dict[str, Any]:
+    model = plan.config.model
+    checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
+    parameters = prompt_config(plan).model_dump(exclude={"source", "use", "normalized"})
+    origin: dict[str, Any] = {
+        "checkpoint": checkpoint_id(model.checkpoint),
+        "checkpoint_sha256": checkpoint.sha256,
+        "dtype": model.dtype,
+        "mode": model.mode,
+        "apply_postprocessing": model.apply_postprocessing,
+        "prompts": parameters,
+    }
+    members = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
+    return {
+        **origin,
+        "fingerprint": fingerprint({**origin, "images": members, "objects": [_content(row) for row in rows]}),
+    }
+
+
+def _content(row: PromptRow) -> dict[str, Any]:
+    """A row as plain values, for the fingerprint."""
+    prompt = {} if row.prompt is None else asdict(row.prompt)
+    prompt |= {"reference_counts": row.reference_counts}
+    return {**object_values(row), "prompt": {name: _plain(value) for name, value in prompt.items()}}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.decode("ascii") if isinstance(value, bytes) else value

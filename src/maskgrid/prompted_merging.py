@@ -1,0 +1,131 @@
+"""The stage ``prompt-merge``: the masks of all given objects as COCO, their statistics, and a picture of the worst."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskgrid import coco, rle
+from maskgrid.errors import UserError
+from maskgrid.fingerprint import fingerprint
+from maskgrid.merge import good_images, image_ids, write_coco
+from maskgrid.plan import Plan
+from maskgrid.prompt_reading import prompt_config
+from maskgrid.prompt_tables import read_unsharded
+from maskgrid.prompted_pictures import draw_worst
+from maskgrid.prompted_schemas import PROMPTED
+from maskgrid.prompted_statistics import statistics_table, summary_line
+from maskgrid.prompts import object_values
+from maskgrid.tables import read_origin, read_table, write_table
+
+log = logging.getLogger(__name__)
+
+Rows = list[dict[str, Any]]
+_WITHOUT_MASKS = [name for name in PROMPTED.names if name != "counts"]
+
+
+def merge_prompted(plan: Plan) -> str:
+    """Write ``prompted/annotations.json``, ``statistics.parquet`` and ``worst.jpg``.
+
+    Returns:
+        One line of statuses and mean IoUs, for people.
+
+    Raises:
+        UserError: the config has no prompts, or a shard has not been segmented.
+    """
+    layout, shards = plan.layout, plan.shards()
+    paths = [layout.prompted(shard) for shard in shards]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise UserError(f"{missing[0]}: there is no such file; run maskgrid prompt --shard {missing[0].stem}")
+    images = good_images(layout)
+    categories = _categories(read_origin(layout.prompts).get("categories", []), paths)
+    head = {"info": _info(plan), "licenses": [], "categories": categories}
+    ids = {str(category.get("name")): int(category["id"]) for category in categories}
+    entries = _entries(paths, image_ids(images), ids)
+    counts = write_coco(layout.prompted_annotations, head, images, entries)
+    log.info("%s: %d masks in %d images", layout.prompted_annotations, counts.n_annotations, counts.n_images)
+    statistics = statistics_table([*_rows(paths, _WITHOUT_MASKS), *_without_image(layout.prompts)])
+    origin = {"shards": {path.stem: read_origin(path)["fingerprint"] for path in paths}}
+    write_table(layout.prompted_statistics, statistics, {**origin, "fingerprint": fingerprint(origin)})
+    draw_worst(layout, statistics)
+    return summary_line(statistics)
+
+
+def _rows(paths: Iterable[Path], columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    for path in paths:
+        yield from read_table(path, columns).to_pylist()
+
+
+def _without_image(prompts: Path) -> Rows:
+    """Prompts that no shard has: of images that are not there, or cannot be used."""
+    empty = dict.fromkeys(PROMPTED.names)
+    return [{**empty, **object_values(row)} for row in read_unsharded(prompts)]
+
+
+def _categories(given: Rows, paths: list[Path]) -> Rows:
+    """COCO's categories: those of the source as they are, and one for each name that has no id there."""
+    tables = [read_table(path, ["category_id", "category"]) for path in paths]
+    columns = [(row["category_id"], row["category"]) for table in tables for row in table.to_pylist()]
+    names = sorted({_category_name(name) for category_id, name in columns if category_id is None})
+    first_id = max((int(category["id"]) for category in given), default=0) + 1
+    return [*given, *({"id": number, "name": name} for number, name in enumerate(names, start=first_id))]
+
+
+def _category_name(name: str | None) -> str:
+    return str(name or coco.CATEGORY["name"])
+
+
+def _info(plan: Plan) -> dict[str, Any]:
+    return {
+        "description": "Masks of given objects by SAM 2, made by maskgrid",
+        "maskgrid_version": coco.maskgrid_version(),
+        "checkpoint": plan.config.model.checkpoint,
+        "prompts": prompt_config(plan).model_dump(),
+    }
+
+
+def _entries(
+    paths: list[Path], known: dict[str, tuple[int, tuple[int, int]]], category_ids: dict[str, int]
+) -> Iterator[tuple[str, Rows]]:
+    """The annotations of each image, shard by shard."""
+    for path in paths:
+        for key, rows in groupby(_rows([path]), lambda row: row["image_key"]):
+            if key in known:
+                image_id, size_hw = known[key]
+                drawn = [row for row in rows if row["status"] == "ok"]
+                yield key, [_annotation(row, image_id, size_hw, category_ids) for row in drawn]
+
+
+def _annotation(
+    row: dict[str, Any], image_id: int, size_hw: tuple[int, int], category_ids: dict[str, int]
+) -> dict[str, Any]:
+    rle.check(row["counts"], size_hw)
+    category_id = row["category_id"]
+    score = {"predicted_iou": np.float32(row["predicted_iou"])}
+    prompt = {name: row[name] for name in ("kind", "box_xyxy", "point_coords", "point_labels") if row[name] is not None}
+    return {
+        "image_id": image_id,
+        "category_id": category_ids[_category_name(row["category"])] if category_id is None else category_id,
+        "segmentation": rle.compressed(row["counts"], size_hw),
+        "area": row["area_px"],
+        "bbox": row["bbox_xywh"],
+        "iscrowd": 0,
+        "score": score["predicted_iou"],
+        **score,
+        "source_id": _as_written(row["source_id"]),
+        "mask_index": row["mask_index"],
+        "prompt": prompt,
+        "attributes": score,
+    }
+
+
+def _as_written(source_id: str) -> int | str:
+    """COCO's ids are numbers, and a table's may be anything."""
+    return (
+        int(source_id)
+        if source_id.isascii() and source_id.isdigit() and str(int(source_id)) == source_id
+        else source_id
+    )

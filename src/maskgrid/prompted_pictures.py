@@ -1,0 +1,125 @@
+"""A picture of the masks that agree least with what was given."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from maskgrid import rle
+from maskgrid.dataset_tables import FILES_SCHEMA
+from maskgrid.files import write_bytes
+from maskgrid.images import BadImage, read_image
+from maskgrid.layout import Layout
+from maskgrid.tables import read_table
+
+Pixels = NDArray[np.uint8]
+
+_N_TILES = 12
+_COLUMNS = 4
+_TILE_PX = 256
+_CAPTION_PX = 36
+_MASK_RGB = (30, 144, 255)
+_BOX_RGB = (255, 176, 0)
+_LABEL_RGB = {1: (0, 200, 0), 0: (230, 0, 0)}
+
+
+def draw_worst(layout: Layout, statistics: pa.Table) -> None:
+    """Write ``prompted/worst.jpg``: the first masks of the statistics, each with its prompt.
+
+    The mask is blue, the given box orange; points on the object are green and others red.
+
+    Args:
+        layout: the results folder.
+        statistics: of :func:`maskgrid.prompted_statistics.statistics_table`.
+    """
+    drawn = statistics.filter(pc.equal(statistics["status"], "ok")).slice(0, _N_TILES).to_pylist()
+    places = _places(layout, [row["image_key"] for row in drawn])
+    tiles = [_tile(layout, row, *places[row["image_key"]]) for row in drawn if row["image_key"] in places]
+    stream = io.BytesIO()
+    PIL.Image.fromarray(_sheet(tiles)).save(stream, format="JPEG", quality=88)
+    write_bytes(layout.prompted_worst, stream.getvalue())
+
+
+def _places(layout: Layout, keys: list[str]) -> dict[str, tuple[Path, str]]:
+    """Where the images lie, and their shards."""
+    table = read_table(layout.files, filters=[("image_key", "in", keys)], schema=FILES_SCHEMA) if keys else None
+    rows: list[dict[str, Any]] = table.to_pylist() if table is not None else []
+    return {row["image_key"]: (Path(os.fsdecode(row["path"])), row["shard"]) for row in rows if row["shard"]}
+
+
+def _tile(layout: Layout, row: dict[str, Any], path: Path, shard: str) -> Pixels:
+    caption = [f"{row['image_key']}  {row['source_id']}", f"agreement {row['agreement']:.3f}"]
+    filters = [("image_key", "=", row["image_key"]), ("prompt_index", "=", row["prompt_index"])]
+    masks = read_table(layout.prompted(shard), filters=filters).to_pylist()
+    best = max(masks, key=lambda mask: mask["predicted_iou"])
+    try:
+        # The index has checked the image's size.
+        pixels = read_image(path, max_pixels=1 << 62).pixels
+    except BadImage as error:
+        return _captioned(np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8), [*caption[:1], error.message])
+    return _captioned(_cutout(pixels, best), caption)
+
+
+def _cutout(pixels: Pixels, mask: dict[str, Any]) -> Pixels:
+    """The mask's surroundings as a square tile, with the mask and the prompt drawn in."""
+    height, width = pixels.shape[:2]
+    drawn = _blended(pixels, rle.decode(mask["counts"], (height, width)))
+    x0, y0, side = _window(mask, width, height)
+    scale = _TILE_PX / side
+    # One interpolation for the whole map: what lies beyond the image stays grey.
+    matrix = np.array([[scale, 0, -x0 * scale], [0, scale, -y0 * scale]])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    cut = drawn[max(0, y0) : y0 + side, max(0, x0) : x0 + side]
+    size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+    tile = np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8)
+    left, top = round(max(0, -x0) * scale), round(max(0, -y0) * scale)
+    part = cv2.resize(cut, size, interpolation=method)[: _TILE_PX - top, : _TILE_PX - left]
+    tile[top : top + part.shape[0], left : left + part.shape[1]] = part
+    if mask["box_xyxy"] is not None:
+        corners = (matrix @ np.array([[*mask["box_xyxy"][:2], 1], [*mask["box_xyxy"][2:], 1]]).T).T.round().astype(int)
+        cv2.rectangle(tile, tuple(corners[0].tolist()), tuple(corners[1].tolist()), _BOX_RGB, 2)
+    for point, label in zip(mask["point_coords"] or [], mask["point_labels"] or [], strict=True):
+        centre = (matrix @ np.array([*point, 1])).round().astype(int)
+        cv2.circle(tile, tuple(centre.tolist()), 4, _LABEL_RGB[label], -1)
+    return tile
+
+
+def _blended(pixels: Pixels, mask: NDArray[np.bool_]) -> Pixels:
+    drawn = pixels.copy()
+    drawn[mask] = (0.5 * drawn[mask] + 0.5 * np.array(_MASK_RGB)).astype(np.uint8)
+    return drawn
+
+
+def _window(mask: dict[str, Any], width: int, height: int) -> tuple[int, int, int]:
+    """Left, top and side of a square around the mask and its box, with a margin."""
+    x, y, w, h = mask["bbox_xywh"]
+    boxes = np.array([[x, y, x + w, y + h], mask["box_xyxy"] or [x, y, x + w, y + h]])
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    side = int(np.clip(1.3 * (high - low).max(), 48, max(width, height)))
+    x0, y0 = ((low + high - side) / 2).round().astype(int).tolist()
+    return x0, y0, side
+
+
+def _captioned(tile: Pixels, lines: list[str]) -> Pixels:
+    strip = np.full((_CAPTION_PX, _TILE_PX, 3), 255, np.uint8)
+    for number, line in enumerate(lines):
+        # OpenCV's own letters are ASCII.
+        text = line[-42:].encode("ascii", "replace").decode()
+        cv2.putText(strip, text, (4, 14 + 16 * number), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([tile, strip])
+
+
+def _sheet(tiles: list[Pixels]) -> Pixels:
+    """The tiles row by row; an empty tile where there are none."""
+    blank = np.full((_TILE_PX + _CAPTION_PX, _TILE_PX, 3), 255, np.uint8)
+    tiles = tiles or [_captioned(blank[:_TILE_PX], ["no mask to show"])]
+    columns = min(_COLUMNS, len(tiles))
+    tiles = [*tiles, *[blank] * (-len(tiles) % columns)]
+    return np.vstack([np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])

@@ -1,0 +1,113 @@
+"""How a mask agrees with what was given of its object."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from maskgrid import rle
+from maskgrid.prompted_schemas import PROMPT_STATISTICS
+from maskgrid.prompts import Prompt, PromptStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A mask against the box and the mask that the source gives; None where it gives none.
+
+    Attributes:
+        box_iou: IoU of the mask's extent with the given box, cut to the image.
+        area_over_box: the mask's area over that box's.
+        mask_iou: IoU with the given mask.
+        area_over_mask: the mask's area over the given one's.
+    """
+
+    box_iou: float | None
+    area_over_box: float | None
+    mask_iou: float | None
+    area_over_mask: float | None
+
+
+def agreement(counts: bytes, prompt: Prompt, reference_counts: bytes | None, size_hw: tuple[int, int]) -> Agreement:
+    """Compare a mask with its prompt and with the object's mask in the source.
+
+    Args:
+        counts: the mask's compressed run-length code.
+        prompt: in image pixels.
+        reference_counts: the object's mask in the source.
+        size_hw: the image's height and width.
+    """
+    box_iou = area_over_box = mask_iou = area_over_mask = None
+    area_px = rle.area_px(counts, size_hw)
+    if prompt.box_xyxy is not None:
+        given = np.clip(prompt.box_xyxy, 0, [size_hw[1], size_hw[0]] * 2)
+        given[2:] -= given[:2]
+        box_iou = _iou(np.array(rle.true_box_xywh(counts, size_hw)), given)
+        area_over_box = area_px / float(given[2] * given[3])
+    if reference_counts is not None:
+        codes = [{"size": list(size_hw), "counts": code} for code in (counts, reference_counts)]
+        mask_iou = float(coco_mask.iou(codes[:1], codes[1:], [0])[0, 0]) if area_px else 0.0
+        area_over_mask = area_px / rle.area_px(reference_counts, size_hw)
+    return Agreement(box_iou, area_over_box, mask_iou, area_over_mask)
+
+
+def statistics_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """A row for each prompt, by its best mask, with the lowest agreement first.
+
+    Agreement is the IoU with the given mask; where there is none, of the extent with the given box; where there is
+    neither, the network's own estimate. Prompts that cannot be used agree with nothing and come last.
+
+    Args:
+        rows: of ``prompted_schemas.PROMPTED``, the masks of a prompt one after another.
+    """
+    prompts: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["image_key"], row["prompt_index"])
+        best = prompts.get(key)
+        if best is None or _score(row) > _score(best):
+            prompts[key] = row
+    table = pa.Table.from_pylist(
+        [
+            {name: _lowest(row) if name == "agreement" else row[name] for name in PROMPT_STATISTICS.names}
+            for row in prompts.values()
+        ],
+        PROMPT_STATISTICS,
+    )
+    return table.sort_by([("agreement", "ascending"), ("image_key", "ascending"), ("prompt_index", "ascending")])
+
+
+def summary_line(table: pa.Table) -> str:
+    """What the table of statistics says over all prompts, in one line."""
+    statuses = sorted(table["status"].value_counts().to_pylist(), key=lambda entry: -int(entry["counts"]))
+    parts = [", ".join(f"{entry['counts']} {entry['values']}" for entry in statuses) or "none"]
+    for name, words in (
+        ("box_iou", "of extents with given boxes"),
+        ("mask_iou", "with given masks"),
+        ("predicted_iou", "as predicted"),
+    ):
+        count = len(table) - table[name].null_count
+        if count:
+            parts.append(f"mean IoU {words} {pc.mean(table[name]).as_py():.4f} ({count})")
+    return f"{len(table)} prompts: {'; '.join(parts)}"
+
+
+def _score(row: dict[str, Any]) -> float:
+    return -1.0 if row["predicted_iou"] is None else float(row["predicted_iou"])
+
+
+def _lowest(row: dict[str, Any]) -> float | None:
+    if row["status"] == PromptStatus.NO_MASK:
+        return 0.0
+    known = (row[name] for name in ("mask_iou", "box_iou", "predicted_iou") if row[name] is not None)
+    return next(known, None)
+
+
+def _iou(first_xywh: NDArray[np.float64], second_xywh: NDArray[np.float64]) -> float:
+    low = np.maximum(first_xywh[:2], second_xywh[:2])
+    high = np.minimum(first_xywh[:2] + first_xywh[2:], second_xywh[:2] + second_xywh[2:])
+    common = float(np.prod(np.maximum(high - low, 0.0)))
+    return common / (float(np.prod(first_xywh[2:])) + float(np.prod(second_xywh[2:])) - common)

@@ -1,0 +1,149 @@
+"""All that the report shows, read from the tables: means and counts for all images, details for a few."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from maskgrid.curves import Answered, answered
+from maskgrid.fingerprint import fingerprint, package_versions
+from maskgrid.image_spread import ImageCounts, read_image_counts
+from maskgrid.plan import Plan
+from maskgrid.samples import Sample, read_samples
+from maskgrid.tables import read_origin, read_table
+from maskgrid.weights import checkpoint_id
+
+N_LINES = 30
+N_WIDEST = 10
+# Images of the explorer and of the contact sheets; the report draws the first of them.
+_N_SAMPLES = 12
+# Of these images so many are those on which settings disagree most.
+_N_SAMPLES_WIDEST = 4
+_MAX_FAILURES = 200
+# These say how a run is cut up and where it runs, and change no number of the report.
+_WITHOUT_PART = {"dataset": {"shard_size"}, "model": {"device"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image without masks, and why."""
+
+    image_key: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many images have no masks, and the first of them."""
+
+    n_all: int
+    first: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What the results were made from and with.
+
+    Attributes:
+        config: the config without what changes no result.
+        inputs: names and values of fingerprints.
+        packages: versions of the packages that decide about masks.
+    """
+
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """What the report shows.
+
+    Attributes:
+        plan: the plan of the run.
+        results: the settings that were answered, with their rows of the summary.
+        effects: rows of the table of effects.
+        images: how much settings disagree about images, and counts of a few.
+        samples: images with their candidates, to be drawn.
+        failures: the images without masks.
+        provenance: what all was made from.
+    """
+
+    plan: Plan
+    results: tuple[Answered, ...]
+    effects: tuple[dict[str, Any], ...]
+    images: ImageCounts
+    samples: tuple[Sample, ...]
+    failures: Failures
+    provenance: Provenance
+
+    @property
+    def baseline(self) -> Answered | None:
+        """The baseline's results, if it has any."""
+        return next((one for one in self.results if one.setting.id == self.plan.baseline.id), None)
+
+
+def read_report_data(plan: Plan) -> ReportData:
+    """Read the statistics, and a few images with their candidates.
+
+    Raises:
+        maskgrid.errors.UserError: a table is missing or cut off.
+    """
+    layout = plan.layout
+    summary = read_table(layout.statistics("summary")).to_pylist()
+    effects = read_table(layout.statistics("effects")).to_pylist()
+    images = read_image_counts(layout.statistics("mask_counts"), N_WIDEST, N_LINES)
+    return ReportData(
+        plan,
+        tuple(answered(plan.settings, summary)),
+        tuple(effects),
+        images,
+        tuple(read_samples(plan, images_to_draw(images))),
+        _failures(plan),
+        _provenance(plan),
+    )
+
+
+def images_to_draw(images: ImageCounts) -> list[str]:
+    """The images on which settings disagree most, then others chosen by their hashes."""
+    widest = [spread.image_key for spread in images.widest[:_N_SAMPLES_WIDEST]]
+    others = [key for key in images.sampled if key not in widest]
+    return [*widest, *others][:_N_SAMPLES]
+
+
+def _failures(plan: Plan) -> Failures:
+    """Images that were not read, and those that the network failed on, each once."""
+    parts = [_not_ok(read_table(plan.layout.images, ["image_key", "status", "message"], [("status", "!=", "ok")]))]
+    for run in plan.runs:
+        for shard in plan.shards():
+            path = plan.layout.pass_images(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+            parts.append(_not_ok(read_table(path, ["image_key", "status", "message"], [("status", "!=", "ok")])))
+    found = {failure.image_key: failure for part in reversed(parts) for failure in part}
+    return Failures(len(found), tuple(found[key] for key in sorted(found)[:_MAX_FAILURES]))
+
+
+def _not_ok(table: pa.Table) -> list[Failure]:
+    return [Failure(row["image_key"], row["status"], row["message"] or "") for row in table.to_pylist()]
+
+
+def _provenance(plan: Plan) -> Provenance:
+    images = read_table(plan.layout.images, ["image_key", "sha256"], [("status", "=", "ok")]).to_pylist()
+    contents = sorted([row["image_key"], row["sha256"]] for row in images)
+    inputs = {
+        "images": fingerprint({"images": contents}),
+        "settings": plan.settings_digest(),
+        **_checkpoint_hashes(plan, plan.shards()),
+    }
+    return Provenance(plan.config.model_dump(mode="json", exclude=_WITHOUT_PART), inputs, package_versions())
+
+
+def _checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
+    """The hash of each checkpoint, as the candidates say that they were made with."""
+    hashes: dict[str, str] = {}
+    for run in plan.runs:
+        for shard in shards[:1]:
+            path = plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+            hashes[f"checkpoint {run.checkpoint}"] = read_origin(path).get("checkpoint_sha256", "unknown")
+    return hashes

@@ -1,0 +1,104 @@
+"""A few images with their pixels and candidates, to be drawn."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgrid.candidate_tables import read_results
+from maskgrid.candidates import Candidates
+from maskgrid.errors import UserError
+from maskgrid.images import BadImage, read_image
+from maskgrid.passes import passes_of
+from maskgrid.plan import Plan
+from maskgrid.replay import Replay
+from maskgrid.settings import Setting
+from maskgrid.tables import read_table
+from maskgrid.weights import checkpoint_id
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image and what the network found in it.
+
+    Attributes:
+        image_key: the image.
+        size_hw: height and width in pixels.
+        pixels: uint8 (H, W, 3), or None where the file has gone or changed since.
+        replays: a replay for each checkpoint, with the candidates of all passes.
+    """
+
+    image_key: str
+    size_hw: tuple[int, int]
+    pixels: NDArray[np.uint8] | None
+    replays: dict[str, Replay]
+
+
+def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
+    """Read images and their candidates, one shard at a time, in the order of ``keys``.
+
+    Images without candidates (failed in the network, or of a shard that has not run) are left out.
+    """
+    wanted = read_table(plan.layout.images, ["image_key", "shard"], [("image_key", "in", list(keys))]).to_pylist()
+    by_shard: dict[str, set[str]] = {}
+    for row in wanted:
+        if row["shard"] is not None:
+            by_shard.setdefault(row["shard"], set()).add(row["image_key"])
+    found: dict[str, dict[str, dict[str, Candidates]]] = {}
+    for shard, members in sorted(by_shard.items()):
+        _add_candidates(plan, shard, members, found)
+    files = _files(plan, list(found))
+    return [_sample(plan, key, found[key], files) for key in dict.fromkeys(keys) if key in found]
+
+
+def _add_candidates(
+    plan: Plan, shard: str, members: set[str], found: dict[str, dict[str, dict[str, Candidates]]]
+) -> None:
+    for run in plan.runs:
+        folder = checkpoint_id(run.checkpoint)
+        results = read_results(
+            plan.layout.candidates(folder, run.pass_.name, shard),
+            plan.layout.pass_images(folder, run.pass_.name, shard),
+            run.pass_,
+        )
+        for result in results:
+            if result.image_key in members and result.candidates is not None:
+                passes = found.setdefault(result.image_key, {}).setdefault(run.checkpoint, {})
+                passes[run.pass_.name] = result.candidates
+
+
+def _files(plan: Plan, keys: list[str]) -> dict[str, tuple[Path, str]]:
+    """Where the images lie, and their hashes."""
+    try:
+        rows = read_table(plan.layout.files, ["image_key", "path", "sha256"], [("image_key", "in", keys)])
+    except UserError as error:
+        log.warning("%s; images are shown without their pixels", error)
+        return {}
+    return {row["image_key"]: (Path(os.fsdecode(row["path"])), row["sha256"]) for row in rows.to_pylist()}
+
+
+def _sample(
+    plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], files: dict[str, tuple[Path, str]]
+) -> Sample:
+    first = next(iter(next(iter(passes.values())).values()))
+    pixels = None
+    if key in files:
+        path, sha256 = files[key]
+        try:
+            pixels = read_image(path, plan.config.dataset.max_pixels, sha256=sha256).pixels
+        except BadImage as error:
+            log.warning("%s: %s; it is shown without its pixels", key, error.message)
+    replays = {checkpoint: Replay(candidates) for checkpoint, candidates in passes.items()}
+    return Sample(key, first.size_hw, pixels, replays)
+
+
+def is_answered(sample: Sample, setting: Setting) -> bool:
+    """Whether the sample has the candidates of all passes of a setting."""
+    replay = sample.replays.get(setting.checkpoint)
+    return replay is not None and all(pass_.name in replay.candidates for pass_ in passes_of(setting.generator))

@@ -1,0 +1,56 @@
+"""``max_hole_area`` and ``max_sprinkle_area`` of sam2's predictor, the same on every device.
+
+``SAM2Transforms.postprocess_masks`` finds connected components with a CUDA kernel, and where there is none it warns and
+returns the masks as they were. Here OpenCV finds them, with the same connectivity, areas and fill values.
+"""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# How far above or below the threshold sam2 puts what it fills.
+_FILL = 10.0
+
+
+def fill_small_components(
+    logits: Tensor, mask_threshold: float, max_hole_area: float, max_sprinkle_area: float
+) -> Tensor:
+    """Fill small holes and remove small islands of masks, as logits.
+
+    Args:
+        logits: float32 (n, h, w), at the decoder's resolution.
+        mask_threshold: what lies above is the mask.
+        max_hole_area: components of the background up to this many pixels, by 8 neighbours, become mask; 0 for none.
+        max_sprinkle_area: and those of the mask become background. Both are found in the logits as given.
+
+    Returns:
+        Logits of the same shape, type and device; the same tensor where there is nothing to do.
+    """
+    if max_hole_area <= 0 and max_sprinkle_area <= 0:
+        return logits
+    filled = [
+        _fill_plane(plane, mask_threshold, max_hole_area, max_sprinkle_area) for plane in logits.float().cpu().numpy()
+    ]
+    return torch.from_numpy(np.stack(filled)).to(logits.device) if filled else logits
+
+
+def _fill_plane(
+    plane: NDArray[np.float32], mask_threshold: float, max_hole_area: float, max_sprinkle_area: float
+) -> NDArray[np.float32]:
+    filled = plane.copy()
+    if max_hole_area > 0:
+        filled[_small(plane <= mask_threshold, max_hole_area)] = mask_threshold + _FILL
+    if max_sprinkle_area > 0:
+        filled[_small(plane > mask_threshold, max_sprinkle_area)] = mask_threshold - _FILL
+    return filled
+
+
+def _small(mask: NDArray[np.bool_], max_area: float) -> NDArray[np.bool_]:
+    """The pixels of the components of a mask that have at most ``max_area`` pixels."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    is_small = stats[:, cv2.CC_STAT_AREA] <= max_area
+    is_small[0] = False  # everything outside the mask
+    found: NDArray[np.bool_] = is_small[labels]
+    return found

@@ -1,0 +1,96 @@
+"""A finished results folder of made-up images: everything that the report reads."""
+
+import dataclasses
+import hashlib
+import os
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+
+from maskgrid.config import Config
+from maskgrid.effects import effects_table
+from maskgrid.plan import make_plan
+from maskgrid.settings import Setting
+from maskgrid.statistics import settings_table, write_mask_counts
+from maskgrid.summary import summary_table
+from maskgrid.tables import read_table, write_table
+from synthetic import CHECKPOINT_ID, GENERATOR, RECORDING, make_images, write_dataset
+
+SWEEP = {
+    "grid": {
+        "pred_iou_thresh": [0.2, 0.3, 0.5],
+        "stability_score_thresh": [0.3, 0.6],
+        "box_nms_thresh": [0.5, 0.7, 0.9],
+    },
+    "points": [{"name": "<b>loose", "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}],
+}
+HOSTILE = "<script>alert('x')&\"<b>.png"
+
+
+def make_config(sweep=SWEEP, annotations=("baseline", "all"), shard_size=64):
+    return Config.model_validate(
+        {
+            "dataset": {"source": "images", "shard_size": shard_size},
+            "generator": GENERATOR.model_dump(),
+            "record": {
+                "pred_iou_thresh": RECORDING.pred_iou_thresh,
+                "stability_score_thresh": RECORDING.stability_score_thresh,
+                "mask_thresholds": list(RECORDING.mask_thresholds),
+                "stability_score_offsets": list(RECORDING.stability_score_offsets),
+            },
+            "sweep": sweep,
+            "annotations": list(annotations),
+        }
+    )
+
+
+def one_shard(key):
+    return "d0"
+
+
+def two_shards(key):
+    return f"d1-{hashlib.sha256(key.encode()).digest()[0] % 2}"
+
+
+def make_results(root, shard_of=one_shard, config=None, n_images=2):
+    """Write images and all tables; returns the plan."""
+    config = config or make_config()
+    images = make_images(n_images)
+    images[0] = dataclasses.replace(images[0], key=HOSTILE)
+    plan = make_plan(config, root, root / "results")
+    layout = write_dataset(plan.layout.root, images, plan.settings, shard_of)
+    (layout.root / "candidates" / CHECKPOINT_ID).rename(layout.root / "candidates" / "demo")
+    _write_images(layout, images, root / "images", shard_of)
+    _write_statistics(plan)
+    return plan
+
+
+def _write_images(layout, images, folder, shard_of):
+    table = read_table(layout.images)
+    messages = [None if status == "ok" else "cut short <i>" for status in table["status"].to_pylist()]
+    write_table(layout.images, table.append_column("message", pa.array(messages, pa.string())), {})
+    good = sorted((image for image in images if image.status == "ok"), key=lambda image: image.key)
+    rows = [_write_image(folder / f"{number}.png", image) for number, image in enumerate(good)]
+    write_table(layout.files, pa.Table.from_pylist(rows), {})
+    shards = sorted({shard_of(image.key) for image in good})
+    write_table(layout.shards, pa.table({"shard": shards, "digest": shards}), {})
+
+
+def _write_image(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(image.size_hw)
+    PIL.Image.fromarray(random.integers(0, 255, (*image.size_hw, 3), np.uint8)).save(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"image_key": image.key, "path": os.fsencode(path), "sha256": digest}
+
+
+def _write_statistics(plan):
+    layout = plan.layout
+    settings: tuple[Setting, ...] = plan.settings
+    counts = layout.statistics("mask_counts")
+    write_mask_counts(counts, settings, [layout.shard_counts(shard) for shard in plan.shards()], {})
+    summary = summary_table(settings, counts, plan.baseline)
+    write_table(layout.statistics("settings"), settings_table(settings), {})
+    write_table(layout.statistics("summary"), summary, {})
+    write_table(layout.statistics("effects"), effects_table(settings, summary), {})

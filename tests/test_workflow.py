@@ -1,0 +1,139 @@
+"""The workflow: from a folder of images to results, and exactly the jobs that a change asks for."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pytest
+
+from workflow import snakemake
+
+N_IMAGES, SHARD_SIZE = 500, 250
+CONFIG = {
+    "dataset": {"source": "images", "shard_size": SHARD_SIZE},
+    "generator": {"points_per_side": 1, "pred_iou_thresh": 0.05, "stability_score_thresh": 0.0},
+    "sweep": {"grid": {"pred_iou_thresh": [0.02, 0.05, 0.1]}},
+}
+
+
+def swept(values, **sections):
+    return {**CONFIG, **sections, "sweep": {"grid": {"pred_iou_thresh": values}}}
+
+
+def write_image(path, seed):
+    path.parent.mkdir(exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    PIL.Image.fromarray(pixels).resize((32, 24)).save(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with 500 images, one of them broken, after a first run."""
+    folder = tmp_path_factory.mktemp("dataset")
+    for number in range(N_IMAGES):
+        write_image(folder / "images" / f"{number:03d}.png", number)
+    (folder / "images" / "broken.jpg").write_bytes(b"no image")
+    run = snakemake(folder, CONFIG)
+    assert run.code == 0, run.output
+    return folder
+
+
+def n_shards(folder):
+    return len(pd.read_parquet(folder / "results/dataset/shards.parquet"))
+
+
+# One after the other, in this order: each starts from what the one before it has left.
+
+
+def test_first_run_makes_everything(folder):
+    coco = json.loads((folder / "results/annotations/baseline.json").read_text())
+    assert len(coco["images"]) == N_IMAGES
+    summary = pd.read_parquet(folder / "results/statistics/summary.parquet")
+    assert list(summary["n_images"]) == [N_IMAGES] * 3
+    assert json.loads((folder / "results/accepted.json").read_text())["n_failed"] == 1
+    assert n_shards(folder) >= N_IMAGES / SHARD_SIZE
+
+
+def test_touching_nothing_reruns_nothing(folder):
+    run = snakemake(folder, CONFIG, "-n")
+    assert "Nothing to be done" in run.output
+    assert not run.planned
+
+
+@pytest.mark.parametrize("values", [[0.05, 0.1], [0.02, 0.03, 0.4], [0.9]])
+def test_thresholds_at_or_above_the_floor_rerun_no_pass(folder, values):
+    planned = snakemake(folder, swept(values), "-n").planned
+    assert planned["replay"] == n_shards(folder)
+    assert planned["generate"] == planned["index"] == 0
+
+
+def test_a_threshold_below_the_floor_reruns_its_pass(folder):
+    assert snakemake(folder, swept([0.01, 0.1]), "-n").planned["generate"] == n_shards(folder)
+
+
+def test_a_new_grid_runs_its_own_pass_alone(folder):
+    config = {**CONFIG, "sweep": {"grid": {"pred_iou_thresh": [0.02, 0.05, 0.1], "points_per_side": [1, 2]}}}
+    run = snakemake(folder, config, "-n")
+    assert run.planned["generate"] == n_shards(folder)
+    assert "crop0-grid2 over shard" in run.output
+    assert "crop0-grid1 over shard" not in run.output
+
+
+def test_another_export_reruns_the_merge_alone(folder):
+    planned = snakemake(folder, {**CONFIG, "annotations": ["all"]}, "-n").planned
+    assert planned["generate"] == planned["replay"] == planned["statistics"] == 0
+    assert planned["merge"] == 2
+
+
+def test_batch_size_reruns_nothing(folder):
+    config = {**CONFIG, "generator": {**CONFIG["generator"], "points_per_batch": 7}}
+    assert "Nothing to be done" in snakemake(folder, config, "-n").output
+
+
+def test_one_image_more_reruns_one_shard(folder):
+    before = pd.read_parquet(folder / "results/dataset/shards.parquet")
+    write_image(folder / "images" / "new.png", 1234)
+    run = snakemake(folder, swept([0.05, 0.1]))
+    assert run.code == 0, run.output
+    after = pd.read_parquet(folder / "results/dataset/shards.parquet")
+    n_changed = len(set(after["digest"]) - set(before["digest"]))
+    assert run.finished["index"] == 1
+    assert run.finished["generate"] == run.finished["replay"] == n_changed
+    assert n_changed in (1, 2)  # two, where the leaf was full and split
+    coco = json.loads((folder / "results/annotations/baseline.json").read_text())
+    assert len(coco["images"]) == N_IMAGES + 1
+
+
+def test_raising_the_floor_and_lowering_it_again_reruns_no_pass(folder):
+    # The run before had a higher floor, and ran the network over the new image's shard.
+    planned = snakemake(folder, CONFIG, "-n").planned
+    assert planned["generate"] == 0
+    assert planned["replay"] == n_shards(folder)
+
+
+def test_one_image_less_reruns_one_shard(folder):
+    before = pd.read_parquet(folder / "results/dataset/shards.parquet")
+    (folder / "images" / "017.png").unlink()
+    run = snakemake(folder, swept([0.05, 0.1]))
+    assert run.code == 0, run.output
+    after = pd.read_parquet(folder / "results/dataset/shards.parquet")
+    assert run.finished["generate"] == len(set(after["digest"]) - set(before["digest"])) == 1
+
+
+def test_mistakes_stop_before_any_work(tmp_path):
+    run = snakemake(tmp_path, {"generator": {"pred_iou_tresh": 0.3}})
+    assert run.code != 0
+    assert "generator.pred_iou_tresh: unknown key; did you mean 'pred_iou_thresh'?" in run.output
+    assert "Traceback" not in run.output
+    assert not (tmp_path / "results").exists()
+
+
+def test_too_many_failures_fail_the_run_after_the_rest_is_done(tmp_path):
+    write_image(tmp_path / "images" / "good.png", 1)
+    (tmp_path / "images" / "bad.png").write_bytes(b"")
+    run = snakemake(tmp_path, CONFIG)
+    assert run.code != 0
+    assert "1 of 2 images could not be used (1 empty), more than dataset.max_failed_fraction: 0.05" in run.output
+    assert (tmp_path / "results/statistics/summary.parquet").is_file()
+    assert not (tmp_path / "results/accepted.json").exists()

@@ -1,0 +1,125 @@
+"""The weights that the package brings along: sam2 loads them, and they segment."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+from sam2.sam2_video_predictor import SAM2VideoPredictor
+
+from maskgrid.errors import UserError
+from maskgrid.model import load_model
+from maskgrid.predictor import fit_feature_sizes
+from maskgrid.scenes import Clip
+from maskgrid.training.figures import measure_clicks, measure_tracking, middle
+from maskgrid.training.held_out import held_out_clips, held_out_scenes, measured_masks
+from maskgrid.training.measures import pairwise_iou
+from maskgrid.training.model import build_model
+from maskgrid.training.network import Features, decode
+from maskgrid.training.prompts import click_prompts, with_mask
+from maskgrid.training.weights import load_demo, load_weights, publish, published_weights_path, sharpened
+
+# What chance alone cannot reach, well below what the model card tells.
+LEAST_CLICK_IOU = 0.35
+LEAST_TRACKING = 0.2
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_demo()
+
+
+def test_the_file_is_small_half_precision_and_the_one_that_was_published():
+    path = published_weights_path()
+    assert path.stat().st_size <= 16 * 2**20
+    content = torch.load(path, weights_only=True)["model"]
+    assert {value.dtype for value in content.values()} == {torch.float16}
+    digest = path.with_name("demo_sha256.txt").read_text(encoding="ascii").strip()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def test_sam2_builds_it_from_the_same_files(model):
+    """sam2's own loader knows every key, and gives the same network."""
+    of_sam2 = load_model("demo", device="cpu").state_dict()
+    assert of_sam2.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in of_sam2.items())
+
+
+def test_it_is_a_whole_sam2(model):
+    assert isinstance(load_demo(video=True), SAM2VideoPredictor)
+    assert model.image_size == 256
+    assert model.num_maskmem == 7
+    assert model.use_high_res_features_in_sam
+    assert model.pred_obj_scores
+
+
+def test_two_clicks_give_two_masks(model):
+    predictor = SAM2ImagePredictor(model)
+    fit_feature_sizes(predictor)
+    apart = []
+    for scene in held_out_scenes(8):
+        wholes = scene.masks[scene.part_of == -1]
+        first, second = sorted(wholes, key=np.sum)[-2:]
+        predictor.set_image(scene.image)
+        answers = [predictor.predict(np.array([middle(mask)]), np.ones(1)) for mask in (first, second)]
+        best = [masks[scores.argmax()] > 0 for masks, scores, _ in answers]
+        apart.append(pairwise_iou(best[0][None], best[1][None])[0, 0])
+    assert np.median(apart) < 0.5
+
+
+def test_clicks_find_held_out_objects(model):
+    figures = measure_clicks(model, held_out_scenes(12))
+    assert figures.objects > 60
+    assert figures.best_iou > LEAST_CLICK_IOU
+    assert figures.chosen_iou <= figures.best_iou
+    assert figures.iou_error < 0.25
+
+
+def test_automatic_masks_fall_with_the_threshold(model):
+    scenes = [scene for scene in held_out_scenes(6) if len(measured_masks(scene)) >= 3][:2]
+    counts = []
+    for threshold in (0.5, 0.8, 0.99):
+        generator = SAM2AutomaticMaskGenerator(model, points_per_side=16, pred_iou_thresh=threshold)
+        fit_feature_sizes(generator.predictor)
+        counts.append(sum(len(generator.generate(scene.image)) for scene in scenes))
+    assert counts[0] > counts[2]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] < 200
+
+
+def test_objects_are_tracked():
+    clips = [Clip(clip.frames[:8], clip.masks[:8]) for clip in held_out_clips(2)]
+    assert measure_tracking(load_demo(video=True), clips).both > LEAST_TRACKING
+
+
+def test_sharper_logits_draw_the_same_masks(tmp_path):
+    torch.manual_seed(0)
+    model = build_model(64).eval()
+    features = Features([torch.randn(1, 16, 16, 16), torch.randn(1, 32, 8, 8), torch.randn(1, 128, 4, 4)], [])
+    prompts = click_prompts(torch.tensor([[20.0, 30.0]]))
+    with torch.no_grad():
+        before = decode(model, features, prompts).logits
+        again = decode(model, features, with_mask(prompts, before[:, :1])).logits
+        model.load_state_dict(sharpened(model.state_dict(), 3.0))
+        after = decode(model, features, prompts).logits
+        again_after = decode(model, features, with_mask(prompts, after[:, :1])).logits
+    assert torch.allclose(after, 3 * before, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(again_after, 3 * again, rtol=1e-3, atol=1e-4)
+
+
+def test_publishing_writes_what_loading_reads(tmp_path):
+    weights = {"a": torch.randn(3), "b": torch.randn(2, 2)}
+    digest = publish(weights, tmp_path / "small.pt")
+    assert (tmp_path / "demo_sha256.txt").read_text(encoding="ascii") == f"{digest}\n"
+    loaded = load_weights(tmp_path / "small.pt")
+    assert all(torch.equal(loaded[name], value.half().float()) for name, value in weights.items())
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no weights"):
+        load_weights(tmp_path / "missing.pt")
+    torch.save({"weights": {}}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match="no checkpoint of sam2"):
+        load_weights(tmp_path / "other.pt")

@@ -1,0 +1,50 @@
+"""Prompts fall where they should."""
+
+import numpy as np
+import torch
+
+from maskgrid.training.batches import choose_targets, click_inside
+from maskgrid.training.prompts import IN, OUT, box_prompts, click_prompts, corrected
+
+
+def squares() -> torch.Tensor:
+    targets = torch.zeros(2, 64, 64, dtype=torch.bool)
+    targets[0, 10:30, 20:40] = True
+    targets[1, 40:60, 5:15] = True
+    return targets
+
+
+def test_clicks_lie_inside():
+    rng = np.random.default_rng(0)
+    mask = squares()[1].numpy()
+    for _ in range(50):
+        x, y = click_inside(rng, mask)
+        assert mask[int(y), int(x)]
+
+
+def test_boxes_lie_about_their_object():
+    prompts = box_prompts(squares(), torch.Generator().manual_seed(0))
+    exact = torch.tensor([[[20.0, 10.0], [40.0, 30.0]], [[5.0, 40.0], [15.0, 60.0]]])
+    assert (prompts.points_xy - exact).abs().max() <= 2.0
+    assert prompts.labels.tolist() == [[2, 3], [2, 3]]
+
+
+def test_a_correction_clicks_what_is_missing_and_what_is_too_much():
+    targets = squares()
+    nothing = torch.full((1, 1, 16, 16), -5.0)
+    everything = torch.full((1, 1, 16, 16), 5.0)
+    first = click_prompts(torch.tensor([[30.0, 20.0], [10.0, 50.0]]))
+    prompts = corrected(first, torch.cat([nothing, everything]), targets, torch.Generator().manual_seed(0))
+    (x0, y0), (x1, y1) = prompts.points_xy[:, 1].long().tolist()
+    assert targets[0, y0, x0]
+    assert not targets[1, y1, x1]
+    assert prompts.labels.tolist() == [[IN, IN], [IN, OUT]]
+
+
+def test_targets_leave_out_what_is_too_small():
+    masks = np.zeros((2, 64, 64), np.bool_)
+    masks[0, :2, :2] = True
+    masks[1, 20:50, 20:50] = True
+    chosen = choose_targets(np.random.default_rng(0), masks, 60, least_area_frac=0.01, ground_share=0.5)
+    areas = set(chosen.sum((1, 2)).tolist())
+    assert areas == {900, 64 * 64 - 900 - 4}

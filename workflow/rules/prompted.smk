@@ -1,0 +1,117 @@
+"""Masks of given objects: only where the config has a section prompts."""
+
+PROMPTS = PLAN.config.prompts.model_dump() if PLAN.config.prompts else {}
+PREDICTION = {
+    name: value
+    for name, value in PROMPTS.items()
+    if name not in ("source", "use", "normalized")
+}
+
+
+def prompt_source():
+    """The file of prompts; the demo's comes with its images."""
+    return (
+        [PROMPTS["source"]] if PROMPTS.get("source", "demo").lower() != "demo" else []
+    )
+
+
+def prompt_checkpoint():
+    """A checkpoint that the user has as a file: a new one makes the jobs run again."""
+    path = PLAN.config.model.checkpoint
+    return [path] if path.endswith(".pt") else []
+
+
+def prompted_files(wildcards):
+    """The given objects' masks of all shards."""
+    return [str(PLAN.layout.prompted(shard)) for shard in shards()]
+
+
+def prompted_results():
+    """What the prompted job gives, where the config asks for one."""
+    if not PROMPTS:
+        return []
+    return [
+        str(PLAN.layout.prompted_annotations),
+        str(PLAN.layout.prompted_statistics),
+        str(PLAN.layout.prompted_worst),
+    ]
+
+
+rule prompts:
+    input:
+        prompt_source(),
+        images="results/dataset/images.parquet",
+    output:
+        "results/prompted/prompts.parquet",
+    log:
+        "logs/prompted/prompts.log",
+    conda:
+        "../../environment.yml"
+    params:
+        source=PROMPTS.get("source"),
+        use=PROMPTS.get("use"),
+        normalized=PROMPTS.get("normalized"),
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Reading the given objects of {params.source}"
+    shell:
+        "{params.maskgrid} prompts {params.options} 2> >(tee {log:q} >&2)"
+
+
+# update() keeps the old table while the job runs: a shard whose prompts are the same is not run again.
+rule prompt:
+    input:
+        prompts="results/prompted/prompts.parquet",
+        index=ancient("results/dataset/files.parquet"),
+        checkpoint=prompt_checkpoint(),
+    output:
+        update("results/prompted/{shard}.parquet"),
+    log:
+        "logs/prompted/{shard}.log",
+    benchmark:
+        "benchmarks/prompted/{shard}.tsv"
+    wildcard_constraints:
+        shard=r"all|d\d+-[0-9a-f]+",
+    conda:
+        "../../environment.yml"
+    params:
+        digest=shard_digest,
+        prediction=orjson.dumps(PREDICTION).decode(),
+        checkpoint=PLAN.config.model.checkpoint,
+        dtype=PLAN.config.model.dtype,
+        mode=PLAN.config.model.mode,
+        apply_postprocessing=PLAN.config.model.apply_postprocessing,
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Given objects of shard {wildcards.shard}"
+    shell:
+        "{params.maskgrid} prompt {params.options} --shard {wildcards.shard:q} 2> >(tee {log:q} >&2)"
+
+
+rule prompt_merge:
+    input:
+        prompted_files,
+        images="results/dataset/images.parquet",
+    output:
+        "results/prompted/annotations.json",
+        "results/prompted/statistics.parquet",
+        "results/prompted/worst.jpg",
+    log:
+        "logs/prompted/merge.log",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the given objects' masks as COCO"
+    shell:
+        "{params.maskgrid} prompt-merge {params.options} 2> >(tee {log:q} >&2)"
+
+
+# The prompted job alone: snakemake prompted
+rule prompted:
+    input:
+        prompted_results(),
