@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test lint format lock train-demo clean
+.PHONY: install demo test soak lint format lock train-demo clean
 
 install: $(INSTALLED)
 
@@ -37,6 +37,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+# The nightly test, hours on one core: 100,000 damaged images and a thousand kills (docs/reliability.md).
+soak: $(INSTALLED)
+	$(BIN)/python tests/soak.py --images 100000 --kills 1000 --seed $$(date +%Y%m%d)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ class Runs:
     def __init__(self, folder: Path, network: RememberingNetwork) -> None:
         self.folder, self.network = folder, network
         self.source = folder / "source"
-        _write_images(self.source)
+        write_images(self.source)
         self.stages = {}
         self.states = {}
         results = folder / "whole"
@@ -125,7 +125,7 @@ def _n_images(runs: Runs, name: str) -> int:
     return len(read_shard(runs.folder / "whole" / "dataset", name.split()[-1]))
 
 
-def _write_images(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     folder.mkdir()
     for number in range(5):
         PIL.Image.fromarray(scene(40 + number, 56, seed=number)).save(folder / f"{number}.png")

@@ -16,8 +16,9 @@ from corpus import scene
 from killing import RememberingNetwork, hashes, run_all, tiny_plan
 from maskgrid.config_files import save_config
 from maskgrid.network import Network
+from workflow import ROOT
 
-ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 # What tells when and where a run took place, and what is made by other stages than the library's run here.
 ASIDE = ("config.json", "provenance.json", "report/")
 
@@ -53,7 +54,7 @@ def test_the_workflow_killed_in_several_stages_ends_with_the_same_bytes(whole, t
         time.sleep(chance.uniform(0.0, 0.3))
         os.killpg(workflow.pid, signal.SIGKILL)
         workflow.wait()
-        subprocess.run(command(tmp_path, "--unlock"), check=True, capture_output=True)
+        subprocess.run(command(tmp_path, "--unlock"), check=True, capture_output=True, env=ENVIRONMENT)
     assert start(tmp_path).wait(timeout=300) == 0, said(tmp_path)
     assert outputs(results) == expected
 
@@ -61,7 +62,7 @@ def test_the_workflow_killed_in_several_stages_ends_with_the_same_bytes(whole, t
 def start(folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "said.txt").open("ab") as stream:
         arguments = command(folder, "--rerun-incomplete")
-        return subprocess.Popen(arguments, stdout=stream, stderr=stream, start_new_session=True)
+        return subprocess.Popen(arguments, env=ENVIRONMENT, stdout=stream, stderr=stream, start_new_session=True)
 
 
 def said(folder: Path) -> str:
