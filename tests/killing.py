@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import struct
+import threading
 import time
 import traceback
 import warnings
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from sam2.modeling.sam2_base import SAM2Base
+from tqdm import tqdm
 
 from maskgrid.acceptance import accept
 from maskgrid.candidates import Candidates
@@ -176,6 +178,8 @@ def _fork(work: Work) -> int:
     if pid:
         return pid
     try:
+        # Its own is shared with all processes of the family, and one that is killed may hold it for ever.
+        tqdm.set_lock(threading.RLock())
         work()
         os._exit(0)
     except BaseException:

@@ -62,7 +62,7 @@ def runs(demo_model):
 
 @pytest.mark.parametrize("kind", STAGES)
 def test_a_stage_killed_at_any_step_ends_with_the_same_bytes(runs, kind):
-    for name in runs.of(kind)[:2]:
+    for name in runs.of(kind)[:1]:
         n_steps = count_steps(lambda name=name: runs.stages[name](runs.begin(name)))
         assert n_steps >= 5  # a file at least: create, write, sync, rename, sync folder
         for step in range(1, n_steps + 1):
