@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test soak lint format lock train-demo clean
+.PHONY: install demo test soak bench lint format lock train-demo clean
 
 install: $(INSTALLED)
 
@@ -33,7 +33,7 @@ train-demo: $(INSTALLED)
 demo: $(INSTALLED)
 	mkdir -p demo
 	cd demo && $(BIN)/snakemake --snakefile ../Snakefile --configfile ../config/demo.yaml --cores $(CORES)
-	@echo "\nThe demo's results are in $(CURDIR)/demo/results; open $(CURDIR)/demo/results/report/index.html"
+	@printf "\nThe demo's results are in %s; open %s\n" $(CURDIR)/demo/results $(CURDIR)/demo/results/report/index.html
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
@@ -41,6 +41,10 @@ test: $(INSTALLED) lint
 # The nightly test, hours on one core: 100,000 damaged images and a thousand kills (docs/reliability.md).
 soak: $(INSTALLED)
 	$(BIN)/python tests/soak.py --images 100000 --kills 1000 --seed $$(date +%Y%m%d)
+
+# A sweep by maskgrid and by sam2 on the same photographs in one run: seconds, ratios, differences.
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/sweep.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
