@@ -38,6 +38,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
+# The nightly test, hours on one core: 100,000 damaged images and a thousand kills (docs/reliability.md).
+soak: $(INSTALLED)
+	$(BIN)/python tests/soak.py --images 100000 --kills 1000 --seed $$(date +%Y%m%d)
+
 # A sweep by maskgrid and by sam2 on the same photographs in one run: seconds, ratios, differences.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/sweep.py

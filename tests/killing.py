@@ -6,14 +6,17 @@ import os
 import shutil
 import signal
 import struct
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
 import numpy as np
+from sam2.modeling.sam2_base import SAM2Base
+from tqdm import tqdm
 
 from maskgrid.acceptance import accept
 from maskgrid.candidates import Candidates
@@ -26,6 +29,11 @@ from maskgrid.merging import merge_setting
 from maskgrid.network import Network
 from maskgrid.passes import Pass, PassRun, Recording
 from maskgrid.plan import Plan, make_plan
+from maskgrid.prompt_reading import write_prompts
+from maskgrid.prompted import prompt_shard
+from maskgrid.prompted_merging import merge_prompted
+from maskgrid.prompting import PromptedMasks, Prompter
+from maskgrid.prompts import Prompt
 from maskgrid.replaying import replay_shard
 from maskgrid.weights import checkpoint_id
 
@@ -37,7 +45,7 @@ class RememberingNetwork(Network):
     """A network that runs once for each image and pass, and counts how often it was asked, forks included."""
 
     def __init__(self, network: Network) -> None:
-        self.network = network
+        self.network, self.predictor = network, network.predictor
         self.known: dict[tuple[object, ...], Candidates] = {}
         self._counter = mmap.mmap(-1, 8)  # shared with forked processes
 
@@ -58,6 +66,23 @@ class RememberingNetwork(Network):
     @n_runs.setter
     def n_runs(self, value: int) -> None:
         self._counter[:8] = struct.pack("q", value)
+
+
+class RememberingPrompter(Prompter):
+    """The same for prompts: once for each image."""
+
+    def __init__(self, model: SAM2Base) -> None:
+        self.model, self.known = model, {}
+
+    def run(self, image: np.ndarray, prompts: Sequence[Prompt]) -> list[PromptedMasks]:
+        key = hashlib.sha256(image.tobytes()).digest(), image.shape
+        if key not in self.known:
+            self.known[key] = self.prompter.run(image, prompts)
+        return self.known[key]
+
+    def load(self, plan: Plan) -> Prompter:
+        self.prompter = Prompter(self.model, plan.config.prompts)
+        return self
 
 
 def tiny_plan(source: Path, results: Path, **changes: object) -> Plan:
@@ -85,6 +110,12 @@ def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage
         yield f"replay {shard}", lambda plan, shard=shard: replay_shard(plan, shard)
     for setting in plan.exported():
         yield f"merge {setting.label}", lambda plan, label=setting.label: merge_setting(plan, label)
+    if plan.config.prompts:
+        prompter = RememberingPrompter(network.predictor.model)
+        yield "prompts", write_prompts
+        for shard in plan.shards():
+            yield f"prompt {shard}", lambda plan, shard=shard: prompt_shard(plan, shard, prompter.load)
+        yield "prompt-merge", merge_prompted
     yield "statistics", write_statistics
     yield "accept", accept
 
@@ -147,6 +178,8 @@ def _fork(work: Work) -> int:
     if pid:
         return pid
     try:
+        # Its own is shared with all processes of the family, and one that is killed may hold it for ever.
+        tqdm.set_lock(threading.RLock())
         work()
         os._exit(0)
     except BaseException:

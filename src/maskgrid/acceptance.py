@@ -6,17 +6,20 @@ import orjson
 
 from maskgrid.errors import UserError
 from maskgrid.files import write_bytes
+from maskgrid.lineage import statistics_note
 from maskgrid.plan import Plan
+from maskgrid.provenance import write_provenance
 from maskgrid.tables import read_table
 from maskgrid.weights import checkpoint_id
 
 
 def accept(plan: Plan) -> None:
-    """Write ``accepted.json``, or fail where more images than ``dataset.max_failed_fraction`` could not be used.
+    """Write ``provenance.json``, and ``accepted.json`` unless too many images could not be used.
 
     Raises:
-        UserError: too many failed; all other outputs stay.
+        UserError: more failed than ``dataset.max_failed_fraction`` allows; all other outputs stay.
     """
+    write_provenance(plan)
     images = read_table(plan.layout.images, ["image_key", "status"])
     reasons = dict(zip(images["image_key"].to_pylist(), images["status"].to_pylist(), strict=True))
     for run in plan.runs:
@@ -33,5 +36,10 @@ def accept(plan: Plan) -> None:
             f"{n_failed} of {len(reasons)} images could not be used ({words}), more than dataset.max_failed_fraction: "
             f"{limit:g} allows. The others' results are complete; {plan.layout.images} names each with its reason"
         )
-    verdict = {"n_images": len(reasons), "n_failed": n_failed, "statuses": dict(sorted(statuses.items()))}
-    write_bytes(plan.layout.root / "accepted.json", orjson.dumps(verdict, option=orjson.OPT_INDENT_2))
+    verdict = {
+        "n_images": len(reasons),
+        "n_failed": n_failed,
+        "statuses": dict(sorted(statuses.items())),
+        "fingerprint": statistics_note(plan)["fingerprint"],
+    }
+    write_bytes(plan.layout.accepted, orjson.dumps(verdict, option=orjson.OPT_INDENT_2))

@@ -67,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     _stage(commands, "statistics", _statistics, "write the tables of mask counts against settings")
     _stage(commands, "report", _report, "write the report")
     _stage(commands, "accept", _accept, "fail if too many images could not be used")
+    _stage(commands, "verify", _verify, "name every file of a results folder that is not what it should be")
     _stage(commands, "summary", _summary, "print the table of settings")
     _stage(commands, "prompts", _prompts, "read the given objects, and check each against its image")
     prompt = _stage(commands, "prompt", _prompt, "segment the given objects of one shard")
@@ -140,6 +141,18 @@ def _accept(arguments: argparse.Namespace) -> None:
     from maskgrid.acceptance import accept
 
     accept(_load(arguments))
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from maskgrid.verifying import verify_results
+
+    plan = _load(arguments)
+    problems = verify_results(plan)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise MachineError(f"{len(problems)} files of {plan.layout.root} are not what they should be")
+    print(f"{plan.layout.root}: complete, and made from this config")
 
 
 def _summary(arguments: argparse.Namespace) -> None:

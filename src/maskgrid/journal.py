@@ -98,6 +98,11 @@ def journal_folder(output: Path) -> Path:
     return output.parent / f".{output.name}.journal"
 
 
+def is_journal(path: Path) -> bool:
+    """Tell whether a folder's name is that of a journal."""
+    return path.name.startswith(".") and path.suffix == ".journal"
+
+
 def _read(path: Path) -> pa.Table:
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()

@@ -45,6 +45,16 @@ class Layout:
         """A setting's COCO file."""
         return self.root / "annotations" / f"{label}.json"
 
+    @property
+    def accepted(self) -> Path:
+        """The verdict on the run: there, where few enough images failed."""
+        return self.root / "accepted.json"
+
+    @property
+    def provenance(self) -> Path:
+        """How the results came about."""
+        return self.root / "provenance.json"
+
     def statistics(self, table: str) -> Path:
         """settings, mask_counts, summary or effects."""
         return self.root / "statistics" / f"{table}.parquet"

@@ -10,7 +10,7 @@ import orjson
 
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import fingerprint, package_versions
-from maskgrid.passes import PassRun, Recording
+from maskgrid.passes import PassRun, Recording, passes_of
 from maskgrid.plan import Plan
 from maskgrid.settings import Setting
 from maskgrid.tables import read_origin
@@ -110,8 +110,13 @@ def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
     Raises:
         UserError: as :func:`dataset_note`.
     """
+    note = dataset_note(plan)
+    folder = checkpoint_id(setting.checkpoint)
+    # Passes of other settings come and go without a change to this one.
+    passes = {name: note["passes"].get(name) for name in (f"{folder}/{p.name}" for p in passes_of(setting.generator))}
     form = setting.generator.output_mode
-    return fingerprint({"setting": [setting.id, *setting.names], "output_mode": form, **dataset_note(plan)})
+    content = {"setting": [setting.id, *setting.names], "output_mode": form, "images": note["images"], "passes": passes}
+    return fingerprint(content)
 
 
 def _without(note: Note, *names: str) -> Note:

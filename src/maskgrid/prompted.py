@@ -1,7 +1,7 @@
 """The stage ``prompt``: the given objects of one shard's images through the network."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from maskgrid.errors import UserError
 from maskgrid.fingerprint import fingerprint
 from maskgrid.images import BadImage, read_image
 from maskgrid.index import IndexedImage, read_shard
-from maskgrid.journal import Journal, forget_journal
+from maskgrid.journal import Journal
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.prompt_reading import prompt_config
@@ -31,45 +31,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def prompt_shard(plan: Plan, shard: str) -> None:
-    """Segment the given objects of a shard, and write ``prompted/{shard}.parquet``.
-
-    Finished images are kept in a journal beside the output, so that a killed job goes on after the last one. An output
-    that was made from the same prompts, images and parameters stays as it is.
+def make_prompter(plan: Plan) -> "Prompter":
+    """Load the network for the config's prompts on its device.
 
     Raises:
-        UserError: the config has no prompts, or a table of an earlier stage is missing.
+        UserError: the checkpoint or the device is not there.
     """
-    images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
-    rows = [row for row in read_prompts(plan.layout.prompts, shard) if row.image_key in images]
-    output = plan.layout.prompted(shard)
-    origin = _origin(plan, rows, images)
-    if _is_current(plan, shard, origin["fingerprint"]):
-        output.touch()
-        log.info("%s: %s is made from the same prompts already", shard, output)
-        return
-    journal = Journal(output, origin["fingerprint"])
-    tables = list(_tables(plan, rows, images, journal))
-    write_table(output, pa.concat_tables([PROMPTED.empty_table(), *tables]), origin)
-    forget_journal(output)
-    log.info("%s: %d prompts in %d images", shard, len(rows), len(tables))
-
-
-def _tables(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage], journal: Journal) -> Iterator[pa.Table]:
-    """The results of every image that has prompts, from the journal or, for the rest, from the network."""
-    by_image = [(key, list(group)) for key, group in groupby(rows, lambda row: row.image_key)]
-    prompter: Prompter | None = None
-    for number, (key, of_image) in enumerate(track(by_image, len(by_image), "prompt", "images")):
-        tables = journal.read(number, 1)
-        if tables is None:
-            prompter = prompter or _prompter(plan)
-            values = _image_values(plan, images[key], of_image, prompter)
-            tables = [pa.Table.from_pylist(values, PROMPTED)]
-            journal.write(number, tables)
-        yield tables[0]
-
-
-def _prompter(plan: Plan) -> "Prompter":
     # torch, for which a shard that is finished already need not wait.
     from maskgrid.model import load_model
     from maskgrid.prompting import Prompter
@@ -80,6 +47,60 @@ def _prompter(plan: Plan) -> "Prompter":
         model.checkpoint, model.config, model.device, model.dtype, model.apply_postprocessing, model.allow_unverified
     )
     return Prompter(loaded, prompt_config(plan))
+
+
+def prompt_shard(plan: Plan, shard: str, load: Callable[[Plan], "Prompter"] = make_prompter) -> None:
+    """Segment the given objects of a shard, and write ``prompted/{shard}.parquet``.
+
+    Finished images are kept in a journal beside the output, so that a killed job goes on after the last one, and the
+    output itself until the shards are merged. An output that was made from the same prompts, images and parameters
+    stays as it is.
+
+    Args:
+        plan: the plan of the run.
+        shard: the shard's name.
+        load: gives the network once an image needs it; a process that has it already hands it out here.
+
+    Raises:
+        UserError: the config has no prompts, or a table of an earlier stage is missing.
+    """
+    images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
+    rows = [row for row in read_prompts(plan.layout.prompts, shard) if row.image_key in images]
+    output = plan.layout.prompted(shard)
+    origin = _origin(plan, rows, images)
+    journal = Journal(output, origin["fingerprint"])
+    if _is_current(plan, shard, origin["fingerprint"]):
+        journal.keep([output])
+        output.touch()
+        log.info("%s: %s is made from the same prompts already", shard, output)
+        return
+    if journal.restore([output]):
+        log.info("%s: was finished before", shard)
+        return
+    tables = list(_tables(plan, rows, images, journal, load))
+    write_table(output, pa.concat_tables([PROMPTED.empty_table(), *tables]), origin)
+    journal.keep([output])
+    log.info("%s: %d prompts in %d images", shard, len(rows), len(tables))
+
+
+def _tables(
+    plan: Plan,
+    rows: list[PromptRow],
+    images: dict[str, IndexedImage],
+    journal: Journal,
+    load: Callable[[Plan], "Prompter"],
+) -> Iterator[pa.Table]:
+    """The results of every image that has prompts, from the journal or, for the rest, from the network."""
+    by_image = [(key, list(group)) for key, group in groupby(rows, lambda row: row.image_key)]
+    prompter: Prompter | None = None
+    for number, (key, of_image) in enumerate(track(by_image, len(by_image), "prompt", "images")):
+        tables = journal.read(number, 1)
+        if tables is None:
+            prompter = prompter or load(plan)
+            values = _image_values(plan, images[key], of_image, prompter)
+            tables = [pa.Table.from_pylist(values, PROMPTED)]
+            journal.write(number, tables)
+        yield tables[0]
 
 
 def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompter: "Prompter") -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 from maskgrid import coco, rle
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import fingerprint
+from maskgrid.journal import forget_journal
 from maskgrid.merge import good_images, image_ids, write_coco
 from maskgrid.plan import Plan
 from maskgrid.prompt_reading import prompt_config
@@ -51,6 +52,8 @@ def merge_prompted(plan: Plan) -> str:
     origin = {"shards": {path.stem: read_origin(path)["fingerprint"] for path in paths}}
     write_table(layout.prompted_statistics, statistics, {**origin, "fingerprint": fingerprint(origin)})
     draw_worst(layout, statistics)
+    for path in paths:
+        forget_journal(path)
     return summary_line(statistics)
 
 

@@ -75,6 +75,7 @@ rule accept:
         images="results/dataset/images.parquet",
     output:
         "results/accepted.json",
+        "results/provenance.json",
     log:
         "logs/accept.log",
     conda:

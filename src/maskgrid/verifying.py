@@ -1,0 +1,185 @@
+"""The command ``verify``: is a results folder what its config, images and checkpoints make?"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from maskgrid.errors import UserError
+from maskgrid.files import is_part
+from maskgrid.journal import is_journal
+from maskgrid.lineage import annotations_fingerprint, network_note, selections_note, statistics_note
+from maskgrid.passes import PassRun, Recording
+from maskgrid.plan import Plan
+from maskgrid.tables import read_origin, read_table
+from maskgrid.weights import checkpoint_id
+
+_TABLES = ("settings", "mask_counts", "summary", "effects")
+_TAIL = b"\n]\n}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that is not what it should be.
+
+    Attributes:
+        kind: missing, truncated, foreign, stale or left over.
+        path: which.
+        reason: why, for a person.
+    """
+
+    kind: str
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind:10} {self.path}: {self.reason}"
+
+
+def verify_results(plan: Plan) -> list[Problem]:
+    """Check every file that the plan asks for, and name what else lies in the folder and is nobody's.
+
+    Footers, beginnings and ends of files are read, not all that is in between.
+    """
+    problems = _check_index(plan)
+    if problems:  # nothing else can be judged
+        return problems + list(_leftovers(plan.layout.root))
+    for shard in plan.shards():
+        for run in plan.runs:
+            problems += _check_candidates(plan, run, shard)
+        problems += _check_selections(plan, shard)
+    problems += [*_check_statistics(plan), *_check_annotations(plan), *_check_verdicts(plan)]
+    return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
+
+
+def _check_index(plan: Plan) -> list[Problem]:
+    paths = (plan.layout.images, plan.layout.files, plan.layout.shards)
+    problems = [problem for path in paths for problem in _check_table(path)]
+    return problems or [problem for path in paths[1:] for problem in _same_run(paths[0], path)]
+
+
+def _check_candidates(plan: Plan, run: PassRun, shard: str) -> Iterator[Problem]:
+    folder = checkpoint_id(run.checkpoint)
+    path, images = (where(folder, run.pass_.name, shard) for where in (plan.layout.candidates, plan.layout.pass_images))
+    problems = [*_check_table(path), *_check_table(images)]
+    yield from problems
+    if problems:
+        return
+    yield from _same_run(path, images)
+    note = read_origin(path)
+    for name, value in {**network_note(plan, run), "images": plan.shard_digests()[shard]}.items():
+        if note.get(name) != value:
+            yield Problem("stale", path, f"was made with {name} {note.get(name)}, and now it is {value}")
+    if not Recording.from_dict(note["recording"]).covers(run.recording):
+        yield Problem("stale", path, "holds less than the sweep's thresholds need")
+
+
+def _check_selections(plan: Plan, shard: str) -> Iterator[Problem]:
+    paths = plan.layout.selections(shard), plan.layout.shard_counts(shard)
+    problems = [problem for path in paths for problem in _check_table(path)]
+    yield from problems or _check_fingerprint(paths, lambda: selections_note(plan, shard)["fingerprint"])
+
+
+def _check_statistics(plan: Plan) -> Iterator[Problem]:
+    paths = tuple(plan.layout.statistics(name) for name in _TABLES)
+    problems = [problem for path in paths for problem in _check_table(path)]
+    yield from problems or _check_fingerprint(paths, lambda: statistics_note(plan)["fingerprint"])
+
+
+def _check_annotations(plan: Plan) -> Iterator[Problem]:
+    for setting in plan.exported():
+        path = plan.layout.annotations(setting.label)
+        if not path.is_file():
+            yield Problem("missing", path, "there is no such file")
+        elif (info := _info_of(path)) is None:
+            yield Problem("foreign", path, "was not written by maskgrid")
+        elif not _ends_with(path, _TAIL):
+            yield Problem("truncated", path, "ends in the middle")
+        elif _differs(info, partial(annotations_fingerprint, plan, setting)):
+            yield Problem("stale", path, "was made from other masks or settings")
+
+
+def _check_verdicts(plan: Plan) -> Iterator[Problem]:
+    for path in (plan.layout.accepted, plan.layout.provenance):
+        if not path.is_file():
+            yield Problem("missing", path, "there is no such file")
+            continue
+        try:
+            content: Any = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError:
+            yield Problem("truncated", path, "is not complete JSON")
+            continue
+        if _differs(content, lambda: statistics_note(plan)["fingerprint"]):
+            yield Problem("stale", path, "tells of another run")
+
+
+def _leftovers(root: Path) -> Iterator[Problem]:
+    for path in sorted(root.rglob(".*")):
+        if is_part(path) or (is_journal(path) and path.is_dir()):
+            yield Problem("left over", path, "of a process that was killed, unless one is still at work")
+
+
+def _strangers(plan: Plan) -> Iterator[Problem]:
+    """Files of nobody among the tables; candidates of passes that are not asked for now are kept for later."""
+    root, shards = plan.layout.root, set(plan.shards())
+    for folder in ("candidates", "selections"):
+        for path in sorted((root / folder).rglob("*")):
+            if not path.is_file() or any(part.startswith(".") for part in path.relative_to(root).parts):
+                continue
+            if path.suffix != ".parquet":
+                yield Problem("foreign", path, "was not written by maskgrid")
+            elif path.name.split(".")[0] not in shards:
+                yield Problem("stale", path, "is of a shard that the index does not have any more")
+
+
+def _check_table(path: Path) -> list[Problem]:
+    if not path.is_file():
+        return [Problem("missing", path, "there is no such file")]
+    try:
+        if "fingerprint" not in read_origin(path):
+            return [Problem("foreign", path, "was not written by maskgrid")]
+        read_table(path, columns=[])
+    except UserError:
+        return [Problem("truncated", path, "is not a complete Parquet file")]
+    return []
+
+
+def _same_run(path: Path, other: Path) -> Iterator[Problem]:
+    if read_origin(path)["fingerprint"] != read_origin(other)["fingerprint"]:
+        yield Problem("stale", other, f"is not of the same run as {path.name}")
+
+
+def _check_fingerprint(paths: tuple[Path, ...], expected: Callable[[], str]) -> Iterator[Problem]:
+    for path in paths:
+        if _differs(read_origin(path), expected):
+            yield Problem("stale", path, "was made from other candidates or settings")
+
+
+def _differs(note: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
+    """Tell whether a note has another fingerprint than expected; not where the sources are amiss, which is named."""
+    try:
+        made = expected()
+    except (UserError, KeyError):
+        return False
+    return not isinstance(note, dict) or note.get("fingerprint") != made
+
+
+def _info_of(path: Path) -> dict[str, Any] | None:
+    """The entry ``info`` of a COCO file of ours, which stands on its second line."""
+    with path.open("rb") as stream:
+        first, second = stream.readline(), stream.readline(1 << 20)
+    try:
+        entry = orjson.loads(b"{" + second.rstrip().removesuffix(b",") + b"}")
+    except orjson.JSONDecodeError:
+        return None
+    info = entry.get("info") if first == b"{\n" else None
+    return info if isinstance(info, dict) and "maskgrid_version" in info else None
+
+
+def _ends_with(path: Path, tail: bytes) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - len(tail)))
+        return stream.read() == tail

@@ -1,0 +1,169 @@
+"""``maskgrid verify`` names what is missing, truncated, foreign or stale in a results folder, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import orjson
+import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from corpus import scene
+from killing import RememberingNetwork, run_all, tiny_plan
+from maskgrid.cli import main
+from maskgrid.config_files import save_config
+from maskgrid.indexing import index_dataset
+from maskgrid.merging import merge_setting
+from maskgrid.network import Network
+from maskgrid.plan import Plan
+from maskgrid.replaying import replay_shard
+from maskgrid.verifying import verify_results
+
+
+@pytest.fixture(scope="module")
+def network(demo_model):
+    return RememberingNetwork(Network(demo_model))
+
+
+@pytest.fixture(scope="module")
+def finished(network, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "source").mkdir()
+    for number in range(4):
+        PIL.Image.fromarray(scene(40, 56 + number, seed=number)).save(folder / "source" / f"{number}.png")
+    run_all(tiny_plan(folder / "source", folder / "results"), network)
+    return folder
+
+
+@pytest.fixture
+def plan(finished, tmp_path) -> Plan:
+    return tiny_plan(finished / "source", shutil.copytree(finished / "results", tmp_path / "results"))
+
+
+def found(plan: Plan) -> list[tuple[str, str]]:
+    return [(problem.kind, problem.path.relative_to(plan.layout.root).as_posix()) for problem in verify_results(plan)]
+
+
+def files(plan: Plan, pattern: str = "*") -> list[Path]:
+    return [path for path in sorted(plan.layout.root.rglob(pattern)) if path.is_file()]
+
+
+def test_a_finished_run_is_what_it_should_be(plan):
+    assert found(plan) == []
+    assert len(files(plan)) == 3 + 2 * 2 * 2 + 2 * 2 + 1 + 4 + 2
+
+
+def test_every_missing_file_is_named(plan):
+    for path in files(plan):
+        path.rename(path.with_name("aside"))
+        assert ("missing", path.relative_to(plan.layout.root).as_posix()) in found(plan)
+        path.with_name("aside").rename(path)
+
+
+def test_every_truncated_file_is_named(plan):
+    for path in files(plan):
+        content = path.read_bytes()
+        for length in (0, len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:length])
+            kinds = {kind for kind, name in found(plan) if name == path.relative_to(plan.layout.root).as_posix()}
+            assert kinds & {"truncated", "foreign"}, (path, length)
+        path.write_bytes(content)
+
+
+def test_foreign_tables_are_named(plan):
+    for path in files(plan, "*.parquet"):
+        content = path.read_bytes()
+        pq.write_table(pa.table({"x": [1]}), path)
+        assert ("foreign", path.relative_to(plan.layout.root).as_posix()) in found(plan)
+        path.write_bytes(content)
+    path = plan.layout.annotations("baseline")
+    path.write_bytes(orjson.dumps({"info": {}, "images": [], "annotations": []}))
+    assert found(plan) == [("foreign", "annotations/baseline.json")]
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [("model", {"dtype": "bfloat16"}), ("model", {"apply_postprocessing": False})],
+    ids=["dtype", "apply_postprocessing"],
+)
+def test_a_config_that_says_otherwise_makes_candidates_stale(plan, section, values):
+    other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, **{section: values})
+    problems = found(other)
+    assert len(problems) == 4
+    assert {(kind, name.split("/")[0]) for kind, name in problems} == {("stale", "candidates")}
+
+
+def test_another_sweep_makes_selections_and_all_after_them_stale(plan):
+    sweep = {"grid": {"pred_iou_thresh": [0.4, 0.6], "crop_n_layers": [0, 1]}}
+    other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, sweep=sweep)
+    assert {name.split("/")[0] for _, name in found(other)} == {
+        "selections",
+        "statistics",
+        "accepted.json",
+        "provenance.json",
+    }
+
+
+def test_a_looser_floor_makes_candidates_stale(plan):
+    other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, record={"pred_iou_thresh": 0.1})
+    assert {name.split("/")[0] for _, name in found(other)} == {"candidates"}
+
+
+def test_a_replay_that_nobody_has_counted_makes_later_outputs_stale(plan, network):
+    sweep = {"points": [{"name": "loose", "pred_iou_thresh": 0.35}]}
+    other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, sweep=sweep)
+    for shard in other.shards():
+        replay_shard(other, shard)
+    assert {name.split("/")[0] for _, name in found(other)} == {"statistics", "accepted.json", "provenance.json"}
+    merge_setting(other, "baseline")
+    assert not [name for _, name in found(other) if name.startswith("annotations")]
+
+
+def test_new_images_make_the_shard_stale(plan, finished, tmp_path):
+    source = shutil.copytree(finished / "source", tmp_path / "more")
+    PIL.Image.fromarray(scene(30, 30, seed=9)).save(source / "new.png")
+    other = tiny_plan(source, plan.layout.root)
+    index_dataset(other)
+    kinds = found(other)
+    assert {"stale"} <= {kind for kind, _ in kinds} <= {"stale", "missing"}
+    assert any(name.startswith("candidates/") for _, name in kinds)
+
+
+def test_leftovers_are_named(plan):
+    root = plan.layout.root
+    (root / "annotations" / ".baseline.json.host.1.part").write_bytes(b"half")
+    (root / "candidates" / "demo" / "crop0-grid4" / ".d01-0.parquet.journal").mkdir()
+    (root / "selections" / "d09-1ff.parquet").write_bytes(b"")
+    (root / "selections" / "notes.txt").write_text("mine")
+    assert found(plan) == [
+        ("left over", "annotations/.baseline.json.host.1.part"),
+        ("left over", "candidates/demo/crop0-grid4/.d01-0.parquet.journal"),
+        ("stale", "selections/d09-1ff.parquet"),
+        ("foreign", "selections/notes.txt"),
+    ]
+
+
+def test_the_command(plan, tmp_path, capsys):
+    save_config(plan.config, tmp_path / "config.json")
+    options = ["verify", "--config", str(tmp_path / "config.json"), "--results", str(plan.layout.root)]
+    assert main(options) == 0
+    assert "complete" in capsys.readouterr().out
+    plan.layout.annotations("baseline").unlink()
+    assert main(options) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [f"missing    {plan.layout.annotations('baseline')}: there is no such file"]
+    assert "1 files" in said.err
+
+
+def test_the_provenance_explains_a_run(plan):
+    content = orjson.loads(plan.layout.provenance.read_bytes())
+    assert content["config"] == plan.config.model_dump(mode="json")
+    assert [setting["id"] for setting in content["settings"]] == [setting.id for setting in plan.settings]
+    assert content["images"] == {"n": 4, "statuses": {"ok": 4}}
+    (network,) = content["made_from"]["passes"]["demo/crop0-grid4"]
+    assert len(network["checkpoint_sha256"]) == 64
+    assert (network["device"], network["dtype"], network["apply_postprocessing"]) == ("cpu", "float32", True)
+    assert network["packages"]["sam2"]
+    assert content["written"]["candidates"]["seconds"] >= 0
+    assert content["written"]["report"] is None
