@@ -73,6 +73,7 @@ def _run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
     """Let the network's parts run under ``torch.autocast``, whoever calls them; what comes between stays float32."""
     autocast = torch.autocast(device.type, dtype=dtype)
     model.forward_image = autocast(model.forward_image)
+    model.sam_prompt_encoder.get_dense_pe = autocast(model.sam_prompt_encoder.get_dense_pe)
     for part in (model.sam_prompt_encoder, model.sam_mask_decoder, model.memory_attention, model.memory_encoder):
         part.forward = autocast(part.forward)
 
