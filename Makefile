@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test lint format lock train-demo docs-figures clean
+.PHONY: install demo test bench lint format lock train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -33,10 +33,14 @@ train-demo: $(INSTALLED)
 demo: $(INSTALLED)
 	mkdir -p demo
 	cd demo && $(BIN)/snakemake --snakefile ../Snakefile --configfile ../config/demo.yaml --cores $(CORES)
-	@echo "\nThe demo's results are in $(CURDIR)/demo/results; open $(CURDIR)/demo/results/report/index.html"
+	@printf "\nThe demo's results are in %s; open %s\n" $(CURDIR)/demo/results $(CURDIR)/demo/results/report/index.html
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+# A sweep by maskgrid and by sam2 on the same photographs in one run: seconds, ratios, differences.
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/sweep.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -146,8 +146,8 @@ MEMORY = VideoPlan(
     scenes=160,
     n_clicked=2,
     n_targets=8,
-    steps=200,
+    steps=150,
     rate=8e-4,
     rise=15,
-    short=90,
+    short=65,
 )
