@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from browser import shown_document
 from made_results import HOSTILE, make_config, make_results, one_shard, two_shards
 from maskgrid import rle
 from maskgrid.curves import Curve, Point, answered, flat_ranges, not_dominated, pair_maps, response_curves
@@ -101,6 +102,29 @@ def test_numbers_are_those_of_the_summary(plan):
         cells = re.findall(r"<td[^>]*>(.*?)</td>", line)
         assert f"{row['n_masks_mean']:.1f}" == cells[3]
         assert f"{100 * row['coverage_frac_mean']:.1f}%" == cells[6]
+
+
+CLICKS = """
+<script>
+const heads = [...document.querySelectorAll("#settings th button")];
+const masks = heads.find((head) => head.textContent === "masks");
+masks.click();
+masks.click();
+</script>
+"""
+
+
+def test_a_click_on_a_heading_sorts(plan, tmp_path):
+    from maskgrid.tables import read_table
+
+    page = tmp_path / "report.html"
+    page.write_text(read(plan, "index.html").replace("</body>", f"{CLICKS}</body>"))
+    table = shown_document(page).split('id="settings"')[1].split("</table>")[0]
+    rows = read_table(plan.layout.statistics("summary")).to_pylist()
+    shown = {row["setting_id"]: float(f"{row['n_masks_mean']:.1f}") for row in rows}
+    order = [shown[name] for name in re.findall(r"<code>(.*?)</code>", table)]
+    assert len(set(order)) > 3
+    assert order == sorted(order, reverse=True)
 
 
 def test_all_parts_are_there(plan):

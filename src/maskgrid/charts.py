@@ -10,7 +10,7 @@ from maskgrid.wording import number, parameter, share
 
 _NAMED_DOTS = 8
 # Width of a letter of a chart's titles at most, on average, in pixels.
-_LETTER_W = 7.2
+_LETTER_W = 6.8
 
 
 def response_chart(curve: Curve, lines: Sequence[Mapping[str, int]], title: str) -> Html:
