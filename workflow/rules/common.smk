@@ -124,4 +124,6 @@ def annotation_files():
 
 def overlay_files():
     """A contact sheet for each setting that is exported."""
-    return [f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()]
+    return [
+        f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()
+    ]

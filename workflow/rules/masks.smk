@@ -1,5 +1,6 @@
 """The run of the network, and the replay of all settings."""
 
+
 # The index is needed but not a reason to run again: each shard has its digest for that.
 rule generate:
     input:

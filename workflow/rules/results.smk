@@ -50,9 +50,17 @@ rule report:
         annotation_files(),
         "results/statistics/summary.parquet",
     output:
-        page=report("results/report/index.html", category="Pages", caption="../report/page.rst"),
-        explorer=report("results/report/explorer.html", category="Pages", caption="../report/explorer.rst"),
-        overlays=report(overlay_files(), category="Masks", caption="../report/overlays.rst"),
+        page=report(
+            "results/report/index.html", category="Pages", caption="../report/page.rst"
+        ),
+        explorer=report(
+            "results/report/explorer.html",
+            category="Pages",
+            caption="../report/explorer.rst",
+        ),
+        overlays=report(
+            overlay_files(), category="Masks", caption="../report/overlays.rst"
+        ),
     log:
         "logs/report.log",
     conda:
