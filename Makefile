@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test soak bench lint format lock train-demo clean
+.PHONY: install demo test bench soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -61,6 +61,10 @@ format: $(INSTALLED)
 # What is generated from the config's models: the JSON schema and the tables of config/README.md.
 schema: $(INSTALLED)
 	$(BIN)/python -m maskgrid.config_docs .
+
+# The figures of docs/parameters.md, from real output of the demo checkpoint.
+docs-figures: $(INSTALLED)
+	$(BIN)/python scripts/docs_figures.py docs/images
 
 clean:
 	rm -rf $(VENV) demo .snakemake

@@ -14,9 +14,9 @@ from maskgrid.cli import main
 from maskgrid.config import Config
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import fingerprint
-from maskgrid.plan import make_plan
+from maskgrid.plan import make_plan, plan_text
 from maskgrid.prompt_config import PromptConfig
-from maskgrid.prompt_reading import _KnownImage, resolve
+from maskgrid.prompt_reading import KnownImage, resolve
 from maskgrid.prompt_sources import Entry, read_source
 from maskgrid.prompt_tables import PROMPTS, ShardedPrompt, prompts_table, read_prompts, read_unsharded
 from maskgrid.prompted_statistics import agreement, statistics_table, summary_line
@@ -25,7 +25,7 @@ from maskgrid.tables import write_table
 from workflow import snakemake
 
 HEIGHT, WIDTH = 20, 30
-IMAGE = _KnownImage("ok", HEIGHT, WIDTH, "all")
+IMAGE = KnownImage("ok", HEIGHT, WIDTH, "all")
 SQUARE = np.zeros((HEIGHT, WIDTH), np.bool_)
 SQUARE[5:15, 10:20] = True
 CODE = rle.encode(SQUARE)
@@ -102,7 +102,7 @@ def test_bad_prompts_are_rows_with_a_reason(tmp_path, values, status, words):
     ("image", "status", "words"),
     [
         (None, "unknown_image", "the dataset has no image 'a.png'"),
-        (_KnownImage("truncated", None, None, None), "bad_image", "the image cannot be used: truncated"),
+        (KnownImage("truncated", None, None, None), "bad_image", "the image cannot be used: truncated"),
     ],
 )
 def test_prompts_of_images_that_are_not_there_are_rows_too(image, status, words):
@@ -350,6 +350,17 @@ def test_statistics_take_the_best_mask_of_a_prompt_and_list_the_lowest_first():
     assert summary_line(statistics_table([])) == "0 prompts: none"
 
 
+def test_names_of_images_are_normalised_as_keys_are(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"image": "./sub//a.png", "box_xyxy": [1, 2, 3, 4]}')
+    assert [found.image_key for found in read_source(path, "box").entries] == ["sub/a.png"]
+
+
+def test_the_plan_names_the_source(tmp_path):
+    plan = make_plan(Config(prompts=PromptConfig(source="boxes.json")), tmp_path, tmp_path / "results")
+    assert "prompts   boxes.json; nothing there yet" in plan_text(plan)
+
+
 def test_commands_without_the_section_say_so(tmp_path):
     plan = make_plan(Config(), tmp_path, tmp_path / "results")
     assert plan.config.prompts is None
@@ -375,7 +386,7 @@ def by_hand(tmp_path, monkeypatch):
     """A dataset of four images in two shards or more, with a table of boxes; commands run in this process."""
     (tmp_path / "images").mkdir()
     for number in range(4):
-        pixels = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+        pixels = np.ascontiguousarray(skimage.data.coffee()[50 * number :, 100:][::5, ::5][:HEIGHT, :WIDTH])
         PIL.Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
     rows = [{"image": f"{number}.png", "category": "cup", "box_xyxy": [2, 2, 20, 12]} for number in range(4)]
     pd.DataFrame(rows).to_json(tmp_path / "boxes.jsonl", orient="records", lines=True)
@@ -442,6 +453,18 @@ def test_an_image_that_has_changed_since_is_a_status(by_hand):
     assert "bad_image" not in table.drop("0.png")["status"].tolist()
 
 
+def test_the_picture_leaves_out_an_image_that_has_changed_since(by_hand):
+    for shard in shards_of(by_hand):
+        assert main(["prompt", "--shard", shard]) == 0
+    for path in (by_hand / "images").iterdir():
+        PIL.Image.new("RGB", (WIDTH + 1, HEIGHT), "red").save(path)
+    assert main(["prompt-merge"]) == 0
+    assert "ok" in pd.read_parquet(by_hand / "results/prompted/statistics.parquet")["status"].tolist()
+    with PIL.Image.open(by_hand / "results/prompted/worst.jpg") as picture:
+        red, _, blue = np.asarray(picture).reshape(-1, 3).mean(0)
+    assert abs(red - blue) < 5
+
+
 def test_merging_before_a_shard_is_there_says_what_to_run(by_hand, capsys):
     assert main(["prompt-merge"]) == 2
     assert "run maskgrid prompt --shard" in capsys.readouterr().err
@@ -451,7 +474,8 @@ def test_merging_before_a_shard_is_there_says_what_to_run(by_hand, capsys):
 def test_a_source_without_a_usable_prompt_is_an_error(by_hand, capsys, content):
     (by_hand / "boxes.jsonl").write_text(content)
     assert main(["prompts"]) == 2
-    assert "can be used" in capsys.readouterr().err
+    assert "can be used" in (message := capsys.readouterr().err)
+    assert "for instance '0.png'" in message
 
 
 @pytest.fixture(scope="module")
@@ -535,7 +559,8 @@ def test_statistics_have_a_row_for_each_prompt_and_a_picture(finished):
 
 def test_a_changed_source_is_read_again_and_nothing_else_runs(finished):
     assert "Nothing to be done" in snakemake(finished, CONFIG, "prompted", "-n").output
-    (finished / "boxes.json").touch()
+    with (finished / "boxes.json").open("a") as stream:
+        stream.write("\n")
     planned = snakemake(finished, CONFIG, "prompted", "-n").planned
     assert planned == {"prompts": 1, "prompt": 1, "prompt_merge": 1, "prompted": 1, "total": 4}
 

@@ -4,8 +4,9 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
-from maskgrid import MaskGenerator
+from maskgrid import MaskGenerator, load_model
 from maskgrid.errors import UserError
 from oracle import differences, sam2_generator, sam2_masks
 
@@ -153,3 +154,14 @@ def test_unknown_parameters_and_unrecorded_settings_are_said_so(demo_model, phot
         generator.replay(candidates, pred_iou_thresh=0.1)
     with pytest.raises(UserError, match="no candidates of pass crop0-grid4"):
         generator.replay(candidates, points_per_side=4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_lower_precision_is_that_of_sam2_under_autocast(dtype, photos):
+    model = load_model("demo", device="cpu", dtype=dtype)
+    parameters = {"points_per_side": 4, "pred_iou_thresh": 0.1, "stability_score_thresh": 0.0}
+    ours = MaskGenerator(model, **parameters).generate(photos["coffee"])
+    with torch.autocast("cpu", dtype=getattr(torch, dtype)):
+        theirs = sam2_masks(load_model("demo", device="cpu"), photos["coffee"], **parameters)
+    assert ours
+    assert differences(ours, theirs) == []

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from browser import shown_document
 from made_results import HOSTILE, make_config, make_results, one_shard, two_shards
 from maskgrid import rle
 from maskgrid.curves import Curve, Point, answered, flat_ranges, not_dominated, pair_maps, response_curves
@@ -16,8 +17,8 @@ from maskgrid.thumbnails import Thumbnail
 
 PAGES = ("index.html", "explorer.html")
 PARTS = (
-    *("summary", "settings", "filters", "responses", "maps", "trade-off", "effects", "disagreement", "overlays"),
-    *("failures", "provenance"),
+    *("summary", "settings", "filters", "responses", "maps", "trade-off", "effects", "disagreement"),
+    *("overlays", "failures", "provenance", "scores", "sizes"),
 )
 
 
@@ -101,6 +102,29 @@ def test_numbers_are_those_of_the_summary(plan):
         cells = re.findall(r"<td[^>]*>(.*?)</td>", line)
         assert f"{row['n_masks_mean']:.1f}" == cells[3]
         assert f"{100 * row['coverage_frac_mean']:.1f}%" == cells[6]
+
+
+CLICKS = """
+<script>
+const heads = [...document.querySelectorAll("#settings th button")];
+const masks = heads.find((head) => head.textContent === "masks");
+masks.click();
+masks.click();
+</script>
+"""
+
+
+def test_a_click_on_a_heading_sorts(plan, tmp_path):
+    from maskgrid.tables import read_table
+
+    page = tmp_path / "report.html"
+    page.write_text(read(plan, "index.html").replace("</body>", f"{CLICKS}</body>"))
+    table = shown_document(page).split('id="settings"')[1].split("</table>")[0]
+    rows = read_table(plan.layout.statistics("summary")).to_pylist()
+    shown = {row["setting_id"]: float(f"{row['n_masks_mean']:.1f}") for row in rows}
+    order = [shown[name] for name in re.findall(r"<code>(.*?)</code>", table)]
+    assert len(set(order)) > 3
+    assert order == sorted(order, reverse=True)
 
 
 def test_all_parts_are_there(plan):
@@ -209,6 +233,19 @@ def test_a_pair_map_is_the_mean_over_the_rest():
         (1, 1): 5.4,
     }
     assert pair.baseline == (0, 1)
+    assert abs(pair.strongest_interaction()[1]) < 1e-9
+
+
+def test_an_interaction_is_what_two_values_do_together():
+    baseline, results = make_answered(
+        lambda generator: 8.0 if generator.pred_iou_thresh == 0.5 and generator.box_nms_thresh == 0.7 else 0.0,
+        pred_iou_thresh=[0.3, 0.5],
+        box_nms_thresh=[0.5, 0.7],
+    )
+    (pair,), _ = pair_maps(results, baseline)
+    place, effect = pair.strongest_interaction()
+    assert abs(effect) == 2.0
+    assert place in pair.means
 
 
 def test_flat_ranges_are_the_widest():

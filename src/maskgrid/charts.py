@@ -9,6 +9,8 @@ from maskgrid.svg import Frame, Scale, area, box, dot, frame, line, picture, wor
 from maskgrid.wording import number, parameter, share
 
 _NAMED_DOTS = 8
+# Width of a letter of a chart's titles at most, on average, in pixels.
+_LETTER_W = 6.8
 
 
 def response_chart(curve: Curve, lines: Sequence[Mapping[str, int]], title: str) -> Html:
@@ -59,7 +61,9 @@ def heat_map(pair: PairMap) -> Html:
     """Mean counts over two parameters, darker for more; the baseline has a frame."""
     left, top, cell_w, cell_h = 74.0, 8.0, 56.0, 34.0
     across, down = pair.values
-    width, height = left + cell_w * len(across) + 8, top + cell_h * len(down) + 44
+    title = f"{pair.names[0]} →   up: {pair.names[1]}"
+    width = left + max(cell_w * len(across), _LETTER_W * len(title)) + 8
+    height = top + cell_h * len(down) + 44
     means = pair.means.values()
     shade = Scale(min(means), max(means), 0.06, 1.0)
     marks = []
@@ -73,23 +77,22 @@ def heat_map(pair: PairMap) -> Html:
     if pair.baseline is not None:
         x, y = left + pair.baseline[0] * cell_w, top + (len(down) - 1 - pair.baseline[1]) * cell_h
         marks.append(box(x + 1, y + 1, cell_w - 2, cell_h - 2, "frame", 1, "the baseline's values"))
-    marks += _map_titles(pair, left, top, cell_w, cell_h, height)
+    marks += [*_map_ticks(pair, left, top, cell_w, cell_h, height), words(left, height - 8, title, "axis")]
     label = f"Mean masks per image over {pair.names[0]} and {pair.names[1]}, {number(min(means))} to "
     return picture(width, height, label + number(max(means)), marks)
 
 
-def _map_titles(pair: PairMap, left: float, top: float, cell_w: float, cell_h: float, height: float) -> list[Html]:
+def _map_ticks(pair: PairMap, left: float, top: float, cell_w: float, cell_h: float, height: float) -> list[Html]:
     across, down = pair.values
-    titles = [
+    ticks = [
         words(left + (at + 0.5) * cell_w, height - 28, parameter(value)[-9:], "tick middle")
         for at, value in enumerate(across)
     ]
-    titles += [
+    ticks += [
         words(left - 6, top + (len(down) - 1 - at + 0.5) * cell_h + 4, parameter(value)[-9:], "tick end")
         for at, value in enumerate(down)
     ]
-    titles.append(words(left, height - 8, f"{pair.names[0]} →   up: {pair.names[1]}", "axis"))
-    return titles
+    return ticks
 
 
 def trade_off_chart(results: Sequence[Answered], best: Sequence[Answered], baseline_id: str) -> Html:
@@ -146,3 +149,29 @@ def effects_chart(effects: Sequence[Mapping[str, Any]]) -> Html:
         y += row_h
     marks.insert(0, line([(scale.at(0.0), 4), (scale.at(0.0), y + 2)], "rule"))
     return picture(width, y + 6, "Main effects on the mean masks per image; the table below has the numbers", marks)
+
+
+def histogram(shares: Sequence[float], thresholds: Sequence[float], baseline: float, title: str) -> Html:
+    """Shares of masks by a score from 0 to 1, with a line for each threshold.
+
+    Args:
+        shares: of bins of equal width.
+        thresholds: the values that the sweep tries.
+        baseline: the baseline's value.
+        title: what the score is.
+    """
+    percent = [100 * part for part in shares]
+    chart = frame([0.0, 1.0], [0.0, max(percent)], (title, "% of masks"), (480, 260))
+    step = 1 / len(shares)
+    marks = []
+    for at, part in enumerate(percent):
+        x, y = chart.x.at(at * step), chart.y.at(part)
+        width = chart.x.at((at + 1) * step) - x - 0.5
+        named = f"{at * step:.2f} to {(at + 1) * step:.2f}: {part:.1f}%"
+        marks.append(box(x, y, width, chart.y.at(0.0) - y, "bar", 1, named))
+    for value in sorted({*thresholds, baseline}):
+        x = chart.x.at(value)
+        kind = "limit baseline" if value == baseline else "limit"
+        marks.append(line([(x, chart.y.start), (x, chart.y.stop)], kind))
+    below = sum(shares[: round(baseline * len(shares))])
+    return chart.draw(f"Distribution of {title}: {share(below)} of masks lie below the baseline's {baseline:g}", marks)

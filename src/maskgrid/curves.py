@@ -80,6 +80,22 @@ class PairMap:
     means: Mapping[tuple[int, int], float]
     baseline: tuple[int, int] | None
 
+    def strongest_interaction(self) -> tuple[tuple[int, int], float] | None:
+        """Where two values together do most beyond what each does alone, and how much.
+
+        That is: mean of both - mean of one - mean of the other + mean of all; exact where the map has no gaps, else
+        None.
+        """
+        across, down = (range(len(values)) for values in self.values)
+        if len(self.means) < len(across) * len(down):
+            return None
+        mean = sum(self.means.values()) / len(self.means)
+        columns = [sum(self.means[x, y] for y in down) / len(down) for x in across]
+        rows = [sum(self.means[x, y] for x in across) / len(across) for y in down]
+        beyond = {(x, y): self.means[x, y] - columns[x] - rows[y] + mean for x in across for y in down}
+        place = max(beyond, key=lambda key: round(abs(beyond[key]), 9))
+        return place, beyond[place]
+
 
 @dataclass(frozen=True, slots=True)
 class FlatRange:

@@ -31,8 +31,8 @@ def load_model(
             of a ``.pt`` file.
         config: for a ``.pt`` file, the name of a config of the sam2 package or a YAML file.
         device: ``auto`` takes CUDA, then MPS, then the CPU.
-        dtype: ``float32``, ``bfloat16`` or ``float16``: the weights' type. Below float32, run under
-            ``torch.autocast``; :class:`maskgrid.MaskGenerator` does so by itself.
+        dtype: ``float32``, ``bfloat16`` or ``float16``. Below float32 the network's parts run under
+            ``torch.autocast``, whoever calls them, sam2's own classes too.
         apply_postprocessing: as in ``sam2.build_sam``.
         allow_unverified: accept a ``.pt`` file whose sha256 is not that of a known checkpoint.
 
@@ -63,7 +63,19 @@ def build_model(
         raise UserError(
             f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
         ) from None
-    return model.to(device=device, dtype=DTYPES[dtype])
+    model = model.to(device)
+    if dtype != "float32":
+        _run_in(model, device, DTYPES[dtype])
+    return model
+
+
+def _run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
+    """Let the network's parts run under ``torch.autocast``, whoever calls them; what comes between stays float32."""
+    autocast = torch.autocast(device.type, dtype=dtype)
+    model.forward_image = autocast(model.forward_image)
+    model.sam_prompt_encoder.get_dense_pe = autocast(model.sam_prompt_encoder.get_dense_pe)
+    for part in (model.sam_prompt_encoder, model.sam_mask_decoder, model.memory_attention, model.memory_encoder):
+        part.forward = autocast(part.forward)
 
 
 @contextmanager

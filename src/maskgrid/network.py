@@ -26,7 +26,7 @@ from torch import Tensor
 from maskgrid.candidates import CandidateRows, Candidates
 from maskgrid.memory import ImageTooLargeError, is_out_of_memory, release_memory, with_less
 from maskgrid.passes import Pass, Recording
-from maskgrid.predictor import arithmetic, chunk_px, make_predictor, masks_at_once
+from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.rle import encode_planes
 
 
@@ -83,10 +83,9 @@ class Network:
         """Wrap a model that is loaded and on its device.
 
         Args:
-            model: sam2's own model object. Weights below float32 make it run under ``torch.autocast``.
+            model: sam2's own model object, as from :func:`maskgrid.load_model`.
         """
         self.predictor = make_predictor(model)
-        self.dtype: torch.dtype = next(model.parameters()).dtype
         self.chunk_px = chunk_px(self.predictor.device)
 
     @torch.no_grad()
@@ -110,24 +109,23 @@ class Network:
             ImageTooLargeError: the device's memory does not hold one mask of the image.
             MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
         """
-        at_once = min(points_per_batch, pass_.n_points)
-        return with_less(lambda points: self._run(image, pass_, recording, points), at_once)
+        # Never fewer to begin with: with m2m the masks of a small grid still fill whole batches, as in sam2.
+        return with_less(lambda points: self._run(image, pass_, recording, points), points_per_batch)
 
     def _run(self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, points_per_batch: int) -> Candidates:
         crops = list(layer_crops(image.shape[:2], pass_))
         rows: list[CandidateRows] = []
         proposed: list[NDArray[np.float32]] = []
         not_numbers: list[Tensor] = []
-        with arithmetic(self.predictor.device, self.dtype):
-            for crop in crops:
-                if 0 in crop.size_hw:
-                    continue  # what the layers of a tiny image can leave over; sam2 fails on it
-                self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
-                for proposals in self._proposals(crop, pass_, points_per_batch):
-                    proposed.append(proposals.predicted_iou.float().cpu().numpy())
-                    not_numbers.append(proposals.logits.isnan().any())
-                    rows += self._record(proposals, crop, recording)
-            self.predictor.reset_predictor()
+        for crop in crops:
+            if 0 in crop.size_hw:
+                continue  # what the layers of a tiny image can leave over; sam2 fails on it
+            self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
+            for proposals in self._proposals(crop, pass_, points_per_batch):
+                proposed.append(proposals.predicted_iou.float().cpu().numpy())
+                not_numbers.append(proposals.logits.isnan().any())
+                rows += self._record(proposals, crop, recording)
+        self.predictor.reset_predictor()
         scores = np.sort(np.concatenate(proposed)) if proposed else np.empty(0, np.float32)
         if not np.isfinite(scores).all() or any(map(bool, not_numbers)):
             raise FloatingPointError("the network returned scores or logits that are not numbers")

@@ -121,6 +121,10 @@ def plan_text(plan: Plan) -> str:
     if shards:
         missing = sum(not plan.layout.selections(shard).is_file() for shard in shards)
         lines.append(f"  replay    {len(shards) - missing} of {len(shards)} shards are there, {missing} missing")
+    if plan.config.prompts is not None:
+        there = sum(plan.layout.prompted(shard).is_file() for shard in shards)
+        progress = f"{there} of {len(shards)} shards there" if shards else "nothing there yet"
+        lines.append(f"  prompts   {plan.config.prompts.source}; {progress}")
     return "\n".join(lines)
 
 

@@ -6,7 +6,6 @@ a few at a time.
 """
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
@@ -51,11 +50,6 @@ def fit_feature_sizes(predictor: SAM2ImagePredictor) -> None:
     """Set the predictor's feature map sizes from the model's image size (strides 4, 8 and 16)."""
     size = predictor.model.image_size
     predictor._bb_feat_sizes = [(size // stride, size // stride) for stride in (4, 8, 16)]
-
-
-def arithmetic(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """The context in which a model with weights of this type runs: below float32, ``torch.autocast``."""
-    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
 def chunk_px(device: torch.device) -> int:

@@ -13,7 +13,7 @@ class PromptConfig(Section):
     """The parameters of ``SAM2ImagePredictor`` and its ``predict``, by their names and with their defaults."""
 
     source: str = Field(
-        pattern=r"(?i)^demo$|\.(json|csv|parquet|jsonl)$",
+        pattern=r"^demo$|\.(json|csv|parquet|jsonl)$",
         description="a COCO .json, a table with a row an object (.csv, .parquet, .jsonl), or demo: its ground truth",
     )
     use: Use = Field(

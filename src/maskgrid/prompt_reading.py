@@ -25,7 +25,7 @@ DEMO = "demo"
 
 
 @dataclass(frozen=True, slots=True)
-class _KnownImage:
+class KnownImage:
     """An image of the dataset: columns of ``images.parquet``."""
 
     status: str
@@ -61,9 +61,11 @@ def write_prompts(plan: Plan) -> None:
     table = prompts_table(prompts)
     write_table(plan.layout.prompts, table, {**origin, "fingerprint": fingerprint(origin)}, _ROWS_IN_GROUP)
     if not statuses["ok"]:
-        first = next((prompt.row for prompt in prompts), None)
-        reason = f"; the first: {first.image_key!r}: {first.message}" if first is not None else ""
-        raise UserError(f"prompts.source: none of the {len(prompts)} prompts of {config.source} can be used{reason}")
+        reason = f"; the first: {prompts[0].row.message}" if prompts else ""
+        raise UserError(
+            f"prompts.source: none of the {len(prompts)} prompts of {config.source} can be used{reason}. "
+            f"Images are named as in the dataset, for instance {next(iter(images))!r}"
+        )
 
 
 def prompt_config(plan: Plan) -> PromptConfig:
@@ -83,7 +85,7 @@ def source_path(plan: Plan) -> Path:
     return plan.layout.root / DEMO / GROUND_TRUTH if source.lower() == DEMO else plan.base_dir / source
 
 
-def resolve(entry: Entry, image: _KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:
+def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:
     """An entry of a source as a prompt for its image, or with the reason why it is none."""
     prompt = reference = None
     status, message = str(PromptStatus.OK), None
@@ -107,7 +109,7 @@ def resolve(entry: Entry, image: _KnownImage | None, index: int, normalized: boo
     )
 
 
-def _size_of(entry: Entry, image: _KnownImage | None) -> tuple[int, int]:
+def _size_of(entry: Entry, image: KnownImage | None) -> tuple[int, int]:
     if entry.broken is not None:
         raise BadPromptError(PromptStatus.MALFORMED, entry.broken)
     if image is None:
@@ -148,7 +150,7 @@ def _reference(entry: Entry, prompt: Prompt, size_hw: tuple[int, int], folder: P
         return None, f"not compared with the source's mask: {error.message}"
 
 
-def _known_images(plan: Plan) -> dict[str, _KnownImage]:
+def _known_images(plan: Plan) -> dict[str, KnownImage]:
     table = read_images(plan.layout.images.parent).select(["image_key", "status", "height", "width", "shard"])
     rows: list[dict[str, Any]] = table.to_pylist()
-    return {row.pop("image_key"): _KnownImage(**row) for row in rows}
+    return {row.pop("image_key"): KnownImage(**row) for row in rows}

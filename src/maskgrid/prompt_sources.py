@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from maskgrid.errors import UserError
 from maskgrid.prompt_config import Use
+from maskgrid.sources import image_key
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def _coco_entry(
     box_use = "center" if use == "mask_and_point" else with_box.get(use, "")
     mask_use = "mask" in use
     return Entry(
-        image_key=name if isinstance(name, str) else "",
+        image_key=image_key(name) if isinstance(name, str) else "",
         source_id=str(annotation.get("id", "")),
         category_id=None if broken else category_id,
         category=None if broken or category_id is None else str(categories[category_id].get("name", category_id)),
@@ -208,7 +209,7 @@ def _table_entry(number: int, row: dict[str, Any]) -> Entry:
         broken = "box_xyxy and box_xywh are both given"
     form = "xywh" if values.get("box_xywh") is not None else "xyxy"
     return Entry(
-        image_key=image if isinstance(image, str) else "",
+        image_key=image_key(image) if isinstance(image, str) else "",
         source_id=str(number if object_id is None else object_id),
         category=None if category is None else str(category),
         point_coords=values.get("point_coords"),

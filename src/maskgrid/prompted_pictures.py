@@ -41,27 +41,28 @@ def draw_worst(layout: Layout, statistics: pa.Table) -> None:
     """
     drawn = statistics.filter(pc.equal(statistics["status"], "ok")).slice(0, _N_TILES).to_pylist()
     places = _places(layout, [row["image_key"] for row in drawn])
-    tiles = [_tile(layout, row, *places[row["image_key"]]) for row in drawn if row["image_key"] in places]
+    tiles = [_tile(layout, row, places[row["image_key"]]) for row in drawn if row["image_key"] in places]
     stream = io.BytesIO()
     PIL.Image.fromarray(_sheet(tiles)).save(stream, format="JPEG", quality=88)
     write_bytes(layout.prompted_worst, stream.getvalue())
 
 
-def _places(layout: Layout, keys: list[str]) -> dict[str, tuple[Path, str]]:
-    """Where the images lie, and their shards."""
+def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:
+    """Rows of ``files.parquet``, by image key."""
     table = read_table(layout.files, filters=[("image_key", "in", keys)], schema=FILES_SCHEMA) if keys else None
     rows: list[dict[str, Any]] = table.to_pylist() if table is not None else []
-    return {row["image_key"]: (Path(os.fsdecode(row["path"])), row["shard"]) for row in rows if row["shard"]}
+    return {row["image_key"]: row for row in rows if row["shard"]}
 
 
-def _tile(layout: Layout, row: dict[str, Any], path: Path, shard: str) -> Pixels:
+def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
     caption = [f"{row['image_key']}  {row['source_id']}", f"agreement {row['agreement']:.3f}"]
     filters = [("image_key", "=", row["image_key"]), ("prompt_index", "=", row["prompt_index"])]
-    masks = read_table(layout.prompted(shard), filters=filters).to_pylist()
+    masks = read_table(layout.prompted(place["shard"]), filters=filters).to_pylist()
     best = max(masks, key=lambda mask: mask["predicted_iou"])
     try:
         # The index has checked the image's size.
-        pixels = read_image(path, max_pixels=1 << 62).pixels
+        path = Path(os.fsdecode(place["path"]))
+        pixels = read_image(path, max_pixels=1 << 62, sha256=place["sha256"]).pixels
     except BadImage as error:
         return _captioned(np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8), [*caption[:1], error.message])
     return _captioned(_cutout(pixels, best), caption)

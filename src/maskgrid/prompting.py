@@ -16,7 +16,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
-from maskgrid.predictor import arithmetic, chunk_px, make_predictor, masks_at_once
+from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.prompt_config import PromptConfig
 from maskgrid.prompts import Prompt
 from maskgrid.rle import decode, encode_planes
@@ -58,11 +58,10 @@ class Prompter:
         """Wrap a model that is loaded and on its device.
 
         Args:
-            model: sam2's own model object. Weights below float32 make it run under ``torch.autocast``.
+            model: sam2's own model object, as from :func:`maskgrid.load_model`.
             config: the parameters of ``predict``.
         """
         self.predictor = make_predictor(model)
-        self.dtype: torch.dtype = next(model.parameters()).dtype
         self.config = config
 
     @torch.no_grad()
@@ -81,12 +80,11 @@ class Prompter:
         """
         size_hw = (int(image.shape[0]), int(image.shape[1]))
         drawn: dict[int, PromptedMasks] = {}
-        with arithmetic(self.predictor.device, self.dtype):
-            self.predictor.set_image(image)
-            for batch in batches(prompts, self.config.prompts_per_batch):
-                inputs = self._inputs([prompts[index] for index in batch], size_hw)
-                drawn |= dict(zip(batch, self._draw(inputs, size_hw), strict=True))
-            self.predictor.reset_predictor()
+        self.predictor.set_image(image)
+        for batch in batches(prompts, self.config.prompts_per_batch):
+            inputs = self._inputs([prompts[index] for index in batch], size_hw)
+            drawn |= dict(zip(batch, self._draw(inputs, size_hw), strict=True))
+        self.predictor.reset_predictor()
         return [drawn[index] for index in range(len(prompts))]
 
     def _inputs(self, prompts: list[Prompt], size_hw: tuple[int, int]) -> _Inputs:

@@ -8,6 +8,7 @@ from maskgrid.curves import (
     MAX_MAPS,
     Curve,
     FlatRange,
+    PairMap,
     flat_ranges,
     not_dominated,
     pair_maps,
@@ -20,7 +21,7 @@ from maskgrid.report_tables import trade_off_table
 from maskgrid.samples import Sample
 from maskgrid.settings import Setting
 from maskgrid.thumbnails import data_uri, jpeg
-from maskgrid.wording import count, interval, number, share
+from maskgrid.wording import count, interval, number, parameter, share
 
 _MAX_OVERLAY_SETTINGS = 6
 _MAX_OVERLAY_IMAGES = 8
@@ -97,8 +98,17 @@ def maps_section(data: ReportData) -> Html:
     )
     if n_left_out:
         words += f" {count(n_left_out, 'more pair')} not shown: {MAX_MAPS} at most, and parameters of few values."
-    figures = [element("figure", {"class": "wide"}, charts.heat_map(pair)) for pair in maps]
+    figures = [element("figure", {"class": "wide"}, charts.heat_map(pair), _interaction(pair)) for pair in maps]
     return section("maps", "Pairs of parameters", paragraph(words), element("div", {"class": "maps"}, *figures))
+
+
+def _interaction(pair: PairMap) -> Html:
+    strongest = pair.strongest_interaction()
+    if strongest is None:
+        return NOTHING
+    (across, down), effect = strongest
+    at = " and ".join(parameter(values[place]) for values, place in zip(pair.values, (across, down), strict=True))
+    return element("figcaption", {}, text(f"strongest interaction: {effect:+.2f} at {at}"))
 
 
 def trade_off_section(data: ReportData) -> Html:

@@ -13,16 +13,24 @@ from maskgrid.report_figures import (
     responses_section,
     trade_off_section,
 )
-from maskgrid.report_tables import failures_section, filters_section, provenance_section, settings_section
-from maskgrid.report_tables import summary_section as summary
+from maskgrid.report_scores import scores_section, sizes_section
+from maskgrid.report_tables import (
+    failures_section,
+    filters_section,
+    provenance_section,
+    settings_section,
+    summary_section,
+)
 
 _PARTS = (
-    ("summary", "Summary", summary),
+    ("summary", "Summary", summary_section),
     ("settings", "Settings", settings_section),
     ("filters", "Filters", filters_section),
+    ("scores", "Scores", scores_section),
     ("responses", "Responses", responses_section),
     ("maps", "Pairs", maps_section),
     ("trade-off", "Coverage", trade_off_section),
+    ("sizes", "Sizes", sizes_section),
     ("effects", "Effects", effects_section),
     ("disagreement", "Disagreement", disagreement_section),
     ("overlays", "Masks", overlays_section),

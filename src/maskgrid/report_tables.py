@@ -1,7 +1,7 @@
 """The parts of the report that are words and tables."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -146,25 +146,35 @@ def filters_section(data: ReportData) -> Html:
     used = [fate for fate in FATES if fate[0] == "kept_frac" or any(one.row[fate[0]] for one in data.results)]
     columns = [Column("setting", False), Column("from proposed to kept", False), *(Column(name) for _, _, name in used)]
     rows = [_filter_row(result, used) for result in shown_rows(data)]
-    legend = element("p", {"class": "legend"}, *(_legend(kind, name) for _, kind, name in used))
     words = paragraph("Of all masks that the network proposed: the share kept, and the share that each filter dropped.")
     caption = "What each filter dropped, as shares of the masks proposed"
-    return section("filters", "What each filter drops", words, legend, table(caption, columns, rows, True))
+    colours = legend((kind, name) for _, kind, name in used)
+    return section("filters", "What each filter drops", words, colours, table(caption, columns, rows, True))
 
 
-def _legend(kind: str, name: str) -> Html:
-    swatch = element("i", {"class": f"fate {kind}", "aria-hidden": "true"})
-    return element("span", {}, swatch, text(f" {name}"))
+def legend(kinds: Iterable[tuple[str, str]]) -> Html:
+    """What the colours of stacks mean: pairs of a class and a name."""
+    return element(
+        "p", {"class": "legend"}, *(element("span", {}, _swatch(kind), text(f" {name}")) for kind, name in kinds)
+    )
+
+
+def _swatch(kind: str) -> Html:
+    return element("i", {"class": f"fate {kind}", "aria-hidden": "true"})
+
+
+def stack(shares: Iterable[tuple[str, float]]) -> Html:
+    """A bar of parts: pairs of a class and a share of the whole width. The numbers stand beside it."""
+    parts = [
+        element("i", {"class": f"fate {kind}", "style": f"width:{100 * part:.2f}%"}) for kind, part in shares if part
+    ]
+    return element("div", {"class": "stack", "aria-hidden": "true"}, *parts)
 
 
 def _filter_row(result: Answered, used: Sequence[tuple[str, str, str]]) -> Row:
     shares = [(kind, result.row[name] or 0.0) for name, kind, _ in used]
-    parts = [
-        element("i", {"class": f"fate {kind}", "style": f"width:{100 * part:.2f}%"}) for kind, part in shares if part
-    ]
-    stack = element("div", {"class": "stack", "aria-hidden": "true"}, *parts)
     kind = "baseline" if result.row["is_baseline"] else ""
-    return Row([setting_name(result), stack, *(text(share(part, 2)) for _, part in shares)], kind)
+    return Row([setting_name(result), stack(shares), *(text(share(part, 2)) for _, part in shares)], kind)
 
 
 def trade_off_table(data: ReportData) -> Html:

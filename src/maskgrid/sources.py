@@ -114,7 +114,7 @@ def _in_file(path: Path) -> Iterator[tuple[str, Path]]:
     if suffix in LIST_READERS:
         return _rooted(*read_list(path))
     if suffix in IMAGE_SUFFIXES:
-        return iter([(_key(path.name), path)])
+        return iter([(image_key(path.name), path)])
     raise UserError(f"dataset.source: {path} is neither an image nor a list. Lists end in {', '.join(LIST_READERS)}.")
 
 
@@ -131,10 +131,10 @@ def _rooted(entries: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
     if None in relative:
         root = Path(os.path.commonpath([path.parent for path in inside]))
     for path in inside:
-        yield _key(path.relative_to(root).as_posix()), path
+        yield image_key(path.relative_to(root).as_posix()), path
     for short in relative:
         if short is not None and is_outside_root(short):
-            yield _key(short), folder / short
+            yield image_key(short), folder / short
 
 
 def _in_glob(base_dir: Path, parts: Sequence[str]) -> Iterator[tuple[str, Path]]:
@@ -174,7 +174,7 @@ def _in_folder(root: Path, depth: int | None) -> Iterator[tuple[str, Path]]:
         except OSError as error:
             if folder == root:
                 raise UserError(f"dataset.source: {root} cannot be listed: {error.strerror}.") from error
-            yield _key(folder.relative_to(root).as_posix()), folder
+            yield image_key(folder.relative_to(root).as_posix()), folder
             continue
         deeper = depth is None or len(folder.relative_to(root).parts) + 1 < depth
         for entry in entries:
@@ -185,7 +185,7 @@ def _in_folder(root: Path, depth: int | None) -> Iterator[tuple[str, Path]]:
                 if deeper:
                     (links if entry.is_symlink() else folders).append(path)
             elif path.suffix.lower() in IMAGE_SUFFIXES and (entry.is_symlink() or entry.is_file()):
-                yield _key(path.relative_to(root).as_posix()), path
+                yield image_key(path.relative_to(root).as_posix()), path
 
 
 def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
@@ -203,5 +203,6 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _key(name: str) -> str:
+def image_key(name: str) -> str:
+    """The image key of a path relative to the dataset's root: POSIX style, valid Unicode, ``./a.jpg`` as ``a.jpg``."""
     return os.fsencode(PurePath(name).as_posix()).decode("utf-8", errors="backslashreplace")

@@ -138,11 +138,18 @@ function draw() {
 }
 
 function paint(pixels, row, colour) {
-  const ends = endsOf(row), { height, width } = image;
+  const ends = endsOf(row), { height, width } = image, [red, green, blue] = colour;
   for (let run = 0; run < ends.length; run += 2) {
-    for (let place = ends[run]; place < ends[run + 1]; place++) {
-      const at = 4 * ((place % height) * width + ((place / height) | 0));
-      for (let band = 0; band < 3; band++) pixels[at + band] += (colour[band] - pixels[at + band]) * OPACITY;
+    let y = ends[run] % height, at = 4 * (y * width + Math.floor(ends[run] / height));
+    for (let left = ends[run + 1] - ends[run]; left > 0; left--) {
+      pixels[at] += (red - pixels[at]) * OPACITY;
+      pixels[at + 1] += (green - pixels[at + 1]) * OPACITY;
+      pixels[at + 2] += (blue - pixels[at + 2]) * OPACITY;
+      at += 4 * width;
+      if (++y === height) {  // on to the top of the next column
+        y = 0;
+        at += 4 - 4 * width * height;
+      }
     }
   }
   paintOutline(pixels, row, colour);
@@ -179,7 +186,8 @@ function placeOf(event) {
   const box = canvas.getBoundingClientRect();
   // object-fit: contain leaves room beside the picture.
   const scale = Math.min(box.width / image.width, box.height / image.height);
-  const x = Math.floor((event.clientX - box.left) / scale), y = Math.floor((event.clientY - box.top) / scale);
+  const margin = getComputedStyle(canvas).objectPosition.startsWith("50%") ? (box.width - scale * image.width) / 2 : 0;
+  const x = Math.floor((event.clientX - box.left - margin) / scale), y = Math.floor((event.clientY - box.top) / scale);
   return x < 0 || y < 0 || x >= image.width || y >= image.height ? -1 : x * image.height + y;
 }
 
