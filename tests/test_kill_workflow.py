@@ -39,6 +39,7 @@ def outputs(results: Path) -> dict[str, str]:
     return {name: digest for name, digest in hashes(results).items() if not name.startswith(ASIDE)}
 
 
+@pytest.mark.timeout(1200)  # seconds when nothing else runs, minutes on a busy machine
 def test_the_workflow_killed_in_several_stages_ends_with_the_same_bytes(whole, tmp_path):
     source, expected = whole
     save_config(tiny_plan(source, tmp_path / "results").config, tmp_path / "config.json")
@@ -49,12 +50,14 @@ def test_the_workflow_killed_in_several_stages_ends_with_the_same_bytes(whole, t
     }
     for moment, has_come in moments.items():
         workflow = start(tmp_path)
-        wait_for(has_come, workflow, moment)
-        time.sleep(chance.uniform(0.0, 0.3))
-        os.killpg(workflow.pid, signal.SIGKILL)
-        workflow.wait()
+        try:
+            wait_for(has_come, workflow, moment)
+            time.sleep(chance.uniform(0.0, 0.3))
+        finally:
+            os.killpg(workflow.pid, signal.SIGKILL)
+            workflow.wait()
         subprocess.run(command(tmp_path, "--unlock"), check=True, capture_output=True, env=ENVIRONMENT)
-    assert start(tmp_path).wait(timeout=300) == 0, said(tmp_path)
+    assert start(tmp_path).wait(timeout=400) == 0, said(tmp_path)
     assert outputs(results) == expected
 
 
@@ -76,7 +79,7 @@ def command(folder: Path, *options: str) -> list[str]:
 
 
 def wait_for(has_come: Callable[[], bool], workflow: subprocess.Popen[bytes], moment: str) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not has_come():
         assert workflow.poll() is None, f"the workflow ended before it was killed {moment}"
         assert time.monotonic() < deadline, f"never came {moment}"

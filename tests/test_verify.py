@@ -17,7 +17,12 @@ from maskgrid.indexing import index_dataset
 from maskgrid.merging import merge_setting
 from maskgrid.network import Network
 from maskgrid.plan import Plan
+from maskgrid.prompt_reading import write_prompts
+from maskgrid.prompted import prompt_shard
+from maskgrid.prompted_merging import merge_prompted
+from maskgrid.prompting import Prompter
 from maskgrid.replaying import replay_shard
+from maskgrid.report import write_report
 from maskgrid.verifying import verify_results
 
 
@@ -32,7 +37,9 @@ def finished(network, tmp_path_factory) -> Path:
     (folder / "source").mkdir()
     for number in range(4):
         PIL.Image.fromarray(scene(40, 56 + number, seed=number)).save(folder / "source" / f"{number}.png")
-    run_all(tiny_plan(folder / "source", folder / "results"), network)
+    plan = tiny_plan(folder / "source", folder / "results")
+    run_all(plan, network)
+    write_report(plan)
     return folder
 
 
@@ -51,7 +58,7 @@ def files(plan: Plan, pattern: str = "*") -> list[Path]:
 
 def test_a_finished_run_is_what_it_should_be(plan):
     assert found(plan) == []
-    assert len(files(plan)) == 3 + 2 * 2 * 2 + 2 * 2 + 1 + 4 + 2
+    assert len(files(plan)) == 3 + 2 * 2 * 2 + 2 * 2 + 1 + 4 + 3 + 2
 
 
 def test_every_missing_file_is_named(plan):
@@ -128,6 +135,23 @@ def test_new_images_make_the_shard_stale(plan, finished, tmp_path):
     kinds = found(other)
     assert {"stale"} <= {kind for kind, _ in kinds} <= {"stale", "missing"}
     assert any(name.startswith("candidates/") for _, name in kinds)
+
+
+def test_what_is_made_of_prompts_is_checked(plan, finished, demo_model, tmp_path):
+    objects = tmp_path / "objects.csv"
+    objects.write_text('image,box_xyxy\n0.png,"[2,3,30,20]"\n1.png,"[2,3,30,20]"\n')
+    prompts = {"source": str(objects)}
+    other = tiny_plan(finished / "source", plan.layout.root, prompts=prompts)
+    assert ("missing", "prompted/prompts.parquet") in found(other)
+    write_prompts(other)
+    for shard in other.shards():
+        prompt_shard(other, shard, lambda plan: Prompter(demo_model, plan.config.prompts))
+    merge_prompted(other)
+    assert found(other) == []
+    for path in files(other, "prompted/*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    assert len(found(other)) == 6
+    assert {kind for kind, _ in found(other)} == {"truncated"}
 
 
 def test_leftovers_are_named(plan):

@@ -18,7 +18,8 @@ from maskgrid.tables import read_origin, read_table
 from maskgrid.weights import checkpoint_id
 
 _TABLES = ("settings", "mask_counts", "summary", "effects")
-_TAIL = b"\n]\n}\n"
+# What complete files of ours end with.
+_ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ def verify_results(plan: Plan) -> list[Problem]:
         for run in plan.runs:
             problems += _check_candidates(plan, run, shard)
         problems += _check_selections(plan, shard)
-    problems += [*_check_statistics(plan), *_check_annotations(plan), *_check_verdicts(plan)]
+    problems += [*_check_statistics(plan), *_check_annotations(plan), *_check_report(plan)]
+    problems += [*_check_prompted(plan), *_check_verdicts(plan)]
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
 
 
@@ -92,14 +94,32 @@ def _check_statistics(plan: Plan) -> Iterator[Problem]:
 def _check_annotations(plan: Plan) -> Iterator[Problem]:
     for setting in plan.exported():
         path = plan.layout.annotations(setting.label)
-        if not path.is_file():
-            yield Problem("missing", path, "there is no such file")
-        elif (info := _info_of(path)) is None:
-            yield Problem("foreign", path, "was not written by maskgrid")
-        elif not _ends_with(path, _TAIL):
-            yield Problem("truncated", path, "ends in the middle")
-        elif _differs(info, partial(annotations_fingerprint, plan, setting)):
+        problems = _check_annotations_file(path)
+        yield from problems
+        if not problems and _differs(_info_of(path), partial(annotations_fingerprint, plan, setting)):
             yield Problem("stale", path, "was made from other masks or settings")
+
+
+def _check_annotations_file(path: Path) -> list[Problem]:
+    if path.is_file() and _info_of(path) is None:
+        return [Problem("foreign", path, "was not written by maskgrid")]
+    return _check_end(path)
+
+
+def _check_report(plan: Plan) -> Iterator[Problem]:
+    folder = plan.layout.root / "report"
+    for name in ("index.html", "explorer.html", *(f"overlays/{setting.label}.jpg" for setting in plan.exported())):
+        yield from _check_end(folder / name)
+
+
+def _check_prompted(plan: Plan) -> Iterator[Problem]:
+    if plan.config.prompts is None:
+        return
+    layout = plan.layout
+    for path in (layout.prompts, *map(layout.prompted, plan.shards()), layout.prompted_statistics):
+        yield from _check_table(path)
+    yield from _check_annotations_file(layout.prompted_annotations)
+    yield from _check_end(layout.prompted_worst)
 
 
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
@@ -179,7 +199,10 @@ def _info_of(path: Path) -> dict[str, Any] | None:
     return info if isinstance(info, dict) and "maskgrid_version" in info else None
 
 
-def _ends_with(path: Path, tail: bytes) -> bool:
+def _check_end(path: Path) -> list[Problem]:
+    if not path.is_file():
+        return [Problem("missing", path, "there is no such file")]
+    end = _ENDS[path.suffix]
     with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - len(tail)))
-        return stream.read() == tail
+        stream.seek(max(0, path.stat().st_size - len(end)))
+        return [] if stream.read() == end else [Problem("truncated", path, "ends in the middle")]

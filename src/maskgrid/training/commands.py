@@ -29,7 +29,7 @@ from maskgrid.training.video_stage import VideoPools, VideoReport, start_video_s
 from maskgrid.training.weights import load_demo, publish, sharpened
 
 _EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 2000
-_SAVED_EVERY, _TOLD_EVERY = 100, 50
+_SAVED_EVERY, _TOLD_EVERY = 20, 10
 
 
 def train_image(options: argparse.Namespace) -> None:
