@@ -127,3 +127,41 @@ def overlay_files():
     return [
         f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()
     ]
+
+
+# The prompted job, where the config has a section prompts.
+PROMPTS = PLAN.config.prompts.model_dump() if PLAN.config.prompts else {}
+PREDICTION = {
+    name: value
+    for name, value in PROMPTS.items()
+    if name not in ("source", "use", "normalized")
+}
+
+
+def prompt_source():
+    """The file of prompts; the demo's comes with its images."""
+    return (
+        [PROMPTS["source"]] if PROMPTS.get("source", "demo").lower() != "demo" else []
+    )
+
+
+def prompt_checkpoint():
+    """A checkpoint that the user has as a file: a new one makes the jobs run again."""
+    path = PLAN.config.model.checkpoint
+    return [path] if path.endswith(".pt") else []
+
+
+def prompted_files(wildcards):
+    """The given objects' masks of all shards."""
+    return [str(PLAN.layout.prompted(shard)) for shard in shards()]
+
+
+def prompted_results():
+    """What the prompted job gives, where the config asks for one."""
+    if not PROMPTS:
+        return []
+    return [
+        str(PLAN.layout.prompted_annotations),
+        str(PLAN.layout.prompted_statistics),
+        str(PLAN.layout.prompted_worst),
+    ]
