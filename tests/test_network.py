@@ -1,0 +1,39 @@
+"""The network's work on large images: never a full batch of full-resolution logits at once."""
+
+import numpy as np
+import pytest
+
+from maskgrid.network import Network
+from maskgrid.passes import Pass, Recording
+
+PASS = Pass(0, 4, None, None, use_m2m=False, multimask_output=True)
+EVERYTHING = Recording(0.0, 0.0, (0.0,), (1.0,))
+
+
+@pytest.mark.parametrize(("size_hw", "at_once"), [((300, 400), 3), ((1000, 1500), 1), ((40, 50), 48)])
+def test_logits_are_held_a_few_at_a_time(size_hw, at_once, demo_model, monkeypatch):
+    network = Network(demo_model)
+    network.chunk_px = 300 * 400 * 3
+    transforms = network.predictor._transforms
+    sizes = []
+
+    def spy(logits, hw):
+        sizes.append(len(logits))
+        return type(transforms).upsample(transforms, logits, hw)
+
+    monkeypatch.setattr(transforms, "upsample", spy)
+    image = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), np.uint8)
+    candidates = network.run(image, PASS, EVERYTHING)
+    assert max(sizes) == at_once
+    assert sum(sizes) == len(candidates.proposed_iou) == 48
+
+
+def test_what_is_under_the_floor_is_never_up_sampled(demo_model, monkeypatch):
+    network = Network(demo_model)
+    calls = []
+    monkeypatch.setattr(network.predictor._transforms, "upsample", lambda *call: calls.append(call))
+    image = np.zeros((60, 80, 3), np.uint8)
+    candidates = network.run(image, PASS, Recording(1.0, 0.0, (0.0,), (1.0,)))
+    assert not calls
+    assert len(candidates.rows) == 0
+    assert len(candidates.proposed_iou) == 48
