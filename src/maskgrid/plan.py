@@ -16,6 +16,9 @@ from maskgrid.sweep import expand, find
 from maskgrid.tables import read_origin
 from maskgrid.weights import checkpoint_id
 
+# A plan is read on a screen; statistics/settings.parquet lists all settings.
+_SETTINGS_SHOWN = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -114,18 +117,37 @@ def plan_text(plan: Plan) -> str:
         f"  settings  {len(plan.settings)}, sweeping {', '.join(swept) or 'nothing'}; "
         f"differences against {plan.baseline.label}; "
         f"COCO for {', '.join(setting.label for setting in plan.exported())}",
+        *_setting_lines(plan, swept),
         f"  shards    {len(shards) or 'not indexed yet'}",
         f"  passes    {len(plan.runs)} of the network answer all settings:",
     ]
     lines += [_run_line(plan, run, shards) for run in plan.runs]
     if shards:
-        missing = sum(not plan.layout.selections(shard).is_file() for shard in shards)
-        lines.append(f"  replay    {len(shards) - missing} of {len(shards)} shards are there, {missing} missing")
+        done = sum(_is_replayed(plan, shard) for shard in shards)
+        lines.append(f"  replay    {done} of {len(shards)} shards hold these settings")
     if plan.config.prompts is not None:
         there = sum(plan.layout.prompted(shard).is_file() for shard in shards)
         progress = f"{there} of {len(shards)} shards there" if shards else "nothing there yet"
         lines.append(f"  prompts   {plan.config.prompts.source}; {progress}")
     return "\n".join(lines)
+
+
+def _is_replayed(plan: Plan, shard: str) -> bool:
+    path = plan.layout.selections(shard)
+    return path.is_file() and read_origin(path).get("settings") == [setting.id for setting in plan.settings]
+
+
+def _setting_lines(plan: Plan, swept: list[str]) -> list[str]:
+    """The first settings by name and by what they differ in."""
+    lines = []
+    for setting in plan.settings[:_SETTINGS_SHOWN]:
+        values = setting.parameters()
+        lines.append(
+            f"    {setting.label}: " + (", ".join(f"{name} {values[name]}" for name in swept) or "all as given")
+        )
+    if (n_more := len(plan.settings) - _SETTINGS_SHOWN) > 0:
+        lines.append(f"    and {n_more} more")
+    return lines
 
 
 def swept_parameters(settings: tuple[Setting, ...]) -> list[str]:
