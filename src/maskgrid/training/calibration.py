@@ -63,25 +63,34 @@ def record(model: SAM2Base, pool: Pool, plan: CalibrationPlan) -> Records:
 
 
 def calibrate(model: SAM2Base, records: Records, plan: CalibrationPlan) -> Fit:
-    """Fit the IoU head of ``model``, in place, to the absolute error on ``records``."""
+    """Fit the IoU head of ``model``, in place, to a quantile of the true IoU in ``records``."""
     head = model.sam_mask_decoder.iou_prediction_head
     checks = torch.arange(len(records.tokens)) % _HELD_BACK == 0
     fitted = Records(records.tokens[~checks], records.true_iou[~checks])
     held_back = Records(records.tokens[checks], records.true_iou[checks])
     before = _error(head, held_back)
-    best = (before, {name: value.clone() for name, value in head.state_dict().items()})
+    best = (float("inf"), head.state_dict())
     optimizer = torch.optim.AdamW(head.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
     generator = torch.Generator().manual_seed(_STAGE)
     for step in range(plan.steps):
         chosen = torch.randint(0, len(fitted.tokens), (plan.batch,), generator=generator).to(fitted.tokens.device)
-        loss = (head(fitted.tokens[chosen]) - fitted.true_iou[chosen]).abs().mean()
+        loss = _missed(head, Records(fitted.tokens[chosen], fitted.true_iou[chosen]), plan.quantile)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 50 == 49 and (error := _error(head, held_back)) < best[0]:
-            best = (error, {name: value.clone() for name, value in head.state_dict().items()})
+        if step % 50 == 0:
+            with torch.no_grad():
+                missed = float(_missed(head, held_back, plan.quantile))
+            if missed < best[0]:
+                best = (missed, {name: value.clone() for name, value in head.state_dict().items()})
     head.load_state_dict(best[1])
-    return Fit(before, best[0])
+    return Fit(before, _error(head, held_back))
+
+
+def _missed(head: nn.Module, records: Records, quantile: float) -> Tensor:
+    """The loss that a quantile minimises."""
+    short = records.true_iou - head(records.tokens)
+    return torch.maximum(quantile * short, (quantile - 1) * short).mean()
 
 
 def _error(head: nn.Module, records: Records) -> float:
