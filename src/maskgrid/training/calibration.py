@@ -76,7 +76,7 @@ def calibrate(model: SAM2Base, records: Records, plan: CalibrationPlan) -> Fit:
         chosen = torch.randint(0, len(fitted.tokens), (plan.batch,), generator=generator).to(fitted.tokens.device)
         loss = _missed(head, Records(fitted.tokens[chosen], fitted.true_iou[chosen]), plan.quantile)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         if step % 50 == 0:
             with torch.no_grad():
