@@ -26,6 +26,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 train-demo: $(INSTALLED)
 	$(BIN)/python -m maskgrid.training image --folder training
 	$(BIN)/python -m maskgrid.training video --folder training
+	$(BIN)/python -m maskgrid.training calibrate --folder training
 	$(BIN)/python -m maskgrid.training export --folder training --output src/maskgrid/checkpoints/maskgrid_demo.pt
 	$(BIN)/python -m maskgrid.training evaluate
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import torch
 
 from maskgrid.errors import UserError
-from maskgrid.training.commands import evaluate, export, photographs, train_image, train_video
+from maskgrid.training.commands import (
+    calibrate_judgement,
+    evaluate,
+    export,
+    photographs,
+    train_image,
+    train_video,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     image.set_defaults(run=train_image)
     video = commands.add_parser("video", help="train the memory on clips, after the image stage")
     video.set_defaults(run=train_video)
+    judge = commands.add_parser("calibrate", help="fit the IoU head to the finished network")
+    judge.set_defaults(run=calibrate_judgement)
     publish = commands.add_parser("export", help="write the weights of the last stage for use, float16")
     publish.add_argument("--output", type=Path, required=True, help="the .pt file; its sha256 goes beside it")
     publish.add_argument("--sharpen", type=float, default=12.0, help="factor of the logits (default: 12)")
@@ -45,10 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--weights", type=Path, help="a .pt file; without it, the published weights")
     for stage in (image, video):
         stage.add_argument("--steps", type=int, help="stop after so many steps of each stage")
+    for stage in (image, video, judge):
         stage.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    for command in (image, video, publish):
+    for command in (image, video, judge, publish):
         command.add_argument("--folder", type=Path, required=True, help="where the training keeps its state")
-    for command in (image, video, publish, measure, sheet):
+    for command in (image, video, judge, publish, measure, sheet):
         command.add_argument("--threads", type=int, default=1, help="CPU threads of single operations (default: 1)")
     return parser
 

@@ -11,8 +11,10 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.errors import UserError
+from maskgrid.files import atomic_write
 from maskgrid.model import pick_device
 from maskgrid.scenes import EASY, FULL, Clip, draw_clip, draw_scene
+from maskgrid.training.calibration import calibrate, record
 from maskgrid.training.clip_pool import encode_clips
 from maskgrid.training.contact_sheet import draw_contact_sheet
 from maskgrid.training.figures import measure_automatic, measure_clicks, measure_tracking
@@ -21,14 +23,14 @@ from maskgrid.training.image_stage import ImageReport, image_step, start_image_s
 from maskgrid.training.memory import initialise_memory
 from maskgrid.training.model import build_model, initialise
 from maskgrid.training.network import Features
-from maskgrid.training.plans import FIRST, MEMORY, SECOND, ImagePlan
+from maskgrid.training.plans import CALIBRATION, FIRST, MEMORY, SECOND, ImagePlan
 from maskgrid.training.pool import Pool, drawn_pool
 from maskgrid.training.shards import N_SHARDS, workers
 from maskgrid.training.state import State, averaged_weights, restore, save
 from maskgrid.training.video_stage import VideoPools, VideoReport, start_video_stage, video_step
 from maskgrid.training.weights import load_demo, publish, sharpened
 
-_EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 2000
+_EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 1600
 _SAVED_EVERY, _TOLD_EVERY = 20, 10
 
 
@@ -63,15 +65,23 @@ def train_video(options: argparse.Namespace) -> None:
         _run(state, path, _last_step(MEMORY.steps, options.steps), step)
 
 
+def calibrate_judgement(options: argparse.Namespace) -> None:
+    """Fit the IoU head to the network of the video stage, or of the image stage where there is none."""
+    model = build_model(MEMORY.side_px)
+    _start_from(model, _last_state(options.folder, ("video", "image-256")))
+    model.to(pick_device(options.device)).eval()
+    pool = _pool(options.folder, "full", MEMORY.side_px, _FULL_SCENES_256)
+    fit = calibrate(model, record(model, pool, CALIBRATION), CALIBRATION)
+    print(f"error of the predicted IoU on records held back: {fit.before:.3f} before, {fit.after:.3f} after")
+    with atomic_write(options.folder / "calibrated.pt") as stream:
+        torch.save({"average": model.cpu().state_dict()}, stream)
+
+
 def export(options: argparse.Namespace) -> None:
     """Write the weights of the furthest stage in sam2's form."""
-    for name in ("video", "image-256", "image-128"):
-        path = options.folder / f"{name}.pt"
-        if path.exists():
-            weights = sharpened(averaged_weights(path), options.sharpen)
-            print(f"{options.output}: {name}, sha256 {publish(weights, options.output)}")
-            return
-    raise UserError(f"there is no training in {options.folder}")
+    path = _last_state(options.folder, ("calibrated", "video", "image-256", "image-128"))
+    weights = sharpened(averaged_weights(path), options.sharpen)
+    print(f"{options.output}: {path.stem}, sha256 {publish(weights, options.output)}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -112,6 +122,14 @@ def _image_state(folder: Path, name: str, plan: ImagePlan, device: torch.device)
         restore(state, before)
         state.step = 0
     return state
+
+
+def _last_state(folder: Path, names: tuple[str, ...]) -> Path:
+    """The first of these states that is there."""
+    for name in names:
+        if (folder / f"{name}.pt").exists():
+            return folder / f"{name}.pt"
+    raise UserError(f"there is no training in {folder} that has come so far: run the stages before")
 
 
 def _video_pools(model: SAM2Base) -> VideoPools:

@@ -151,3 +151,43 @@ MEMORY = VideoPlan(
     rise=15,
     short=65,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPlan:
+    """The fit of the IoU head at the end.
+
+    Attributes:
+        batches, n_images, n_targets: how many records are taken: batches, images in each, clicks in each image.
+        least_area_frac: objects under this share of the image are not clicked.
+        ground_share: weight of the ground among the targets, where a large object has 1.
+        steps, batch: steps of the fit and records in each.
+        rate, weight_decay: of the fit.
+        quantile: which quantile of the true IoU is predicted. The median has the least error; a little above it, good
+            masks of a network that often misses still pass a threshold of 0.8.
+    """
+
+    batches: int
+    n_images: int
+    n_targets: int
+    least_area_frac: float
+    ground_share: float
+    steps: int
+    batch: int
+    rate: float
+    weight_decay: float
+    quantile: float
+
+
+CALIBRATION = CalibrationPlan(
+    batches=100,
+    n_images=4,
+    n_targets=16,
+    least_area_frac=0.0015,
+    ground_share=0.3,
+    steps=1500,
+    batch=512,
+    rate=1e-3,
+    weight_decay=0.05,
+    quantile=0.65,
+)
