@@ -14,8 +14,8 @@ from maskgrid.files import write_bytes
 DEMO_VERSION = "1"
 GROUND_TRUTH = "ground_truth.json"
 
-# Seeds that the demo model was not trained on.
-_SEEDS = range(9_000_000, 9_000_008)
+# Below 1,000,000: scenes that the demo model was not trained on.
+_SEEDS = range(900_000, 900_008)
 _SCENE_SIZE_HW = (256, 256)
 _PHOTOS = ("astronaut", "chelsea", "coffee", "coins", "rocket")
 
