@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from maskgrid.scenes import EASY, Scene, draw_scene
+from maskgrid.scenes import EASY, Scene, Style, draw_scene
 from maskgrid.scenes.drawing import LEAST_AREA_PX
 
 SEEDS = range(12)
@@ -83,7 +83,7 @@ def test_scenes_have_large_small_pierced_and_part_objects():
 
 def test_a_mask_is_where_the_thing_is_painted():
     """Inside a mask of a clean scene, colours differ from the ground's more than they do outside."""
-    clean = EASY.__class__(4, 0.2, 0.3, part_chance=0.0, family_chance=0.0, damage=0.0)
+    clean = Style(4, 0.2, 0.3, part_chance=0.0, family_chance=0.0, damage=0.0)
     found = 0
     for seed in range(8):
         scene = draw_scene(seed, style=clean)
