@@ -109,8 +109,9 @@ class Network:
             ImageTooLargeError: the device's memory does not hold one mask of the image.
             MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
         """
-        # Never fewer to begin with: with m2m the masks of a small grid still fill whole batches, as in sam2.
-        return with_less(lambda points: self._run(image, pass_, recording, points), points_per_batch)
+        # No more than there is: halving starts where it makes a difference. With m2m it is masks that fill batches.
+        most = pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1)
+        return with_less(lambda points: self._run(image, pass_, recording, points), min(points_per_batch, most))
 
     def _run(self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, points_per_batch: int) -> Candidates:
         crops = list(layer_crops(image.shape[:2], pass_))
