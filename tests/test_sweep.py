@@ -110,6 +110,8 @@ def test_a_table_has_a_row_for_each_setting(tmp_path):
         ),
         ({"points": [{"name": "x", "use_m2m": True}, {"name": "x"}]}, "sweep.points[1]: the name 'x' is used twice"),
         ({"points": [{"name": "baseline"}]}, "sweep.points[0].name: 'baseline' cannot be a setting's name"),
+        ({"points": [{"name": "../up"}]}, "sweep.points[0].name: '../up' cannot be a setting's name"),
+        ({"points": [{"name": "a/b"}]}, "sweep.points[0].name: 'a/b' cannot be a setting's name"),
         (
             {"grid": {"use_m2m": [True]}, "exclude": [{"use_m2m": True}]},
             "sweep: the sweep is empty",

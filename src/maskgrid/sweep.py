@@ -1,5 +1,6 @@
 """From the config's ``generator`` and ``sweep`` to the list of settings, each checked before any work."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -15,6 +16,7 @@ from maskgrid.messages import first_error, unknown_name
 from maskgrid.settings import CHECKPOINT, SWEEPABLE, WITHOUT_EFFECT, Setting, make_setting
 
 Overrides = dict[str, Any]
+_NAME = re.compile(r"\w[\w.+-]*")
 # A name, what differs from the generator's parameters, where the config says so, whether a grid's row says it.
 Row = tuple[str | None, Overrides, str, bool]
 
@@ -115,8 +117,14 @@ def _checked(name: str, value: Any, where: str) -> Any:  # noqa: ANN401
 
 def _point_name(point: Mapping[str, Any], where: str) -> str | None:
     name = point.get("name")
-    if name is not None and (not isinstance(name, str) or not name or name in {"all", BASELINE}):
-        raise UserError(f"{where}.name: {name!r} cannot be a setting's name (a text other than all and {BASELINE})")
+    if name is None:
+        return None
+    # A name is a file's name in results/annotations, and must not lead out of it.
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in {"all", BASELINE}:
+        raise UserError(
+            f"{where}.name: {name!r} cannot be a setting's name (letters, digits and . _ + -, a letter or digit first; "
+            f"not all and not {BASELINE})"
+        )
     return name
 
 
