@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.candidates import CandidateRows, Candidates
-from maskgrid.passes import Pass, Recording
+from maskgrid.passes import Pass, PassRun, Recording
 from maskgrid.schemas import CANDIDATES, PASS_IMAGES
 from maskgrid.tables import read_origin, read_table
+from maskgrid.weights import checkpoint_id
+
+if TYPE_CHECKING:
+    from maskgrid.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,20 @@ def read_results(candidates_path: Path, images_path: Path, pass_: Pass) -> Itera
             rows=_rows(table.slice(start, stop - start), len(recording.stability_score_offsets)),
         )
         yield PassResult(image["image_key"], "ok", None, candidates)
+
+
+def read_shard_results(plan: "Plan", shard: str) -> Iterator[tuple[PassRun, PassResult]]:
+    """Read what every pass of a plan made of a shard, pass by pass.
+
+    Raises:
+        maskgrid.errors.UserError: a file is missing or cut off.
+    """
+    for run in plan.runs:
+        folder = checkpoint_id(run.checkpoint)
+        candidates_path = plan.layout.candidates(folder, run.pass_.name, shard)
+        images_path = plan.layout.pass_images(folder, run.pass_.name, shard)
+        for result in read_results(candidates_path, images_path, run.pass_):
+            yield run, result
 
 
 def _rows(table: pa.Table, n_offsets: int) -> CandidateRows:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from maskgrid.candidate_tables import PassResult, read_results
+from maskgrid.candidate_tables import PassResult, read_shard_results
 from maskgrid.coverage import Coverage
 from maskgrid.journal import forget_journal
 from maskgrid.lineage import selections_note
@@ -43,15 +43,8 @@ def replay_shard(plan: Plan, shard: str) -> None:
 def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
     """What the passes made of each image, by image key and checkpoint."""
     images: dict[str, dict[str, list[PassResult]]] = {}
-    for run in plan.runs:
-        folder = checkpoint_id(run.checkpoint)
-        results = read_results(
-            plan.layout.candidates(folder, run.pass_.name, shard),
-            plan.layout.pass_images(folder, run.pass_.name, shard),
-            run.pass_,
-        )
-        for result in results:
-            images.setdefault(result.image_key, {}).setdefault(run.checkpoint, []).append(result)
+    for run, result in read_shard_results(plan, shard):
+        images.setdefault(result.image_key, {}).setdefault(run.checkpoint, []).append(result)
     return dict(sorted(images.items()))
 
 

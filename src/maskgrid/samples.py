@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgrid.candidate_tables import read_results
+from maskgrid.candidate_tables import read_shard_results
 from maskgrid.candidates import Candidates
 from maskgrid.errors import UserError
 from maskgrid.images import BadImage, read_image
@@ -18,7 +18,6 @@ from maskgrid.plan import Plan
 from maskgrid.replay import Replay
 from maskgrid.settings import Setting
 from maskgrid.tables import read_table
-from maskgrid.weights import checkpoint_id
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +59,10 @@ def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
 def _add_candidates(
     plan: Plan, shard: str, members: set[str], found: dict[str, dict[str, dict[str, Candidates]]]
 ) -> None:
-    for run in plan.runs:
-        folder = checkpoint_id(run.checkpoint)
-        results = read_results(
-            plan.layout.candidates(folder, run.pass_.name, shard),
-            plan.layout.pass_images(folder, run.pass_.name, shard),
-            run.pass_,
-        )
-        for result in results:
-            if result.image_key in members and result.candidates is not None:
-                passes = found.setdefault(result.image_key, {}).setdefault(run.checkpoint, {})
-                passes[run.pass_.name] = result.candidates
+    for run, result in read_shard_results(plan, shard):
+        if result.image_key in members and result.candidates is not None:
+            passes = found.setdefault(result.image_key, {}).setdefault(run.checkpoint, {})
+            passes[run.pass_.name] = result.candidates
 
 
 def _files(plan: Plan, keys: list[str]) -> dict[str, tuple[Path, str]]:
