@@ -49,12 +49,6 @@ def source_digest(plan: Plan) -> str:
     return listing_digest(plan.config.dataset.source, plan.base_dir)
 
 
-def source_file(plan: Plan) -> list[str]:
-    """The source itself, where it is one file: a list, a table, a COCO document."""
-    source = plan.config.dataset.source
-    return [source] if source != DEMO and (plan.base_dir / source).is_file() else []
-
-
 def _source(plan: Plan) -> Path | str:
     source = plan.config.dataset.source
     if source != DEMO:

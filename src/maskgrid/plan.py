@@ -8,6 +8,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from maskgrid.config import Config
+from maskgrid.effects import swept_parameters
 from maskgrid.errors import UserError
 from maskgrid.layout import Layout
 from maskgrid.passes import PassRun, Recording, pass_runs
@@ -42,6 +43,11 @@ class Plan:
     def baseline(self) -> Setting:
         """The setting that differences are measured against."""
         return find(self.settings, self.config.baseline, "baseline")
+
+    def source_files(self) -> list[str]:
+        """The source itself, where it is one file: a list, a table, a COCO document."""
+        path = Path(self.config.dataset.source).expanduser()
+        return [str(path)] if (self.base_dir / path).is_file() else []
 
     def exported(self) -> list[Setting]:
         """The settings that ``annotations`` names."""
@@ -111,7 +117,7 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
 def plan_text(plan: Plan) -> str:
     """The plan in words, for people: what there is to do before it is done."""
     shards = plan.shards()
-    swept = swept_parameters(plan.settings)
+    swept = list(swept_parameters(plan.settings))
     lines = [
         f"maskgrid plan for {plan.config.dataset.source}",
         f"  settings  {len(plan.settings)}, sweeping {', '.join(swept) or 'nothing'}; "
@@ -148,12 +154,6 @@ def _setting_lines(plan: Plan, swept: list[str]) -> list[str]:
     if (n_more := len(plan.settings) - _SETTINGS_SHOWN) > 0:
         lines.append(f"    and {n_more} more")
     return lines
-
-
-def swept_parameters(settings: tuple[Setting, ...]) -> list[str]:
-    """Names of the parameters that differ between settings."""
-    first = settings[0].parameters()
-    return [name for name in first if any(setting.parameters()[name] != first[name] for setting in settings)]
 
 
 def _run_line(plan: Plan, run: PassRun, shards: list[str]) -> str:

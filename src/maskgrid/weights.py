@@ -92,6 +92,11 @@ def checkpoint_id(checkpoint: str) -> str:
     return f"{stem}-{digest[:8]}"
 
 
+def own_files(checkpoint: str) -> list[str]:
+    """The file that a checkpoint is, where it is the user's own; nothing for one that is known by name."""
+    return [] if checkpoint == DEMO or checkpoint in OFFICIAL else [checkpoint]
+
+
 def _require_known(checkpoint: str) -> None:
     if not checkpoint.lower().endswith(_SUFFIXES):
         names = [DEMO, *OFFICIAL]

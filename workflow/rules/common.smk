@@ -12,10 +12,9 @@ from snakemake.settings.types import DeploymentMethod
 
 from maskgrid.config_files import parse_config, save_config
 from maskgrid.errors import UserError
-from maskgrid.indexing import source_digest, source_file
 from maskgrid.plan import make_plan, plan_text
 from maskgrid.sweep import find
-from maskgrid.weights import checkpoint_id
+from maskgrid.weights import checkpoint_id, own_files
 
 CONFIG_FILE = "results/config.json"
 SOURCE_FOLDER = str(
@@ -51,6 +50,8 @@ def listing():
     """
     if not workflow.is_main_process:
         return "not listed"
+    from maskgrid.indexing import source_digest
+
     try:
         return source_digest(PLAN)
     except UserError as error:
@@ -84,7 +85,7 @@ def recording_json(wildcards):
 def checkpoint_file(wildcards):
     """A checkpoint that the user has as a file: a new one makes its passes run again."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
-    return [run.checkpoint] if run.checkpoint.endswith(".pt") else []
+    return own_files(run.checkpoint)
 
 
 def candidate_files(wildcards):
@@ -147,8 +148,7 @@ def prompt_source():
 
 def prompt_checkpoint():
     """A checkpoint that the user has as a file: a new one makes the jobs run again."""
-    path = PLAN.config.model.checkpoint
-    return [path] if path.endswith(".pt") else []
+    return own_files(PLAN.config.model.checkpoint)
 
 
 def prompted_files(wildcards):

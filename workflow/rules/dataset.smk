@@ -4,7 +4,7 @@
 # update() keeps the old tables while the job runs: files that have not changed are not read again.
 checkpoint index:
     input:
-        source_file(PLAN),
+        PLAN.source_files(),
     output:
         images=update("results/dataset/images.parquet"),
         files=update("results/dataset/files.parquet"),
