@@ -16,7 +16,7 @@ from maskgrid.messages import first_error, unknown_name
 from maskgrid.settings import CHECKPOINT, SWEEPABLE, WITHOUT_EFFECT, Setting, make_setting
 
 Overrides = dict[str, Any]
-_NAME = re.compile(r"\w[\w.+-]*")
+_NAME = re.compile(r"[^-./\\{}\x00-\x1f][^/\\{}\x00-\x1f]*")
 # A name, what differs from the generator's parameters, where the config says so, whether a grid's row says it.
 Row = tuple[str | None, Overrides, str, bool]
 
@@ -122,8 +122,8 @@ def _point_name(point: Mapping[str, Any], where: str) -> str | None:
     # A name is a file's name in results/annotations, and must not lead out of it.
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in {"all", BASELINE}:
         raise UserError(
-            f"{where}.name: {name!r} cannot be a setting's name (letters, digits and . _ + -, a letter or digit first; "
-            f"not all and not {BASELINE})"
+            f"{where}.name: {name!r} cannot be a setting's name: it is a file's name too, without / \\ {{ }}, "
+            f"not beginning with a dot or dash, and not all or {BASELINE}"
         )
     return name
 
