@@ -1,0 +1,1 @@
+"""Objects tracked through videos with SAM 2: frames, prompts, masklets."""
