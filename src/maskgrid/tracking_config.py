@@ -59,10 +59,11 @@ class TrackingConfig(Section):
     )
     offload_video_to_cpu: bool = Field(False, description="frames that are read ahead stay in the CPU's memory")
     offload_state_to_cpu: bool = Field(False, description="what is remembered of past frames stays in the CPU's memory")
+    vos_optimized: bool = Field(False, description="compile the network, as in sam2.build_sam; CUDA only")
     exports: list[Export] = Field(
         default_factory=lambda: ["youtube_vis", "overlay"],
-        description="beside the tables: youtube_vis, sa_v (a JSON a video), png (a picture an object and frame), palette "
-        "(a picture a frame, as DAVIS), overlay (a small moving picture and a contact sheet)",
+        description="beside the tables: youtube_vis, sa_v (a JSON a video), png (a picture an object and frame), "
+        "palette (a picture a frame, as DAVIS), overlay (a small moving picture and a contact sheet)",
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,8 @@
 """The index of videos: a row for every video of the source, the bad ones too.
 
-``tracked/videos.parquet`` depends on the videos alone, and not on where they lie; ``tracked/files.parquet`` has the same
-rows with the videos' places and what decoding them has shown, so that jobs need not decode a video to count its frames.
+``tracked/videos.parquet`` depends on the videos alone, and not on where they lie; ``tracked/files.parquet`` has the
+same rows with the videos' places and what decoding them has shown, so that jobs need not decode a video to count its
+frames.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ import pyarrow as pa
 
 from maskgrid.errors import UserError
 from maskgrid.progress import track
-from maskgrid.sources import SourceItem
+from maskgrid.sources import SourceItem, files_below
 from maskgrid.tables import read_table, write_table
 from maskgrid.video.bad_video import BadVideo, VideoStatus
 from maskgrid.video.frames import FrameFolder, VideoFile
@@ -218,4 +219,4 @@ def _parts(video: Video) -> Iterator[Path]:
         if video.location.is_file():  # opening a named pipe would block for ever
             yield video.location
         return
-    yield from FrameFolder(video.location).paths
+    yield from (path for _, path in sorted(files_below(video.location, 1)))
