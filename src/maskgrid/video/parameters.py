@@ -60,13 +60,6 @@ def mask_parameters(config: Config) -> dict[str, Any]:
     return {name: getattr(config.tracking, name) for name in names}
 
 
-def options_of(plan: Plan, start_frame_idx: int | None) -> TrackOptions:
-    """The config's parameters as the tracker takes them.
-
-    Args:
-        plan: the plan.
-        start_frame_idx: where all objects start, among the frames that are read.
-    """
-    config = tracking_config(plan)
-    values = {name: getattr(config, name) for name in (*_MASKS, *_OFFLOADING)}
-    return TrackOptions(start_frame_idx=start_frame_idx, **values)
+def options_of(config: TrackingConfig) -> TrackOptions:
+    """The config's parameters as the tracker takes them."""
+    return TrackOptions(**{name: getattr(config, name) for name in (*_MASKS, *_OFFLOADING)})

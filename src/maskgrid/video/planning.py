@@ -18,10 +18,10 @@ from maskgrid.tracking_config import TrackingConfig
 from maskgrid.video.demo_clips import DEMO, GROUND_TRUTH, write_demo_clips
 from maskgrid.video.index import Video, index_videos, read_previous, write_index
 from maskgrid.video.jobs import Job
-from maskgrid.video.parameters import Reading, reading_of, tracking_config
+from maskgrid.video.parameters import Reading, options_of, reading_of, tracking_config
 from maskgrid.video.prompt_reading import resolve_prompts
 from maskgrid.video.prompt_sources import VideoPrompts, read_video_prompts
-from maskgrid.video.prompts import VideoPrompt, prompt_contents, prompts_table, start_frame
+from maskgrid.video.prompts import VideoPrompt, passes_of, prompt_contents, prompts_table
 from maskgrid.video.schemas import JOBS
 from maskgrid.video.sources import list_videos, videos_digest
 
@@ -94,12 +94,13 @@ def _video_jobs(config: TrackingConfig, reading: Reading, video: Video, good: li
     if config.prompts is None:
         yield Job(video.video_name, video.video_key, "0000", [], digest(data))
         return
+    passes = list(map(str, passes_of(good, video, reading, options_of(config))))
     objects = sorted({prompt.object_id for prompt in good})
     size = len(objects) if config.non_overlap_masks or config.objects_per_job is None else config.objects_per_job
     for number, first in enumerate(range(0, len(objects), max(1, size))):
         members = objects[first : first + size]
         shown = [prompt for prompt in good if prompt.object_id in members]
-        content = {**data, "start": start_frame(good), "prompts": prompt_contents(shown)}
+        content = {**data, "passes": passes, "prompts": prompt_contents(shown)}
         yield Job(video.video_name, video.video_key, f"{number:04d}", members, digest(content))
 
 

@@ -1,6 +1,6 @@
 """Prompts of videos, checked: as rows of a table, as the tracker takes them, as plain values for fingerprints."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,10 @@ import pyarrow as pa
 from maskgrid import rle
 from maskgrid.prompts import Prompt, PromptStatus, content_of
 from maskgrid.video.index import Video
+from maskgrid.video.options import TrackOptions
 from maskgrid.video.parameters import Reading
 from maskgrid.video.records import FramePrompt
+from maskgrid.video.schedule import Pass, plan_passes
 from maskgrid.video.schemas import PROMPTS
 
 
@@ -61,7 +63,7 @@ def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading
 
     Points of one object and frame add up, as clicks do; a box stands at the beginning of what it is given with.
     """
-    position = {number: index for index, number in enumerate(reading.numbers(int(video.n_frames or 0)))}
+    position = _positions(video, reading)
     given: set[tuple[int, int]] = set()
     found = []
     for row in sorted(prompts, key=lambda row: (row.round, row.prompt_index)):
@@ -85,20 +87,29 @@ def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading
     return found
 
 
-def start_frame(prompts: Iterable[VideoPrompt]) -> int | None:
-    """The video's own frame from which all objects of a video are followed: the first with a prompt of round 0.
+def passes_of(prompts: Sequence[VideoPrompt], video: Video, reading: Reading, options: TrackOptions) -> list[Pass]:
+    """The passes through a video that the good prompts of all its objects ask for.
 
-    sam2 starts all objects together; so must the groups that they are split into.
+    All groups of objects go through the same ones, as all objects do in one job.
     """
-    good = [prompt for prompt in prompts if prompt.prompt is not None and prompt.frame is not None]
-    first_round = min((prompt.round for prompt in good), default=0)
-    return min((int(p.frame) for p in good if p.frame is not None and p.round == first_round), default=None)
+    position = _positions(video, reading)
+    places = [
+        FramePrompt(position[row.frame], row.object_id, round=row.round)
+        for row in prompts
+        if row.prompt is not None and row.frame is not None
+    ]
+    return plan_passes(places, options, len(position))
 
 
 def prompt_contents(prompts: Sequence[VideoPrompt]) -> list[dict[str, Any]]:
     """Prompts as plain values, for fingerprints."""
     names = ("object_id", "source_id", "category_id", "category", "frame", "round", "status")
     return [{**{name: getattr(row, name) for name in names}, "prompt": content_of(row.prompt)} for row in prompts]
+
+
+def _positions(video: Video, reading: Reading) -> dict[int, int]:
+    """The place of each frame among those that are read, by its own number."""
+    return {number: index for index, number in enumerate(reading.numbers(int(video.n_frames or 0)))}
 
 
 def _values(row: VideoPrompt) -> dict[str, Any]:
