@@ -1,4 +1,4 @@
-"""Where tracking stands, kept beside an unfinished output: finished frames, and what sam2 remembers of the last ones."""
+"""Where tracking stands, kept beside an unfinished output: finished frames, and sam2's memory of the last ones."""
 
 import time
 from collections.abc import Iterator, Sequence
