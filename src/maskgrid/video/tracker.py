@@ -166,6 +166,11 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         kept = {name: self._state[name] for name in _KEPT}
         torch.save({"at": self._at, "n_given": self.n_given, "state": kept}, stream)
 
+    @staticmethod
+    def n_given_at(snapshot: Path) -> int:
+        """How many frames had been given when a snapshot was written."""
+        return int(torch.load(snapshot, weights_only=True, mmap=True)["n_given"])
+
     def _restore(self, saved: dict[str, Any]) -> None:
         self._at, self.n_given = saved["at"], saved["n_given"]
         self._state.update(saved["state"])
