@@ -1,6 +1,6 @@
 """Tracked masks as rows of the table of masklets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +10,11 @@ from maskgrid import rle
 from maskgrid.video.index import Video
 from maskgrid.video.prompts import VideoPrompt
 from maskgrid.video.records import TrackedMask
+from maskgrid.video.schemas import MASKLETS
 
 Row = dict[str, Any]
+
+_ROWS_IN_CHUNK = 4096
 
 
 class RowMaker:
@@ -53,6 +56,17 @@ class RowMaker:
             "bbox_xywh": None if box is None else [int(edge) for edge in box],
             "counts": mask.counts,
         }
+
+
+def masklets_table(frames: Iterable[tuple[int, Sequence[TrackedMask]]], maker: RowMaker) -> pa.Table:
+    """Tracked frames as a table of ``MASKLETS``, in the order in which they come."""
+    tables, pending = [MASKLETS.empty_table()], list[Row]()
+    for frame, masks in frames:
+        pending += maker.rows(frame, masks)
+        if len(pending) >= _ROWS_IN_CHUNK:  # Python's objects take many times the memory
+            tables.append(pa.Table.from_pylist(pending, MASKLETS))
+            pending = []
+    return pa.concat_tables([*tables, pa.Table.from_pylist(pending, MASKLETS)])
 
 
 def by_object(table: pa.Table) -> Iterator[pa.Table]:

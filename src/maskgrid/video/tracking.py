@@ -15,18 +15,22 @@ from maskgrid.plan import Plan
 from maskgrid.progress import track as progress
 from maskgrid.tables import read_origin, read_table, write_batches
 from maskgrid.video.bad_video import BadVideo
-from maskgrid.video.checkpoints import INTERVAL_S, TrackingCheckpoints
 from maskgrid.video.index import Video, open_frames, read_videos
 from maskgrid.video.jobs import Job, find_job
 from maskgrid.video.parameters import mask_parameters, options_of, reading_of, tracking_config
 from maskgrid.video.predictor import VideoPredictor
 from maskgrid.video.prompts import VideoPrompt, frame_prompts, passes_of, prompt_contents, read_prompts
-from maskgrid.video.rows import RowMaker, by_object
+from maskgrid.video.resuming import track_resumably
+from maskgrid.video.rows import RowMaker, by_object, masklets_table
+from maskgrid.video.schedule import last_passes
 from maskgrid.video.schemas import MASKLETS, PROMPTS
-from maskgrid.video.tracker import load_tracker, track
+from maskgrid.video.tracker import load_tracker
 from maskgrid.weights import checkpoint_id, resolve_checkpoint
 
 log = logging.getLogger(__name__)
+
+# Frames between two snapshots: minutes on a CPU, a second or two on a GPU.
+EVERY = 32
 
 Note = dict[str, Any]
 Load = Callable[[Plan], VideoPredictor]
@@ -51,9 +55,7 @@ def make_tracker(plan: Plan) -> VideoPredictor:
     )
 
 
-def track_job(
-    plan: Plan, run: str, group: str = "0000", load: Load = make_tracker, interval_s: float = INTERVAL_S
-) -> None:
+def track_job(plan: Plan, run: str, group: str = "0000", load: Load = make_tracker, every: int = EVERY) -> None:
     """Follow the objects of a job through their video, and write ``tracked/parts/{run}/{group}.parquet``.
 
     An output that was made from the same video, prompts and parameters stays as it is. A killed job goes on where its
@@ -64,7 +66,7 @@ def track_job(
         run: the video's name.
         group: the group of objects.
         load: gives the network once a frame needs it; a process that has it already hands it out here.
-        interval_s: seconds between two snapshots, from which a killed job goes on.
+        every: frames between two snapshots, from which a killed job goes on.
 
     Raises:
         UserError: the config has no tracking, a table of an earlier stage is missing, or there is no such job.
@@ -75,20 +77,17 @@ def track_job(
     output = plan.layout.tracked.part(run, group)
     note = part_note(plan, job, video, prompts)
     journal = Journal(output, note["fingerprint"])
-    checkpoints = TrackingCheckpoints(journal, interval_s)
     if _is_current(plan, job, note["fingerprint"]):
         journal.keep([output])
-        checkpoints.forget_snapshots()
         output.touch()
         log.info("%s %s: is made from the same video and prompts already", run, group)
         return
     if journal.restore([output]):
-        checkpoints.forget_snapshots()
         log.info("%s %s: was finished before", run, group)
         return
     status, message, table = "ok", None, MASKLETS.empty_table()
     try:
-        table = _masklets(plan, job, video, prompts, load, checkpoints)
+        table = _masklets(plan, job, video, prompts, load, journal, every)
     except BadVideo as bad:
         status, message = str(bad.status), bad.message
     except FloatingPointError as error:
@@ -97,7 +96,6 @@ def track_job(
         log.warning("%s: %s", video.video_key, message)
     write_batches(output, MASKLETS, by_object(table), {**note, "status": status, "message": message})
     journal.keep([output])
-    checkpoints.forget_snapshots()
     log.info("%s %s: %d masks", run, group, len(table))
 
 
@@ -145,16 +143,18 @@ def _masklets(
     video: Video,
     prompts: Sequence[VideoPrompt],
     load: Load,
-    checkpoints: TrackingCheckpoints,
+    journal: Journal,
+    every: int,
 ) -> pa.Table:
     """Follow the job's objects, from where an earlier process has come to."""
     reading, options = reading_of(plan), options_of(tracking_config(plan))
     frames, numbers = open_frames(video, reading), reading.numbers(int(video.n_frames or 0))
-    mine = [prompt for prompt in prompts if prompt.object_id in job.object_ids]
     passes = passes_of(prompts, video, reading, options)
-    tracking = track(load(plan), frames, frame_prompts(mine, video, reading), options, passes, checkpoints.snapshot)
-    left = tracking.n_frames - tracking.n_given
-    return checkpoints.collect(tracking, progress(tracking, left, "track", "frames"), RowMaker(video, mine, numbers))
+    mine = [prompt for prompt in prompts if prompt.object_id in job.object_ids]
+    given = frame_prompts(mine, video, reading)
+    tracked = track_resumably(load(plan), frames, given, options, journal, every, passes)
+    shown = progress(tracked, len(last_passes(passes)), "track", "frames")
+    return masklets_table(shown, RowMaker(video, mine, numbers))
 
 
 def _is_current(plan: Plan, job: Job, wanted: str) -> bool:
