@@ -55,7 +55,7 @@ rule track:
     benchmark:
         "benchmarks/tracked/{run}/{group}.tsv"
     wildcard_constraints:
-        run=r"[A-Za-z0-9._@+-]+",
+        run=r"[A-Za-z0-9._~@-]+",
         group=r"\d{4}",
     conda:
         "../../environment.yml"
@@ -82,7 +82,7 @@ rule masklets:
     log:
         "logs/tracked/{run}/masklets.log",
     wildcard_constraints:
-        run=r"[A-Za-z0-9._@+-]+",
+        run=r"[A-Za-z0-9._~@-]+",
     conda:
         "../../environment.yml"
     params:
@@ -103,7 +103,7 @@ rule track_overlay:
     log:
         "logs/tracked/{run}/overlay.log",
     wildcard_constraints:
-        run=r"[A-Za-z0-9._@+-]+",
+        run=r"[A-Za-z0-9._~@-]+",
     conda:
         "../../environment.yml"
     params:
