@@ -29,6 +29,7 @@ checkpoint videos:
                     "stride",
                     "objects_per_job",
                     "non_overlap_masks",
+                    "sweep",
                 )
             }
         ).decode(),
@@ -61,7 +62,7 @@ rule track:
         "../../environment.yml"
     params:
         digest=track_digest,
-        tracking=tracking_parameters(),
+        tracking=tracking_parameters,
         checkpoint=PLAN.config.model.checkpoint,
         dtype=PLAN.config.model.dtype,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
@@ -160,6 +161,7 @@ rule track_merge:
         tracked_documents(),
         "results/tracked/objects.parquet",
         "results/tracked/summary.parquet",
+        "results/tracked/settings.parquet",
         "results/tracked/index.html",
         "results/tracked/provenance.json",
     log:
