@@ -49,7 +49,9 @@ class ModelConfig(Section):
         False, description="accept a .pt file whose sha256 is not that of a known checkpoint"
     )
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, ... or mps"
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:1, ... or mps; of several CUDA devices auto and cuda take a free one",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="the network's arithmetic; below float32 it runs under torch.autocast"
