@@ -13,6 +13,7 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.errors import UserError
 from maskgrid.leases import Lease, lease_one
+from maskgrid.memory import device_failure
 from maskgrid.weights import Checkpoint, resolve_checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -53,6 +54,7 @@ def build_model(
 
     Raises:
         UserError: the weights do not fit the config.
+        MachineError: the device has failed.
     """
     try:
         with _config_found(checkpoint.config) as config_name:
@@ -65,7 +67,10 @@ def build_model(
         raise UserError(
             f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
         ) from None
-    model = model.to(device)
+    try:
+        model = model.to(device)
+    except RuntimeError as error:
+        raise device_failure(error) from error
     if dtype != "float32":
         _run_in(model, device, DTYPES[dtype])
     return model

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskgrid import rle
-from maskgrid.errors import UserError
+from maskgrid.errors import ImageTooLargeError, UserError
 from maskgrid.fingerprint import fingerprint
 from maskgrid.images import BadImage, read_image
 from maskgrid.index import IndexedImage, read_shard
@@ -117,6 +117,8 @@ def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompt
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
     except FloatingPointError as error:
         status, message = PromptStatus.NOT_A_NUMBER, str(error)
+    except ImageTooLargeError as error:
+        status, message = PromptStatus.TOO_LARGE, str(error)
     if status != PromptStatus.OK:
         log.warning("%s: %s", image.image_key, message)
     drawn = iter(results)
