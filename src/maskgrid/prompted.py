@@ -6,7 +6,6 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from maskgrid import rle
@@ -21,7 +20,7 @@ from maskgrid.prompt_reading import prompt_config
 from maskgrid.prompt_tables import read_prompts
 from maskgrid.prompted_schemas import PROMPTED
 from maskgrid.prompted_statistics import agreement
-from maskgrid.prompts import Prompt, PromptRow, PromptStatus, object_values, pixels_of
+from maskgrid.prompts import Prompt, PromptRow, PromptStatus, content_of, object_values, pixels_of
 from maskgrid.tables import read_origin, write_table
 from maskgrid.weights import checkpoint_id, resolve_checkpoint
 
@@ -188,12 +187,5 @@ def _origin(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage]) 
 
 def _content(row: PromptRow) -> dict[str, Any]:
     """A row as plain values, for the fingerprint."""
-    prompt = {} if row.prompt is None else asdict(row.prompt)
-    prompt |= {"reference_counts": row.reference_counts}
-    return {**object_values(row), "prompt": {name: _plain(value) for name, value in prompt.items()}}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.decode("ascii") if isinstance(value, bytes) else value
+    reference = None if row.reference_counts is None else row.reference_counts.decode("ascii")
+    return {**object_values(row), "prompt": {**content_of(row.prompt), "reference_counts": reference}}
