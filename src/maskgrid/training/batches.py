@@ -38,8 +38,9 @@ class Batch:
 
     def part(self, chosen: slice) -> "Batch":
         """The same images with some of the targets of each."""
-        targets = self.targets.unflatten(0, (len(self.images), -1))[:, chosen].flatten(0, 1)
-        clicks = self.clicks_xy.unflatten(0, (len(self.images), -1))[:, chosen].flatten(0, 1)
+        side = self.targets.shape[-1]
+        targets = self.targets.view(len(self.images), -1, side, side)[:, chosen].flatten(0, 1)
+        clicks = self.clicks_xy.view(len(self.images), -1, 2)[:, chosen].flatten(0, 1)
         return Batch(self.images, targets, clicks, self.labels)
 
 
