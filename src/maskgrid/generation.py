@@ -92,7 +92,10 @@ def _parts(
     for number, image in enumerate(track(images, len(images), run.pass_.name, "images")):
         tables = journal.read(number, 2)
         if tables is None:
-            network = network or load(plan, run)
+            if network is None:
+                if number:
+                    log.info("%d of %d images were finished before", number, len(images))
+                network = load(plan, run)
             result = _process(plan, run, recording, image, network)
             tables = [_rows_of(result), image_table(result)]
             journal.write(number, tables)

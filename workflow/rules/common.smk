@@ -10,6 +10,7 @@ import orjson
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from maskgrid.cluster_jobs import refuse_second_writers
 from maskgrid.config_files import parse_config, save_config
 from maskgrid.errors import UserError
 from maskgrid.plan import make_plan, plan_text
@@ -109,6 +110,14 @@ def selection_files(wildcards):
 def count_files(wildcards):
     """The counts of all shards."""
     return [str(PLAN.layout.shard_counts(shard)) for shard in shards()]
+
+
+def check_queue():
+    """Jobs of a driver that was killed go on; a second run beside them is refused."""
+    try:
+        refuse_second_writers(Path())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def print_summary():

@@ -74,8 +74,10 @@ rule report:
         "{params.maskgrid} report {params.options} 2> >(tee {log:q} >&2)"
 
 
-# Fails when too many images could not be used, after everything else is done and written.
+# Fails when too many images could not be used, after everything else is done and written. On a cluster it runs beside
+# Snakemake: seconds of work, and no profile's retries would change its verdict.
 rule accept:
+    localrule: True
     input:
         annotation_files(),
         "results/report/index.html",
