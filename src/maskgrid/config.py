@@ -226,6 +226,4 @@ class Config(Section):
     prompts: PromptConfig | None = Field(
         None, description="segment given objects too: boxes, points or masks of a file; null for no such job"
     )
-    tracking: TrackingConfig | None = Field(
-        None, description="follow objects through videos too; null for no such job"
-    )
+    tracking: TrackingConfig | None = Field(None, description="follow objects through videos too; null for no such job")

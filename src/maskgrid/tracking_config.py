@@ -22,9 +22,7 @@ class TrackingConfig(Section):
         description="a table with a row a prompt (.csv, .parquet, .jsonl), a YouTube-VIS or COCO-video .json, or demo: "
         "the drawn clips' ground truth; null finds the objects automatically",
     )
-    use: Literal["mask", "box"] = Field(
-        "mask", description="of a .json: the segmentation, or the box, is the prompt"
-    )
+    use: Literal["mask", "box"] = Field("mask", description="of a .json: the segmentation, or the box, is the prompt")
     prompt_frames: Literal["first", "all"] = Field(
         "first", description="of a .json: an object's first frame is its prompt, or every frame that it has"
     )
@@ -61,7 +59,7 @@ class TrackingConfig(Section):
     offload_state_to_cpu: bool = Field(False, description="what is remembered of past frames stays in the CPU's memory")
     vos_optimized: bool = Field(False, description="compile the network, as in sam2.build_sam; CUDA only")
     exports: list[Export] = Field(
-        default_factory=lambda: ["youtube_vis", "overlay"],
+        ["youtube_vis", "overlay"],
         description="beside the tables: youtube_vis, sa_v (a JSON a video), png (a picture an object and frame), "
         "palette (a picture a frame, as DAVIS), overlay (a small moving picture and a contact sheet)",
     )

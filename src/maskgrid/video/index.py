@@ -24,6 +24,7 @@ from maskgrid.sources import SourceItem, files_below
 from maskgrid.tables import read_table, write_table
 from maskgrid.video.bad_video import BadVideo, VideoStatus
 from maskgrid.video.frames import FrameFolder, VideoFile
+from maskgrid.video.parameters import Reading
 from maskgrid.video.records import Frames
 from maskgrid.video.scan import VideoScan, scan_video
 from maskgrid.video.schemas import FILES, VIDEOS
@@ -68,20 +69,6 @@ class Video:
     def location(self) -> Path:
         """Where it lies on this machine."""
         return Path(os.fsdecode(self.path))
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Which frames of videos are read, and up to which size."""
-
-    start: int
-    stop: int | None
-    stride: int
-    max_pixels: int
-
-    def numbers(self, n_frames: int) -> range:
-        """The video's own numbers of the frames that are read."""
-        return range(n_frames)[self.start : self.stop : self.stride]
 
 
 def index_videos(items: Sequence[SourceItem], reading: Reading, previous: Sequence[Video]) -> list[Video]:

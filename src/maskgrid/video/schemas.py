@@ -78,7 +78,7 @@ JOBS = pa.schema(
 # A row an object and frame. Sorted by object and frame, a row group an object.
 MASKLETS = pa.schema(
     [
-        column("video_key", pa.dictionary(pa.int32(), pa.string()), "the video's path relative to the source's root"),
+        _KEY,
         *_OBJECT,
         column("frame", pa.int32(), "the video's frame, from 0, before range and stride"),
         column("is_prompted", pa.bool_(), "whether a prompt shows the object on this frame"),
