@@ -18,16 +18,16 @@ from sam2.utils.amg import (
     calculate_stability_score,
     generate_crop_boxes,
     is_box_near_crop_edge,
-    uncrop_masks,
     uncrop_points,
 )
 from torch import Tensor
 
 from maskgrid.candidates import CandidateRows, Candidates
+from maskgrid.extents import Extent
 from maskgrid.memory import ImageTooLargeError, is_out_of_memory, release_memory, with_less
 from maskgrid.passes import Pass, Recording
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
-from maskgrid.rle import encode_planes
+from maskgrid.rle import encode_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +198,19 @@ class Network:
             release_memory(f"up-sampling {self.chunk_px >> 20} megapixels at once")
 
     def _record_chunks(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
-        return [
-            record_chunk(chunk, self.predictor._transforms.upsample(chunk.logits, crop.size_hw), crop, recording)
-            for chunk in proposals.chunks(masks_at_once(self.chunk_px, crop.size_hw))
-        ]
+        rows = []
+        for chunk in proposals.chunks(masks_at_once(self.chunk_px, crop.size_hw)):
+            extent = self._extent(chunk.logits, crop, recording)
+            logits = self.predictor._transforms.upsample(chunk.logits, extent)
+            rows.append(record_chunk(chunk, logits, extent, crop, recording))
+        return rows
+
+    def _extent(self, logits: Tensor, crop: Crop, recording: Recording) -> Extent:
+        """What of the crop has to be drawn; all of it on a device that would have to be waited for."""
+        if logits.device.type != "cpu":
+            return Extent.whole(crop.size_hw)
+        lowest = min(recording.mask_thresholds) - max(recording.stability_score_offsets)
+        return Extent.above(logits, lowest, crop.size_hw)
 
 
 def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
@@ -212,15 +221,33 @@ def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
         yield Crop(index, (x0, y0, max(x0, x1), max(y0, y1)), (int(size_hw[0]), int(size_hw[1])))
 
 
-def record_chunk(proposals: Proposals, logits: Tensor, crop: Crop, recording: Recording) -> CandidateRows:
-    """Measure full-resolution logits (n, H, W) of a crop at every recorded level and keep what clears the floor."""
-    levels = [_draw_level(proposals, logits, threshold, crop, recording) for threshold in recording.mask_thresholds]
+def record_chunk(
+    proposals: Proposals, logits: Tensor, extent: Extent, crop: Crop, recording: Recording
+) -> CandidateRows:
+    """Measure full-resolution logits of a crop at every recorded level and keep what clears the floor.
+
+    Args:
+        proposals: n proposals.
+        logits: float32 (n, H, W), what an extent of the crop shows of them.
+        extent: that part; outside of it no logit reaches the lowest level.
+        crop: the crop.
+        recording: the levels and the floor.
+    """
+    x0, y0, _, _ = extent.box_xyxy
+    levels = [
+        _draw_level(proposals, logits, (y0, x0), threshold, crop, recording) for threshold in recording.mask_thresholds
+    ]
     rows = CandidateRows.concatenate(levels, len(recording.stability_score_offsets))
     return rows.take(np.lexsort((rows.mask_threshold, rows.candidate_id))) if len(levels) > 1 else rows
 
 
 def _draw_level(
-    proposals: Proposals, logits: Tensor, mask_threshold: float, crop: Crop, recording: Recording
+    proposals: Proposals,
+    logits: Tensor,
+    corner_yx: tuple[int, int],
+    mask_threshold: float,
+    crop: Crop,
+    recording: Recording,
 ) -> CandidateRows:
     stability = torch.stack(
         [calculate_stability_score(logits, mask_threshold, offset) for offset in recording.stability_score_offsets],
@@ -228,24 +255,29 @@ def _draw_level(
     )
     masks = logits > mask_threshold
     # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.
-    keep = masks.any(2).any(1)
+    keep = masks.flatten(1).any(1)
     if recording.stability_score_thresh > 0.0:
         keep &= (stability >= recording.stability_score_thresh).any(1)
     if not bool(keep.all()):
         proposals, stability, masks = proposals.keep(keep), stability[keep], masks[keep]
-    return _rows(proposals, stability, masks, mask_threshold, crop)
+    return _rows(proposals, stability, masks, corner_yx, mask_threshold, crop)
 
 
-def _rows(proposals: Proposals, stability: Tensor, masks: Tensor, mask_threshold: float, crop: Crop) -> CandidateRows:
-    height, width = crop.image_size_hw
-    boxes = batched_mask_to_box(masks)
+def _rows(
+    proposals: Proposals,
+    stability: Tensor,
+    masks: Tensor,
+    corner_yx: tuple[int, int],
+    mask_threshold: float,
+    crop: Crop,
+) -> CandidateRows:
+    (height, width), (y, x) = crop.image_size_hw, corner_yx
+    boxes = batched_mask_to_box(masks) + torch.tensor([x, y, x, y], device=masks.device)
     near_edge = is_box_near_crop_edge(boxes, list(crop.box_xyxy), [0, 0, width, height])
-    counts = np.full(len(masks), None, np.object_)
-    inner = ~near_edge
-    codes = encode_planes(uncrop_masks(masks[inner], list(crop.box_xyxy), height, width))
-    for row, code in zip(np.flatnonzero(inner.cpu().numpy()), codes, strict=True):
-        counts[row] = code
     x0, y0, _, _ = crop.box_xyxy
+    counts = np.full(len(masks), None, np.object_)
+    for row in (~near_edge).nonzero()[:, 0].tolist():
+        counts[row] = encode_window(masks[row].cpu().numpy(), (y0 + y, x0 + x), crop.image_size_hw)
     return CandidateRows(
         candidate_id=proposals.candidate_id.cpu().numpy().astype(np.int32),
         crop_index=np.full(len(masks), crop.index, np.int16),

@@ -16,6 +16,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
+from maskgrid.extents import Extent
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.prompt_config import PromptConfig
 from maskgrid.prompts import Prompt
@@ -132,8 +133,9 @@ class Prompter:
         config = self.config
         filled = fill_small_components(logits, config.mask_threshold, config.max_hole_area, config.max_sprinkle_area)
         counts: list[bytes] = []
+        whole = Extent.whole(size_hw)
         for (chunk,) in batch_iterator(masks_at_once(chunk_px(filled.device), size_hw), filled):
-            counts += encode_planes(self.predictor._transforms.upsample(chunk, size_hw) > config.mask_threshold)
+            counts += encode_planes(self.predictor._transforms.upsample(chunk, whole) > config.mask_threshold)
         return counts
 
 
