@@ -15,7 +15,6 @@ from sam2.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 from maskgrid import MaskGenerator, load_model
 from maskgrid.candidates import CandidateRows, Candidates
 from maskgrid.config import GeneratorConfig
-from maskgrid.extents import Extent
 from maskgrid.overlays import overlay
 from maskgrid.predictor import make_predictor
 from maskgrid.replay import Replay
@@ -102,7 +101,7 @@ def logits_at(scene: Pixels, model: torch.nn.Module, point_xy: NDArray[np.float3
     predictor = make_predictor(model)
     predictor.set_image(scene)
     masks, _, _ = predictor.predict(point_xy[None], np.ones(1, int), multimask_output=True, return_logits=True)
-    logits: NDArray[np.float32] = predictor._transforms.upsample(torch.from_numpy(masks), Extent.whole(SIZE_HW)).numpy()
+    logits: NDArray[np.float32] = predictor._transforms.upsample(torch.from_numpy(masks), SIZE_HW).numpy()
     return logits
 
 

@@ -106,9 +106,11 @@ def _index(arguments: argparse.Namespace) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
+    from maskgrid.allocator import keep_freed_memory
     from maskgrid.generation import generate_shard
     from maskgrid.passes import Recording
 
+    keep_freed_memory()
     recording = Recording.from_dict(orjson.loads(arguments.recording)) if arguments.recording else None
     generate_shard(_load(arguments), arguments.checkpoint, arguments.pass_name, arguments.shard, recording)
 
@@ -168,8 +170,10 @@ def _prompts(arguments: argparse.Namespace) -> None:
 
 
 def _prompt(arguments: argparse.Namespace) -> None:
+    from maskgrid.allocator import keep_freed_memory
     from maskgrid.prompted import prompt_shard
 
+    keep_freed_memory()
     prompt_shard(_load(arguments), arguments.shard)
 
 

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, FiniteFloat, Tag, model_validator
 
 from maskgrid.prompt_config import PromptConfig
 from maskgrid.sections import Section
+from maskgrid.tracking_config import TrackingConfig
 
 Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
@@ -49,7 +50,9 @@ class ModelConfig(Section):
         False, description="accept a .pt file whose sha256 is not that of a known checkpoint"
     )
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, ... or mps"
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:1, ... or mps; of several CUDA devices auto and cuda take a free one",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="the network's arithmetic; below float32 it runs under torch.autocast"
@@ -58,7 +61,10 @@ class ModelConfig(Section):
         True,
         description="as in sam2.build_sam: a single mask that is not stable is replaced by the best of three",
     )
-    mode: Literal["exact"] = Field("exact", description="exact: sam2's masks bit for bit")
+    mode: Literal["exact", "fast"] = Field(
+        "exact",
+        description="exact: sam2's masks bit for bit; fast: less work, and masks that agree (docs/benchmarks.md)",
+    )
 
 
 class GeneratorFields(Section):
@@ -223,3 +229,4 @@ class Config(Section):
     prompts: PromptConfig | None = Field(
         None, description="segment given objects too: boxes, points or masks of a file; null for no such job"
     )
+    tracking: TrackingConfig | None = Field(None, description="follow objects through videos too; null for no such job")

@@ -16,7 +16,7 @@ from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
 # Prompts that are drawn at once; always so many, that the kernels are always the same.
-DRAWN_AT_ONCE = 8
+_DRAWN_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ImageFeatures:
     """What the decoder reads of an image.
 
     Attributes:
-        embedding: (1, c, h, w), with the embedding of "no mask" added.
+        embedding: (1, c, h, w).
         position: (1, c, h, w), the positional encoding.
         high_res: (1, c / 8, 4 h, 4 w) and (1, c / 4, 2 h, 2 w).
     """
@@ -43,32 +43,35 @@ class ImageFeatures:
 class ImageSide:
     """The image's tokens, which the prompts' tokens attend to and which attend to them."""
 
-    def __init__(self, features: ImageFeatures) -> None:
-        """Start with the image that all prompts share: (1, h x w, c)."""
-        self.keys = features.embedding.flatten(2).permute(0, 2, 1)
-        self.position = features.position.flatten(2).permute(0, 2, 1)
-        self.is_shared = True
+    def __init__(self, embedding: Tensor, position: Tensor, projected: dict[torch.nn.Linear, Tensor]) -> None:
+        """Start with what the prompts see before they have changed it.
+
+        Args:
+            embedding: (n, c, h, w) with what prompts add to it; n is 1 where it is one for all of them.
+            position: (1, c, h, w).
+            projected: what projections have made of the shared image; it is read, and added to.
+        """
+        self.keys = embedding.flatten(2).permute(0, 2, 1)
+        self.position = position.flatten(2).permute(0, 2, 1)
+        self.is_shared = len(embedding) == 1
+        self.projected = projected
         self._placed: Tensor | None = None
 
     def read(self, attention: Attention, queries: Tensor) -> Tensor:
         """Tokens (n, t, c) attend to the image: what they gather, (n, t, c)."""
-        return self._attend(
-            attention,
-            attention.q_proj(queries),
-            self._project(attention.k_proj, self._with_position()),
-            self._project(attention.v_proj, self.keys),
-        )
+        k = self._project(attention.k_proj, with_position=True)
+        v = self._project(attention.v_proj, with_position=False)
+        return _attend(attention, attention.q_proj(queries), k, v)
 
     def write(self, layer: TwoWayAttentionBlock, queries: Tensor, values: Tensor) -> None:
-        """The image attends to the tokens; from here on each prompt has its own."""
+        """The image attends to tokens (n, t, c), keys and values; from here on each prompt has its own."""
         attention = layer.cross_attn_image_to_token
-        gathered = self._attend(
-            attention,
-            self._project(attention.q_proj, self._with_position()),
-            attention.k_proj(queries),
-            attention.v_proj(values),
-        )
-        self.keys, self._placed = layer.norm4(gathered.add_(self.keys)), None
+        q = self._project(attention.q_proj, with_position=True)
+        gathered = _attend(attention, q, attention.k_proj(queries), attention.v_proj(values))
+        self._renew(layer.norm4(gathered.add_(self.keys)))
+
+    def _renew(self, keys: Tensor) -> None:
+        self.keys, self._placed = keys, None
         if self.is_shared:
             self.position, self.is_shared = self.position.contiguous(), False
 
@@ -77,78 +80,97 @@ class ImageSide:
             self._placed = self.keys + self.position
         return self._placed
 
-    def _project(self, projection: torch.nn.Linear, tokens: Tensor) -> Tensor:
+    def _project(self, projection: torch.nn.Linear, *, with_position: bool) -> Tensor:
+        if projection in self.projected:
+            return self.projected[projection]
+        tokens = self._with_position() if with_position else self.keys
+        if not self.is_shared:
+            return self._apply(projection, tokens)
         # As two prompts where it is one for all: for a batch of one, torch multiplies in another way.
-        projected: Tensor = projection(tokens.expand(2, -1, -1))[:1] if self.is_shared else projection(tokens)
-        return projected
+        self.projected[projection] = self._apply(projection, tokens.expand(2, -1, -1))[:1]
+        return self.projected[projection]
 
     @staticmethod
-    def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        n_prompts = max(len(q), len(k))
-        heads = (
-            attention._separate_heads(part, attention.num_heads).expand(n_prompts, -1, -1, -1) for part in (q, k, v)
-        )
-        gathered: Tensor = attention.out_proj(attention._recombine_heads(F.scaled_dot_product_attention(*heads)))
-        return gathered
+    def _apply(projection: torch.nn.Linear, tokens: Tensor) -> Tensor:
+        projected: Tensor = projection(tokens)
+        return projected
 
 
 class PromptDecoder:
-    """Predicts masks and scores of prompts without masks, three a prompt."""
+    """Predicts masks and scores of the prompts of one image."""
 
     def __init__(self, decoder: MaskDecoder, features: ImageFeatures) -> None:
-        """Prepare for the prompts of one image."""
+        """Prepare for the prompts of an image."""
         self.decoder, self.features = decoder, features
+        self.projected: dict[torch.nn.Linear, Tensor] = {}
 
-    def predict(self, sparse: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+    def predict(
+        self, sparse: Tensor, dense: Tensor, *, multimask_output: bool, floor: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Masks and scores of a batch of prompts.
 
         Args:
             sparse: (n, t, c), the prompts' embeddings.
+            dense: (n, c, h, w), those of the masks among the prompts; (1, c, h, w) where there are none.
+            multimask_output: three masks a prompt, or one.
             floor: prompts none of whose scores exceeds it are not drawn, and their logits are 0.
 
         Returns:
-            Logits (n, 3, 4 h, 4 w) and predicted IoU (n, 3).
+            Logits (n, masks, 4 h, 4 w) and predicted IoU (n, masks).
         """
+        decoder = self.decoder
+        image = self._image(self.features.embedding + dense)
+        queries = transform(decoder, self._tokens(sparse), image)
+        first = int(decoder.pred_obj_scores)
+        scores = decoder.iou_prediction_head(queries[:, first])
+        mask_tokens = queries[:, first + 1 : first + 1 + decoder.num_mask_tokens]
+        hyper = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], 1)
+        some = slice(1, None) if multimask_output else slice(None)
+        # A floor of 0 keeps all; what is not a number is drawn, to be found.
+        below = (scores[:, some] <= floor).all(1) if floor > 0.0 else torch.zeros_like(scores[:, 0], dtype=torch.bool)
+        logits = self._draw(image.keys, hyper, (~below).nonzero()[:, 0], some)
+        scores = scores[:, some]
+        if multimask_output:
+            return logits, scores
+        if decoder.dynamic_multimask_via_stability:
+            chosen: tuple[Tensor, Tensor] = decoder._dynamic_multimask_via_stability(logits, scores)
+            return chosen
+        return logits[:, :1], scores[:, :1]
+
+    def _tokens(self, sparse: Tensor) -> Tensor:
         decoder = self.decoder
         own = [decoder.iou_token.weight, decoder.mask_tokens.weight]
         own = [decoder.obj_score_token.weight, *own] if decoder.pred_obj_scores else own
-        tokens = torch.cat((torch.cat(own).expand(len(sparse), -1, -1), sparse), dim=1)
-        queries, keys = self._transform(tokens)
-        first = int(decoder.pred_obj_scores)
-        scores = decoder.iou_prediction_head(queries[:, first])[:, 1:]
-        mask_tokens = queries[:, first + 1 : first + 1 + decoder.num_mask_tokens]
-        hyper = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], 1)
+        return torch.cat((torch.cat(own).expand(len(sparse), -1, -1), sparse), dim=1)
+
+    def _image(self, embedding: Tensor) -> ImageSide:
+        return ImageSide(embedding, self.features.position, self.projected if len(embedding) == 1 else {})
+
+    def _draw(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
+        """Some masks of some of the prompts; 0 for the others."""
+        (height, width), n_masks = self.features.size_hw, len(range(hyper.shape[1])[some])
+        logits = hyper.new_zeros(len(hyper), n_masks, 4 * height, 4 * width)
+        for (part,) in batch_iterator(self._drawn_at_once(), prompts):
+            logits[part] = self._drawn(keys, hyper, part, some)
+        return logits
+
+    def _drawn_at_once(self) -> int:
+        return _DRAWN_AT_ONCE
+
+    def _drawn(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
+        # Filled up to a full batch: that a mask's bits do not depend on how many others are wanted.
+        rows = torch.cat([prompts, prompts[-1:].expand(_DRAWN_AT_ONCE - len(prompts))])
         height, width = self.features.size_hw
-        logits = hyper.new_zeros(len(sparse), hyper.shape[1] - 1, 4 * height, 4 * width)
-        # A floor of 0 keeps all; what is not a number is drawn, to be found.
-        wanted = ~(scores <= floor).all(1) if floor > 0.0 else scores.new_ones(len(scores), dtype=torch.bool)
-        self._draw(keys, hyper, wanted.nonzero()[:, 0], logits)
-        return logits, scores
-
-    def _transform(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """The two-way transformer: the prompts' tokens (n, t, c) and the image's (n, h x w, c) after it."""
-        return transform(self.decoder, tokens, ImageSide(self.features))
-
-    def _draw(self, keys: Tensor, hyper: Tensor, prompts: Tensor, logits: Tensor) -> None:
-        """Draw some of the prompts into ``logits``."""
-        for (part,) in batch_iterator(DRAWN_AT_ONCE, prompts):
-            # The last part is filled up: that a mask's bits do not depend on how many others are wanted.
-            rows = torch.cat([part, part[-1:].expand(DRAWN_AT_ONCE - len(part))])
-            logits[part] = self._upscale(keys[rows], hyper[rows])[: len(part), 1:]
-
-    def _upscale(self, keys: Tensor, hyper: Tensor) -> Tensor:
-        """All masks of some prompts, (n, 4, 4 h, 4 w), of their image tokens and mask tokens."""
-        height, width = self.features.size_hw
-        image = keys.transpose(1, 2).view(len(keys), -1, height, width)
+        image = keys[rows].transpose(1, 2).unflatten(2, (height, width))
         dc1, ln1, act1, dc2, act2 = self.decoder.output_upscaling
-        fine, finer = self.features.high_res[1], self.features.high_res[0]
-        upscaled = act1(ln1(dc1(image).add_(fine)))
-        upscaled = act2(dc2(upscaled).add_(finer))
-        return (hyper @ upscaled.flatten(2)).view(len(keys), -1, 4 * height, 4 * width)
+        finer, fine = self.features.high_res
+        upscaled = act2(dc2(act1(ln1(dc1(image).add_(fine)))).add_(finer))
+        planes = hyper[rows] @ upscaled.flatten(2)
+        return planes.unflatten(2, (4 * height, 4 * width))[: len(prompts), some]
 
 
-def transform(decoder: MaskDecoder, tokens: Tensor, image: ImageSide) -> tuple[Tensor, Tensor]:
-    """sam2's two-way transformer over the tokens of prompts (n, t, c) and those of an image."""
+def transform(decoder: MaskDecoder, tokens: Tensor, image: ImageSide) -> Tensor:
+    """sam2's two-way transformer over an image and the tokens of prompts (n, t, c); returns these."""
     queries, transformer = tokens, decoder.transformer
     for layer in transformer.layers:
         if layer.skip_first_layer_pe:
@@ -161,4 +183,13 @@ def transform(decoder: MaskDecoder, tokens: Tensor, image: ImageSide) -> tuple[T
         queries = layer.norm3(queries + layer.mlp(queries))
         image.write(layer, queries + tokens, queries)
     gathered = image.read(transformer.final_attn_token_to_image, queries + tokens)
-    return transformer.norm_final_attn(queries + gathered), image.keys
+    after: Tensor = transformer.norm_final_attn(queries + gathered)
+    return after
+
+
+def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of projected tokens, one of each or one for all prompts."""
+    n_prompts = max(len(q), len(k))
+    heads = (attention._separate_heads(part, attention.num_heads).expand(n_prompts, -1, -1, -1) for part in (q, k, v))
+    gathered: Tensor = attention.out_proj(attention._recombine_heads(F.scaled_dot_product_attention(*heads)))
+    return gathered

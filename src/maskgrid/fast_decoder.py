@@ -14,7 +14,7 @@ from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
 from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
-from maskgrid.decoder import ImageFeatures, ImageSide, PromptDecoder, transform
+from maskgrid.decoder import ImageFeatures, ImageSide, PromptDecoder
 
 # Image tokens that are worked on at once: a few megabytes at each step.
 _TOKENS_AT_ONCE = 16384
@@ -23,9 +23,9 @@ _TOKENS_AT_ONCE = 16384
 class FastImageSide(ImageSide):
     """The image's tokens, with the projections of their side bracketed to the prompts' side."""
 
-    def __init__(self, features: ImageFeatures) -> None:
+    def __init__(self, embedding: Tensor, position: Tensor, projected: dict[torch.nn.Linear, Tensor]) -> None:
         """As :class:`ImageSide`, in the layout of tokens."""
-        super().__init__(features)
+        super().__init__(embedding, position, projected)
         self.keys, self.position = self.keys.contiguous(), self.position.contiguous()
 
     def read(self, attention: Attention, queries: Tensor) -> Tensor:
@@ -47,8 +47,11 @@ class FastImageSide(ImageSide):
         n_heads = attention.num_heads
         k = attention.k_proj(queries)
         if self.is_shared:
-            q = attention._separate_heads(attention.q_proj(self._with_position()), n_heads)
-            scores = (attention._separate_heads(k, n_heads) * _scale(attention)) @ q.transpose(2, 3)
+            q = attention._separate_heads(self._project(attention.q_proj, with_position=True), n_heads)[0]
+            k = attention._separate_heads(k, n_heads) / math.sqrt(q.shape[-1])
+            # One product a head for all prompts: (heads, n x t, d) by (heads, d, h x w).
+            scores = torch.bmm(k.transpose(0, 1).flatten(1, 2), q.transpose(1, 2))
+            scores = scores.unflatten(1, (-1, k.shape[2])).transpose(0, 1)
         else:
             reach = _through(k, attention.q_proj.weight, n_heads)
             scores = torch.bmm(reach, self._with_position().transpose(1, 2)).unflatten(1, (n_heads, -1))
@@ -59,10 +62,11 @@ class FastImageSide(ImageSide):
         out = attention.out_proj.weight.unflatten(1, (n_heads, -1)).permute(1, 2, 0)
         reached = (heads @ out + attention.out_proj.bias / n_heads).flatten(1, 2)
         keys = torch.baddbmm(self.keys.expand(len(k), -1, -1), weights.transpose(1, 2), reached)
-        self.keys, self._placed, self.is_shared = layer.norm4(keys), None, False
+        self._renew(layer.norm4(keys))
 
-    def _project(self, projection: torch.nn.Linear, tokens: Tensor) -> Tensor:
-        projected: Tensor = projection(tokens)
+    @staticmethod
+    def _apply(projection: torch.nn.Linear, tokens: Tensor) -> Tensor:
+        projected: Tensor = projection(tokens[:1] if tokens.stride(0) == 0 else tokens)
         return projected
 
 
@@ -83,26 +87,39 @@ class FastPromptDecoder(PromptDecoder):
         self.fine = fine.permute(1, 3, 2, 4, 0).reshape(height * width, -1)
         self.finer = finer.permute(1, 4, 2, 5, 3, 6, 0).reshape(4 * height * width, -1)
 
-    def _transform(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(
+        self, sparse: Tensor, dense: Tensor, *, multimask_output: bool, floor: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`PromptDecoder.predict`, a few prompts at a time."""
+        dense = dense.expand(len(sparse), -1, -1, -1)
         parts = [
-            transform(self.decoder, part, FastImageSide(self.features))
-            for (part,) in batch_iterator(self.at_once, tokens)
+            super(FastPromptDecoder, self).predict(
+                sparse_part,
+                dense_part[:1] if dense.stride(0) == 0 else dense_part,
+                multimask_output=multimask_output,
+                floor=floor,
+            )
+            for sparse_part, dense_part in batch_iterator(self.at_once, sparse, dense)
         ]
-        queries, keys = zip(*parts, strict=True)
-        return torch.cat(queries), torch.cat(keys)
+        logits, scores = zip(*parts, strict=True)
+        return torch.cat(logits), torch.cat(scores)
 
-    def _draw(self, keys: Tensor, hyper: Tensor, prompts: Tensor, logits: Tensor) -> None:
-        for (part,) in batch_iterator(self.at_once, prompts):
-            logits[part] = self._upscale(keys[part], hyper[part, 1:])
+    def _image(self, embedding: Tensor) -> ImageSide:
+        return FastImageSide(embedding, self.features.position, self.projected if len(embedding) == 1 else {})
 
-    def _upscale(self, keys: Tensor, hyper: Tensor) -> Tensor:
-        (height, width), n = self.features.size_hw, len(keys)
+    def _drawn_at_once(self) -> int:
+        return self.at_once
+
+    def _drawn(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
+        (height, width), n = self.features.size_hw, len(prompts)
+        if n < len(keys):
+            keys, hyper = keys[prompts], hyper[prompts]
         _, ln1, act1, _, act2 = self.decoder.output_upscaling
         first, second = (weight.expand(n, -1, -1) for weight in self.weights)
         fine = torch.baddbmm(self.fine.expand(n, -1, -1), keys, first).view(n, 4 * height * width, -1)
         fine = act1(F.layer_norm(fine, ln1.weight.shape, ln1.weight, ln1.bias, ln1.eps))
         finer = act2(torch.baddbmm(self.finer.expand(n, -1, -1), fine, second)).view(n, 16 * height * width, -1)
-        planes = (hyper @ finer.transpose(1, 2)).view(n, -1, height, width, 2, 2, 2, 2)
+        planes = (hyper[:, some] @ finer.transpose(1, 2)).view(n, -1, height, width, 2, 2, 2, 2)
         return planes.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(n, -1, 4 * height, 4 * width)
 
 
@@ -118,7 +135,3 @@ def _bias_of(tokens: Tensor, bias: Tensor, n_heads: int) -> Tensor:
     heads = tokens.unflatten(2, (n_heads, -1)).transpose(1, 2)
     met: Tensor = (heads * bias.view(1, n_heads, 1, -1)).sum(-1, keepdim=True) / math.sqrt(heads.shape[-1])
     return met
-
-
-def _scale(attention: Attention) -> float:
-    return 1.0 / math.sqrt(attention.internal_dim // attention.num_heads)

@@ -27,9 +27,9 @@ class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
         """The decoder's logits in float32, not up-sampled and, other than the clamped ones, not cut off."""
         return masks.float()
 
-    def upsample(self, logits: Tensor, extent: Extent) -> Tensor:
-        """sam2's own up-sampling: (n, h, w) logits to (n, height, width) float32, of the extent alone."""
-        return interpolate(logits, extent)
+    def upsample(self, logits: Tensor, size: Extent | tuple[int, int]) -> Tensor:
+        """sam2's own up-sampling: (n, h, w) logits to (n, H, W) float32, or to what an extent shows of it."""
+        return interpolate(logits, size if isinstance(size, Extent) else Extent.whole(size))
 
 
 def make_predictor(model: SAM2Base) -> SAM2ImagePredictor:

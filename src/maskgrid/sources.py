@@ -54,10 +54,10 @@ def list_inputs(source: str, base_dir: Path) -> list[SourceItem]:
     """
     location = base_dir.absolute() / Path(source).expanduser()
     if location.is_dir():
-        found = _in_folder(location, depth=None)
+        found = files_below(location)
     elif location.is_file():
         found = _in_file(location)
-    elif _has_magic(source):
+    elif has_magic(source):
         found = _in_glob(base_dir.absolute(), Path(source).expanduser().parts)
     else:
         raise UserError(
@@ -112,14 +112,19 @@ def file_state(item: SourceItem) -> tuple[int | None, int | None]:
 def _in_file(path: Path) -> Iterator[tuple[str, Path]]:
     suffix = path.suffix.lower()
     if suffix in LIST_READERS:
-        return _rooted(*read_list(path))
+        return listed_files(path)
     if suffix in IMAGE_SUFFIXES:
         return iter([(image_key(path.name), path)])
     raise UserError(f"dataset.source: {path} is neither an image nor a list. Lists end in {', '.join(LIST_READERS)}.")
 
 
-def _rooted(entries: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
-    """Give each entry of a list its key, relative to the root that all of them share."""
+def listed_files(path: Path, key: str = "dataset.source") -> Iterator[tuple[str, Path]]:
+    """The entries of a list file: each one's key, relative to the root that all of them share, and path.
+
+    Raises:
+        UserError: the list cannot be read; ``key`` is the config's key that names it.
+    """
+    entries, folder = read_list(path, key)
     # Lexically: a link in the root that leads out is the user's own doing, a ``..`` in a list need not be.
     relative = [None if Path(entry).is_absolute() else os.path.normpath(entry) for entry in entries]
     inside = [
@@ -138,30 +143,57 @@ def _rooted(entries: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _in_glob(base_dir: Path, parts: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    first_magic = next(index for index, part in enumerate(parts) if _has_magic(part))
-    root, rest = base_dir.joinpath(*parts[:first_magic]), parts[first_magic:]
-    if not root.is_dir():
-        raise UserError(f"dataset.source: there is no folder {root}, in which {'/'.join(rest)} would be looked for.")
+    root, rest = split_glob(base_dir, parts)
     depth = None if "**" in rest else len(rest)
-    for key, path in _in_folder(root, depth):
-        if _matches(path.relative_to(root).parts, rest):
+    for key, path in files_below(root, depth):
+        if matches(path.relative_to(root).parts, rest):
             yield key, path
 
 
-def _has_magic(text: str) -> bool:
+def split_glob(base_dir: Path, parts: Sequence[str], key: str = "dataset.source") -> tuple[Path, Sequence[str]]:
+    """The root of a glob, which is the longest path without magic, and the rest of its parts.
+
+    Raises:
+        UserError: there is no such folder; ``key`` is the config's key that names the glob.
+    """
+    first_magic = next(index for index, part in enumerate(parts) if has_magic(part))
+    root, rest = base_dir.joinpath(*parts[:first_magic]), parts[first_magic:]
+    if not root.is_dir():
+        raise UserError(f"{key}: there is no folder {root}, in which {'/'.join(rest)} would be looked for.")
+    return root, rest
+
+
+def has_magic(text: str) -> bool:
+    """Tell whether a path is a pattern."""
     return any(character in text for character in "*?[")
 
 
-def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether the parts of a path are those of a glob, whose ``**`` stands for any number of parts."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
-        return any(_matches(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+        return any(matches(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])
 
 
-def _in_folder(root: Path, depth: int | None) -> Iterator[tuple[str, Path]]:
-    """Walk a folder, down to ``depth`` levels of names where a depth is given."""
+def files_below(
+    root: Path,
+    depth: int | None = None,
+    suffixes: frozenset[str] = IMAGE_SUFFIXES,
+    config_key: str = "dataset.source",
+) -> Iterator[tuple[str, Path]]:
+    """Walk a folder: key and path of each file with one of the suffixes, and of each folder that may not be listed.
+
+    Args:
+        root: the folder.
+        depth: how many levels of names to go down; None for all.
+        suffixes: in lower case, with their dot.
+        config_key: the config's key that names the folder, for messages.
+
+    Raises:
+        UserError: the root may not be listed.
+    """
     # Links wait until every real folder is known: so a loop ends, and a picture keeps its key when somebody
     # adds a link to its folder.
     folders, links, seen = [root], list[Path](), set[tuple[int, int]]()
@@ -173,7 +205,7 @@ def _in_folder(root: Path, depth: int | None) -> Iterator[tuple[str, Path]]:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             if folder == root:
-                raise UserError(f"dataset.source: {root} cannot be listed: {error.strerror}.") from error
+                raise UserError(f"{config_key}: {root} cannot be listed: {error.strerror}.") from error
             yield image_key(folder.relative_to(root).as_posix()), folder
             continue
         deeper = depth is None or len(folder.relative_to(root).parts) + 1 < depth
@@ -184,7 +216,7 @@ def _in_folder(root: Path, depth: int | None) -> Iterator[tuple[str, Path]]:
             if _leads_to_folder(entry):
                 if deeper:
                     (links if entry.is_symlink() else folders).append(path)
-            elif path.suffix.lower() in IMAGE_SUFFIXES and (entry.is_symlink() or entry.is_file()):
+            elif path.suffix.lower() in suffixes and (entry.is_symlink() or entry.is_file()):
                 yield image_key(path.relative_to(root).as_posix()), path
 
 

@@ -39,6 +39,8 @@ rule prompt:
         shard=r"all|d\d+-[0-9a-f]+",
     conda:
         "../../environment.yml"
+    resources:
+        gpu=1,
     params:
         digest=shard_digest,
         prediction=orjson.dumps(PREDICTION).decode(),

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from maskgrid.predictor import fit_feature_sizes
 from maskgrid.scenes import Clip, Scene
+from maskgrid.training.batches import middle
 from maskgrid.training.held_out import measured_masks
 from maskgrid.training.measures import (
     IOU_STEPS,
@@ -73,13 +73,6 @@ class TrackingFigures:
     def both(self) -> float:
         """J&F: the mean of the two."""
         return (self.region + self.contour) / 2
-
-
-def middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """The pixel of a mask (x, y) that lies farthest from its border."""
-    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(column), float(row)
 
 
 def measure_clicks(model: SAM2Base, scenes: Iterable[Scene]) -> ClickFigures:

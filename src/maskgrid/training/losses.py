@@ -19,7 +19,7 @@ class MaskLoss:
     true_iou: Tensor
 
 
-def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share: float, three: bool) -> MaskLoss:
+def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share: float, three: float) -> MaskLoss:
     """SAM's loss: focal 20, dice 1, IoU 1.
 
     Args:
@@ -27,17 +27,15 @@ def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share
         predicted_iou: (N, 4), from the IoU head.
         targets: (N, S, S) float32, 0 or 1; S a multiple of h.
         best_share: 1 trains the best of three masks alone, 0 all three alike.
-        three: whether the prompt is ambiguous, so that the three masks are trained.
+        three: how much the three masks count: 1 for an ambiguous prompt, where the single mask counts half.
     """
     each = _each_mask(logits, targets)
     true_iou = drawn_iou(logits.detach(), targets)
     iou_error = _iou_entropy(predicted_iou, true_iou)
-    loss, iou_loss = each[:, 0].mean(), iou_error[:, 0].mean()
-    if three:
-        best = each[:, 1:].min(1).values.mean()
-        loss = loss * 0.5 + best_share * best + (1 - best_share) * each[:, 1:].mean()
-        iou_loss = iou_error.mean()
-    return MaskLoss(loss, iou_loss, true_iou)
+    best = each[:, 1:].min(1).values.mean()
+    ambiguous = best_share * best + (1 - best_share) * each[:, 1:].mean()
+    loss = (1 - 0.5 * three) * each[:, 0].mean() + three * ambiguous
+    return MaskLoss(loss, iou_error.mean(), true_iou)
 
 
 def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> MaskLoss:

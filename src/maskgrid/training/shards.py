@@ -17,9 +17,9 @@ Gradients = list[Tensor | None]
 N_SHARDS = 2
 
 
-def workers() -> ThreadPoolExecutor:
-    """Threads for :func:`mean_gradients`, each of which computes on one core."""
-    return ThreadPoolExecutor(N_SHARDS, initializer=torch.set_num_threads, initargs=(1,))
+def workers(count: int = N_SHARDS) -> ThreadPoolExecutor:
+    """Threads for :func:`mean_gradients`, each of which computes on one core; with one, shards come in turn."""
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
 
 def mean_gradients(
