@@ -73,6 +73,12 @@ def make_parser() -> argparse.ArgumentParser:
     prompt = _stage(commands, "prompt", _prompt, "segment the given objects of one shard")
     prompt.add_argument("--shard", required=True, help="the shard's name")
     _stage(commands, "prompt-merge", _prompt_merge, "write the given objects' masks as COCO, with statistics")
+    agreement = commands.add_parser("agreement", help="say how far two runs agree, mask by mask")
+    agreement.add_argument("first", type=Path, help="a COCO file, or a results folder")
+    agreement.add_argument("second", type=Path, help="the same, of the same images")
+    agreement.add_argument("--setting", default="baseline", help="of results folders: whose annotations")
+    agreement.add_argument("--output", type=Path, help="write a row an image: .parquet, or .json")
+    agreement.set_defaults(run=_agreement)
     fetch = commands.add_parser("fetch", help="download an official checkpoint and verify it")
     fetch.add_argument("checkpoint", help="for instance sam2.1_hiera_tiny")
     fetch.set_defaults(run=_fetch)
@@ -181,6 +187,16 @@ def _prompt_merge(arguments: argparse.Namespace) -> None:
     from maskgrid.prompted_merging import merge_prompted
 
     print(merge_prompted(_load(arguments)))
+
+
+def _agreement(arguments: argparse.Namespace) -> None:
+    from maskgrid.agreement import agreement
+    from maskgrid.agreement_text import agreement_text, write_agreement
+
+    found = agreement(arguments.first, arguments.second, arguments.setting)
+    if arguments.output is not None:
+        write_agreement(found, arguments.output)
+    print(agreement_text(found))
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
