@@ -61,7 +61,10 @@ class ModelConfig(Section):
         True,
         description="as in sam2.build_sam: a single mask that is not stable is replaced by the best of three",
     )
-    mode: Literal["exact"] = Field("exact", description="exact: sam2's masks bit for bit")
+    mode: Literal["exact", "fast"] = Field(
+        "exact",
+        description="exact: sam2's masks bit for bit; fast: less work, and masks that agree (docs/benchmarks.md)",
+    )
 
 
 class GeneratorFields(Section):
