@@ -119,5 +119,20 @@ def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
     return fingerprint(content)
 
 
+def report_fingerprint(plan: Plan) -> str:
+    """Of what the pages and pictures of the report are made from: the tables that lie there.
+
+    Raises:
+        UserError: a table is missing or cut off.
+    """
+    baseline, recordings = plan.baseline, set()
+    for pass_ in passes_of(baseline.generator):  # what the explorer replays
+        for shard in plan.shards():
+            path = plan.layout.candidates(checkpoint_id(baseline.checkpoint), pass_.name, shard)
+            recordings.add(orjson.dumps([pass_.name, read_origin(path).get("recording")], option=orjson.OPT_SORT_KEYS))
+    statistics = read_origin(plan.layout.statistics("summary")).get("fingerprint")
+    return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})
+
+
 def _without(note: Note, *names: str) -> Note:
     return {name: value for name, value in note.items() if name not in names}

@@ -1,13 +1,11 @@
 """A picture of the masks that agree least with what was given."""
 
-import io
 import os
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import PIL.Image
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from maskgrid.files import write_bytes
 from maskgrid.images import BadImage, read_image
 from maskgrid.layout import Layout
 from maskgrid.tables import read_table
+from maskgrid.thumbnails import jpeg
 
 Pixels = NDArray[np.uint8]
 
@@ -30,7 +29,7 @@ _BOX_RGB = (255, 176, 0)
 _LABEL_RGB = {1: (0, 200, 0), 0: (230, 0, 0)}
 
 
-def draw_worst(layout: Layout, statistics: pa.Table) -> None:
+def draw_worst(layout: Layout, statistics: pa.Table, fingerprint: str) -> None:
     """Write ``prompted/worst.jpg``: the first masks of the statistics, each with its prompt.
 
     The mask is blue, the given box orange; points on the object are green and others red.
@@ -38,13 +37,12 @@ def draw_worst(layout: Layout, statistics: pa.Table) -> None:
     Args:
         layout: the results folder.
         statistics: of :func:`maskgrid.prompted_statistics.statistics_table`.
+        fingerprint: of what the masks are made from, for the picture's comment.
     """
     drawn = statistics.filter(pc.equal(statistics["status"], "ok")).slice(0, _N_TILES).to_pylist()
     places = _places(layout, [row["image_key"] for row in drawn])
     tiles = [_tile(layout, row, places[row["image_key"]]) for row in drawn if row["image_key"] in places]
-    stream = io.BytesIO()
-    PIL.Image.fromarray(_sheet(tiles)).save(stream, format="JPEG", quality=88)
-    write_bytes(layout.prompted_worst, stream.getvalue())
+    write_bytes(layout.prompted_worst, jpeg(_sheet(tiles), quality=88, comment=fingerprint))
 
 
 def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:

@@ -155,6 +155,16 @@ def prompt_source():
     )
 
 
+@cache
+def prompt_pictures():
+    """A digest of the pictures that the file of prompts names: a new or changed one makes it be read again."""
+    if not workflow.is_main_process:
+        return "not listed"
+    from maskgrid.prompted_lineage import pictures_digest
+
+    return "".join(pictures_digest(Path(path)) for path in prompt_source())
+
+
 def prompt_checkpoint():
     """A checkpoint that the user has as a file: a new one makes the jobs run again."""
     return own_files(PLAN.config.model.checkpoint)

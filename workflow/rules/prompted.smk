@@ -15,6 +15,7 @@ rule prompts:
         source=PROMPTS.get("source"),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
+        pictures=lambda wildcards: prompt_pictures(),
         maskgrid=MASKGRID,
         options=OPTIONS,
     message:
