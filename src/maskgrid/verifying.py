@@ -11,7 +11,13 @@ import orjson
 from maskgrid.errors import UserError
 from maskgrid.files import is_part
 from maskgrid.journal import is_journal
-from maskgrid.lineage import annotations_fingerprint, network_note, selections_note, statistics_note
+from maskgrid.lineage import (
+    accuracy_note,
+    annotations_fingerprint,
+    network_note,
+    selections_note,
+    statistics_note,
+)
 from maskgrid.passes import PassRun, Recording
 from maskgrid.plan import Plan
 from maskgrid.tables import read_origin, read_table
@@ -53,7 +59,7 @@ def verify_results(plan: Plan) -> list[Problem]:
             problems += _check_candidates(plan, run, shard)
         problems += _check_selections(plan, shard)
     problems += [*_check_statistics(plan), *_check_annotations(plan), *_check_report(plan)]
-    problems += [*_check_prompted(plan), *_check_verdicts(plan)]
+    problems += [*_check_ground_truth(plan), *_check_prompted(plan), *_check_verdicts(plan)]
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
 
 
@@ -89,6 +95,17 @@ def _check_statistics(plan: Plan) -> Iterator[Problem]:
     paths = tuple(plan.layout.statistics(name) for name in _TABLES)
     problems = [problem for path in paths for problem in _check_table(path)]
     yield from problems or _check_fingerprint(paths, lambda: statistics_note(plan)["fingerprint"])
+
+
+def _check_ground_truth(plan: Plan) -> Iterator[Problem]:
+    if plan.ground_truth() is None:
+        return
+    layout = plan.layout
+    for path in (*map(layout.ground_truth, ("images", "objects")), *map(layout.shard_accuracy, plan.shards())):
+        yield from _check_table(path)
+    paths = layout.statistics("accuracy"), layout.statistics("accuracy_summary")
+    problems = [problem for path in paths for problem in _check_table(path)]
+    yield from problems or _check_fingerprint(paths, lambda: accuracy_note(plan)["fingerprint"])
 
 
 def _check_annotations(plan: Plan) -> Iterator[Problem]:
