@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
@@ -65,10 +65,23 @@ def make_parser() -> argparse.ArgumentParser:
     merge = _stage(commands, "merge", _merge, "write one setting's masks as COCO")
     merge.add_argument("--setting", required=True, help="a setting's name or id")
     _stage(commands, "statistics", _statistics, "write the tables of mask counts against settings")
+    _stage(commands, "truth", _truth, "read the annotated objects that masks are measured against")
+    evaluate = _stage(commands, "evaluate", _evaluate, "measure every setting's masks of one shard against them")
+    evaluate.add_argument("--shard", required=True, help="the shard's name")
+    _stage(commands, "accuracy", _accuracy, "write the tables of accuracy against settings")
     _stage(commands, "report", _report, "write the report")
     _stage(commands, "accept", _accept, "fail if too many images could not be used")
     _stage(commands, "verify", _verify, "name every file of a results folder that is not what it should be")
     _stage(commands, "summary", _summary, "print the table of settings")
+    recommend = _stage(commands, "recommend", _recommend, "name the setting for a goal, with reasons and config lines")
+    goals = recommend.add_mutually_exclusive_group(required=True)
+    goals.add_argument("--masks", type=float, metavar="N", help="so many masks an image, on average")
+    goals.add_argument("--coverage", type=float, metavar="SHARE", help="so much of an image in a mask, from 0 to 1")
+    goals.add_argument("--steady", action="store_true", help="the count changes least when a threshold moves a step")
+    goals.add_argument("--f1", action="store_true", help="the best F1 at IoU 0.5 against annotated objects")
+    goals.add_argument("--recall", action="store_true", help="the best average recall against annotated objects")
+    recommend.add_argument("--min-masks", type=float, metavar="N", help="leave out settings with fewer masks an image")
+    recommend.add_argument("--max-masks", type=float, metavar="N", help="leave out settings with more masks an image")
     _stage(commands, "prompts", _prompts, "read the given objects, and check each against its image")
     prompt = _stage(commands, "prompt", _prompt, "segment the given objects of one shard")
     prompt.add_argument("--shard", required=True, help="the shard's name")
@@ -149,6 +162,24 @@ def _statistics(arguments: argparse.Namespace) -> None:
     write_statistics(_load(arguments))
 
 
+def _truth(arguments: argparse.Namespace) -> None:
+    from maskgrid.truth.evaluation import write_truth
+
+    write_truth(_load(arguments))
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from maskgrid.truth.evaluation import evaluate_shard
+
+    evaluate_shard(_load(arguments), arguments.shard)
+
+
+def _accuracy(arguments: argparse.Namespace) -> None:
+    from maskgrid.truth.evaluation import write_accuracies
+
+    write_accuracies(_load(arguments))
+
+
 def _report(arguments: argparse.Namespace) -> None:
     from maskgrid.report import write_report
 
@@ -177,6 +208,21 @@ def _summary(arguments: argparse.Namespace) -> None:
     from maskgrid.counting import summary_of
 
     print(summary_of(_load(arguments)))
+
+
+def _recommend(arguments: argparse.Namespace) -> None:
+    from maskgrid.advice.goals import Goal
+    from maskgrid.advice.recommending import recommend
+
+    limits = arguments.min_masks, arguments.max_masks
+    if arguments.masks is not None:
+        goal = Goal("masks", arguments.masks, *limits)
+    elif arguments.coverage is not None:
+        goal = Goal("coverage", arguments.coverage, *limits)
+    else:
+        name: Literal["steady", "f1", "recall"] = "f1" if arguments.f1 else "recall" if arguments.recall else "steady"
+        goal = Goal(name, None, *limits)
+    print(recommend(_load(arguments), goal))
 
 
 def _prompts(arguments: argparse.Namespace) -> None:

@@ -33,6 +33,12 @@ class DatasetConfig(Section):
         0.05,
         description="the run fails, after all else is done, when more of the images than this cannot be used",
     )
+    ground_truth: str | None = Field(
+        "auto",
+        min_length=1,
+        description="a COCO .json whose objects masks are measured against; auto: the source's own annotations, "
+        "where it is a COCO file or the demo; null for none",
+    )
 
 
 class ModelConfig(Section):

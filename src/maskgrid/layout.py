@@ -61,6 +61,14 @@ class Layout:
         """settings, mask_counts, summary or effects."""
         return self.root / "statistics" / f"{table}.parquet"
 
+    def ground_truth(self, table: str) -> Path:
+        """Images or objects: what the annotations know, each checked."""
+        return self.root / "ground_truth" / f"{table}.parquet"
+
+    def shard_accuracy(self, shard: str) -> Path:
+        """How well every setting finds the true objects of a shard's images."""
+        return self.root / "ground_truth" / "shards" / f"{shard}.parquet"
+
     @property
     def prompts(self) -> Path:
         """The given objects, each checked."""

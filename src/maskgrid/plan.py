@@ -8,6 +8,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from maskgrid.config import Config
+from maskgrid.demo import GROUND_TRUTH
 from maskgrid.effects import swept_parameters
 from maskgrid.errors import UserError
 from maskgrid.layout import Layout
@@ -48,6 +49,21 @@ class Plan:
         """The source itself, where it is one file: a list, a table, a COCO document."""
         path = Path(self.config.dataset.source).expanduser()
         return [str(path)] if (self.base_dir / path).is_file() else []
+
+    def ground_truth(self) -> Path | None:
+        """The COCO file of the objects that masks are measured against, where the config has one.
+
+        The demo's is written with its images; a COCO source may turn out to have no annotations.
+        """
+        given, source = self.config.dataset.ground_truth, self.config.dataset.source
+        if given is None:
+            return None
+        if given != "auto":
+            return self.base_dir / Path(given).expanduser()
+        if source == "demo":
+            return self.layout.root / "demo" / GROUND_TRUTH
+        path = Path(source).expanduser()
+        return self.base_dir / path if path.suffix.lower() == ".json" else None
 
     def exported(self) -> list[Setting]:
         """The settings that ``annotations`` names."""

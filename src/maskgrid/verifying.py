@@ -19,6 +19,7 @@ from maskgrid.file_checks import (
 from maskgrid.files import is_part
 from maskgrid.journal import is_journal
 from maskgrid.lineage import (
+    accuracy_note,
     annotations_fingerprint,
     network_note,
     report_fingerprint,
@@ -84,6 +85,16 @@ def _check_statistics(plan: Plan) -> Iterator[Problem]:
     yield from check_tables(paths, lambda: statistics_note(plan)["fingerprint"], _SELECTED_FROM)
 
 
+def _check_ground_truth(plan: Plan) -> Iterator[Problem]:
+    if plan.ground_truth() is None:
+        return
+    layout = plan.layout
+    for path in (*map(layout.ground_truth, ("images", "objects")), *map(layout.shard_accuracy, plan.shards())):
+        yield from check_table(path)
+    paths = [layout.statistics(name) for name in ("accuracy", "accuracy_summary")]
+    yield from check_tables(paths, lambda: accuracy_note(plan)["fingerprint"], "masks or annotated objects")
+
+
 def _check_annotations(plan: Plan) -> Iterator[Problem]:
     for setting in plan.exported():
         expected = partial(annotations_fingerprint, plan, setting)
@@ -134,6 +145,7 @@ _OF_DATASET: tuple[Callable[[Plan], Iterator[Problem]], ...] = (
     _check_statistics,
     _check_annotations,
     _check_report,
+    _check_ground_truth,
     check_prompted,
     _check_verdicts,
 )

@@ -48,6 +48,7 @@ rule statistics:
 rule report:
     input:
         annotation_files(),
+        accuracy_results(),
         "results/statistics/summary.parquet",
     output:
         page=report(
