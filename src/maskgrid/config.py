@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, FiniteFloat, Tag, model_validator
 
 from maskgrid.prompt_config import PromptConfig
-from maskgrid.sections import Section
+from maskgrid.sections import Fraction, Section
 from maskgrid.tracking_config import TrackingConfig
 
-Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 PointGrid = Annotated[list[Point], Field(min_length=1)]
 

@@ -16,6 +16,8 @@ from maskgrid.passes import PassRun, Recording, pass_runs
 from maskgrid.settings import Setting
 from maskgrid.sweep import expand, find
 from maskgrid.tables import read_origin
+from maskgrid.tracking_config import TrackingConfig
+from maskgrid.tracking_settings import track_settings
 from maskgrid.weights import checkpoint_id
 
 # A plan is read on a screen; statistics/settings.parquet lists all settings.
@@ -126,7 +128,7 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
     """
     settings = tuple(expand(config, base_dir))
     plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)))
-    _ = plan.baseline, plan.exported()
+    _ = plan.baseline, plan.exported(), track_settings(config)
     return plan
 
 
@@ -151,7 +153,20 @@ def plan_text(plan: Plan) -> str:
         there = sum(plan.layout.prompted(shard).is_file() for shard in shards)
         progress = f"{there} of {len(shards)} shards there" if shards else "nothing there yet"
         lines.append(f"  prompts   {plan.config.prompts.source}; {progress}")
+    if plan.config.tracking is not None:
+        lines.append(_tracking_line(plan, plan.config.tracking))
     return "\n".join(lines)
+
+
+def _tracking_line(plan: Plan, tracking: TrackingConfig) -> str:
+    n_settings = len(track_settings(plan.config))
+    how = tracking.prompts or f"objects found automatically, {n_settings} setting{'s' if n_settings > 1 else ''}"
+    layout = plan.layout.tracked
+    if not layout.jobs.is_file():
+        return f"  tracking  {tracking.source}; {how}; nothing there yet"
+    jobs = pq.read_table(layout.jobs, columns=["run", "group"]).to_pylist()
+    there = sum(layout.part(job["run"], job["group"]).is_file() for job in jobs)
+    return f"  tracking  {tracking.source}; {how}; {there} of {len(jobs)} jobs there"
 
 
 def _is_replayed(plan: Plan, shard: str) -> bool:

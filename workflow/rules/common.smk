@@ -121,7 +121,9 @@ def check_queue():
 
 
 def print_summary():
-    """The table of settings, as the last thing that a run says."""
+    """The table of settings, as the last thing that a run says, where the run was for it."""
+    if not PLAN.layout.statistics("summary").is_file():
+        return
     subprocess.run(
         [sys.executable, "-m", "maskgrid", "summary", *OPTIONS.split()], check=False
     )
@@ -250,11 +252,12 @@ def track_digest(wildcards):
     )
 
 
-def tracking_parameters():
+def tracking_parameters(wildcards):
     """What decides about masks, of the section tracking; for objects that are found, also how."""
-    from maskgrid.video.parameters import mask_parameters
+    from maskgrid.video.parameters import mask_parameters, setting_name
 
-    return orjson.dumps(mask_parameters(PLAN.config)).decode() if TRACKING else ""
+    values = mask_parameters(PLAN.config, setting_name(wildcards.run))
+    return orjson.dumps(values).decode()
 
 
 def track_parts(wildcards):

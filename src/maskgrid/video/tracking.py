@@ -109,7 +109,7 @@ def job_prompts(plan: Plan, job: Job) -> list[VideoPrompt]:
     return read_prompts(read_table(plan.layout.tracked.prompts, filters=filters, schema=PROMPTS))
 
 
-def base_note(plan: Plan, video: Video) -> Note:
+def base_note(plan: Plan, video: Video, setting: str) -> Note:
     """What the masklets of a video are made from, but for the prompts."""
     model, reading = plan.config.model, reading_of(plan)
     checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
@@ -122,7 +122,7 @@ def base_note(plan: Plan, video: Video) -> Note:
         "packages": {**package_versions(), "av": version("av")},
         "video": {"video_key": video.video_key, "sha256": video.sha256, "size_hw": list(video.size_hw)},
         "frames": {"start": reading.start, "stop": reading.stop, "stride": reading.stride},
-        "options": mask_parameters(plan.config),
+        "options": mask_parameters(plan.config, setting),
     }
 
 
@@ -133,7 +133,7 @@ def part_note(plan: Plan, job: Job, video: Video, prompts: Sequence[VideoPrompt]
         for object_id in job.object_ids
     }
     passes = list(map(str, passes_of(prompts, video, reading_of(plan), options_of(tracking_config(plan)))))
-    note = {**base_note(plan, video), "passes": passes, "objects": objects}
+    note = {**base_note(plan, video, job.setting), "passes": passes, "objects": objects}
     return {**note, "fingerprint": fingerprint(note)}
 
 
