@@ -26,9 +26,9 @@ PACKAGES = ("munge", "slurm-wlm")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
-# No cgroups, no database, no systemd: an ordinary user can run all of it. Nodes have more of everything than the machine.
-# What is not plain: a job without --mem would take a whole node, and finished jobs stay in squeue for MinJobAge seconds.
-# A job that is put back into the queue waits for cred_expire seconds, 120 by default.
+# No cgroups, no database, no systemd: an ordinary user can run all of it, on nodes with more than the machine has. Not
+# plain are: DefMemPerCPU, without which a job that names no memory takes a node; MinJobAge, for which squeue shows jobs
+# that have ended; cred_expire, for which a job waits that goes back into the queue, 120 s by default.
 CONFIG = """\
 ClusterName=maskgrid
 SlurmctldHost=localhost
@@ -118,7 +118,8 @@ class Cluster:
         self._daemon("slurmctld", "-c")
         for node in self.nodes:
             self.start_node(node)
-        wait_until(lambda: self.states() == dict.fromkeys(self.nodes, "idle"), 120, f"idle nodes, see {self.folder}/log")
+        all_idle = dict.fromkeys(self.nodes, "idle")
+        wait_until(lambda: self.states() == all_idle, 120, f"idle nodes; their logs are in {self.folder}/log")
 
     def stop(self) -> None:
         """Stop all daemons, and whatever jobs have left behind."""
@@ -142,7 +143,8 @@ class Cluster:
 
     def states(self) -> dict[str, str]:
         """State of each node, by name."""
-        return dict(line.split() for line in self.call("sinfo", "--noheader", "-N", "-o", "%N %t", "-p", "work").splitlines())
+        listed = self.call("sinfo", "--noheader", "-N", "-o", "%N %t", "-p", "work")
+        return dict(line.split() for line in listed.splitlines())
 
     def call(self, *command: str) -> str:
         """What a command of SLURM's prints."""

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from cluster import Cluster, install, is_installed, running, wait_until
+
 from killing import hashes
+from maskgrid.demo import write_demo
 from workflow import ROOT, snakemake
 
 pytestmark = [
@@ -24,7 +25,6 @@ pytestmark = [
     pytest.mark.timeout(7200),  # minutes when nothing else runs
 ]
 CONFIG = {
-    "dataset": {"source": "demo", "shard_size": 4},
     "generator": {"points_per_side": 4, "pred_iou_thresh": 0.6, "stability_score_thresh": 0.7},
     "sweep": {"grid": {"points_per_side": [4, 6], "pred_iou_thresh": [0.5, 0.7]}},
     "annotations": ["baseline"],
@@ -83,21 +83,29 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory) -> Path:
+def config(tmp_path_factory) -> dict:
+    """For both runs, with the demo's pictures where both find them."""
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo(folder)
+    return {**CONFIG, "dataset": {"source": str(folder), "shard_size": 4}}
+
+
+@pytest.fixture(scope="module")
+def local(config, tmp_path_factory) -> Path:
     """The same run on one machine, undisturbed."""
     folder = tmp_path_factory.mktemp("local")
     began = time.monotonic()
-    run = snakemake(folder, CONFIG)
+    run = snakemake(folder, config)
     assert run.code == 0, run.output
     print(f"\nlocal run: {time.monotonic() - began:.0f} s, {sum(run.finished.values())} jobs", flush=True)
     return folder / "results"
 
 
 @pytest.fixture(scope="module")
-def story(local, cluster, tmp_path_factory) -> Story:
+def story(config, local, cluster, tmp_path_factory) -> Story:
     """One run through all faults, to its end."""
     story = Story(tmp_path_factory.mktemp("run"), cluster)
-    (story.folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (story.folder / "config.yaml").write_text(yaml.safe_dump(config))
     driver = start(story)
     try:
         late = time_out(story)
@@ -221,7 +229,7 @@ def kill_driver(story: Story, driver: subprocess.Popen[bytes]) -> None:
 
 
 def refuse(story: Story) -> None:
-    """The next driver starts only when the queue is empty: waiting jobs are cancelled, running ones end by themselves."""
+    """The next driver starts once the queue is empty: waiting jobs are cancelled, running ones end by themselves."""
     subprocess.run(command("--unlock"), cwd=story.folder, env=environment(story), check=True, capture_output=True)
     again = start(story, "refused.txt")
     code = again.wait(timeout=PATIENCE_S)

@@ -78,7 +78,6 @@ rule report:
 # Fails when too many images could not be used, after everything else is done and written. On a cluster it runs beside
 # Snakemake: seconds of work, and no profile's retries would change its verdict.
 rule accept:
-    localrule: True
     input:
         annotation_files(),
         "results/report/index.html",
@@ -89,6 +88,7 @@ rule accept:
         "results/provenance.json",
     log:
         "logs/accept.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
