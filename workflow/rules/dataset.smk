@@ -9,6 +9,7 @@ checkpoint index:
         images=update("results/dataset/images.parquet"),
         files=update("results/dataset/files.parquet"),
         shards=update("results/dataset/shards.parquet"),
+        archives=update("results/dataset/archives.parquet"),
     log:
         "logs/index.log",
     conda:
