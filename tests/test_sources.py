@@ -8,7 +8,8 @@ import pytest
 
 from corpus import STRANGE_NAMES, write_corpus
 from maskgrid.errors import UserError
-from maskgrid.sources import file_state, is_outside_root, list_inputs, listing_digest
+from maskgrid.listings import is_outside_root
+from maskgrid.sources import file_state, list_inputs, listing_digest
 
 
 def touch(root: Path, *names: str) -> None:

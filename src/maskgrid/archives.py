@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from maskgrid.dataset_tables import ARCHIVES_SCHEMA, place_of
 from maskgrid.errors import UserError
 from maskgrid.images import ImageStatus
+from maskgrid.listings import image_key, is_outside_root
 from maskgrid.progress import track
-from maskgrid.sources import IMAGE_SUFFIXES, SourceItem, file_state, image_key, is_archive, is_outside_root
+from maskgrid.sources import IMAGE_SUFFIXES, SourceItem, file_state, is_archive
 from maskgrid.spans import Span
 from maskgrid.tables import read_table
 

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, FiniteFloat, Tag, model_validator
 
 from maskgrid.prompt_config import PromptConfig
 from maskgrid.sections import Section
+from maskgrid.tracking_config import TrackingConfig
 
 Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
@@ -226,3 +227,4 @@ class Config(Section):
     prompts: PromptConfig | None = Field(
         None, description="segment given objects too: boxes, points or masks of a file; null for no such job"
     )
+    tracking: TrackingConfig | None = Field(None, description="follow objects through videos too; null for no such job")

@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from maskgrid.config import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig, SweepBlock
 from maskgrid.config_files import schema
 from maskgrid.prompt_config import PromptConfig
+from maskgrid.tracking_config import TrackingConfig
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "dataset": DatasetConfig,
@@ -20,6 +21,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "sweep": SweepBlock,
     "record": RecordConfig,
     "prompts": PromptConfig,
+    "tracking": TrackingConfig,
 }
 
 
@@ -37,7 +39,7 @@ def with_tables(text: str) -> str:
     """The README with the tables between its ``<!-- keys: SECTION -->`` marks made anew."""
     for name, model in _SECTIONS.items():
         text = _replace(text, name, key_table(model))
-    return _replace(text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts"}))
+    return _replace(text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts", "tracking"}))
 
 
 def _replace(text: str, name: str, table: str) -> str:

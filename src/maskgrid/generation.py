@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from maskgrid.candidate_tables import PassResult, image_table, rows_table
+from maskgrid.errors import ImageTooLargeError
 from maskgrid.images import BadImage, ImageStatus, read_image
 from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
 from maskgrid.lineage import candidates_note
-from maskgrid.memory import ImageTooLargeError, device_failure
 from maskgrid.model import build_model, pick_device, take_device
 from maskgrid.network import Network
 from maskgrid.passes import PassRun, Recording
@@ -29,15 +29,13 @@ def make_network(plan: Plan, run: PassRun) -> Network:
 
     Raises:
         maskgrid.errors.UserError: the checkpoint or the device is not there.
+        maskgrid.errors.MachineError: the device has failed.
     """
     model = plan.config.model
     checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
     device = take_device(model.device)
     log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
-    try:
-        return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
-    except RuntimeError as error:
-        raise device_failure(error) from error
+    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
 
 
 def generate_shard(
@@ -94,7 +92,10 @@ def _parts(
     for number, image in enumerate(track(images, len(images), run.pass_.name, "images")):
         tables = journal.read(number, 2)
         if tables is None:
-            network = network or load(plan, run)
+            if network is None:
+                if number:
+                    log.info("%d of %d images were finished before", number, len(images))
+                network = load(plan, run)
             result = _process(plan, run, recording, image, network)
             tables = [_rows_of(result), image_table(result)]
             journal.write(number, tables)

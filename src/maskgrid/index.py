@@ -27,8 +27,9 @@ from tqdm import tqdm
 from maskgrid.dataset_tables import ARCHIVES_SCHEMA, FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA, place_of
 from maskgrid.errors import UserError
 from maskgrid.images import BadImage, ImageStatus, read_image
+from maskgrid.listings import is_outside_root
 from maskgrid.shards import Shard, assign_shards
-from maskgrid.sources import SourceItem, file_state, is_outside_root
+from maskgrid.sources import SourceItem, file_state
 from maskgrid.spans import Span, open_span
 from maskgrid.tables import read_table, write_table
 

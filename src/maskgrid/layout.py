@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskgrid.tracked_layout import TrackedLayout
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -87,3 +89,8 @@ class Layout:
     def prompted_worst(self) -> Path:
         """A picture of the masks that agree least."""
         return self.root / "prompted" / "worst.jpg"
+
+    @property
+    def tracked(self) -> TrackedLayout:
+        """What comes of videos."""
+        return TrackedLayout(self.root / "tracked")

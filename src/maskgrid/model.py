@@ -1,9 +1,10 @@
 """Loading a checkpoint into sam2's own model, the same way for every checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import initialize_config_dir
@@ -13,6 +14,7 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.errors import UserError
 from maskgrid.leases import Lease, lease_one
+from maskgrid.memory import device_failure
 from maskgrid.weights import Checkpoint, resolve_checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -53,22 +55,33 @@ def build_model(
 
     Raises:
         UserError: the weights do not fit the config.
+        MachineError: the device has failed.
+    """
+    model = built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing)
+    try:
+        model = model.to(device)
+    except RuntimeError as error:
+        raise device_failure(error) from error
+    if dtype != "float32":
+        _run_in(model, device, DTYPES[dtype])
+    return model
+
+
+def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments: Any) -> SAM2Base:  # noqa: ANN401
+    """What a function of ``sam2.build_sam`` makes of a checkpoint, on the CPU.
+
+    Raises:
+        UserError: the weights do not fit the config.
     """
     try:
         with _config_found(checkpoint.config) as config_name:
-            model: SAM2Base = build_sam2(
-                config_name, str(checkpoint.path), device="cpu", apply_postprocessing=apply_postprocessing
-            )
+            return build(config_name, str(checkpoint.path), device="cpu", **arguments)
     except RuntimeError as error:
         # sam2 logs missing keys and raises an empty error; torch names those of a wrong shape.
         reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
         raise UserError(
             f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
         ) from None
-    model = model.to(device)
-    if dtype != "float32":
-        _run_in(model, device, DTYPES[dtype])
-    return model
 
 
 def _run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:

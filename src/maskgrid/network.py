@@ -24,7 +24,7 @@ from sam2.utils.amg import (
 from torch import Tensor
 
 from maskgrid.candidates import CandidateRows, Candidates
-from maskgrid.memory import ImageTooLargeError, is_out_of_memory, release_memory, with_less
+from maskgrid.memory import with_less, with_smaller_chunks
 from maskgrid.passes import Pass, Recording
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.rle import encode_planes
@@ -184,23 +184,17 @@ class Network:
     def _record(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
         if recording.pred_iou_thresh > 0.0:
             proposals = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
-        while True:
-            try:
-                return self._record_chunks(proposals, crop, recording)
-            except RuntimeError as error:
-                height, width = crop.size_hw
-                if not is_out_of_memory(error):
-                    raise
-                if self.chunk_px // 2 < height * width:
-                    raise ImageTooLargeError("the device's memory does not hold a mask of this size") from None
-            # It stays so: other images would meet the same limit.
-            self.chunk_px //= 2
-            release_memory(f"up-sampling {self.chunk_px >> 20} megapixels at once")
+        rows, self.chunk_px = with_smaller_chunks(
+            lambda chunk_px: self._record_chunks(proposals, crop, recording, chunk_px), self.chunk_px, crop.size_hw
+        )
+        return rows
 
-    def _record_chunks(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
+    def _record_chunks(
+        self, proposals: Proposals, crop: Crop, recording: Recording, chunk_px: int
+    ) -> list[CandidateRows]:
         return [
             record_chunk(chunk, self.predictor._transforms.upsample(chunk.logits, crop.size_hw), crop, recording)
-            for chunk in proposals.chunks(masks_at_once(self.chunk_px, crop.size_hw))
+            for chunk in proposals.chunks(masks_at_once(chunk_px, crop.size_hw))
         ]
 
 

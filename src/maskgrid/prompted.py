@@ -6,11 +6,10 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from maskgrid import rle
-from maskgrid.errors import UserError
+from maskgrid.errors import ImageTooLargeError, UserError
 from maskgrid.fingerprint import fingerprint
 from maskgrid.images import BadImage, read_image
 from maskgrid.index import IndexedImage, read_shard
@@ -21,7 +20,7 @@ from maskgrid.prompt_reading import prompt_config
 from maskgrid.prompt_tables import read_prompts
 from maskgrid.prompted_schemas import PROMPTED
 from maskgrid.prompted_statistics import agreement
-from maskgrid.prompts import Prompt, PromptRow, PromptStatus, object_values, pixels_of
+from maskgrid.prompts import Prompt, PromptRow, PromptStatus, content_of, object_values, pixels_of
 from maskgrid.tables import read_origin, write_table
 from maskgrid.weights import checkpoint_id, resolve_checkpoint
 
@@ -117,6 +116,8 @@ def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompt
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
     except FloatingPointError as error:
         status, message = PromptStatus.NOT_A_NUMBER, str(error)
+    except ImageTooLargeError as error:
+        status, message = PromptStatus.TOO_LARGE, str(error)
     if status != PromptStatus.OK:
         log.warning("%s: %s", image.image_key, message)
     drawn = iter(results)
@@ -186,12 +187,5 @@ def _origin(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage]) 
 
 def _content(row: PromptRow) -> dict[str, Any]:
     """A row as plain values, for the fingerprint."""
-    prompt = {} if row.prompt is None else asdict(row.prompt)
-    prompt |= {"reference_counts": row.reference_counts}
-    return {**object_values(row), "prompt": {name: _plain(value) for name, value in prompt.items()}}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.decode("ascii") if isinstance(value, bytes) else value
+    reference = None if row.reference_counts is None else row.reference_counts.decode("ascii")
+    return {**object_values(row), "prompt": {**content_of(row.prompt), "reference_counts": reference}}

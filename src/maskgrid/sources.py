@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from maskgrid.errors import UserError
+from maskgrid.listings import Listed, has_braces, has_magic, in_braces, in_folder, is_outside_root, matches, rooted
 from maskgrid.lists import LIST_READERS, read_list
 from maskgrid.spans import Span
 
@@ -19,7 +18,7 @@ _UNREAD_SUFFIXES = {".heic", ".heif", ".jp2", ".j2k", ".jxl"}
 IMAGE_SUFFIXES = frozenset(_WEB_SUFFIXES | _PLAIN_SUFFIXES | _UNREAD_SUFFIXES)
 ARCHIVE_SUFFIX = ".tar"
 _LISTED_SUFFIXES = IMAGE_SUFFIXES | {ARCHIVE_SUFFIX}
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_KEY = "dataset.source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +89,6 @@ def listing_digest(source: str, base_dir: Path) -> str:
     return digest.hexdigest()
 
 
-def is_outside_root(key: str) -> bool:
-    """Tell whether a key is that of an entry that climbs out of the dataset's root."""
-    return key == ".." or key.startswith("../")
-
-
 def is_archive(path: Path) -> bool:
     """Tell whether a file's name is that of a tar archive."""
     return path.suffix.lower() == ARCHIVE_SUFFIX
@@ -108,28 +102,64 @@ def file_state(item: SourceItem) -> tuple[int | None, int | None]:
     return size if item.span is None else item.span.length, mtime_ns
 
 
+def files_below(
+    root: Path, depth: int | None = None, suffixes: frozenset[str] = IMAGE_SUFFIXES, config_key: str = _KEY
+) -> Iterator[tuple[str, Path]]:
+    """Walk a folder: key and path of each file with one of the suffixes, and of each folder that may not be listed.
+
+    Args:
+        root: the folder.
+        depth: how many levels of names to go down; None for all.
+        suffixes: in lower case, with their dot.
+        config_key: the config's key that names the folder, for messages.
+
+    Raises:
+        UserError: the root may not be listed.
+    """
+    return ((key, Path(path)) for key, path in in_folder(str(root), depth, suffixes, config_key))
+
+
+def listed_files(path: Path, key: str = _KEY) -> Iterator[tuple[str, Path]]:
+    """The entries of a list file: each one's key, relative to the root that all of them share, and path.
+
+    Raises:
+        UserError: the list cannot be read; ``key`` is the config's key that names it.
+    """
+    entries, folder = read_list(path, key)
+    return ((name, Path(entry)) for name, entry in rooted(entries, str(folder)))
+
+
+def split_glob(base_dir: Path, parts: Sequence[str], key: str = _KEY) -> tuple[Path, Sequence[str]]:
+    """The root of a glob, which is the longest path without magic, and the rest of its parts.
+
+    Raises:
+        UserError: there is no such folder; ``key`` is the config's key that names the glob.
+    """
+    first_magic = next(index for index, part in enumerate(parts) if has_magic(part))
+    root, rest = base_dir.joinpath(*parts[:first_magic]), parts[first_magic:]
+    if not root.is_dir():
+        raise UserError(f"{key}: there is no folder {root}, in which {'/'.join(rest)} would be looked for.")
+    return root, rest
+
+
 def _state(path: str | Path) -> tuple[int | None, int | None]:
     try:
-        state = os.stat(path)
+        state = os.stat(path)  # noqa: PTH116 - of millions of names, as text (maskgrid.listings)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return None, None
     return state.st_size, state.st_mtime_ns
 
 
-# From here on paths are text: there may be millions of them, each plan of the workflow lists them all, and making a
-# Path of each would take most of its time.
-
-
-def _listing(source: str, base_dir: Path) -> list[tuple[str, str]]:
+def _listing(source: str, base_dir: Path) -> list[Listed]:
     """Keys and absolute paths of all inputs, sorted by key, each key once."""
     location = base_dir.absolute() / Path(source).expanduser()
     if location.is_dir():
-        found = _in_folder(str(location), depth=None)
+        found = in_folder(str(location), None, _LISTED_SUFFIXES, _KEY)
     elif location.is_file():
         found = _in_file(location)
-    elif _BRACES.search(source):
-        found = _in_braces(str(location))
-    elif _has_magic(source):
+    elif has_braces(source):
+        found = in_braces(str(location))
+    elif has_magic(source):
         found = _in_glob(base_dir.absolute(), Path(source).expanduser().parts)
     else:
         raise UserError(
@@ -145,136 +175,25 @@ def _listing(source: str, base_dir: Path) -> list[tuple[str, str]]:
     return sorted(paths.items())
 
 
-def _in_file(path: Path) -> Iterator[tuple[str, str]]:
+def _in_file(path: Path) -> Iterator[Listed]:
     suffix = path.suffix.lower()
     if suffix in LIST_READERS:
         entries, folder = read_list(path)
-        return _rooted(entries, str(folder))
+        return rooted(entries, str(folder))
     if suffix in _LISTED_SUFFIXES:
-        return iter([(image_key(path.name), str(path))])
-    compressed = (
-        " A compressed archive cannot be read from the middle: unpack it to .tar." if ".tar." in path.name else ""
-    )
+        return rooted([path.name], str(path.parent))
+    compressed = ".tar." in path.name
+    advice = " A compressed archive cannot be read from the middle: unpack it to .tar." if compressed else ""
     raise UserError(
         f"dataset.source: {path} is neither an image nor a tar archive nor a list. Lists end in "
-        f"{', '.join(LIST_READERS)}.{compressed}"
+        f"{', '.join(LIST_READERS)}.{advice}"
     )
 
 
-def _rooted(entries: Sequence[str], folder: str) -> Iterator[tuple[str, str]]:
-    """Give each entry of a list its key, relative to the root that all of them share."""
-    # Lexically: a link in the root that leads out is the user's own doing, a ``..`` in a list need not be.
-    root = os.path.normpath(folder)
-    inside, outside, has_absolute = list[str](), list[str](), False
-    for entry in entries:
-        short = os.path.normpath(entry)
-        if os.path.isabs(short):
-            has_absolute = True
-            inside.append(short)
-        elif is_outside_root(short):
-            outside.append(short)
-        else:
-            inside.append(os.path.join(root, short))
-    if has_absolute:
-        root = os.path.commonpath({os.path.dirname(path) for path in inside})
-    start = len(root.rstrip("/")) + 1
-    for path in inside:
-        yield _valid(path[start:]), path
-    for short in outside:
-        yield _valid(short), os.path.join(folder, short)
-
-
-def _in_braces(pattern: str) -> Iterator[tuple[str, str]]:
-    folder = os.path.dirname(pattern[: pattern.index("{")])
-    return _rooted(list(_expanded(pattern[len(folder) :].lstrip("/"))), folder)
-
-
-def _expanded(pattern: str) -> Iterator[str]:
-    """``a-{08..10}`` as a-08, a-09, a-10, as the shell does it."""
-    braces = _BRACES.search(pattern)
-    if braces is None:
-        yield pattern
-        return
-    first, last = braces.groups()
-    for number in range(int(first), int(last) + 1):
-        yield from _expanded(f"{pattern[: braces.start()]}{number:0{len(first)}d}{pattern[braces.end() :]}")
-
-
-def _in_glob(base_dir: Path, parts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    first_magic = next(index for index, part in enumerate(parts) if _has_magic(part))
-    root, rest = base_dir.joinpath(*parts[:first_magic]), parts[first_magic:]
-    if not root.is_dir():
-        raise UserError(f"dataset.source: there is no folder {root}, in which {'/'.join(rest)} would be looked for.")
+def _in_glob(base_dir: Path, parts: Sequence[str]) -> Iterator[Listed]:
+    root, rest = split_glob(base_dir, parts)
     depth = None if "**" in rest else len(rest)
     start = len(str(root).rstrip("/")) + 1
-    for key, path in _in_folder(str(root), depth):
-        if _matches(path[start:].split("/"), rest):
+    for key, path in in_folder(str(root), depth, _LISTED_SUFFIXES, _KEY):
+        if matches(path[start:].split("/"), rest):
             yield key, path
-
-
-def _has_magic(text: str) -> bool:
-    return any(character in text for character in "*?[")
-
-
-def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(_matches(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
-
-
-def _in_folder(root: str, depth: int | None) -> Iterator[tuple[str, str]]:
-    """Walk a folder, down to ``depth`` levels of names where a depth is given."""
-    # Links wait until every real folder is known: so a loop ends, and a picture keeps its key when somebody
-    # adds a link to its folder.
-    folders, links, seen = [root], list[str](), set[tuple[int, int]]()
-    start = len(root.rstrip("/")) + 1
-    while folders or links:
-        folder = folders.pop() if folders else links.pop(0)
-        try:
-            if not _is_new(folder, seen):
-                continue
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            if folder == root:
-                raise UserError(f"dataset.source: {root} cannot be listed: {error.strerror}.") from error
-            yield _valid(folder[start:]), folder
-            continue
-        deeper = depth is None or folder[start:].count("/") + 1 + (folder != root) < depth
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if _leads_to_folder(entry):
-                if deeper:
-                    (links if entry.is_symlink() else folders).append(entry.path)
-            elif _suffix(entry.name) in _LISTED_SUFFIXES and (entry.is_symlink() or entry.is_file()):
-                yield _valid(entry.path[start:]), entry.path
-
-
-def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
-    state = os.stat(folder)
-    identity = state.st_dev, state.st_ino
-    new = identity not in seen
-    seen.add(identity)
-    return new
-
-
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself, say: no folder, and as an image it will be a bad row
-        return False
-
-
-def image_key(name: str) -> str:
-    """The image key of a path relative to the dataset's root: POSIX style, valid Unicode, ``./a.jpg`` as ``a.jpg``."""
-    return _valid(PurePath(name).as_posix())
-
-
-def _valid(name: str) -> str:
-    return name if name.isascii() else os.fsencode(name).decode("utf-8", errors="backslashreplace")
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()

@@ -10,6 +10,7 @@ import orjson
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from maskgrid.cluster_jobs import refuse_second_writers
 from maskgrid.config_files import parse_config, save_config
 from maskgrid.errors import UserError
 from maskgrid.plan import make_plan, plan_text
@@ -122,6 +123,14 @@ def count_files(wildcards):
     return [str(PLAN.layout.shard_counts(shard)) for shard in shards()]
 
 
+def check_queue():
+    """Jobs of a driver that was killed go on; a second run beside them is refused."""
+    try:
+        refuse_second_writers(Path())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def print_summary():
     """The table of settings, as the last thing that a run says."""
     subprocess.run(
@@ -176,3 +185,93 @@ def prompted_results():
         str(PLAN.layout.prompted_statistics),
         str(PLAN.layout.prompted_worst),
     ]
+
+
+# The tracking job, where the config has a section tracking.
+TRACKING = PLAN.config.tracking.model_dump() if PLAN.config.tracking else {}
+
+
+@cache
+def video_listing():
+    """A digest of what lies at the source of videos: a new, changed or missing one makes their index run again."""
+    if not workflow.is_main_process:
+        return "not listed"
+    from maskgrid.video.planning import source_digest
+
+    try:
+        return source_digest(PLAN)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def video_files():
+    """The source of videos and that of prompts, where they are files of the user's own."""
+    files = [TRACKING.get("source"), TRACKING.get("prompts")]
+    return [path for path in files if path and Path(path).expanduser().is_file()]
+
+
+@cache
+def track_jobs():
+    """The jobs of all videos, once the checkpoint `videos` has run."""
+    from maskgrid.video.jobs import read_jobs
+
+    return read_jobs(PLAN.layout.tracked.jobs)
+
+
+def track_digest(wildcards):
+    """What a job works on: the one thing about videos and prompts that it depends on."""
+    checkpoints.videos.get()
+    return next(
+        job.digest
+        for job in track_jobs()
+        if (job.run, job.group) == (wildcards.run, wildcards.group)
+    )
+
+
+def tracking_parameters():
+    """What decides about masks, of the section tracking; for objects that are found, also how."""
+    from maskgrid.video.parameters import mask_parameters
+
+    return orjson.dumps(mask_parameters(PLAN.config)).decode() if TRACKING else ""
+
+
+def track_parts(wildcards):
+    """The masklets of all groups of a run."""
+    checkpoints.videos.get()
+    return [
+        str(PLAN.layout.tracked.part(job.run, job.group))
+        for job in track_jobs()
+        if job.run == wildcards.run
+    ]
+
+
+def tracked_runs():
+    """The names of all runs."""
+    checkpoints.videos.get()
+    return sorted({job.run for job in track_jobs()})
+
+
+def masklet_files(wildcards):
+    """The masklets of all runs."""
+    return [str(PLAN.layout.tracked.masklets(run)) for run in tracked_runs()]
+
+
+def track_exports(wildcards):
+    """The masklets of all runs in the forms that the config asks for."""
+    forms = [form for form in TRACKING["exports"] if form != "youtube_vis"]
+    return [
+        str(PLAN.layout.tracked.export(form, run))
+        for run in tracked_runs()
+        for form in forms
+    ]
+
+
+def tracked_documents():
+    """Files of all videos together, beside the tables and the page."""
+    is_asked_for = "youtube_vis" in TRACKING.get("exports", [])
+    return [str(PLAN.layout.tracked.youtube_vis)] if is_asked_for else []
+
+
+def tracked_results():
+    """What the tracking job gives, where the config asks for one."""
+    return [str(PLAN.layout.tracked.page)] if TRACKING else []

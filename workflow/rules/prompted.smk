@@ -4,7 +4,7 @@
 rule prompts:
     input:
         prompt_source(),
-        images=ancient("results/dataset/images.parquet"),
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/prompted/prompts.parquet",
     log:
@@ -60,7 +60,7 @@ rule prompt:
 rule prompt_merge:
     input:
         prompted_files,
-        images=ancient("results/dataset/images.parquet"),
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/prompted/annotations.json",
         "results/prompted/statistics.parquet",

@@ -4,7 +4,7 @@
 rule merge:
     input:
         selection_files,
-        images=ancient("results/dataset/images.parquet"),
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/annotations/{label}.json",
     log:
@@ -26,7 +26,7 @@ rule merge:
 rule statistics:
     input:
         count_files,
-        images=ancient("results/dataset/images.parquet"),
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/statistics/settings.parquet",
         "results/statistics/mask_counts.parquet",
@@ -77,13 +77,15 @@ rule report:
         "{params.maskgrid} report {params.options} 2> >(tee {log:q} >&2)"
 
 
-# Fails when too many images could not be used, after everything else is done and written.
+# Fails when too many images could not be used, after everything else is done and written. On a cluster it runs beside
+# Snakemake: seconds of work, and no profile's retries would change its verdict.
 rule accept:
+    localrule: True
     input:
         annotation_files(),
         "results/report/index.html",
         "results/statistics/summary.parquet",
-        images=ancient("results/dataset/images.parquet"),
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/accepted.json",
         "results/provenance.json",
