@@ -104,7 +104,7 @@ def _parts(
 
 def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage, network: Network) -> PassResult:
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
         points_per_batch = plan.config.generator.points_per_batch
         return PassResult(image.image_key, "ok", None, network.run(pixels, run.pass_, recording, points_per_batch))
     except BadImage as error:

@@ -23,6 +23,11 @@ class Layout:
         return self.root / "dataset" / "files.parquet"
 
     @property
+    def archives(self) -> Path:
+        """A row for every tar archive of the source."""
+        return self.root / "dataset" / "archives.parquet"
+
+    @property
     def shards(self) -> Path:
         """A row for every shard."""
         return self.root / "dataset" / "shards.parquet"

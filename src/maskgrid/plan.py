@@ -99,6 +99,10 @@ class Plan:
         table = pq.read_table(self.layout.shards, columns=["shard", "digest"])
         return dict(zip(table["shard"].to_pylist(), table["digest"].to_pylist(), strict=True))
 
+    def images_fingerprint(self) -> str:
+        """A hash of all inputs with their contents and statuses: what results of the whole dataset depend on."""
+        return str(read_origin(self.layout.images)["fingerprint"])
+
     def settings_digest(self) -> str:
         """A hash of all settings with their names: what tables of all settings depend on."""
         listed = [[setting.id, *setting.names] for setting in self.settings]

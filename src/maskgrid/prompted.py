@@ -109,7 +109,7 @@ def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompt
     results: list[PromptedMasks] = []
     size_hw = (image.height, image.width)
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
         results = prompter.run(pixels, prompts) if prompts else []
     except BadImage as error:
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"

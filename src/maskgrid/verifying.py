@@ -54,7 +54,7 @@ def verify_results(plan: Plan) -> list[Problem]:
 
 
 def _check_index(plan: Plan) -> list[Problem]:
-    paths = (plan.layout.images, plan.layout.files, plan.layout.shards)
+    paths = (plan.layout.images, plan.layout.files, plan.layout.shards, plan.layout.archives)
     problems = [problem for path in paths for problem in check_table(path)]
     return problems or [problem for path in paths[1:] for problem in same_run(paths[0], path)]
 

@@ -77,6 +77,17 @@ def shard_digest(wildcards):
     return shard_digests()[wildcards.shard]
 
 
+@cache
+def _images_fingerprint():
+    return PLAN.images_fingerprint()
+
+
+def images_fingerprint(wildcards):
+    """What the inputs are: an index that has found nothing new makes nothing run again."""
+    checkpoints.index.get()
+    return _images_fingerprint()
+
+
 def recording_json(wildcards):
     """What to record for a shard; as it is recorded already, where that is enough for the sweep."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
