@@ -1,7 +1,5 @@
 """Killed and started again: the same masks, and no finished frame tracked twice."""
 
-from functools import partial
-
 import pytest
 from oracle_video import boxed, click, painted
 
@@ -9,14 +7,14 @@ from killing import count_steps, die_at
 from maskgrid.journal import Journal
 from maskgrid.video.frames import FrameFolder
 from maskgrid.video.options import TrackOptions
-from maskgrid.video.resuming import resumably
+from maskgrid.video.resuming import track_resumably
 from maskgrid.video.tracker import track
 
 OPTIONS = TrackOptions("both", add_all_frames_to_correct_as_cond=True, max_frame_num_to_track=3)
 
 
 def resumed(tracker, frames, prompts, output, every):
-    return resumably(partial(track, tracker, frames, prompts, OPTIONS, None), Journal(output, "f"), every)
+    return track_resumably(tracker, frames, prompts, OPTIONS, Journal(output, "f"), every)
 
 
 def prompts_of(masks):

@@ -3,6 +3,7 @@
 import logging
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,7 +14,11 @@ import torch
 
 from maskgrid.files import atomic_write
 from maskgrid.journal import Journal
-from maskgrid.video.records import TrackedMask
+from maskgrid.video.options import TrackOptions
+from maskgrid.video.predictor import VideoPredictor
+from maskgrid.video.records import FramePrompt, Frames, TrackedMask
+from maskgrid.video.schedule import Pass
+from maskgrid.video.tracker import track
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +55,7 @@ def resumably(begin: Callable[[Path | None], Resumable], journal: Journal, every
     are read and not tracked again.
 
     Example:
-        >>> begin = partial(track, tracker, frames, prompts, options, passes)  # or partial(track_automatically, ...)
+        >>> begin = partial(track_automatically, tracker, generator, frames, automatic, options)
         >>> for frame, masks in resumably(begin, Journal(output, fingerprint), every=50): ...
 
     Args:
@@ -66,6 +71,19 @@ def resumably(begin: Callable[[Path | None], Resumable], journal: Journal, every
         assert tables is not None  # _finished has seen it
         yield from _frames_of(tables)
     yield from _written_down(tracking, journal, every, finished)
+
+
+def track_resumably(
+    tracker: VideoPredictor,
+    frames: Frames,
+    prompts: Sequence[FramePrompt],
+    options: TrackOptions | None,
+    journal: Journal,
+    every: int,
+    passes: Sequence[Pass] | None = None,
+) -> Iterator[FrameMasks]:
+    """:func:`resumably` for :func:`maskgrid.video.tracker.track`."""
+    return resumably(partial(track, tracker, frames, prompts, options, passes), journal, every)
 
 
 def _written_down(tracking: Resumable, journal: Journal, every: int, part: int) -> Iterator[FrameMasks]:
