@@ -8,6 +8,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from maskgrid.config import Config
+from maskgrid.demo import GROUND_TRUTH
 from maskgrid.effects import swept_parameters
 from maskgrid.errors import UserError
 from maskgrid.layout import Layout
@@ -51,6 +52,21 @@ class Plan:
         path = Path(self.config.dataset.source).expanduser()
         return [str(path)] if (self.base_dir / path).is_file() else []
 
+    def ground_truth(self) -> Path | None:
+        """The COCO file of the objects that masks are measured against, where the config has one.
+
+        The demo's is written with its images; a COCO source may turn out to have no annotations.
+        """
+        given, source = self.config.dataset.ground_truth, self.config.dataset.source
+        if given is None:
+            return None
+        if given != "auto":
+            return self.base_dir / Path(given).expanduser()
+        if source == "demo":
+            return self.layout.root / "demo" / GROUND_TRUTH
+        path = Path(source).expanduser()
+        return self.base_dir / path if path.suffix.lower() == ".json" else None
+
     def exported(self) -> list[Setting]:
         """The settings that ``annotations`` names."""
         if "all" in self.config.annotations:
@@ -82,6 +98,10 @@ class Plan:
         """The digest of each shard's members, by the shard's name."""
         table = pq.read_table(self.layout.shards, columns=["shard", "digest"])
         return dict(zip(table["shard"].to_pylist(), table["digest"].to_pylist(), strict=True))
+
+    def images_fingerprint(self) -> str:
+        """A hash of all inputs with their contents and statuses: what results of the whole dataset depend on."""
+        return str(read_origin(self.layout.images)["fingerprint"])
 
     def settings_digest(self) -> str:
         """A hash of all settings with their names: what tables of all settings depend on."""

@@ -16,6 +16,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
+from maskgrid.memory import with_less, with_smaller_chunks
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.prompt_config import PromptConfig
 from maskgrid.prompts import Prompt
@@ -63,6 +64,7 @@ class Prompter:
         """
         self.predictor = make_predictor(model)
         self.config = config
+        self.chunk_px = chunk_px(self.predictor.device)
 
     @torch.no_grad()
     def run(self, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[PromptedMasks]:
@@ -75,13 +77,23 @@ class Prompter:
         Returns:
             What each prompt gives, in their order.
 
+        Where memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
+        decoded at once.
+
         Raises:
             FloatingPointError: the network returned values that are not numbers.
+            ImageTooLargeError: the device's memory does not hold one mask of the image.
+            MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
         """
+        # No more than there are: halving starts where it makes a difference.
+        most = max(map(len, batches(prompts, self.config.prompts_per_batch)), default=1)
+        return with_less(lambda size: self._run(image, prompts, size), most)
+
+    def _run(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], prompts_per_batch: int) -> list[PromptedMasks]:
         size_hw = (int(image.shape[0]), int(image.shape[1]))
         drawn: dict[int, PromptedMasks] = {}
         self.predictor.set_image(image)
-        for batch in batches(prompts, self.config.prompts_per_batch):
+        for batch in batches(prompts, prompts_per_batch):
             inputs = self._inputs([prompts[index] for index in batch], size_hw)
             drawn |= dict(zip(batch, self._draw(inputs, size_hw), strict=True))
         self.predictor.reset_predictor()
@@ -123,18 +135,23 @@ class Prompter:
             return_logits=True,
         )
         numbers: NDArray[np.float32] = scores.float().cpu().numpy()
-        if not np.isfinite(numbers).all():
-            raise FloatingPointError("the network returned predicted IoUs that are not numbers")
+        if not np.isfinite(numbers).all() or bool(logits.isnan().any()):
+            raise FloatingPointError("the network returned scores or logits that are not numbers")
         return logits, numbers, low_res
 
     def _full_size(self, logits: Tensor, size_hw: tuple[int, int]) -> list[bytes]:
         """Logits (n, h, w) as masks of the image's size, a few at a time."""
         config = self.config
         filled = fill_small_components(logits, config.mask_threshold, config.max_hole_area, config.max_sprinkle_area)
-        counts: list[bytes] = []
-        for (chunk,) in batch_iterator(masks_at_once(chunk_px(filled.device), size_hw), filled):
-            counts += encode_planes(self.predictor._transforms.upsample(chunk, size_hw) > config.mask_threshold)
+        counts, self.chunk_px = with_smaller_chunks(
+            lambda pixels: self._codes(filled, size_hw, masks_at_once(pixels, size_hw)), self.chunk_px, size_hw
+        )
         return counts
+
+    def _codes(self, logits: Tensor, size_hw: tuple[int, int], at_once: int) -> list[bytes]:
+        upsample, threshold = self.predictor._transforms.upsample, self.config.mask_threshold
+        chunks = batch_iterator(at_once, logits)
+        return [code for (chunk,) in chunks for code in encode_planes(upsample(chunk, size_hw) > threshold)]
 
 
 def batches(prompts: Sequence[Prompt], prompts_per_batch: int) -> Iterator[list[int]]:

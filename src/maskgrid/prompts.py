@@ -27,6 +27,7 @@ class PromptStatus(StrEnum):
     CROWD = "crowd"  # COCO's iscrowd: many objects, not one
     NO_MASK = "no_mask"  # the network drew nothing
     NOT_A_NUMBER = "not_a_number"  # the network returned values that are not numbers
+    TOO_LARGE = "too_large"  # the device's memory does not hold one mask of the image
 
 
 class BadPromptError(Exception):

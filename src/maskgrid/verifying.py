@@ -7,17 +7,33 @@ from typing import Any
 
 import orjson
 
-from maskgrid.errors import UserError
+from maskgrid.file_checks import (
+    Problem,
+    check_annotations,
+    check_picture,
+    check_table,
+    check_tables,
+    differs,
+    same_run,
+)
 from maskgrid.files import is_part
 from maskgrid.journal import is_journal
-from maskgrid.lineage import annotations_fingerprint, network_note, selections_note, statistics_note
+from maskgrid.lineage import (
+    accuracy_note,
+    annotations_fingerprint,
+    network_note,
+    report_fingerprint,
+    selections_note,
+    statistics_note,
+)
 from maskgrid.passes import PassRun, Recording
 from maskgrid.plan import Plan
-from maskgrid.problems import Problem, check_end, check_table, info_of
+from maskgrid.prompted_checks import check_prompted
 from maskgrid.tables import read_origin
 from maskgrid.weights import checkpoint_id
 
 _TABLES = ("settings", "mask_counts", "summary", "effects")
+_SELECTED_FROM = "candidates or settings"
 
 
 def verify_results(plan: Plan) -> list[Problem]:
@@ -33,15 +49,25 @@ def verify_results(plan: Plan) -> list[Problem]:
         for run in plan.runs:
             problems += _check_candidates(plan, run, shard)
         problems += _check_selections(plan, shard)
-    problems += [*_check_statistics(plan), *_check_annotations(plan), *_check_report(plan)]
-    problems += [*_check_prompted(plan), *tracked, *_check_verdicts(plan)]
+    for check in _OF_DATASET:
+        problems += check(plan)
+    problems += tracked
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
 
 
+def _check_tracked(plan: Plan) -> list[Problem]:
+    if plan.config.tracking is None:
+        return []
+    # PyAV and torch, for which only those who track have to wait.
+    from maskgrid.video.verifying import verify_tracked
+
+    return verify_tracked(plan)
+
+
 def _check_index(plan: Plan) -> list[Problem]:
-    paths = (plan.layout.images, plan.layout.files, plan.layout.shards)
+    paths = (plan.layout.images, plan.layout.files, plan.layout.shards, plan.layout.archives)
     problems = [problem for path in paths for problem in check_table(path)]
-    return problems or [problem for path in paths[1:] for problem in _same_run(paths[0], path)]
+    return problems or [problem for path in paths[1:] for problem in same_run(paths[0], path)]
 
 
 def _check_candidates(plan: Plan, run: PassRun, shard: str) -> Iterator[Problem]:
@@ -51,7 +77,7 @@ def _check_candidates(plan: Plan, run: PassRun, shard: str) -> Iterator[Problem]
     yield from problems
     if problems:
         return
-    yield from _same_run(path, images)
+    yield from same_run(path, images)
     note = read_origin(path)
     for name, value in {**network_note(plan, run), "images": plan.shard_digests()[shard]}.items():
         if note.get(name) != value:
@@ -62,54 +88,34 @@ def _check_candidates(plan: Plan, run: PassRun, shard: str) -> Iterator[Problem]
 
 def _check_selections(plan: Plan, shard: str) -> Iterator[Problem]:
     paths = plan.layout.selections(shard), plan.layout.shard_counts(shard)
-    problems = [problem for path in paths for problem in check_table(path)]
-    yield from problems or _check_fingerprint(paths, lambda: selections_note(plan, shard)["fingerprint"])
+    yield from check_tables(paths, lambda: selections_note(plan, shard)["fingerprint"], _SELECTED_FROM)
 
 
 def _check_statistics(plan: Plan) -> Iterator[Problem]:
-    paths = tuple(plan.layout.statistics(name) for name in _TABLES)
-    problems = [problem for path in paths for problem in check_table(path)]
-    yield from problems or _check_fingerprint(paths, lambda: statistics_note(plan)["fingerprint"])
+    paths = [plan.layout.statistics(name) for name in _TABLES]
+    yield from check_tables(paths, lambda: statistics_note(plan)["fingerprint"], _SELECTED_FROM)
+
+
+def _check_ground_truth(plan: Plan) -> Iterator[Problem]:
+    if plan.ground_truth() is None:
+        return
+    layout = plan.layout
+    for path in (*map(layout.ground_truth, ("images", "objects")), *map(layout.shard_accuracy, plan.shards())):
+        yield from check_table(path)
+    paths = [layout.statistics(name) for name in ("accuracy", "accuracy_summary")]
+    yield from check_tables(paths, lambda: accuracy_note(plan)["fingerprint"], "masks or annotated objects")
 
 
 def _check_annotations(plan: Plan) -> Iterator[Problem]:
     for setting in plan.exported():
-        path = plan.layout.annotations(setting.label)
-        problems = _check_annotations_file(path)
-        yield from problems
-        if not problems and _differs(info_of(path), partial(annotations_fingerprint, plan, setting)):
-            yield Problem("stale", path, "was made from other masks or settings")
-
-
-def _check_annotations_file(path: Path) -> list[Problem]:
-    if path.is_file() and info_of(path) is None:
-        return [Problem("foreign", path, "was not written by maskgrid")]
-    return check_end(path)
+        expected = partial(annotations_fingerprint, plan, setting)
+        yield from check_annotations(plan.layout.annotations(setting.label), expected, "masks or settings")
 
 
 def _check_report(plan: Plan) -> Iterator[Problem]:
     folder = plan.layout.root / "report"
     for name in ("index.html", "explorer.html", *(f"overlays/{setting.label}.jpg" for setting in plan.exported())):
-        yield from check_end(folder / name)
-
-
-def _check_prompted(plan: Plan) -> Iterator[Problem]:
-    if plan.config.prompts is None:
-        return
-    layout = plan.layout
-    for path in (layout.prompts, *map(layout.prompted, plan.shards()), layout.prompted_statistics):
-        yield from check_table(path)
-    yield from _check_annotations_file(layout.prompted_annotations)
-    yield from check_end(layout.prompted_worst)
-
-
-def _check_tracked(plan: Plan) -> list[Problem]:
-    if plan.config.tracking is None:
-        return []
-    # PyAV and torch, which only those who track have to wait for.
-    from maskgrid.video.verifying import verify_tracked
-
-    return verify_tracked(plan)
+        yield from check_picture(folder / name, partial(report_fingerprint, plan))
 
 
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
@@ -122,7 +128,7 @@ def _check_verdicts(plan: Plan) -> Iterator[Problem]:
         except orjson.JSONDecodeError:
             yield Problem("truncated", path, "is not complete JSON")
             continue
-        if _differs(content, lambda: statistics_note(plan)["fingerprint"]):
+        if differs(content, lambda: statistics_note(plan)["fingerprint"]):
             yield Problem("stale", path, "tells of another run")
 
 
@@ -145,21 +151,12 @@ def _strangers(plan: Plan) -> Iterator[Problem]:
                 yield Problem("stale", path, "is of a shard that the index does not have any more")
 
 
-def _same_run(path: Path, other: Path) -> Iterator[Problem]:
-    if read_origin(path)["fingerprint"] != read_origin(other)["fingerprint"]:
-        yield Problem("stale", other, f"is not of the same run as {path.name}")
-
-
-def _check_fingerprint(paths: tuple[Path, ...], expected: Callable[[], str]) -> Iterator[Problem]:
-    for path in paths:
-        if _differs(read_origin(path), expected):
-            yield Problem("stale", path, "was made from other candidates or settings")
-
-
-def _differs(note: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
-    """Tell whether a note has another fingerprint than expected; not where the sources are amiss, which is named."""
-    try:
-        made = expected()
-    except (UserError, KeyError):
-        return False
-    return not isinstance(note, dict) or note.get("fingerprint") != made
+# The outputs of the whole dataset: each check names what is amiss with the files of one job, if the config asks for it.
+_OF_DATASET: tuple[Callable[[Plan], Iterator[Problem]], ...] = (
+    _check_statistics,
+    _check_annotations,
+    _check_report,
+    _check_ground_truth,
+    check_prompted,
+    _check_verdicts,
+)

@@ -10,6 +10,7 @@ import orjson
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from maskgrid.cluster_jobs import refuse_second_writers
 from maskgrid.config_files import parse_config, save_config
 from maskgrid.errors import UserError
 from maskgrid.plan import make_plan, plan_text
@@ -76,6 +77,17 @@ def shard_digest(wildcards):
     return shard_digests()[wildcards.shard]
 
 
+@cache
+def _images_fingerprint():
+    return PLAN.images_fingerprint()
+
+
+def images_fingerprint(wildcards):
+    """What the inputs are: an index that has found nothing new makes nothing run again."""
+    checkpoints.index.get()
+    return _images_fingerprint()
+
+
 def recording_json(wildcards):
     """What to record for a shard; as it is recorded already, where that is enough for the sweep."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
@@ -111,6 +123,14 @@ def count_files(wildcards):
     return [str(PLAN.layout.shard_counts(shard)) for shard in shards()]
 
 
+def check_queue():
+    """Jobs of a driver that was killed go on; a second run beside them is refused."""
+    try:
+        refuse_second_writers(Path())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def print_summary():
     """The table of settings, as the last thing that a run says, where the run was for it."""
     if not PLAN.layout.statistics("summary").is_file():
@@ -132,6 +152,29 @@ def overlay_files():
     ]
 
 
+def ground_truth_source():
+    """The annotations to measure against; the demo's come with its images."""
+    path = PLAN.ground_truth()
+    return (
+        [str(path)] if path is not None and PLAN.config.dataset.source != "demo" else []
+    )
+
+
+def accuracy_files(wildcards):
+    """The accuracies of all shards."""
+    return [str(PLAN.layout.shard_accuracy(shard)) for shard in shards()]
+
+
+def accuracy_results():
+    """Tables of accuracy, where there is something to measure against."""
+    if PLAN.ground_truth() is None:
+        return []
+    return [
+        str(PLAN.layout.statistics("accuracy")),
+        str(PLAN.layout.statistics("accuracy_summary")),
+    ]
+
+
 # The prompted job, where the config has a section prompts.
 PROMPTS = PLAN.config.prompts.model_dump() if PLAN.config.prompts else {}
 PREDICTION = {
@@ -146,6 +189,16 @@ def prompt_source():
     return (
         [PROMPTS["source"]] if PROMPTS.get("source", "demo").lower() != "demo" else []
     )
+
+
+@cache
+def prompt_pictures():
+    """A digest of the pictures that the file of prompts names: a new or changed one makes it be read again."""
+    if not workflow.is_main_process:
+        return "not listed"
+    from maskgrid.prompted_lineage import pictures_digest
+
+    return "".join(pictures_digest(Path(path)) for path in prompt_source())
 
 
 def prompt_checkpoint():

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from maskgrid.listings import image_key
 from maskgrid.prompt_reading import read_prompt
 from maskgrid.prompts import BadPromptError, Prompt, PromptStatus, pixels_of
-from maskgrid.sources import image_key
 from maskgrid.video.frames import FrameFolder
 from maskgrid.video.index import Video
 from maskgrid.video.parameters import Reading

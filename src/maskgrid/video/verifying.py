@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from maskgrid.errors import UserError
+from maskgrid.file_checks import Problem, check_end, check_table, info_of
 from maskgrid.plan import Plan
-from maskgrid.problems import Problem, check_end, check_table, info_of
 from maskgrid.tables import read_origin
 from maskgrid.video.index import Video, read_videos
 from maskgrid.video.jobs import Job, read_jobs
