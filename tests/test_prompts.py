@@ -565,6 +565,21 @@ def test_a_changed_source_is_read_again_and_nothing_else_runs(finished):
     assert planned == {"prompts": 1, "prompt": 1, "prompt_merge": 1, "prompted": 1, "total": 4}
 
 
+def test_a_changed_picture_of_a_mask_is_read_again(tmp_path):
+    (tmp_path / "images").mkdir()
+    PIL.Image.new("RGB", (WIDTH, HEIGHT), "red").save(tmp_path / "images" / "a.png")
+    mask = PIL.Image.new("L", (WIDTH, HEIGHT), 255)
+    mask.save(tmp_path / "mask.png")
+    (tmp_path / "masks.csv").write_text("image,mask\na.png,mask.png\n")
+    config = {"dataset": CONFIG["dataset"], "prompts": {"source": "masks.csv"}}
+    assert snakemake(tmp_path, config, "prompted").code == 0
+    assert "Nothing to be done" in snakemake(tmp_path, config, "prompted", "-n").output
+    mask.putpixel((0, 0), 0)
+    mask.save(tmp_path / "mask.png")
+    planned = snakemake(tmp_path, config, "prompted", "-n").planned
+    assert planned == {"prompts": 1, "prompt": 1, "prompt_merge": 1, "prompted": 1, "total": 4}
+
+
 def test_without_the_section_nothing_of_it_is_planned(finished):
     planned = snakemake(finished, {"dataset": CONFIG["dataset"]}, "-n").planned
     assert planned

@@ -35,7 +35,7 @@ def make_network(plan: Plan, run: PassRun) -> Network:
     checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
     device = take_device(model.device)
     log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
-    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
+    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing), model.mode)
 
 
 def generate_shard(
@@ -104,7 +104,7 @@ def _parts(
 
 def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage, network: Network) -> PassResult:
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
         points_per_batch = plan.config.generator.points_per_batch
         return PassResult(image.image_key, "ok", None, network.run(pixels, run.pass_, recording, points_per_batch))
     except BadImage as error:

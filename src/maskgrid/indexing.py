@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
+from maskgrid.archives import expand_archives, read_known
 from maskgrid.demo import DEMO_VERSION, write_demo
 from maskgrid.errors import UserError
 from maskgrid.index import index_images, read_previous, write_index
@@ -22,9 +23,10 @@ def index_dataset(plan: Plan) -> None:
         UserError: the source is missing or empty, or not one of its images can be used.
     """
     folder = plan.layout.images.parent
-    items = list_inputs(str(_source(plan)), plan.base_dir)
-    index = index_images(items, plan.config.dataset.max_pixels, read_previous(folder), progress=True)
-    shards = write_index(index, plan.config.dataset.shard_size, folder)
+    listed, previous = list_inputs(str(_source(plan)), plan.base_dir), read_previous(folder)
+    items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
+    index = index_images(items, plan.config.dataset.max_pixels, previous, progress=True)
+    shards = write_index(index, plan.config.dataset.shard_size, folder, archives)
     statuses = Counter(index["status"].to_pylist())
     log.info(
         "%d inputs: %s; %d shards",

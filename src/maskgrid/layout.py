@@ -23,6 +23,11 @@ class Layout:
         return self.root / "dataset" / "files.parquet"
 
     @property
+    def archives(self) -> Path:
+        """A row for every tar archive of the source."""
+        return self.root / "dataset" / "archives.parquet"
+
+    @property
     def shards(self) -> Path:
         """A row for every shard."""
         return self.root / "dataset" / "shards.parquet"
@@ -60,6 +65,14 @@ class Layout:
     def statistics(self, table: str) -> Path:
         """settings, mask_counts, summary or effects."""
         return self.root / "statistics" / f"{table}.parquet"
+
+    def ground_truth(self, table: str) -> Path:
+        """Images or objects: what the annotations know, each checked."""
+        return self.root / "ground_truth" / f"{table}.parquet"
+
+    def shard_accuracy(self, shard: str) -> Path:
+        """How well every setting finds the true objects of a shard's images."""
+        return self.root / "ground_truth" / "shards" / f"{shard}.parquet"
 
     @property
     def prompts(self) -> Path:

@@ -1,9 +1,10 @@
 """Loading a checkpoint into sam2's own model, the same way for every checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import initialize_config_dir
@@ -56,17 +57,7 @@ def build_model(
         UserError: the weights do not fit the config.
         MachineError: the device has failed.
     """
-    try:
-        with _config_found(checkpoint.config) as config_name:
-            model: SAM2Base = build_sam2(
-                config_name, str(checkpoint.path), device="cpu", apply_postprocessing=apply_postprocessing
-            )
-    except RuntimeError as error:
-        # sam2 logs missing keys and raises an empty error; torch names those of a wrong shape.
-        reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
-        raise UserError(
-            f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
-        ) from None
+    model = built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing)
     try:
         model = model.to(device)
     except RuntimeError as error:
@@ -74,6 +65,23 @@ def build_model(
     if dtype != "float32":
         _run_in(model, device, DTYPES[dtype])
     return model
+
+
+def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments: Any) -> SAM2Base:  # noqa: ANN401
+    """What a function of ``sam2.build_sam`` makes of a checkpoint, on the CPU.
+
+    Raises:
+        UserError: the weights do not fit the config.
+    """
+    try:
+        with _config_found(checkpoint.config) as config_name:
+            return build(config_name, str(checkpoint.path), device="cpu", **arguments)
+    except RuntimeError as error:
+        # sam2 logs missing keys and raises an empty error; torch names those of a wrong shape.
+        reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
+        raise UserError(
+            f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
+        ) from None
 
 
 def _run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 
 from maskgrid import coco, rle
 from maskgrid.errors import UserError
-from maskgrid.fingerprint import fingerprint
 from maskgrid.journal import forget_journal
 from maskgrid.merge import good_images, image_ids, write_coco
 from maskgrid.plan import Plan
 from maskgrid.prompt_reading import prompt_config
 from maskgrid.prompt_tables import read_unsharded
+from maskgrid.prompted_lineage import merged_note
 from maskgrid.prompted_pictures import draw_worst
 from maskgrid.prompted_schemas import PROMPTED
 from maskgrid.prompted_statistics import statistics_table, summary_line
@@ -35,23 +35,23 @@ def merge_prompted(plan: Plan) -> str:
         One line of statuses and mean IoUs, for people.
 
     Raises:
-        UserError: the config has no prompts, or a shard has not been segmented.
+        UserError: the config has no prompts, a shard has not been segmented, or is of other prompts or images.
     """
     layout, shards = plan.layout, plan.shards()
     paths = [layout.prompted(shard) for shard in shards]
     if missing := [path for path in paths if not path.is_file()]:
         raise UserError(f"{missing[0]}: there is no such file; run maskgrid prompt --shard {missing[0].stem}")
+    origin = merged_note(plan)
     images = good_images(layout)
     categories = _categories(read_origin(layout.prompts).get("categories", []), paths)
-    head = {"info": _info(plan), "licenses": [], "categories": categories}
+    head = {"info": _info(plan, origin["fingerprint"]), "licenses": [], "categories": categories}
     ids = {str(category.get("name")): int(category["id"]) for category in categories}
     entries = _entries(paths, image_ids(images), ids)
     counts = write_coco(layout.prompted_annotations, head, images, entries)
     log.info("%s: %d masks in %d images", layout.prompted_annotations, counts.n_annotations, counts.n_images)
     statistics = statistics_table([*_rows(paths, _WITHOUT_MASKS), *_without_image(layout.prompts)])
-    origin = {"shards": {path.stem: read_origin(path)["fingerprint"] for path in paths}}
-    write_table(layout.prompted_statistics, statistics, {**origin, "fingerprint": fingerprint(origin)})
-    draw_worst(layout, statistics)
+    write_table(layout.prompted_statistics, statistics, origin)
+    draw_worst(layout, statistics, origin["fingerprint"])
     for path in paths:
         forget_journal(path)
     return summary_line(statistics)
@@ -81,12 +81,15 @@ def _category_name(name: str | None) -> str:
     return str(name or coco.CATEGORY["name"])
 
 
-def _info(plan: Plan) -> dict[str, Any]:
+def _info(plan: Plan, made_from: str) -> dict[str, Any]:
+    prompts = prompt_config(plan)
     return {
         "description": "Masks of given objects by SAM 2, made by maskgrid",
         "maskgrid_version": coco.maskgrid_version(),
         "checkpoint": plan.config.model.checkpoint,
-        "prompts": prompt_config(plan).model_dump(),
+        # The file's name alone: where it lies says nothing about the masks.
+        "prompts": {**prompts.model_dump(), "source": Path(prompts.source).name},
+        "fingerprint": made_from,
     }
 
 

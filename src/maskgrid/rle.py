@@ -23,6 +23,32 @@ def encode(mask: NDArray[np.bool_]) -> bytes:
     return counts
 
 
+def encode_window(mask: NDArray[np.bool_], corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
+    """Encode a mask (h, w) that lies in a larger image, as if it were drawn there.
+
+    Args:
+        mask: the part of the image in which the mask is.
+        corner_yx: its first row and column in the image.
+        size_hw: the image's height and width in pixels.
+    """
+    (height, width), (y0, x0) = mask.shape, corner_yx
+    # Down the columns, with a row of background below where the image goes on, so that no run leaves its column.
+    rows = height + (height < size_hw[0])
+    columns = np.zeros((width, rows), np.bool_)
+    columns[:, :height] = mask.T
+    flat = columns.reshape(-1)
+    turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    turns = np.concatenate([np.zeros(int(flat[0]), np.intp), turns, np.full(int(flat[-1]), flat.size)])
+    edges = (x0 + turns // rows) * size_hw[0] + y0 + turns % rows
+    n_pixels = size_hw[0] * size_hw[1]
+    runs = np.diff(edges, prepend=0, append=n_pixels)
+    # The code ends with the mask where that reaches the last pixel.
+    runs = runs[:-1] if len(edges) and edges[-1] == n_pixels else runs
+    uncompressed_code = {"size": list(size_hw), "counts": runs.astype(np.uint32)}
+    counts: bytes = coco_mask.frPyObjects(uncompressed_code, *size_hw)["counts"]
+    return counts
+
+
 def decode(counts: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
     """Decode COCO's compressed counts to a boolean mask of shape (H, W).
 

@@ -11,6 +11,7 @@ checkpoint index:
         files=update("results/dataset/files.parquet"),
         images=update("results/dataset/images.parquet"),
         shards=update("results/dataset/shards.parquet"),
+        archives=update("results/dataset/archives.parquet"),
     log:
         "logs/index.log",
     conda:

@@ -4,7 +4,7 @@
 rule prompts:
     input:
         prompt_source(),
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/prompted/prompts.parquet",
     log:
@@ -12,9 +12,11 @@ rule prompts:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         source=PROMPTS.get("source"),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
+        pictures=lambda wildcards: prompt_pictures(),
         maskgrid=MASKGRID,
         options=OPTIONS,
     message:
@@ -59,7 +61,7 @@ rule prompt:
 rule prompt_merge:
     input:
         prompted_files,
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/prompted/annotations.json",
         "results/prompted/statistics.parquet",
@@ -69,6 +71,7 @@ rule prompt_merge:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         maskgrid=MASKGRID,
         options=OPTIONS,
     message:

@@ -4,7 +4,7 @@
 rule merge:
     input:
         selection_files,
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/annotations/{label}.json",
     log:
@@ -12,6 +12,7 @@ rule merge:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
         output_mode=PLAN.config.generator.output_mode,
         maskgrid=MASKGRID,
@@ -25,6 +26,7 @@ rule merge:
 rule statistics:
     input:
         count_files,
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/statistics/settings.parquet",
         "results/statistics/mask_counts.parquet",
@@ -35,6 +37,7 @@ rule statistics:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         settings=SETTINGS_DIGEST,
         baseline=PLAN.baseline.id,
         maskgrid=MASKGRID,
@@ -48,6 +51,7 @@ rule statistics:
 rule report:
     input:
         annotation_files(),
+        accuracy_results(),
         "results/statistics/summary.parquet",
     output:
         page=report(
@@ -81,7 +85,7 @@ rule accept:
         annotation_files(),
         "results/report/index.html",
         "results/statistics/summary.parquet",
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/accepted.json",
         "results/provenance.json",
@@ -91,6 +95,7 @@ rule accept:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
         maskgrid=MASKGRID,
         options=OPTIONS,

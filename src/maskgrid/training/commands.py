@@ -57,7 +57,8 @@ def train_video(options: argparse.Namespace) -> None:
     model = build_model(MEMORY.side_px).to(pick_device(options.device))
     _start_from(model, options.folder / "image-256.pt")
     pools = _video_pools(model.eval())
-    initialise_memory(model, Features([level.float() for level in pools.clips[0].levels], pools.positions))
+    if not options.keep_memory:
+        initialise_memory(model, Features([level.float() for level in pools.clips[0].levels], pools.positions))
     state = start_video_stage(model)
     if path.exists():
         restore(state, path)
@@ -92,7 +93,8 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"one click, {clicks.objects} objects in {options.scenes} scenes")
     print(f"  IoU of the best of three masks    {clicks.best_iou:.3f}")
     print(f"  IoU of the mask ranked first      {clicks.chosen_iou:.3f}")
-    print(f"  error of the predicted IoU        {clicks.iou_error:.3f}", flush=True)
+    print(f"  error of the predicted IoU        {clicks.iou_error:.3f}")
+    print(f"the box of each, IoU of the mask    {clicks.boxed_iou:.3f}", flush=True)
     automatic = measure_automatic(model, held_out_scenes(options.automatic))
     print(f"automatic masks, {automatic.masks} for {automatic.objects} objects in {options.automatic} scenes")
     print(f"  AR at IoU 0.5                     {automatic.recall:.3f}")
