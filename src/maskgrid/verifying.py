@@ -55,15 +55,6 @@ def verify_results(plan: Plan) -> list[Problem]:
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
 
 
-def _check_tracked(plan: Plan) -> list[Problem]:
-    if plan.config.tracking is None:
-        return []
-    # PyAV and torch, for which only those who track have to wait.
-    from maskgrid.video.verifying import verify_tracked
-
-    return verify_tracked(plan)
-
-
 def _check_index(plan: Plan) -> list[Problem]:
     paths = (plan.layout.images, plan.layout.files, plan.layout.shards, plan.layout.archives)
     problems = [problem for path in paths for problem in check_table(path)]
@@ -116,6 +107,15 @@ def _check_report(plan: Plan) -> Iterator[Problem]:
     folder = plan.layout.root / "report"
     for name in ("index.html", "explorer.html", *(f"overlays/{setting.label}.jpg" for setting in plan.exported())):
         yield from check_picture(folder / name, partial(report_fingerprint, plan))
+
+
+def _check_tracked(plan: Plan) -> list[Problem]:
+    if plan.config.tracking is None:
+        return []
+    # PyAV and torch, which only those who track have to wait for.
+    from maskgrid.video.verifying import verify_tracked
+
+    return verify_tracked(plan)
 
 
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
