@@ -1,15 +1,13 @@
 """From the source to an index of images and their shards."""
 
 
-# update() keeps the old tables while the job runs: files that have not changed are not read again. The first output is
-# the one that `generate` and `prompt` name as their input: on a cluster, where a job sees one rule alone, Snakemake
-# knows the checkpoint by it.
+# update() keeps the old tables while the job runs: files that have not changed are not read again.
 checkpoint index:
     input:
         PLAN.source_files(),
     output:
-        files=update("results/dataset/files.parquet"),
         images=update("results/dataset/images.parquet"),
+        files=update("results/dataset/files.parquet"),
         shards=update("results/dataset/shards.parquet"),
         archives=update("results/dataset/archives.parquet"),
     log:
