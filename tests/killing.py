@@ -35,6 +35,7 @@ from maskgrid.prompted_merging import merge_prompted
 from maskgrid.prompting import PromptedMasks, Prompter
 from maskgrid.prompts import Prompt
 from maskgrid.replaying import replay_shard
+from maskgrid.report import write_report
 from maskgrid.weights import checkpoint_id
 
 Work = Callable[[], None]
@@ -85,14 +86,14 @@ class RememberingPrompter(Prompter):
         return self
 
 
-def tiny_plan(source: Path, results: Path, **changes: object) -> Plan:
-    """A run of seconds: few points, two passes, some settings, several shards."""
+def tiny_plan(source: Path, results: Path, base: Path = Path(), **changes: object) -> Plan:
+    """A run of seconds: few points, two passes, some settings, several shards; relative paths start from ``base``."""
     config = {
         "dataset": {"source": str(source), "shard_size": 3, "max_failed_fraction": 0.5},
         "generator": {"points_per_side": 4, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5},
         "sweep": {"grid": {"pred_iou_thresh": [0.3, 0.6], "crop_n_layers": [0, 1]}},
     }
-    return make_plan(Config.model_validate(config | changes), Path(), results)
+    return make_plan(Config.model_validate(config | changes), base, results)
 
 
 def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage]]:
@@ -117,6 +118,7 @@ def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage
             yield f"prompt {shard}", lambda plan, shard=shard: prompt_shard(plan, shard, prompter.load)
         yield "prompt-merge", merge_prompted
     yield "statistics", write_statistics
+    yield "report", write_report
     yield "accept", accept
 
 

@@ -30,7 +30,8 @@ def write_contact_sheet(
     """Write the overlays of one setting as one JPEG, four in a row, with what it is made from as its comment."""
     drawn = [overlay(sample, setting, side) for sample in samples]
     tiles = [centred(picture[0], side) for picture in drawn if picture is not None]
-    write_bytes(path, jpeg(grid(tiles or [np.full((side, side, 3), 255, np.uint8)], 4), quality=85, comment=fingerprint))
+    sheet = grid(tiles or [np.full((side, side, 3), 255, np.uint8)], 4)
+    write_bytes(path, jpeg(sheet, quality=85, comment=fingerprint))
 
 
 def _paint(thumbnail: Thumbnail, image: NDArray[np.uint8] | None, selection: Selection) -> NDArray[np.uint8]:

@@ -1,8 +1,5 @@
 """A picture of the masks that agree least with what was given."""
 
-import io
-import os
-from pathlib import Path
 from typing import Any
 
 import cv2

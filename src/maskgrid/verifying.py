@@ -41,15 +41,17 @@ def verify_results(plan: Plan) -> list[Problem]:
 
     Footers, beginnings and ends of files are read, not all that is in between.
     """
+    tracked = _check_tracked(plan)
     problems = _check_index(plan)
-    if problems:  # nothing else can be judged
-        return problems + list(_leftovers(plan.layout.root))
+    if problems:  # nothing else of the images can be judged
+        return [*problems, *tracked, *_leftovers(plan.layout.root)]
     for shard in plan.shards():
         for run in plan.runs:
             problems += _check_candidates(plan, run, shard)
         problems += _check_selections(plan, shard)
     for check in _OF_DATASET:
         problems += check(plan)
+    problems += tracked
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
 
 
@@ -105,6 +107,15 @@ def _check_report(plan: Plan) -> Iterator[Problem]:
     folder = plan.layout.root / "report"
     for name in ("index.html", "explorer.html", *(f"overlays/{setting.label}.jpg" for setting in plan.exported())):
         yield from check_picture(folder / name, partial(report_fingerprint, plan))
+
+
+def _check_tracked(plan: Plan) -> list[Problem]:
+    if plan.config.tracking is None:
+        return []
+    # PyAV and torch, which only those who track have to wait for.
+    from maskgrid.video.verifying import verify_tracked
+
+    return verify_tracked(plan)
 
 
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:

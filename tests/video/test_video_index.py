@@ -132,7 +132,23 @@ def test_names_of_files_are_made_from_keys(key, name):
 
 
 def test_names_of_files_are_distinct():
-    many = ["a/b", "a__b", "a_b", "a b", "a?b", "x" * 300, "x" * 299 + "y", "ä", "ö", ".a", "-a", "a", "a/__b", "a__/b", "a~b"]
+    many = [
+        "a/b",
+        "a__b",
+        "a_b",
+        "a b",
+        "a?b",
+        "x" * 300,
+        "x" * 299 + "y",
+        "ä",
+        "ö",
+        ".a",
+        "-a",
+        "a",
+        "a/__b",
+        "a__/b",
+        "a~b",
+    ]
     names = [video_name(key) for key in many]
     assert len(set(names)) == len(many)
     assert all(len(name) < 150 for name in names)

@@ -47,7 +47,7 @@ def merge_tracked(plan: Plan) -> str:
     jobs = read_jobs(layout.jobs)
     runs = [read_run(plan, name) for name in dict.fromkeys(job.run for job in jobs)]
     counted = _statistics(plan, runs)
-    note = _note(plan, runs)
+    note = merge_note(plan, [run.name for run in runs])
     objects = [row for statistics in counted for row in statistics.objects]
     summary = [statistics.summary for statistics in counted]
     write_table(layout.objects, pa.Table.from_pylist(objects, OBJECTS), note)
@@ -106,12 +106,17 @@ def _parameters(plan: Plan) -> dict[str, str | None]:
     }
 
 
-def _note(plan: Plan, runs: Sequence[Run]) -> dict[str, Any]:
+def merge_note(plan: Plan, runs: Sequence[str]) -> dict[str, Any]:
+    """What the statistics are made from.
+
+    Raises:
+        maskgrid.errors.UserError: a table is missing or cut off.
+    """
     layout = plan.layout.tracked
     content = {
         "videos": read_origin(layout.videos)["fingerprint"],
         "prompts": read_origin(layout.prompts)["fingerprint"],
-        "runs": {run.name: run.note["fingerprint"] for run in runs},
+        "runs": {run: read_origin(layout.masklets(run))["fingerprint"] for run in runs},
     }
     return {**content, "fingerprint": fingerprint(content)}
 

@@ -135,9 +135,7 @@ SUMMARY = pa.schema(
 SETTINGS = pa.schema(
     [
         _SETTING,
-        column(
-            "parameters", pa.string(), "of automatic and generator, as JSON; null with prompts", nullable=True
-        ),
+        column("parameters", pa.string(), "of automatic and generator, as JSON; null with prompts", nullable=True),
         column("n_videos", pa.int32(), "videos that were tracked"),
         column("n_masklets", pa.int32(), "objects with a mask on one frame at least"),
         column("n_never_visible", pa.int32(), "objects without"),

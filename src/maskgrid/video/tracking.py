@@ -109,8 +109,8 @@ def job_prompts(plan: Plan, job: Job) -> list[VideoPrompt]:
     return read_prompts(read_table(plan.layout.tracked.prompts, filters=filters, schema=PROMPTS))
 
 
-def base_note(plan: Plan, video: Video, setting: str) -> Note:
-    """What the masklets of a video are made from, but for the prompts."""
+def config_note(plan: Plan, video: Video, setting: str) -> Note:
+    """What the config says about the masklets of a video; what it does not say differs between machines."""
     model, reading = plan.config.model, reading_of(plan)
     checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
     return {
@@ -118,22 +118,30 @@ def base_note(plan: Plan, video: Video, setting: str) -> Note:
         "checkpoint_sha256": checkpoint.sha256,
         "dtype": model.dtype,
         "apply_postprocessing": model.apply_postprocessing,
-        "device": pick_device(model.device).type,
-        "packages": {**package_versions(), "av": version("av")},
         "video": {"video_key": video.video_key, "sha256": video.sha256, "size_hw": list(video.size_hw)},
         "frames": {"start": reading.start, "stop": reading.stop, "stride": reading.stride},
         "options": mask_parameters(plan.config, setting),
     }
 
 
-def part_note(plan: Plan, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Note:
-    """What the masklets of a job are made from."""
+def prompts_note(plan: Plan, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Note:
+    """What the masklets of a job are made from, of the prompts."""
     objects = {
         str(object_id): digest(prompt_contents([row for row in prompts if row.object_id == object_id]))
         for object_id in job.object_ids
     }
-    passes = list(map(str, passes_of(prompts, video, reading_of(plan), options_of(tracking_config(plan)))))
-    note = {**base_note(plan, video, job.setting), "passes": passes, "objects": objects}
+    passes = passes_of(prompts, video, reading_of(plan), options_of(tracking_config(plan)))
+    return {"passes": list(map(str, passes)), "objects": objects}
+
+
+def part_note(plan: Plan, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Note:
+    """What the masklets of a job are made from."""
+    note = {
+        **config_note(plan, video, job.setting),
+        **prompts_note(plan, job, video, prompts),
+        "device": pick_device(plan.config.model.device).type,
+        "packages": {**package_versions(), "av": version("av")},
+    }
     return {**note, "fingerprint": fingerprint(note)}
 
 
