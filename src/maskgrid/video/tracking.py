@@ -10,7 +10,7 @@ import pyarrow as pa
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import digest, fingerprint, package_versions
 from maskgrid.journal import Journal
-from maskgrid.model import pick_device
+from maskgrid.model import pick_device, take_device
 from maskgrid.plan import Plan
 from maskgrid.progress import track as progress
 from maskgrid.tables import read_origin, read_table, write_batches
@@ -37,17 +37,18 @@ Load = Callable[[Plan], VideoPredictor]
 
 
 def make_tracker(plan: Plan) -> VideoPredictor:
-    """Load the network as sam2's video predictor.
+    """Load the network as sam2's video predictor; of several CUDA devices, on one that no other job has.
 
     Raises:
         UserError: the checkpoint or the device is not there.
     """
     model = plan.config.model
-    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), model.device, model.dtype)
+    device = str(take_device(model.device))
+    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), device, model.dtype)
     return load_tracker(
         model.checkpoint,
         model.config,
-        model.device,
+        device,
         model.dtype,
         model.apply_postprocessing,
         tracking_config(plan).vos_optimized,
