@@ -69,6 +69,15 @@ def after(checkpoint):
         getattr(checkpoints, checkpoint).get()
 
 
+def index_files():
+    """All that `index` writes: as long as one is missing the checkpoint is not passed, and none else asks for each."""
+    layout = PLAN.layout
+    return [
+        str(path)
+        for path in (layout.files, layout.images, layout.shards, layout.archives)
+    ]
+
+
 def shards():
     """Names of the shards, once the checkpoint `index` has run."""
     after("index")
