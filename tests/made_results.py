@@ -82,7 +82,7 @@ def _write_image(path, image):
     random = np.random.default_rng(image.size_hw)
     PIL.Image.fromarray(random.integers(0, 255, (*image.size_hw, 3), np.uint8)).save(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"image_key": image.key, "path": os.fsencode(path), "sha256": digest}
+    return {"image_key": image.key, "path": os.fsencode(path), "sha256": digest, "member_offset": None}
 
 
 def _write_statistics(plan):

@@ -229,10 +229,8 @@ def test_settings_together_are_what_each_is_alone_and_the_decoder_runs_once_for_
     image = photos["coffee"]
     prompts = make_prompts(image.shape[:2], seed=11)
     settings = [
-        PromptConfig(
-            source="demo", multimask_output=multimask, mask_threshold=threshold, max_hole_area=area, keep="all"
-        )
-        for multimask in (True, False)
+        PromptConfig(source="demo", keep="all", multimask_output=several, mask_threshold=level, max_hole_area=area)
+        for several in (True, False)
         for level in (-0.5, 0.0, 2.0)
         for area in (0, 20)
     ]

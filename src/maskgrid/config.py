@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, model_validator
 
 from maskgrid.prompt_config import PromptConfig
-from maskgrid.sections import Section
+from maskgrid.sections import Fraction, Section
 from maskgrid.sweep_config import Sweep
+from maskgrid.tracking_config import TrackingConfig
 
-Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 PointGrid = Annotated[list[Point], Field(min_length=1)]
 
@@ -25,13 +25,20 @@ class DatasetConfig(Section):
     source: str = Field(
         "demo",
         min_length=1,
-        description="demo, a folder (searched recursively), a glob, a list (.txt, .csv, .parquet) or a COCO .json",
+        description="demo, a folder (searched recursively), a glob, a list (.txt, .csv, .parquet), a COCO .json or tar "
+        "archives (images-{000..009}.tar)",
     )
     shard_size: int = Field(64, ge=1, description="images in a shard at most; a shard is what one job works on")
     max_pixels: int = Field(100_000_000, ge=1, description="a larger image is rejected by its header, not decoded")
     max_failed_fraction: Fraction = Field(
         0.05,
         description="the run fails, after all else is done, when more of the images than this cannot be used",
+    )
+    ground_truth: str | None = Field(
+        "auto",
+        min_length=1,
+        description="a COCO .json whose objects masks are measured against; auto: the source's own annotations, "
+        "where it is a COCO file or the demo; null for none",
     )
 
 
@@ -50,7 +57,9 @@ class ModelConfig(Section):
         False, description="accept a .pt file whose sha256 is not that of a known checkpoint"
     )
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, ... or mps"
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:1, ... or mps; of several CUDA devices auto and cuda take a free one",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="the network's arithmetic; below float32 it runs under torch.autocast"
@@ -59,7 +68,10 @@ class ModelConfig(Section):
         True,
         description="as in sam2.build_sam: a single mask that is not stable is replaced by the best of three",
     )
-    mode: Literal["exact"] = Field("exact", description="exact: sam2's masks bit for bit")
+    mode: Literal["exact", "fast"] = Field(
+        "exact",
+        description="exact: sam2's masks bit for bit; fast: less work, and masks that agree (docs/benchmarks.md)",
+    )
 
 
 class GeneratorFields(Section):
@@ -177,3 +189,4 @@ class Config(Section):
     prompts: PromptConfig | None = Field(
         None, description="segment given objects too: boxes, points or masks of a file; null for no such job"
     )
+    tracking: TrackingConfig | None = Field(None, description="follow objects through videos too; null for no such job")

@@ -3,6 +3,7 @@
 import fcntl
 import io
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -85,6 +86,34 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` atomically (see :func:`atomic_write`)."""
     with atomic_write(path) as stream:
         stream.write(content)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Make a temporary folder that takes the place of the folder ``path`` when the block ends well.
+
+    Files go into it by :func:`write_bytes`, in folders of their own where wanted. An old folder is removed before the
+    new one takes its name, so between the two there is none. One process may write a folder at a time; what a killed
+    one has left is removed by the next.
+
+    Raises:
+        OSError: as :func:`atomic_write`.
+    """
+    part = path.with_name(f".{path.name}.part")
+    for old in (part, part.with_suffix(".old.part")):
+        shutil.rmtree(old, ignore_errors=True)
+    step(Step.CREATE, path)
+    part.mkdir(parents=True)
+    yield part
+    step(Step.RENAME, path)
+    if path.exists():
+        path.rename(part.with_suffix(".old.part"))
+        step(Step.RENAME, path)
+    part.rename(path)
+    step(Step.SYNC_FOLDER, path)
+    _sync_folder(path.parent)
+    step(Step.REMOVE, path)
+    shutil.rmtree(part.with_suffix(".old.part"), ignore_errors=True)
 
 
 def remove_tree(folder: Path) -> None:

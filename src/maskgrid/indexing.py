@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
+from maskgrid.archives import expand_archives, read_known
 from maskgrid.demo import DEMO_VERSION, write_demo
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import fingerprint
@@ -26,11 +27,12 @@ def index_dataset(plan: Plan) -> None:
         UserError: the source is missing or empty, or not one of its images can be used.
     """
     folder = plan.layout.images.parent
-    items = list_inputs(str(_source(plan)), plan.base_dir)
+    listed, previous = list_inputs(str(_source(plan)), plan.base_dir), read_previous(folder)
+    items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
     # What it holds is judged row by row, by the files' sizes and times, and so is valid for any config.
     journal = Journal(plan.layout.files, fingerprint({"journal": "index"}))
-    index = index_images(items, plan.config.dataset.max_pixels, read_previous(folder), True, journal)
-    shards = write_index(index, plan.config.dataset.shard_size, folder)
+    index = index_images(items, plan.config.dataset.max_pixels, previous, True, journal)
+    shards = write_index(index, plan.config.dataset.shard_size, folder, archives)
     forget_journal(plan.layout.files)
     statuses = Counter(index["status"].to_pylist())
     log.info(

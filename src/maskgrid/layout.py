@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskgrid.tracked_layout import TrackedLayout
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -19,6 +21,11 @@ class Layout:
     def files(self) -> Path:
         """Where each input lies on this machine, and what was known of it."""
         return self.root / "dataset" / "files.parquet"
+
+    @property
+    def archives(self) -> Path:
+        """A row for every tar archive of the source."""
+        return self.root / "dataset" / "archives.parquet"
 
     @property
     def shards(self) -> Path:
@@ -59,6 +66,14 @@ class Layout:
         """settings, mask_counts, summary or effects."""
         return self.root / "statistics" / f"{table}.parquet"
 
+    def ground_truth(self, table: str) -> Path:
+        """Images or objects: what the annotations know, each checked."""
+        return self.root / "ground_truth" / f"{table}.parquet"
+
+    def shard_accuracy(self, shard: str) -> Path:
+        """How well every setting finds the true objects of a shard's images."""
+        return self.root / "ground_truth" / "shards" / f"{shard}.parquet"
+
     @property
     def prompts(self) -> Path:
         """The given objects, each checked."""
@@ -87,3 +102,8 @@ class Layout:
     def prompted_worst(self) -> Path:
         """A picture of the masks that agree least."""
         return self.root / "prompted" / "worst.jpg"
+
+    @property
+    def tracked(self) -> TrackedLayout:
+        """What comes of videos."""
+        return TrackedLayout(self.root / "tracked")

@@ -104,6 +104,19 @@ def statistics_note(plan: Plan) -> Note:
     return {"baseline": plan.baseline.id, "fingerprint": fingerprint(content)}
 
 
+def accuracy_note(plan: Plan) -> Note:
+    """What the accuracies are made from.
+
+    Raises:
+        UserError: as :func:`dataset_note`.
+    """
+    content = {
+        "statistics": statistics_note(plan)["fingerprint"],
+        "objects": read_origin(plan.layout.ground_truth("objects"))["fingerprint"],
+    }
+    return {**content, "fingerprint": fingerprint(content)}
+
+
 def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
     """Of what the annotations of a setting are made from.
 

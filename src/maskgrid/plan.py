@@ -8,6 +8,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from maskgrid.config import Config
+from maskgrid.demo import GROUND_TRUTH
 from maskgrid.effects import swept_parameters
 from maskgrid.errors import UserError
 from maskgrid.layout import Layout
@@ -16,6 +17,8 @@ from maskgrid.prompt_settings import PromptSetting
 from maskgrid.settings import Setting
 from maskgrid.sweep import expand, expand_prompts, find
 from maskgrid.tables import read_origin
+from maskgrid.tracking_config import TrackingConfig
+from maskgrid.tracking_settings import track_settings
 from maskgrid.weights import checkpoint_id
 
 # A plan is read on a screen; statistics/settings.parquet lists all settings.
@@ -52,6 +55,21 @@ class Plan:
         path = Path(self.config.dataset.source).expanduser()
         return [str(path)] if (self.base_dir / path).is_file() else []
 
+    def ground_truth(self) -> Path | None:
+        """The COCO file of the objects that masks are measured against, where the config has one.
+
+        The demo's is written with its images; a COCO source may turn out to have no annotations.
+        """
+        given, source = self.config.dataset.ground_truth, self.config.dataset.source
+        if given is None:
+            return None
+        if given != "auto":
+            return self.base_dir / Path(given).expanduser()
+        if source == "demo":
+            return self.layout.root / "demo" / GROUND_TRUTH
+        path = Path(source).expanduser()
+        return self.base_dir / path if path.suffix.lower() == ".json" else None
+
     def exported(self) -> list[Setting]:
         """The settings that ``annotations`` names."""
         if "all" in self.config.annotations:
@@ -84,6 +102,10 @@ class Plan:
         table = pq.read_table(self.layout.shards, columns=["shard", "digest"])
         return dict(zip(table["shard"].to_pylist(), table["digest"].to_pylist(), strict=True))
 
+    def images_fingerprint(self) -> str:
+        """A hash of all inputs with their contents and statuses: what results of the whole dataset depend on."""
+        return str(read_origin(self.layout.images)["fingerprint"])
+
     def settings_digest(self) -> str:
         """A hash of all settings with their names: what tables of all settings depend on."""
         listed = [[setting.id, *setting.names] for setting in self.settings]
@@ -114,7 +136,7 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
     settings = tuple(expand(config, base_dir))
     prompted = tuple(expand_prompts(config.prompts, base_dir)) if config.prompts else ()
     plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)), prompted)
-    _ = plan.baseline, plan.exported()
+    _ = plan.baseline, plan.exported(), track_settings(config)
     return plan
 
 
@@ -140,7 +162,20 @@ def plan_text(plan: Plan) -> str:
         progress = f"{there} of {len(shards)} shards there" if shards else "nothing there yet"
         at = f" at {len(plan.prompt_settings)} settings" if len(plan.prompt_settings) > 1 else ""
         lines.append(f"  prompts   {plan.config.prompts.source}{at}; {progress}")
+    if plan.config.tracking is not None:
+        lines.append(_tracking_line(plan, plan.config.tracking))
     return "\n".join(lines)
+
+
+def _tracking_line(plan: Plan, tracking: TrackingConfig) -> str:
+    n_settings = len(track_settings(plan.config))
+    how = tracking.prompts or f"objects found automatically, {n_settings} setting{'s' if n_settings > 1 else ''}"
+    layout = plan.layout.tracked
+    if not layout.jobs.is_file():
+        return f"  tracking  {tracking.source}; {how}; nothing there yet"
+    jobs = pq.read_table(layout.jobs, columns=["run", "group"]).to_pylist()
+    there = sum(layout.part(job["run"], job["group"]).is_file() for job in jobs)
+    return f"  tracking  {tracking.source}; {how}; {there} of {len(jobs)} jobs there"
 
 
 def _is_replayed(plan: Plan, shard: str) -> bool:

@@ -91,7 +91,7 @@ def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool
     status, message = str(PromptStatus.OK), None
     try:
         size_hw = _size_of(entry, image)
-        prompt = _prompt(entry, size_hw, normalized, folder)
+        prompt = read_prompt(entry, size_hw, normalized, folder)
         reference, message = _reference(entry, prompt, size_hw, folder)
     except BadPromptError as error:
         status, message = str(error.status), error.message
@@ -121,7 +121,12 @@ def _size_of(entry: Entry, image: KnownImage | None) -> tuple[int, int]:
     return image.size_hw
 
 
-def _prompt(entry: Entry, size_hw: tuple[int, int], normalized: bool, folder: Path) -> Prompt:
+def read_prompt(entry: Entry, size_hw: tuple[int, int], normalized: bool, folder: Path) -> Prompt:
+    """The prompt of an entry, checked against the size of its image.
+
+    Raises:
+        BadPromptError: a part of it cannot be used, or there is none.
+    """
     extent = (1.0, 1.0) if normalized else (float(size_hw[1]), float(size_hw[0]))
     points = labels = box = mask = None
     if entry.point_coords is not None:

@@ -30,19 +30,20 @@ log = logging.getLogger(__name__)
 
 
 def make_prompter(plan: Plan) -> "Prompter":
-    """Load the network for the config's prompts on its device.
+    """Load the network for the config's prompts on its device; of several CUDA devices, on one that no other job has.
 
     Raises:
         UserError: the checkpoint or the device is not there.
     """
     # torch, for which a shard that is finished already need not wait.
-    from maskgrid.model import load_model
+    from maskgrid.model import load_model, take_device
     from maskgrid.prompting import Prompter
 
     model = plan.config.model
-    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), model.device, model.dtype)
+    device = str(take_device(model.device))
+    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), device, model.dtype)
     loaded = load_model(
-        model.checkpoint, model.config, model.device, model.dtype, model.apply_postprocessing, model.allow_unverified
+        model.checkpoint, model.config, device, model.dtype, model.apply_postprocessing, model.allow_unverified
     )
     return Prompter(loaded, prompt_config(plan))
 
@@ -108,7 +109,7 @@ def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompt
     status, message = PromptStatus.OK, None
     results: list[list[PromptedMasks]] = [[] for _ in settings]
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
         if prompts:
             results = prompter.run_settings(pixels, prompts, [setting.config for setting in settings])
     except BadImage as error:

@@ -2,11 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from maskgrid.errors import UserError
@@ -16,7 +14,7 @@ from maskgrid.lineage import Note
 from maskgrid.plan import Plan
 from maskgrid.prompt_sources import PromptSource, read_source
 from maskgrid.prompt_tables import read_prompts
-from maskgrid.prompts import PromptRow, object_values
+from maskgrid.prompts import PromptRow, content_of, object_values
 from maskgrid.sources import SourceItem, file_state
 from maskgrid.tables import read_origin
 from maskgrid.weights import checkpoint_id, resolve_checkpoint
@@ -157,12 +155,5 @@ def _digest_of_pictures(source: PromptSource) -> str:
 
 def _content(row: PromptRow) -> dict[str, Any]:
     """A row as plain values, for the fingerprint."""
-    prompt = {} if row.prompt is None else asdict(row.prompt)
-    prompt |= {"reference_counts": row.reference_counts}
-    return {**object_values(row), "prompt": {name: _plain(value) for name, value in prompt.items()}}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.decode("ascii") if isinstance(value, bytes) else value
+    reference = None if row.reference_counts is None else row.reference_counts.decode("ascii")
+    return {**object_values(row), "prompt": {**content_of(row.prompt), "reference_counts": reference}}

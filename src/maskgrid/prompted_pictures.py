@@ -1,7 +1,5 @@
 """A picture of the masks that agree least with what was given."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from maskgrid import rle
-from maskgrid.dataset_tables import FILES_SCHEMA
+from maskgrid.dataset_tables import FILES_SCHEMA, place_of
 from maskgrid.files import write_bytes
 from maskgrid.images import BadImage, read_image
 from maskgrid.layout import Layout
@@ -59,8 +57,8 @@ def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
     best = max(masks, key=lambda mask: mask["predicted_iou"])
     try:
         # The index has checked the image's size.
-        path = Path(os.fsdecode(place["path"]))
-        pixels = read_image(path, max_pixels=1 << 62, sha256=place["sha256"]).pixels
+        path, span = place_of(place)
+        pixels = read_image(path, 1 << 62, place["sha256"], span).pixels
     except BadImage as error:
         return _captioned(np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8), [*caption[:1], error.message])
     return _captioned(_cutout(pixels, best), caption)

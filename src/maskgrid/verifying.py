@@ -19,6 +19,7 @@ from maskgrid.file_checks import (
 from maskgrid.files import is_part
 from maskgrid.journal import is_journal
 from maskgrid.lineage import (
+    accuracy_note,
     annotations_fingerprint,
     network_note,
     report_fingerprint,
@@ -40,20 +41,22 @@ def verify_results(plan: Plan) -> list[Problem]:
 
     Footers, beginnings and ends of files are read, not all that is in between.
     """
+    tracked = _check_tracked(plan)
     problems = _check_index(plan)
-    if problems:  # nothing else can be judged
-        return problems + list(_leftovers(plan.layout.root))
+    if problems:  # nothing else of the images can be judged
+        return [*problems, *tracked, *_leftovers(plan.layout.root)]
     for shard in plan.shards():
         for run in plan.runs:
             problems += _check_candidates(plan, run, shard)
         problems += _check_selections(plan, shard)
     for check in _OF_DATASET:
         problems += check(plan)
+    problems += tracked
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
 
 
 def _check_index(plan: Plan) -> list[Problem]:
-    paths = (plan.layout.images, plan.layout.files, plan.layout.shards)
+    paths = (plan.layout.images, plan.layout.files, plan.layout.shards, plan.layout.archives)
     problems = [problem for path in paths for problem in check_table(path)]
     return problems or [problem for path in paths[1:] for problem in same_run(paths[0], path)]
 
@@ -84,6 +87,16 @@ def _check_statistics(plan: Plan) -> Iterator[Problem]:
     yield from check_tables(paths, lambda: statistics_note(plan)["fingerprint"], _SELECTED_FROM)
 
 
+def _check_ground_truth(plan: Plan) -> Iterator[Problem]:
+    if plan.ground_truth() is None:
+        return
+    layout = plan.layout
+    for path in (*map(layout.ground_truth, ("images", "objects")), *map(layout.shard_accuracy, plan.shards())):
+        yield from check_table(path)
+    paths = [layout.statistics(name) for name in ("accuracy", "accuracy_summary")]
+    yield from check_tables(paths, lambda: accuracy_note(plan)["fingerprint"], "masks or annotated objects")
+
+
 def _check_annotations(plan: Plan) -> Iterator[Problem]:
     for setting in plan.exported():
         expected = partial(annotations_fingerprint, plan, setting)
@@ -94,6 +107,15 @@ def _check_report(plan: Plan) -> Iterator[Problem]:
     folder = plan.layout.root / "report"
     for name in ("index.html", "explorer.html", *(f"overlays/{setting.label}.jpg" for setting in plan.exported())):
         yield from check_picture(folder / name, partial(report_fingerprint, plan))
+
+
+def _check_tracked(plan: Plan) -> list[Problem]:
+    if plan.config.tracking is None:
+        return []
+    # PyAV and torch, which only those who track have to wait for.
+    from maskgrid.video.verifying import verify_tracked
+
+    return verify_tracked(plan)
 
 
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
@@ -134,6 +156,7 @@ _OF_DATASET: tuple[Callable[[Plan], Iterator[Problem]], ...] = (
     _check_statistics,
     _check_annotations,
     _check_report,
+    _check_ground_truth,
     check_prompted,
     _check_verdicts,
 )

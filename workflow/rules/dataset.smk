@@ -1,14 +1,17 @@
 """From the source to an index of images and their shards."""
 
 
-# update() keeps the old tables while the job runs: files that have not changed are not read again.
+# update() keeps the old tables while the job runs: files that have not changed are not read again. The first output is
+# the one that `generate` and `prompt` name as their input: on a cluster, where a job sees one rule alone, Snakemake
+# knows the checkpoint by it.
 checkpoint index:
     input:
         PLAN.source_files(),
     output:
-        images=update("results/dataset/images.parquet"),
         files=update("results/dataset/files.parquet"),
+        images=update("results/dataset/images.parquet"),
         shards=update("results/dataset/shards.parquet"),
+        archives=update("results/dataset/archives.parquet"),
     log:
         "logs/index.log",
     conda:

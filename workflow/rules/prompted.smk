@@ -4,7 +4,7 @@
 rule prompts:
     input:
         prompt_source(),
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/prompted/prompts.parquet",
     log:
@@ -12,6 +12,7 @@ rule prompts:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         source=PROMPTS.get("source"),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
@@ -40,6 +41,8 @@ rule prompt:
         shard=r"all|d\d+-[0-9a-f]+",
     conda:
         "../../environment.yml"
+    resources:
+        gpu=1,
     params:
         digest=shard_digest,
         prediction=orjson.dumps(PREDICTION).decode(),
@@ -59,7 +62,7 @@ rule prompt:
 rule prompt_merge:
     input:
         prompted_files,
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/prompted/annotations.json",
         "results/prompted/statistics.parquet",
@@ -71,6 +74,7 @@ rule prompt_merge:
         "../../environment.yml"
     params:
         settings=PROMPT_SETTINGS,
+        images=images_fingerprint,
         maskgrid=MASKGRID,
         options=OPTIONS,
     message:
