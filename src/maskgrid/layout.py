@@ -94,6 +94,11 @@ class Layout:
         return self.root / "prompted" / "statistics.parquet"
 
     @property
+    def prompted_settings(self) -> Path:
+        """Means over all given objects, by setting."""
+        return self.root / "prompted" / "settings.parquet"
+
+    @property
     def prompted_worst(self) -> Path:
         """A picture of the masks that agree least."""
         return self.root / "prompted" / "worst.jpg"

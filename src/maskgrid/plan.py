@@ -14,8 +14,9 @@ from maskgrid.errors import UserError
 from maskgrid.estimates import estimate, estimate_lines
 from maskgrid.layout import Layout
 from maskgrid.passes import PassRun, Recording, pass_runs
+from maskgrid.prompt_settings import PromptSetting
 from maskgrid.settings import Setting
-from maskgrid.sweep import expand, find
+from maskgrid.sweep import expand, expand_prompts, find
 from maskgrid.tables import read_origin
 from maskgrid.tracking_config import TrackingConfig
 from maskgrid.tracking_settings import track_settings
@@ -35,6 +36,7 @@ class Plan:
         layout: the results folder.
         settings: baseline first, then the sweep's.
         runs: the passes of the network that answer them.
+        prompt_settings: the settings of the prompted job, baseline first; none where the config has no such job.
     """
 
     config: Config
@@ -42,6 +44,7 @@ class Plan:
     layout: Layout
     settings: tuple[Setting, ...]
     runs: tuple[PassRun, ...]
+    prompt_settings: tuple[PromptSetting, ...] = ()
 
     @property
     def baseline(self) -> Setting:
@@ -132,7 +135,8 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
         UserError: anything wrong in the sweep, the baseline or the annotations.
     """
     settings = tuple(expand(config, base_dir))
-    plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)))
+    prompted = tuple(expand_prompts(config.prompts, base_dir)) if config.prompts else ()
+    plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)), prompted)
     _ = plan.baseline, plan.exported(), track_settings(config)
     return plan
 
@@ -163,7 +167,8 @@ def plan_text(plan: Plan) -> str:
     if plan.config.prompts is not None:
         there = sum(plan.layout.prompted(shard).is_file() for shard in shards)
         progress = f"{there} of {len(shards)} shards there" if shards else "nothing there yet"
-        lines.append(f"  prompts   {plan.config.prompts.source}; {progress}")
+        at = f" at {len(plan.prompt_settings)} settings" if len(plan.prompt_settings) > 1 else ""
+        lines.append(f"  prompts   {plan.config.prompts.source}{at}; {progress}")
     if plan.config.tracking is not None:
         lines.append(_tracking_line(plan, plan.config.tracking))
     return "\n".join(lines)

@@ -199,8 +199,9 @@ PROMPTS = PLAN.config.prompts.model_dump() if PLAN.config.prompts else {}
 PREDICTION = {
     name: value
     for name, value in PROMPTS.items()
-    if name not in ("source", "use", "normalized")
+    if name not in ("source", "use", "normalized", "sweep")
 }
+PROMPT_SETTINGS = [[setting.id, setting.label] for setting in PLAN.prompt_settings]
 
 
 def prompt_source():
@@ -237,6 +238,7 @@ def prompted_results():
     return [
         str(PLAN.layout.prompted_annotations),
         str(PLAN.layout.prompted_statistics),
+        str(PLAN.layout.prompted_settings),
         str(PLAN.layout.prompted_worst),
     ]
 
