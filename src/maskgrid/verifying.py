@@ -1,8 +1,10 @@
 """The command ``verify``: is a results folder what its config, images and checkpoints make?"""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from maskgrid.weights import checkpoint_id
 
 _TABLES = ("settings", "mask_counts", "summary", "effects")
 # What complete files of ours end with.
-_ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9"}
+_ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9", ".tar": bytes(1024)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def verify_results(plan: Plan) -> list[Problem]:
             problems += _check_candidates(plan, run, shard)
         problems += _check_selections(plan, shard)
     problems += [*_check_statistics(plan), *_check_annotations(plan), *_check_report(plan)]
-    problems += [*_check_ground_truth(plan), *_check_prompted(plan), *_check_verdicts(plan)]
+    problems += [*_check_ground_truth(plan), *_check_exports(plan), *_check_prompted(plan), *_check_verdicts(plan)]
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
 
 
@@ -139,6 +141,26 @@ def _check_prompted(plan: Plan) -> Iterator[Problem]:
     yield from _check_end(layout.prompted_worst)
 
 
+def _check_exports(plan: Plan) -> Iterator[Problem]:
+    """Other forms of the annotations, and the card with its metadata."""
+    layout = plan.layout
+    for form, setting in product(plan.config.exports, plan.exported()):
+        if form != "card":
+            yield from _check_end(layout.export(form, setting.label))
+    if "card" in plan.config.exports:
+        for path, end in ((layout.card, b" -->\n"), (layout.croissant, b"}\n")):
+            problems = _check_end(path, end)
+            yield from problems
+            if not problems and _differs(_note_in(path), lambda: statistics_note(plan)["fingerprint"]):
+                yield Problem("stale", path, "tells of another run")
+
+
+def _note_in(path: Path) -> dict[str, str]:
+    """The fingerprint that a text names."""
+    found = re.search(rb"fingerprint:? ([0-9a-f]{64})", path.read_bytes())
+    return {"fingerprint": found[1].decode() if found else ""}
+
+
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
     for path in (plan.layout.accepted, plan.layout.provenance):
         if not path.is_file():
@@ -216,10 +238,10 @@ def _info_of(path: Path) -> dict[str, Any] | None:
     return info if isinstance(info, dict) and "maskgrid_version" in info else None
 
 
-def _check_end(path: Path) -> list[Problem]:
+def _check_end(path: Path, end: bytes | None = None) -> list[Problem]:
     if not path.is_file():
         return [Problem("missing", path, "there is no such file")]
-    end = _ENDS[path.suffix]
+    end = end or _ENDS[path.suffix]
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - len(end)))
         return [] if stream.read() == end else [Problem("truncated", path, "ends in the middle")]
