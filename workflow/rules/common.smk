@@ -164,6 +164,23 @@ def annotation_files():
     return [str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()]
 
 
+def export_files():
+    """Other forms of the annotations, as the config names them."""
+    return [
+        str(PLAN.layout.export(form, setting.label))
+        for form in PLAN.config.exports
+        if form != "card"
+        for setting in PLAN.exported()
+    ]
+
+
+def card_files():
+    """The dataset card and its metadata, where the config wants them."""
+    if "card" not in PLAN.config.exports:
+        return []
+    return [str(PLAN.layout.card), str(PLAN.layout.croissant)]
+
+
 def overlay_files():
     """A contact sheet for each setting that is exported."""
     return [
