@@ -176,7 +176,7 @@ def _segment(plan: Plan, model) -> None:
 def test_what_is_made_of_prompts_is_checked(prompted):
     for path in files(prompted, "prompted/*"):
         path.write_bytes(path.read_bytes()[:-1])
-    assert len(found(prompted)) == 6
+    assert len(found(prompted)) == 7
     assert {kind for kind, _ in found(prompted)} == {"truncated"}
 
 
@@ -198,7 +198,7 @@ def test_other_prompts_make_what_depends_on_them_stale_and_nothing_else(prompted
         merge_prompted(prompted)
     _segment(prompted, demo_model)
     assert content == {path: (path.read_bytes(), path.stat().st_ino) for path in kept}
-    of_all = ["statistics.parquet", "annotations.json", "worst.jpg"]
+    of_all = ["statistics.parquet", "settings.parquet", "annotations.json", "worst.jpg"]
     # Beside what a job keeps until its output is used.
     assert [name for kind, name in found(prompted) if kind == "stale"] == [f"prompted/{name}" for name in of_all]
     merge_prompted(prompted)
@@ -247,4 +247,4 @@ def test_the_provenance_explains_a_run(plan):
     assert (network["device"], network["dtype"], network["apply_postprocessing"]) == ("cpu", "float32", True)
     assert network["packages"]["sam2"]
     assert content["written"]["candidates"]["seconds"] >= 0
-    assert content["written"]["report"] is None
+    assert content["written"]["report"]["seconds"] >= 0

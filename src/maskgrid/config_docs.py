@@ -9,9 +9,10 @@ import orjson
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from maskgrid.config import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig, SweepBlock
+from maskgrid.config import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig
 from maskgrid.config_files import schema
 from maskgrid.prompt_config import PromptConfig
+from maskgrid.sweep_config import SweepBlock
 from maskgrid.tracking_config import AutomaticConfig, TrackingConfig, TrackSweep
 
 _SECTIONS: dict[str, type[BaseModel]] = {

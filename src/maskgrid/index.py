@@ -126,7 +126,8 @@ def index_images(
     starts = range(0, len(items), _BATCH)
     kept = [journal.read(number, 1) if journal else None for number in range(len(starts))]
     # A killed process knows more than the index before it, and like that index it may tell of older files.
-    previous = _joined([previous, *(tables[0] for tables in kept if tables)])
+    there = [table for table in (previous, *(tables[0] for tables in kept if tables)) if table is not None]
+    previous = pa.concat_tables(there).combine_chunks() if there else None
     known = _rows_by_key(previous)
     chunks: list[pa.Table] = []
     n_good = 0
@@ -222,11 +223,6 @@ def _indexed(row: dict[str, Any]) -> IndexedImage:
 def _shards_table(shards: Sequence[Shard]) -> pa.Table:
     rows = [{"shard": s.name, "n_images": len(s.keys), "digest": s.digest, "first_key": s.keys[0]} for s in shards]
     return pa.Table.from_pylist(rows, SHARDS_SCHEMA)
-
-
-def _joined(tables: Sequence[pa.Table | None]) -> pa.Table | None:
-    there = [table for table in tables if table is not None]
-    return pa.concat_tables(there).combine_chunks() if there else None
 
 
 def _rows_by_key(previous: pa.Table | None) -> dict[str, int]:

@@ -52,6 +52,20 @@ class Layout:
         """A setting's COCO file."""
         return self.root / "annotations" / f"{label}.json"
 
+    def export(self, form: str, label: str) -> Path:
+        """A setting's masks in another form: sa1b or polygons."""
+        return self.root / "exports" / form / f"{label}{'.tar' if form == 'sa1b' else '.json'}"
+
+    @property
+    def card(self) -> Path:
+        """The dataset card."""
+        return self.root / "README.md"
+
+    @property
+    def croissant(self) -> Path:
+        """The dataset's metadata for machines."""
+        return self.root / "croissant.json"
+
     @property
     def accepted(self) -> Path:
         """The verdict on the run: there, where few enough images failed."""
@@ -92,6 +106,11 @@ class Layout:
     def prompted_statistics(self) -> Path:
         """How masks agree with what was given."""
         return self.root / "prompted" / "statistics.parquet"
+
+    @property
+    def prompted_settings(self) -> Path:
+        """Means over all given objects, by setting."""
+        return self.root / "prompted" / "settings.parquet"
 
     @property
     def prompted_worst(self) -> Path:

@@ -103,14 +103,15 @@ def _tables(
 
 
 def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompter: "Prompter") -> list[dict[str, Any]]:
-    """The rows of one image: its masks, and what of its prompts has none."""
+    """The rows of one image at all settings: its masks, and what of its prompts has none."""
     prompts = [row.prompt for row in rows if row.prompt is not None]
+    settings = plan.prompt_settings
     status, message = PromptStatus.OK, None
-    results: list[PromptedMasks] = []
-    size_hw = (image.height, image.width)
+    results: list[list[PromptedMasks]] = [[] for _ in settings]
     try:
         pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
-        results = prompter.run(pixels, prompts) if prompts else []
+        if prompts:
+            results = prompter.run_settings(pixels, prompts, [setting.config for setting in settings])
     except BadImage as error:
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
     except FloatingPointError as error:
@@ -119,17 +120,26 @@ def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompt
         status, message = PromptStatus.TOO_LARGE, str(error)
     if status != PromptStatus.OK:
         log.warning("%s: %s", image.image_key, message)
+    failed = {"status": status, "message": message} if status != PromptStatus.OK else None
+    return [
+        {"setting_id": setting.id, **values}
+        for setting, drawn in zip(settings, results, strict=True)
+        for values in _setting_values(rows, drawn, (image.height, image.width), failed)
+    ]
+
+
+def _setting_values(
+    rows: list[PromptRow], results: "list[PromptedMasks]", size_hw: tuple[int, int], failed: dict[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """The rows of one image at one setting."""
     drawn = iter(results)
-    values = []
     for row in rows:
         if row.prompt is None:
-            values.append(object_values(row))
-        elif status != PromptStatus.OK:
-            in_pixels = _prompt_values(pixels_of(row.prompt, size_hw))
-            values.append({**object_values(row), **in_pixels, "status": status, "message": message})
+            yield object_values(row)
+        elif failed:
+            yield {**object_values(row), **_prompt_values(pixels_of(row.prompt, size_hw)), **failed}
         else:
-            values += _mask_values(row, row.prompt, next(drawn), size_hw)
-    return values
+            yield from _mask_values(row, row.prompt, next(drawn), size_hw)
 
 
 def _mask_values(

@@ -22,7 +22,7 @@ def check_prompted(plan: Plan) -> Iterator[Problem]:
         expected = partial(_of_shard, plan, shard)
         yield from check_tables([layout.prompted(shard)], expected, "prompts, images or parameters")
     made = partial(_of_all, plan)
-    yield from check_tables([layout.prompted_statistics], made, "masks of given objects")
+    yield from check_tables([layout.prompted_statistics, layout.prompted_settings], made, "masks of given objects")
     yield from check_annotations(layout.prompted_annotations, made, "masks of given objects")
     yield from check_picture(layout.prompted_worst, made)
 

@@ -19,8 +19,8 @@ from maskgrid.sources import SourceItem, file_state
 from maskgrid.tables import read_origin
 from maskgrid.weights import checkpoint_id, resolve_checkpoint
 
-# What the config says of the source, and not of the prediction.
-_OF_SOURCE = ("source", "use", "normalized")
+# What the config says of the source and the sweep, and not of the prediction.
+_OF_SOURCE = ("source", "use", "normalized", "sweep")
 
 
 def prompts_note(plan: Plan, path: Path, source: PromptSource | None = None) -> Note:
@@ -92,6 +92,7 @@ def prediction_note(plan: Plan) -> Note:
         "mode": model.mode,
         "apply_postprocessing": model.apply_postprocessing,
         "prompts": config.model_dump(exclude=set(_OF_SOURCE)) if config else None,
+        "settings": [setting.id for setting in plan.prompt_settings],
     }
 
 
@@ -107,9 +108,12 @@ def merged_note(plan: Plan) -> Note:
             raise UserError(
                 f"{path}: is of other prompts, images or parameters; run maskgrid prompt --shard {shard} again"
             )
-    prompts = read_origin(plan.layout.prompts)["fingerprint"]
-    note = prediction_note(plan)
-    return {**note, "fingerprint": fingerprint({**note, "objects": prompts})}
+    note = {
+        **prediction_note(plan),
+        "labels": [setting.label for setting in plan.prompt_settings],
+        "objects": read_origin(plan.layout.prompts)["fingerprint"],
+    }
+    return {**note, "fingerprint": fingerprint(note)}
 
 
 def pictures_digest(path: Path) -> str:

@@ -52,7 +52,7 @@ def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:
 
 def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
     caption = [f"{row['image_key']}  {row['source_id']}", f"agreement {row['agreement']:.3f}"]
-    filters = [("image_key", "=", row["image_key"]), ("prompt_index", "=", row["prompt_index"])]
+    filters = [(name, "=", row[name]) for name in ("setting_id", "image_key", "prompt_index")]
     masks = read_table(layout.prompted(place["shard"]), filters=filters).to_pylist()
     best = max(masks, key=lambda mask: mask["predicted_iou"])
     try:

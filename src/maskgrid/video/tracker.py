@@ -139,10 +139,9 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._prompts, self._passes = prompts, passes
-        self._last = last_passes(passes)
         self._state = self._predictor.init_lazily(frames, options)
         self._at = 0, 0  # which pass, and how many of its frames are done
-        self.n_given, self.n_frames = 0, len(self._last)
+        self.n_given, self.n_frames = 0, len(last_passes(passes))
         if snapshot is not None:
             self._restore(torch.load(snapshot, weights_only=True))
         self._results = self._run()
@@ -171,7 +170,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
                 done += 1
                 forget(self._state, frame, self._reach, horizon)
                 self._at = number, done
-                if self._last[frame] == number:
+                if not any(frame in later.frames for later in self._passes[number + 1 :]):
                     self.n_given += 1
                     yield frame, masks
 
@@ -212,7 +211,13 @@ def give_prompt(predictor: VideoPredictor, state: State, prompt: FramePrompt) ->
 
 
 def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) -> list[TrackedMask]:
-    """The masks of a frame that sam2 has just tracked, from its logits of shape (objects, 1, H, W)."""
+    """The masks of a frame that sam2 has just tracked, from its logits of shape (objects, 1, H, W).
+
+    Raises:
+        FloatingPointError: a logit is no number.
+    """
+    if not bool(logits.isfinite().all()):
+        raise FloatingPointError(f"frame {frame}: the network gives values that are no numbers")
     masks = logits[:, 0] > 0
     found = zip(ids, rle.encode_planes(masks), masks.sum((1, 2)).tolist(), strict=True)
     return [
