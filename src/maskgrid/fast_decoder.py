@@ -16,8 +16,8 @@ from torch import Tensor
 
 from maskgrid.decoder import ImageFeatures, ImageSide, PromptDecoder
 
-# Image tokens that are worked on at once: a few megabytes at each step.
-_TOKENS_AT_ONCE = 16384
+# Image tokens that are worked on at once: on a CPU a few megabytes at each step, elsewhere a batch of sam2's.
+_TOKENS_AT_ONCE = {"cpu": 16384, "other": 1 << 20}
 
 
 class FastImageSide(ImageSide):
@@ -78,7 +78,8 @@ class FastPromptDecoder(PromptDecoder):
         super().__init__(decoder, features)
         height, width = features.size_hw
         dc1, _, _, dc2, _ = decoder.output_upscaling
-        self.at_once = max(1, _TOKENS_AT_ONCE // (height * width))
+        kind = "cpu" if features.embedding.device.type == "cpu" else "other"
+        self.at_once = max(1, _TOKENS_AT_ONCE[kind] // (height * width))
         self.weights = tuple(dc.weight.permute(0, 2, 3, 1).flatten(1) for dc in (dc1, dc2))
         finer, fine = features.high_res
         # (2 h, 2 w) as (h, w, 2, 2), and (4 h, 4 w) as (h, w, 2, 2, 2, 2).
