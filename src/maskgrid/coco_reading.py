@@ -33,13 +33,14 @@ def read_masks(path: Path) -> dict[str, ImageMasks]:
     """
     try:
         content = orjson.loads(path.read_bytes())
-        images = {row["id"]: (str(row["file_name"]), _size(row), []) for row in content["images"]}
+        masks: dict[Any, tuple[str, tuple[int, int], list[RunLengthCode]]] = {
+            row["id"]: (str(row["file_name"]), _size(row), []) for row in content["images"]
+        }
         annotations = content["annotations"]
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is not a COCO file with images and annotations ({error})") from None
-    masks: dict[Any, tuple[str, tuple[int, int], list[RunLengthCode]]] = images
     for number, annotation in enumerate(annotations, 1):
         try:
             _, size_hw, codes = masks[annotation["image_id"]]
