@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test bench bench-full soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-slurm bench bench-full soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -38,6 +38,11 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+# The demo through a real SLURM on this machine, with every fault that a cluster has: minutes. Installs Debian's slurm-wlm
+# and munge where they are missing (as root), and stops what it has started. docs/cluster.md
+test-slurm: $(INSTALLED)
+	MASKGRID_SLURM=1 $(BIN)/python -m pytest -s tests/slurm
 
 # The nightly test, hours on one core: 100,000 damaged images and a thousand kills (docs/reliability.md).
 soak: $(INSTALLED)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from maskgrid.candidates import Candidates
 from maskgrid.config import GeneratorConfig
+from maskgrid.lineage import report_fingerprint
 from maskgrid.passes import PassRun, Recording, passes_of
 from maskgrid.plan import Plan
 from maskgrid.report_pages import asset, page
@@ -35,6 +36,7 @@ def explorer_page(plan: Plan, samples: Sequence[Sample]) -> bytes:
             "style": asset("pages.css") + asset("explorer.css"),
             "script": "\n".join([asset("masks.js"), asset("replay.js"), asset("explorer.js")]),
             "data": embedded(explorer_data(plan, samples)),
+            "fingerprint": report_fingerprint(plan),
         },
     )
 

@@ -92,7 +92,10 @@ def _parts(
     for number, image in enumerate(track(images, len(images), run.pass_.name, "images")):
         tables = journal.read(number, 2)
         if tables is None:
-            network = network or load(plan, run)
+            if network is None:
+                if number:
+                    log.info("%d of %d images were finished before", number, len(images))
+                network = load(plan, run)
             result = _process(plan, run, recording, image, network)
             tables = [_rows_of(result), image_table(result)]
             journal.write(number, tables)
@@ -101,7 +104,7 @@ def _parts(
 
 def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage, network: Network) -> PassResult:
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
         points_per_batch = plan.config.generator.points_per_batch
         return PassResult(image.image_key, "ok", None, network.run(pixels, run.pass_, recording, points_per_batch))
     except BadImage as error:

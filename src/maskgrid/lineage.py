@@ -104,6 +104,19 @@ def statistics_note(plan: Plan) -> Note:
     return {"baseline": plan.baseline.id, "fingerprint": fingerprint(content)}
 
 
+def accuracy_note(plan: Plan) -> Note:
+    """What the accuracies are made from.
+
+    Raises:
+        UserError: as :func:`dataset_note`.
+    """
+    content = {
+        "statistics": statistics_note(plan)["fingerprint"],
+        "objects": read_origin(plan.layout.ground_truth("objects"))["fingerprint"],
+    }
+    return {**content, "fingerprint": fingerprint(content)}
+
+
 def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
     """Of what the annotations of a setting are made from.
 
@@ -117,6 +130,21 @@ def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
     form = setting.generator.output_mode
     content = {"setting": [setting.id, *setting.names], "output_mode": form, "images": note["images"], "passes": passes}
     return fingerprint(content)
+
+
+def report_fingerprint(plan: Plan) -> str:
+    """Of what the pages and pictures of the report are made from: the tables that lie there.
+
+    Raises:
+        UserError: a table is missing or cut off.
+    """
+    baseline, recordings = plan.baseline, set()
+    for pass_ in passes_of(baseline.generator):  # what the explorer replays
+        for shard in plan.shards():
+            path = plan.layout.candidates(checkpoint_id(baseline.checkpoint), pass_.name, shard)
+            recordings.add(orjson.dumps([pass_.name, read_origin(path).get("recording")], option=orjson.OPT_SORT_KEYS))
+    statistics = read_origin(plan.layout.statistics("summary")).get("fingerprint")
+    return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})
 
 
 def _without(note: Note, *names: str) -> Note:

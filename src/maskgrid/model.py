@@ -1,9 +1,10 @@
 """Loading a checkpoint into sam2's own model, the same way for every checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import initialize_config_dir
@@ -56,27 +57,34 @@ def build_model(
         UserError: the weights do not fit the config.
         MachineError: the device has failed.
     """
+    model = built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing)
+    try:
+        model = model.to(device)
+    except RuntimeError as error:
+        raise device_failure(error) from error
+    if dtype != "float32":
+        run_in(model, device, DTYPES[dtype])
+    return model
+
+
+def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments: Any) -> SAM2Base:  # noqa: ANN401
+    """What a function of ``sam2.build_sam`` makes of a checkpoint, on the CPU.
+
+    Raises:
+        UserError: the weights do not fit the config.
+    """
     try:
         with _config_found(checkpoint.config) as config_name:
-            model: SAM2Base = build_sam2(
-                config_name, str(checkpoint.path), device="cpu", apply_postprocessing=apply_postprocessing
-            )
+            return build(config_name, str(checkpoint.path), device="cpu", **arguments)
     except RuntimeError as error:
         # sam2 logs missing keys and raises an empty error; torch names those of a wrong shape.
         reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
         raise UserError(
             f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
         ) from None
-    try:
-        model = model.to(device)
-    except RuntimeError as error:
-        raise device_failure(error) from error
-    if dtype != "float32":
-        _run_in(model, device, DTYPES[dtype])
-    return model
 
 
-def _run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
+def run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
     """Let the network's parts run under ``torch.autocast``, whoever calls them; what comes between stays float32."""
     autocast = torch.autocast(device.type, dtype=dtype)
     model.forward_image = autocast(model.forward_image)

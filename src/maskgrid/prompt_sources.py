@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from maskgrid.errors import UserError
+from maskgrid.listings import image_key
 from maskgrid.prompt_config import Use
 from maskgrid.prompt_files import TableForm, listed_objects, read_json, read_rows
-from maskgrid.sources import image_key
 
 _PROMPT_COLUMNS = ("point_coords", "box_xyxy", "box_xywh", "mask")
 OBJECT_COLUMNS = ("object_id", "category", "point_labels", *_PROMPT_COLUMNS)

@@ -1,5 +1,6 @@
 """Run-length codes of masks: COCO's compressed form by pycocotools, checked on the way in."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,6 +126,32 @@ def true_box_xywh(counts: bytes, size_hw: tuple[int, int]) -> list[float]:
 def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
     """Pixels of the mask."""
     return int(coco_mask.area(_code(counts, size_hw)))
+
+
+def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """IoU of each mask of ``first`` with each of ``second``: (n, m) float64; 0 where both are empty."""
+    return _overlaps(first, second, size_hw, of_first=False)
+
+
+def containment(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """Share of each mask of ``first`` that lies within each of ``second``: (n, m) float64; 0 for empty masks."""
+    return _overlaps(first, second, size_hw, of_first=True)
+
+
+def union_area_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> int:
+    """Pixels that at least one of the masks covers."""
+    return int(coco_mask.area(coco_mask.merge([_code(counts, size_hw) for counts in masks]))) if masks else 0
+
+
+def _overlaps(
+    first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int], of_first: bool
+) -> NDArray[np.float64]:
+    if not first or not second:
+        return np.zeros((len(first), len(second)))
+    codes = [[_code(counts, size_hw) for counts in masks] for masks in (first, second)]
+    # For what COCO calls a crowd, pycocotools divides by the area of the first mask alone.
+    found: NDArray[np.float64] = coco_mask.iou(*codes, [of_first] * len(second))
+    return np.nan_to_num(found)
 
 
 def _code(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 rule merge:
     input:
         selection_files,
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/annotations/{label}.json",
     log:
@@ -12,6 +12,7 @@ rule merge:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
         output_mode=PLAN.config.generator.output_mode,
         maskgrid=MASKGRID,
@@ -22,9 +23,70 @@ rule merge:
         "{params.maskgrid} merge {params.options} --setting {wildcards.label:q} 2> >(tee {log:q} >&2)"
 
 
+rule export_sa1b:
+    input:
+        "results/annotations/{label}.json",
+    output:
+        "results/exports/sa1b/{label}.tar",
+    log:
+        "logs/exports/sa1b/{label}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the masks of {wildcards.label} in SA-1B's form"
+    shell:
+        "{params.maskgrid} export {params.options} --setting {wildcards.label:q} --form sa1b 2> >(tee {log:q} >&2)"
+
+
+rule export_polygons:
+    input:
+        "results/annotations/{label}.json",
+    output:
+        "results/exports/polygons/{label}.json",
+    log:
+        "logs/exports/polygons/{label}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the masks of {wildcards.label} as polygons"
+    shell:
+        "{params.maskgrid} export {params.options} --setting {wildcards.label:q} --form polygons"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule card:
+    input:
+        annotation_files(),
+        export_files(),
+        accuracy_results(),
+        "results/statistics/summary.parquet",
+        "results/dataset/images.parquet",
+    output:
+        "results/README.md",
+        "results/croissant.json",
+    log:
+        "logs/card.log",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the dataset card"
+    shell:
+        "{params.maskgrid} card {params.options} 2> >(tee {log:q} >&2)"
+
+
 rule statistics:
     input:
         count_files,
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/statistics/settings.parquet",
         "results/statistics/mask_counts.parquet",
@@ -35,6 +97,7 @@ rule statistics:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         settings=SETTINGS_DIGEST,
         baseline=PLAN.baseline.id,
         maskgrid=MASKGRID,
@@ -48,6 +111,7 @@ rule statistics:
 rule report:
     input:
         annotation_files(),
+        accuracy_results(),
         "results/statistics/summary.parquet",
     output:
         page=report(
@@ -74,21 +138,24 @@ rule report:
         "{params.maskgrid} report {params.options} 2> >(tee {log:q} >&2)"
 
 
-# Fails when too many images could not be used, after everything else is done and written.
+# Fails when too many images could not be used, after everything else is done and written. On a cluster it runs beside
+# Snakemake: seconds of work, and no profile's retries would change its verdict.
 rule accept:
     input:
         annotation_files(),
         "results/report/index.html",
         "results/statistics/summary.parquet",
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/accepted.json",
         "results/provenance.json",
     log:
         "logs/accept.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
         maskgrid=MASKGRID,
         options=OPTIONS,

@@ -38,9 +38,9 @@ class Batch:
 
     def part(self, chosen: slice) -> "Batch":
         """The same images with some of the targets of each."""
-        count = len(self.images)
-        targets = self.targets.reshape(count, -1, *self.targets.shape[1:])[:, chosen].flatten(0, 1)
-        clicks = self.clicks_xy.reshape(count, -1, *self.clicks_xy.shape[1:])[:, chosen].flatten(0, 1)
+        side = self.targets.shape[-1]
+        targets = self.targets.view(len(self.images), -1, side, side)[:, chosen].flatten(0, 1)
+        clicks = self.clicks_xy.view(len(self.images), -1, 2)[:, chosen].flatten(0, 1)
         return Batch(self.images, targets, clicks, self.labels)
 
 

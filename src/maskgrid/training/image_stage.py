@@ -22,6 +22,7 @@ from maskgrid.training.state import State, advance, generators, started, trained
 
 _STAGE = 1  # the stream of random numbers
 _EMBEDDING_WEIGHT = 0.3
+_IOU_WEIGHT = 2.0  # what is told of a mask is learnt more slowly than the mask
 _PRESENCE_WEIGHT = 0.05
 _BOX_WEIGHT, _BOXED_THREE = 0.6, 0.25
 _FOLLOW_WEIGHT, _BOX_FOLLOWED = 0.6, 0.4
@@ -100,18 +101,23 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
     clicked = _answered(model, features, click_prompts(asked.clicks_xy), asked, n_images)
     first = clicked.loss(_wanted(asked, plan.disc_radius_frac(state.step)), plan.best_share(state.step), three=1.0)
     embedding = cast(Tensor, state.helper(features.levels, batch.labels, generator))
-    loss = first.masks + first.iou + _EMBEDDING_WEIGHT * embedding + _PRESENCE_WEIGHT * _present(clicked.answers)
+    loss = (
+        first.masks
+        + _IOU_WEIGHT * first.iou
+        + _EMBEDDING_WEIGHT * embedding
+        + _PRESENCE_WEIGHT * _present(clicked.answers)
+    )
     rounds = [clicked]
     if n_boxes:
         asked = batch.part(slice(plan.n_targets - n_boxes, None))
         boxed = _answered(model, features, box_prompts(asked.targets, generator), asked, n_images)
         found = boxed.loss(asked.targets.float(), plan.best_share(state.step), three=_BOXED_THREE)
-        loss = loss + _BOX_WEIGHT * (found.masks + found.iou)
+        loss = loss + _BOX_WEIGHT * (found.masks + _IOU_WEIGHT * found.iou)
         rounds.append(boxed)
         if rng.random() < plan.follow_up:
             before = rounds[int(rng.random() < _BOX_FOLLOWED)]
             second = _follow_up(model, before, generator, correct=rng.random() < 0.7)
-            loss = loss + _FOLLOW_WEIGHT * (second.masks + second.iou)
+            loss = loss + _FOLLOW_WEIGHT * (second.masks + _IOU_WEIGHT * second.iou)
     return loss, _report(loss, first, embedding, clicked.answers)
 
 

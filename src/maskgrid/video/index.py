@@ -24,6 +24,7 @@ from maskgrid.sources import SourceItem, files_below
 from maskgrid.tables import read_table, write_table
 from maskgrid.video.bad_video import BadVideo, VideoStatus
 from maskgrid.video.frames import FrameFolder, VideoFile
+from maskgrid.video.parameters import Reading
 from maskgrid.video.records import Frames
 from maskgrid.video.scan import VideoScan, scan_video
 from maskgrid.video.schemas import FILES, VIDEOS
@@ -68,20 +69,6 @@ class Video:
     def location(self) -> Path:
         """Where it lies on this machine."""
         return Path(os.fsdecode(self.path))
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Which frames of videos are read, and up to which size."""
-
-    start: int
-    stop: int | None
-    stride: int
-    max_pixels: int
-
-    def numbers(self, n_frames: int) -> range:
-        """The video's own numbers of the frames that are read."""
-        return range(n_frames)[self.start : self.stop : self.stride]
 
 
 def index_videos(items: Sequence[SourceItem], reading: Reading, previous: Sequence[Video]) -> list[Video]:
@@ -142,9 +129,9 @@ def open_frames(video: Video, reading: Reading) -> Frames:
 
 
 def video_name(key: str) -> str:
-    """A file's name for a video's key: the key itself where it is fit, else as near as can be, and a hash."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", key.replace("/", "__")).lstrip(".-")[:_LONGEST_NAME]
-    if name == key or (name == key.replace("/", "__") and "__" not in key):
+    """A file's name for a video's key: the key with ``~`` for ``/`` where that is fit, else near to it, and a hash."""
+    name = re.sub(r"[^A-Za-z0-9._~-]", "_", key.replace("~", "_").replace("/", "~")).lstrip(".-")[:_LONGEST_NAME]
+    if name == key.replace("/", "~") and "~" not in key:
         return name
     return f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 

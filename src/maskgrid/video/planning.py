@@ -3,56 +3,30 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
+from maskgrid.config import BASELINE
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import digest, fingerprint
 from maskgrid.plan import Plan
-from maskgrid.prompts import content_of
 from maskgrid.sources import SourceItem
-from maskgrid.tables import read_table, write_table
-from maskgrid.tracking_config import TrackingConfig
+from maskgrid.tables import write_table
+from maskgrid.tracking_settings import track_settings
 from maskgrid.video.demo_clips import DEMO, GROUND_TRUTH, write_demo_clips
-from maskgrid.video.index import Reading, Video, index_videos, read_previous, write_index
-from maskgrid.video.prompt_reading import VideoPrompt, prompts_table, resolve_prompts
+from maskgrid.video.index import Video, index_videos, read_previous, write_index
+from maskgrid.video.jobs import Job
+from maskgrid.video.parameters import options_of, reading_of, tracking_config
+from maskgrid.video.prompt_reading import resolve_prompts
 from maskgrid.video.prompt_sources import VideoPrompts, read_video_prompts
+from maskgrid.video.prompts import VideoPrompt, passes_of, prompt_contents, prompts_table
 from maskgrid.video.schemas import JOBS
 from maskgrid.video.sources import list_videos, videos_digest
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A row of ``JOBS``: some objects of a video, or a whole video whose objects are found."""
-
-    run: str
-    video_key: str
-    group: str
-    object_ids: list[int]
-    digest: str
-
-
-def tracking_config(plan: Plan) -> TrackingConfig:
-    """The config's section.
-
-    Raises:
-        UserError: there is none.
-    """
-    if plan.config.tracking is None:
-        raise UserError("tracking: the config has no such section; give at least tracking.source")
-    return plan.config.tracking
-
-
-def reading_of(plan: Plan) -> Reading:
-    """Which frames of videos are read."""
-    config = tracking_config(plan)
-    return Reading(config.start, config.stop, config.stride, plan.config.dataset.max_pixels)
 
 
 def write_videos(plan: Plan) -> None:
@@ -75,7 +49,7 @@ def write_videos(plan: Plan) -> None:
     table = prompts_table(prompts)
     mark = fingerprint({**origin, "rows": prompt_contents(prompts)})
     write_table(layout.prompts, table, {**origin, "fingerprint": mark})
-    jobs = make_jobs(config, reading, videos, prompts)
+    jobs = make_jobs(plan, videos, prompts)
     rows = [asdict(job) for job in jobs]
     write_table(layout.jobs, pa.Table.from_pylist(rows, JOBS), {"fingerprint": fingerprint({"jobs": rows})})
     if not jobs:
@@ -103,60 +77,33 @@ def source_digest(plan: Plan) -> str:
     return DEMO if config.source == DEMO else videos_digest(list_videos(config.source, plan.base_dir))
 
 
-def make_jobs(
-    config: TrackingConfig, reading: Reading, videos: Sequence[Video], prompts: Sequence[VideoPrompt]
-) -> list[Job]:
+def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> list[Job]:
     """The jobs of all good videos, by name and group."""
     by_video = {key: list(rows) for key, rows in groupby(prompts, lambda row: row.video_key)}
     jobs = []
     for video in videos:
         if video.status == "ok":
             good = [row for row in by_video.get(video.video_key, []) if row.status == "ok"]
-            jobs += list(_video_jobs(config, reading, video, good))
+            jobs += list(_video_jobs(plan, video, good))
     return sorted(jobs, key=lambda job: (job.run, job.group))
 
 
-def read_jobs(path: Path, run: str | None = None) -> list[Job]:
-    """The rows of ``jobs.parquet``, all or those of a run.
-
-    Raises:
-        UserError: it is missing or cut off, or has no such run.
-    """
-    filters = None if run is None else [("run", "=", run)]
-    jobs = [Job(**row) for row in read_table(path, filters=filters, schema=JOBS).to_pylist()]
-    if run is not None and not jobs:
-        raise UserError(f"{path}: there is no job for {run!r}; maskgrid videos makes the list")
-    return jobs
-
-
-def start_frame(prompts: Iterable[VideoPrompt]) -> int | None:
-    """The video's own frame from which all objects of a video are followed: the first with a prompt of round 0.
-
-    sam2 starts all objects together; so must the groups that they are split into.
-    """
-    good = [prompt for prompt in prompts if prompt.prompt is not None and prompt.frame is not None]
-    first_round = min((prompt.round for prompt in good), default=0)
-    return min((int(p.frame) for p in good if p.frame is not None and p.round == first_round), default=None)
-
-
-def _video_jobs(config: TrackingConfig, reading: Reading, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
+def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
+    config, reading = tracking_config(plan), reading_of(plan)
     data = {"sha256": video.sha256, "reading": [reading.start, reading.stop, reading.stride], "kind": video.kind}
     if config.prompts is None:
-        yield Job(video.video_name, video.video_key, "0000", [], digest(data))
+        for setting in (one.name for one in track_settings(plan.config)):
+            run = video.video_name if setting == BASELINE else f"{video.video_name}@{setting}"
+            yield Job(run, setting, video.video_key, "0000", [], digest(data))
         return
+    passes = list(map(str, passes_of(good, video, reading, options_of(config))))
     objects = sorted({prompt.object_id for prompt in good})
     size = len(objects) if config.non_overlap_masks or config.objects_per_job is None else config.objects_per_job
     for number, first in enumerate(range(0, len(objects), max(1, size))):
         members = objects[first : first + size]
         shown = [prompt for prompt in good if prompt.object_id in members]
-        content = {**data, "start": start_frame(good), "prompts": prompt_contents(shown)}
-        yield Job(video.video_name, video.video_key, f"{number:04d}", members, digest(content))
-
-
-def prompt_contents(prompts: Sequence[VideoPrompt]) -> list[dict[str, Any]]:
-    """Prompts as plain values, for fingerprints."""
-    names = ("object_id", "source_id", "category_id", "category", "frame", "round", "status")
-    return [{**{name: getattr(row, name) for name in names}, "prompt": content_of(row.prompt)} for row in prompts]
+        content = {**data, "passes": passes, "prompts": prompt_contents(shown)}
+        yield Job(video.video_name, BASELINE, video.video_key, f"{number:04d}", members, digest(content))
 
 
 def _items(plan: Plan) -> list[SourceItem]:

@@ -121,9 +121,7 @@ def _frames_of(annotation: Record, videos: Mapping[str, Record]) -> list[_Frame]
     return frames
 
 
-def _tracks(
-    annotations: list[Record], images: Mapping[str, Record]
-) -> Iterator[tuple[str, str, Record, list[_Frame]]]:
+def _tracks(annotations: list[Record], images: Mapping[str, Record]) -> Iterator[tuple[str, str, Record, list[_Frame]]]:
     """COCO-video: an annotation a frame, joined to objects by ``track_id`` or ``instance_id``."""
     tracks: dict[tuple[str, str], tuple[Record, list[_Frame]]] = {}
     order = _frame_order(images)

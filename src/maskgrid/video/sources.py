@@ -6,18 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from maskgrid.errors import UserError
+from maskgrid.listings import has_magic, image_key, matches
 from maskgrid.lists import LIST_READERS
-from maskgrid.sources import (
-    IMAGE_SUFFIXES,
-    SourceItem,
-    file_state,
-    files_below,
-    has_magic,
-    image_key,
-    listed_files,
-    matches,
-    split_glob,
-)
+from maskgrid.sources import IMAGE_SUFFIXES, SourceItem, file_state, files_below, listed_files, split_glob
 
 KEY = "tracking.source"
 
