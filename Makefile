@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test bench soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-slurm bench bench-full soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -39,13 +39,32 @@ demo: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
+# The demo through a real SLURM on this machine, with every fault that a cluster has: minutes. Installs Debian's slurm-wlm
+# and munge where they are missing (as root), and stops what it has started. docs/cluster.md
+test-slurm: $(INSTALLED)
+	MASKGRID_SLURM=1 $(BIN)/python -m pytest -s tests/slurm
+
 # The nightly test, hours on one core: 100,000 damaged images and a thousand kills (docs/reliability.md).
 soak: $(INSTALLED)
 	$(BIN)/python tests/soak.py --images 100000 --kills 1000 --seed $$(date +%Y%m%d)
 
-# A sweep by maskgrid and by sam2 on the same photographs in one run: seconds, ratios, differences.
+# maskgrid and sam2 on the same photographs in one run: seconds, ratios, memory, differences (docs/benchmarks.md). About
+# ten minutes on two cores with nothing beside it; bench-full takes three turns of everything.
 bench: $(INSTALLED)
+	$(BIN)/python benchmarks/floor.py
+	$(BIN)/python benchmarks/replay.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/sweep.py --photos 2
+	$(BIN)/python benchmarks/single.py --photos 2
+	$(BIN)/python benchmarks/single.py --architecture tiny --photos 1 --minutes 5
+
+bench-full: $(INSTALLED)
+	$(BIN)/python benchmarks/floor.py
+	$(BIN)/python benchmarks/replay.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/single.py
+	$(BIN)/python benchmarks/single.py --architecture tiny --photos 3
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

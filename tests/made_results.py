@@ -74,7 +74,8 @@ def _write_images(layout, images, folder, shard_of):
     rows = [_write_image(folder / f"{number}.png", image) for number, image in enumerate(good)]
     write_table(layout.files, pa.Table.from_pylist(rows), {})
     shards = sorted({shard_of(image.key) for image in good})
-    write_table(layout.shards, pa.table({"shard": shards, "digest": shards}), {})
+    n_images = [sum(shard_of(image.key) == shard for image in good) for shard in shards]
+    write_table(layout.shards, pa.table({"shard": shards, "digest": shards, "n_images": n_images}), {})
 
 
 def _write_image(path, image):
@@ -82,7 +83,7 @@ def _write_image(path, image):
     random = np.random.default_rng(image.size_hw)
     PIL.Image.fromarray(random.integers(0, 255, (*image.size_hw, 3), np.uint8)).save(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"image_key": image.key, "path": os.fsencode(path), "sha256": digest}
+    return {"image_key": image.key, "path": os.fsencode(path), "sha256": digest, "member_offset": None}
 
 
 def _write_statistics(plan):

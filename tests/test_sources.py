@@ -8,7 +8,8 @@ import pytest
 
 from corpus import STRANGE_NAMES, write_corpus
 from maskgrid.errors import UserError
-from maskgrid.sources import file_state, is_outside_root, list_inputs, listing_digest
+from maskgrid.listings import is_outside_root
+from maskgrid.sources import file_state, list_inputs, listing_digest
 
 
 def touch(root: Path, *names: str) -> None:
@@ -105,6 +106,27 @@ def test_a_glob_below_a_folder_with_brackets(tmp_path):
     assert keys("photos/*.jpg", tmp_path / "[2023]") == ["a.jpg"]
 
 
+def test_numbers_in_braces(tmp_path):
+    touch(tmp_path, "data/a-08.tar", "data/a-09.jpg")
+    assert keys("data/a-{08..10}.tar", tmp_path) == ["a-08.tar", "a-09.tar", "a-10.tar"]
+    assert keys("../data/{0..1}/x-{0..1}.png", tmp_path / "run") == ["0/x-0.png", "0/x-1.png", "1/x-0.png", "1/x-1.png"]
+    touch(tmp_path, "data/b-{0..1}.jpg")
+    assert keys("data/b-{0..1}.jpg", tmp_path) == ["b-{0..1}.jpg"]
+
+
+def test_archives_are_listed_beside_images(tmp_path):
+    touch(tmp_path, "data/a.tar", "data/b.jpg", "data/c.tar.gz", "data/sub/d.TAR")
+    assert keys("data", tmp_path) == ["a.tar", "b.jpg", "sub/d.TAR"]
+    assert keys("data/*.tar", tmp_path) == keys("data/a.tar", tmp_path) == ["a.tar"]
+
+
+def test_a_list_above_the_working_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "list.txt").write_text("photos/a.jpg\n")
+    (item,) = list_inputs("../list.txt", tmp_path / "run")
+    assert (item.key, item.path) == ("photos/a.jpg", tmp_path / "photos/a.jpg")
+
+
 def test_home_is_expanded(tmp_path, monkeypatch):
     touch(tmp_path, "photos/a.jpg")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -170,7 +192,8 @@ def test_coco_list_finds_its_images(tmp_path, folder):
         ("list.json", '{"annotations": []}', "no COCO file"),
         ("list.json", '{"images": [{"file_name": 3}]}', "'file_name' of entry 1 is 3"),
         ("list.txt", "\n \n", "no images in"),
-        ("list.tar", "x", "neither an image nor a list"),
+        ("list.doc", "x", "neither an image nor a tar archive nor a list"),
+        ("list.tar.gz", "x", "compressed archive cannot be read from the middle"),
     ],
 )
 def test_lists_that_cannot_be_used(tmp_path, name, content, message):

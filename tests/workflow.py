@@ -1,16 +1,37 @@
 """Runs of the real workflow in a folder of its own."""
 
+import atexit
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).parents[1]
+# Imports Snakemake once, and is forked for each call: most of a dry run's time is the import.
+SERVER = """
+import json, os, sys
+from snakemake import cli
+import maskgrid.plan, maskgrid.indexing
+
+for line in sys.stdin:
+    folder, output, arguments = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(folder)
+        stream = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for descriptor, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, stream), (2, stream)):
+            os.dup2(source, descriptor)
+        cli.main(arguments)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +54,22 @@ class Run:
 
 
 def snakemake(folder: Path, config: dict | None, *arguments: str) -> Run:
-    """Run the workflow in ``folder`` with a config."""
+    """Run the workflow in ``folder`` with a config; None leaves the config there as it is."""
     if config is not None:
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
+    server = _server()
+    with tempfile.NamedTemporaryFile("r", errors="replace") as output:
+        call = [str(folder), output.name, ["-s", str(ROOT / "Snakefile"), "--cores", "2", *arguments]]
+        server.stdin.write(json.dumps(call) + "\n")
+        server.stdin.flush()
+        return Run(int(server.stdout.readline()), output.read())
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    return Run(done.returncode, done.stdout)
+    atexit.register(server.communicate)
+    return server

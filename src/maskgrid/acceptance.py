@@ -1,6 +1,7 @@
 """The last stage: did few enough images fail?"""
 
 from collections import Counter
+from pathlib import Path
 
 import orjson
 
@@ -11,6 +12,9 @@ from maskgrid.plan import Plan
 from maskgrid.provenance import write_provenance
 from maskgrid.tables import read_table
 from maskgrid.weights import checkpoint_id
+from maskgrid.wording import count
+
+_PATHS_NAMED = 3
 
 
 def accept(plan: Plan) -> None:
@@ -20,13 +24,13 @@ def accept(plan: Plan) -> None:
         UserError: more failed than ``dataset.max_failed_fraction`` allows; all other outputs stay.
     """
     write_provenance(plan)
-    images = read_table(plan.layout.images, ["image_key", "status"])
-    reasons = dict(zip(images["image_key"].to_pylist(), images["status"].to_pylist(), strict=True))
-    for run in plan.runs:
-        for shard in plan.shards():
-            path = plan.layout.pass_images(checkpoint_id(run.checkpoint), run.pass_.name, shard)
-            table = read_table(path, ["image_key", "status"], filters=[("status", "!=", "ok")])
-            reasons |= dict(zip(table["image_key"].to_pylist(), table["status"].to_pylist(), strict=True))
+    reasons = _statuses(plan.layout.images)
+    failed_in = {plan.layout.images: sum(status != "ok" for status in reasons.values())}
+    for path in _pass_images(plan):
+        # Of those that the index has found fault with, no pass knows.
+        failed = _statuses(path, [("status", "!=", "ok")])
+        failed_in[path] = len(failed)
+        reasons |= failed
     statuses = Counter(reasons.values())
     n_failed = len(reasons) - statuses["ok"]
     limit = plan.config.dataset.max_failed_fraction
@@ -34,7 +38,8 @@ def accept(plan: Plan) -> None:
         words = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()) if status != "ok")
         raise UserError(
             f"{n_failed} of {len(reasons)} images could not be used ({words}), more than dataset.max_failed_fraction: "
-            f"{limit:g} allows. The others' results are complete; {plan.layout.images} names each with its reason"
+            f"{limit:g} allows. The others' results are complete; each failure stands with its reason in "
+            f"{_named([path for path, number in failed_in.items() if number])}"
         )
     verdict = {
         "n_images": len(reasons),
@@ -43,3 +48,22 @@ def accept(plan: Plan) -> None:
         "fingerprint": statistics_note(plan)["fingerprint"],
     }
     write_bytes(plan.layout.accepted, orjson.dumps(verdict, option=orjson.OPT_INDENT_2))
+
+
+def _pass_images(plan: Plan) -> list[Path]:
+    """What each pass has made of each shard's images."""
+    return [
+        plan.layout.pass_images(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+        for run in plan.runs
+        for shard in plan.shards()
+    ]
+
+
+def _statuses(path: Path, filters: list[tuple[str, str, str]] | None = None) -> dict[str, str]:
+    table = read_table(path, ["image_key", "status"], filters)
+    return dict(zip(table["image_key"].to_pylist(), table["status"].to_pylist(), strict=True))
+
+
+def _named(paths: list[Path]) -> str:
+    more = [f"and {count(len(paths) - _PATHS_NAMED, 'more file')}"] if len(paths) > _PATHS_NAMED else []
+    return ", ".join([*map(str, paths[:_PATHS_NAMED]), *more])

@@ -91,6 +91,22 @@ def make_parser() -> argparse.ArgumentParser:
     prompt = _stage(commands, "prompt", _prompt, "segment the given objects of one shard")
     prompt.add_argument("--shard", required=True, help="the shard's name")
     _stage(commands, "prompt-merge", _prompt_merge, "write the given objects' masks as COCO, with statistics")
+    _stage(commands, "videos", _videos, "list the videos, check each and the prompts, and say which jobs there are")
+    track = _stage(commands, "track", _track, "follow the objects of a video")
+    track.add_argument("--run", dest="name", required=True, help="the video's name, as in tracked/jobs.parquet")
+    track.add_argument("--group", default="0000", help="the group of objects (default: 0000, the first)")
+    masklets = _stage(commands, "masklets", _masklets, "put the groups of a video together")
+    masklets.add_argument("--run", dest="name", required=True, help="the video's name")
+    export = _stage(commands, "track-export", _track_export, "write the masklets of a video in another form")
+    export.add_argument("--run", dest="name", required=True, help="the video's name")
+    export.add_argument("--form", required=True, help="sa_v, png, palette or overlay")
+    _stage(commands, "track-merge", _track_merge, "write statistics of all videos, YouTube-VIS, and a page")
+    agreement = commands.add_parser("agreement", help="say how far two runs agree, mask by mask")
+    agreement.add_argument("first", type=Path, help="a COCO file, or a results folder")
+    agreement.add_argument("second", type=Path, help="the same, of the same images")
+    agreement.add_argument("--setting", default="baseline", help="of results folders: whose annotations")
+    agreement.add_argument("--output", type=Path, help="write a row an image: .parquet, or .json")
+    agreement.set_defaults(run=_agreement)
     fetch = commands.add_parser("fetch", help="download an official checkpoint and verify it")
     fetch.add_argument("checkpoint", help="for instance sam2.1_hiera_tiny")
     fetch.set_defaults(run=_fetch)
@@ -124,9 +140,11 @@ def _index(arguments: argparse.Namespace) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
+    from maskgrid.allocator import keep_freed_memory
     from maskgrid.generation import generate_shard
     from maskgrid.passes import Recording
 
+    keep_freed_memory()
     recording = Recording.from_dict(orjson.loads(arguments.recording)) if arguments.recording else None
     generate_shard(_load(arguments), arguments.checkpoint, arguments.pass_name, arguments.shard, recording)
 
@@ -231,8 +249,10 @@ def _prompts(arguments: argparse.Namespace) -> None:
 
 
 def _prompt(arguments: argparse.Namespace) -> None:
+    from maskgrid.allocator import keep_freed_memory
     from maskgrid.prompted import prompt_shard
 
+    keep_freed_memory()
     prompt_shard(_load(arguments), arguments.shard)
 
 
@@ -240,6 +260,46 @@ def _prompt_merge(arguments: argparse.Namespace) -> None:
     from maskgrid.prompted_merging import merge_prompted
 
     print(merge_prompted(_load(arguments)))
+
+
+def _videos(arguments: argparse.Namespace) -> None:
+    from maskgrid.video.planning import write_videos
+
+    write_videos(_load(arguments))
+
+
+def _track(arguments: argparse.Namespace) -> None:
+    from maskgrid.video.tracking import track_job
+
+    track_job(_load(arguments), arguments.name, arguments.group)
+
+
+def _masklets(arguments: argparse.Namespace) -> None:
+    from maskgrid.video.joining import join_masklets
+
+    join_masklets(_load(arguments), arguments.name)
+
+
+def _track_export(arguments: argparse.Namespace) -> None:
+    from maskgrid.video.exporting import export_run
+
+    export_run(_load(arguments), arguments.name, arguments.form)
+
+
+def _track_merge(arguments: argparse.Namespace) -> None:
+    from maskgrid.video.merging import merge_tracked
+
+    print(merge_tracked(_load(arguments)))
+
+
+def _agreement(arguments: argparse.Namespace) -> None:
+    from maskgrid.agreement import agreement
+    from maskgrid.agreement_text import agreement_text, write_agreement
+
+    found = agreement(arguments.first, arguments.second, arguments.setting)
+    if arguments.output is not None:
+        write_agreement(found, arguments.output)
+    print(agreement_text(found))
 
 
 def _fetch(arguments: argparse.Namespace) -> None:

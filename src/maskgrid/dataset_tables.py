@@ -1,7 +1,13 @@
 """The columns of the tables in the folder ``dataset``."""
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
 
+from maskgrid.spans import Span
 from maskgrid.tables import column
 
 IMAGES_SCHEMA = pa.schema(
@@ -36,5 +42,25 @@ FILES_SCHEMA = pa.schema(
         *IMAGES_SCHEMA,
         column("path", pa.binary(), "absolute path, in the file system's bytes, which need not be UTF-8"),
         column("mtime_ns", pa.int64(), "time of the last modification, ns since 1970", nullable=True),
+        column("archive", pa.string(), "image key of the tar archive that holds the image", nullable=True),
+        column("member_offset", pa.int64(), "where in that archive the image's bytes begin", nullable=True),
     ]
 )
+
+ARCHIVES_SCHEMA = pa.schema(
+    [
+        column("archive", pa.string(), "path relative to the dataset's root, POSIX style; the primary key"),
+        column("path", pa.binary(), "absolute path, in the file system's bytes"),
+        column("size_bytes", pa.int64(), "size of the archive", nullable=True),
+        column("mtime_ns", pa.int64(), "time of its last modification, ns since 1970", nullable=True),
+        column("n_members", pa.int64(), "members of any kind, up to where it could be read"),
+        column("n_images", pa.int64(), "members that count as inputs"),
+        column("sha256", pa.string(), "hash of the archive's bytes, hexadecimal; null where unreadable", nullable=True),
+    ]
+)
+
+
+def place_of(row: Mapping[str, Any]) -> tuple[Path, Span | None]:
+    """Where an image of ``files.parquet`` lies: its file, and for a member of an archive the part of it."""
+    offset = row["member_offset"]
+    return Path(os.fsdecode(row["path"])), None if offset is None else Span(offset, row["size_bytes"])

@@ -1,4 +1,4 @@
-"""The errors that a person is meant to read."""
+"""The errors that a person is meant to read, as a message or in a row."""
 
 import errno
 
@@ -15,6 +15,10 @@ class MachineError(Exception):
 
     The command line prints the message alone, without a traceback, and exits with 1, so that a workflow tries again.
     """
+
+
+class ImageTooLargeError(Exception):
+    """The device's memory does not hold one mask of an image: a status of that image, and no end of the work."""
 
 
 _ADVICE = {

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from maskgrid import rle
 from maskgrid.candidates import Candidates
 from maskgrid.config import GeneratorConfig
+from maskgrid.lineage import report_fingerprint
 from maskgrid.passes import PASS_PARAMETERS, PassRun, Recording, passes_of
 from maskgrid.plan import Plan
 from maskgrid.regions import redraw
@@ -64,6 +65,7 @@ def explorer_page(plan: Plan, samples: Sequence[Sample]) -> bytes:
             "style": asset("pages.css") + asset("explorer.css"),
             "script": "\n".join([asset("masks.js"), asset("replay.js"), asset("explorer.js")]),
             "data": embedded(explorer_data(plan, samples)),
+            "fingerprint": report_fingerprint(plan),
         },
     )
 

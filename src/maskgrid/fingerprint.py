@@ -19,6 +19,11 @@ def fingerprint(origin: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def digest(content: Any) -> str:  # noqa: ANN401
+    """Hash plain values, whatever the packages: hexadecimal sha256."""
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that decide about results."""
     return {name: version(name) for name in _PACKAGES}

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from maskgrid.candidate_tables import PassResult, image_table, rows_table
+from maskgrid.errors import ImageTooLargeError
 from maskgrid.images import BadImage, ImageStatus, read_image
 from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
 from maskgrid.lineage import candidates_note
-from maskgrid.memory import ImageTooLargeError, device_failure
-from maskgrid.model import build_model, pick_device
+from maskgrid.model import build_model, pick_device, take_device
 from maskgrid.network import Network
 from maskgrid.passes import PassRun, Recording
 from maskgrid.plan import Plan
@@ -25,19 +25,17 @@ log = logging.getLogger(__name__)
 
 
 def make_network(plan: Plan, run: PassRun) -> Network:
-    """Load the network of a pass on the config's device.
+    """Load the network of a pass on the config's device; of several CUDA devices, on one that no other job has.
 
     Raises:
         maskgrid.errors.UserError: the checkpoint or the device is not there.
+        maskgrid.errors.MachineError: the device has failed.
     """
     model = plan.config.model
     checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
-    device = pick_device(model.device)
+    device = take_device(model.device)
     log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
-    try:
-        return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
-    except RuntimeError as error:
-        raise device_failure(error) from error
+    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing), model.mode)
 
 
 def generate_shard(
@@ -94,7 +92,10 @@ def _parts(
     for number, image in enumerate(track(images, len(images), run.pass_.name, "images")):
         tables = journal.read(number, 2)
         if tables is None:
-            network = network or load(plan, run)
+            if network is None:
+                if number:
+                    log.info("%d of %d images were finished before", number, len(images))
+                network = load(plan, run)
             result = _process(plan, run, recording, image, network)
             tables = [_rows_of(result), image_table(result)]
             journal.write(number, tables)
@@ -103,7 +104,7 @@ def _parts(
 
 def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage, network: Network) -> PassResult:
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
         points_per_batch = plan.config.generator.points_per_batch
         return PassResult(image.image_key, "ok", None, network.run(pixels, run.pass_, recording, points_per_batch))
     except BadImage as error:

@@ -19,6 +19,7 @@ from PIL.Image import Transpose
 
 from maskgrid.pillow_limits import pillow_limits
 from maskgrid.pixels import PixelsUnsupportedError, to_rgb
+from maskgrid.spans import Span, open_span
 
 
 class ImageStatus(StrEnum):
@@ -123,7 +124,7 @@ _TURNS = {
 }
 
 
-def read_image(path: Path, max_pixels: int, sha256: str | None = None) -> Image:
+def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Span | None = None) -> Image:
     """Read an image file as 8-bit RGB, the way a viewer shows it.
 
     EXIF orientation is applied. Of an animation the first frame is read. 16 bits become 8 by scaling;
@@ -134,13 +135,16 @@ def read_image(path: Path, max_pixels: int, sha256: str | None = None) -> Image:
         path: the file.
         max_pixels: a larger width x height is refused by the header, before anything is decoded.
         sha256: where given, the file's bytes must have this hash (hexadecimal).
+        span: where given, the part of the file that is the image.
 
     Raises:
         BadImage: for everything that can be wrong with a file, and nothing else is raised for it.
     """
     try:
         _require_regular_file(path)
-        with path.open("rb") as stream, pillow_limits(max_pixels):
+        with open_span(path, span) as stream, pillow_limits(max_pixels):
+            if span is not None and span.length == 0:
+                raise BadImage(ImageStatus.EMPTY, "the file has no bytes")
             if sha256 is not None and hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
                 raise BadImage(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
             stream.seek(0)

@@ -1,12 +1,13 @@
 """The index of a dataset: a row for every input, the bad ones too.
 
-The folder ``dataset`` holds three tables (columns in :mod:`maskgrid.dataset_tables`):
+The folder ``dataset`` holds four tables (columns in :mod:`maskgrid.dataset_tables`):
 
 - ``images.parquet``: a row for every input, sorted by image key. Its bytes depend on the images, the pixel
   limit and the shard size, and not on where the files lie.
 - ``shards.parquet``: a row for every shard.
 - ``files.parquet``: the rows of ``images.parquet`` with the files' places and times, sorted by shard. Jobs
   find their images in it, and the next run of the index finds what it need not read again.
+- ``archives.parquet``: a row for every tar archive (:mod:`maskgrid.archives`).
 """
 
 import hashlib
@@ -23,23 +24,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from maskgrid.dataset_tables import FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA
+from maskgrid.dataset_tables import ARCHIVES_SCHEMA, FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA, place_of
 from maskgrid.errors import UserError
 from maskgrid.images import BadImage, ImageStatus, read_image
+from maskgrid.journal import Journal
+from maskgrid.listings import is_outside_root
 from maskgrid.shards import Shard, assign_shards
-from maskgrid.sources import SourceItem, file_state, is_outside_root
+from maskgrid.sources import SourceItem, file_state
+from maskgrid.spans import Span, open_span
 from maskgrid.tables import read_table, write_table
 
 IMAGES_FILE = "images.parquet"
 SHARDS_FILE = "shards.parquet"
 FILES_FILE = "files.parquet"
+ARCHIVES_FILE = "archives.parquet"
 
 # Threads, because decoding and hashing leave Python's lock alone; few, because each may hold an image of
 # max_pixels.
 _MAX_WORKERS = 4
 # Readers skip the groups whose statistics exclude what they look for, so a group is the least that one reads.
 _ROWS_IN_GROUP = 8192
-_BATCH = 1024
+# Images that a killed process does again at most.
+_BATCH = 256
 # Verdicts on the bytes of a file. The others may change while the file does not: permissions, the pixel
 # limit.
 _LASTING = frozenset(
@@ -64,6 +70,7 @@ class IndexedImage:
         sha256: of the file's bytes when it was indexed, hexadecimal.
         width: pixels, as displayed.
         height: pixels, as displayed.
+        span: the part of the file that the image is; None for all of it.
     """
 
     image_key: str
@@ -72,6 +79,7 @@ class IndexedImage:
     sha256: str
     width: int
     height: int
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,46 +98,62 @@ class _Row:
     size_bytes: int | None = None
     mtime_ns: int | None = None
     sha256: str | None = None
+    archive: str | None = None
+    member_offset: int | None = None
 
 
 def index_images(
-    items: Sequence[SourceItem], max_pixels: int, previous: pa.Table | None = None, progress: bool = False
+    items: Sequence[SourceItem],
+    max_pixels: int,
+    previous: pa.Table | None = None,
+    progress: bool = False,
+    journal: Journal | None = None,
 ) -> pa.Table:
     """Look at every input: hash it, and decode it to the end, since a header tells nothing of a cut file.
 
     Args:
-        items: the inputs, sorted by key, each key once (:func:`maskgrid.sources.list_inputs`).
+        items: the inputs, sorted by key, each key once (:func:`maskgrid.sources.list_inputs`,
+            :func:`maskgrid.archives.expand_archives`).
         max_pixels: a larger image gets the status ``too_large``.
         previous: the table of an earlier run (:func:`read_previous`); a file of the same key, size and time
             is not read again.
         progress: show a bar, where the error stream is a terminal.
+        journal: where what is found is kept, batch by batch, for the process that goes on after this one is killed.
 
     Returns:
         A table of ``FILES_SCHEMA`` with a row for each item, in their order; its column ``shard`` is null.
     """
+    starts = range(0, len(items), _BATCH)
+    kept = [journal.read(number, 1) if journal else None for number in range(len(starts))]
+    # A killed process knows more than the index before it, and like that index it may tell of older files.
+    there = [table for table in (previous, *(tables[0] for tables in kept if tables)) if table is not None]
+    previous = pa.concat_tables(there).combine_chunks() if there else None
     known = _rows_by_key(previous)
-    chunks = []
+    chunks: list[pa.Table] = []
     n_good = 0
     with (
         ThreadPoolExecutor(min(_MAX_WORKERS, os.cpu_count() or 1)) as pool,
         tqdm(total=len(items), desc="index", unit="image", disable=None if progress else True) as bar,
     ):
-        for start in range(0, len(items), _BATCH):
+        for number, start in enumerate(starts):
             batch = items[start : start + _BATCH]
             rows = list(pool.map(lambda item: _row(item, max_pixels, previous, known), batch))
             chunks.append(_chunk(rows, n_good))
+            if journal and kept[number] != [chunks[-1]]:
+                journal.write(number, chunks[-1:])
             n_good += sum(row.status == ImageStatus.OK for row in rows)
             bar.update(len(batch))
     return pa.concat_tables([FILES_SCHEMA.empty_table(), *chunks])
 
 
-def write_index(index: pa.Table, shard_size: int, folder: Path) -> list[Shard]:
-    """Assign the good images to shards, and write the three tables of the dataset.
+def write_index(index: pa.Table, shard_size: int, folder: Path, archives: pa.Table | None = None) -> list[Shard]:
+    """Assign the good images to shards, and write the tables of the dataset.
 
     Args:
         index: what :func:`index_images` returned.
         shard_size: images in a shard at most.
         folder: the folder ``dataset``; made where it is missing.
+        archives: the archives that the images come from.
 
     Returns:
         The shards, sorted by name; none where no image is good.
@@ -146,6 +170,7 @@ def write_index(index: pa.Table, shard_size: int, folder: Path) -> list[Shard]:
     origin = {"shard_size": shard_size, "fingerprint": _digest(index)}
     write_table(folder / IMAGES_FILE, index.select(IMAGES_SCHEMA.names), origin)
     write_table(folder / SHARDS_FILE, _shards_table(shards), origin)
+    write_table(folder / ARCHIVES_FILE, ARCHIVES_SCHEMA.empty_table() if archives is None else archives, origin)
     by_shard = index.sort_by([("shard", "ascending"), ("image_key", "ascending")])
     write_table(folder / FILES_FILE, by_shard, origin, rows_in_group=_ROWS_IN_GROUP)
     return shards
@@ -178,8 +203,7 @@ def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
     table = read_table(folder / FILES_FILE, filters=[("shard", "=", shard)], schema=FILES_SCHEMA)
     if not len(table):
         raise UserError(f"{folder / FILES_FILE} has no shard '{shard}'. Run 'maskgrid index' again.")
-    columns = table.select(["image_key", "image_id", "path", "sha256", "width", "height"]).to_pylist()
-    return [IndexedImage(**{**row, "path": Path(os.fsdecode(row["path"]))}) for row in columns]
+    return [_indexed(row) for row in table.to_pylist()]
 
 
 def read_previous(folder: Path) -> pa.Table | None:
@@ -188,6 +212,12 @@ def read_previous(folder: Path) -> pa.Table | None:
         return read_table(folder / FILES_FILE, schema=FILES_SCHEMA)
     except UserError:
         return None
+
+
+def _indexed(row: dict[str, Any]) -> IndexedImage:
+    path, span = place_of(row)
+    fields = {name: row[name] for name in ("image_key", "image_id", "sha256", "width", "height")}
+    return IndexedImage(**fields, path=path, span=span)
 
 
 def _shards_table(shards: Sequence[Shard]) -> pa.Table:
@@ -209,6 +239,9 @@ def _chunk(rows: Sequence[_Row], n_good: int) -> pa.Table:
 
 
 def _row(item: SourceItem, max_pixels: int, previous: pa.Table | None, known: dict[str, int]) -> _Row:
+    offset = None if item.span is None else item.span.offset
+    if item.problem is not None:
+        return _Row(item.key, os.fsencode(item.path), *item.problem, archive=item.archive)
     if is_outside_root(item.key):
         message = "the entry leads out of the dataset's root by '..'"
         return _Row(item.key, os.fsencode(item.path), ImageStatus.OUTSIDE_ROOT, message)
@@ -216,7 +249,8 @@ def _row(item: SourceItem, max_pixels: int, previous: pa.Table | None, known: di
     size, mtime_ns = file_state(item)
     if previous is not None and item.key in known:
         old = previous.slice(known[item.key], 1).to_pylist()[0]
-        if (size, mtime_ns) == (old["size_bytes"], old["mtime_ns"]) and _still_holds(old, max_pixels):
+        same = (size, mtime_ns, offset) == (old["size_bytes"], old["mtime_ns"], old["member_offset"])
+        if same and _still_holds(old, max_pixels):
             fields = {name: old[name] for name in _Row.__slots__}
             return _Row(**{**fields, "path": os.fsencode(item.path)})
     try:
@@ -239,10 +273,12 @@ def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int 
         status=ImageStatus.OK,
         size_bytes=size,
         mtime_ns=mtime_ns,
-        sha256=_hash(item.path),
+        sha256=_hash(item.path, item.span),
+        archive=item.archive,
+        member_offset=None if item.span is None else item.span.offset,
     )
     try:
-        image = read_image(item.path, max_pixels)
+        image = read_image(item.path, max_pixels, None, item.span)
     except BadImage as bad:
         return replace(found, status=bad.status, message=bad.message)
     return replace(
@@ -261,11 +297,11 @@ def _digest(index: pa.Table) -> str:
     return hashlib.sha256(orjson.dumps(list(zip(*columns, strict=True)))).hexdigest()
 
 
-def _hash(path: Path) -> str | None:
+def _hash(path: Path, span: Span | None) -> str | None:
     try:
         if not path.is_file():  # opening a named pipe would block for ever
             return None
-        with path.open("rb") as stream:
+        with open_span(path, span) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError):
         return None

@@ -17,6 +17,10 @@ class Journal:
 
     A part is a handful of tables. It counts once its last file stands, and each file appears by a rename; so a process
     may be killed between any two writes, and the next one with the same fingerprint takes up what is complete.
+
+    Attributes:
+        folder: where the parts lie.
+        snapshot: a file for what work must know to go on behind the finished parts; whoever needs one writes it.
     """
 
     def __init__(self, output: Path, fingerprint: str) -> None:
@@ -30,6 +34,7 @@ class Journal:
             OSError: the folder cannot be written, or what is left of another fingerprint not be removed.
         """
         self.folder = journal_folder(output)
+        self.snapshot = self.folder / "snapshot"
         owner = self.folder / "fingerprint"
         if not owner.is_file() or owner.read_text() != fingerprint:
             remove_tree(self.folder)
@@ -77,7 +82,7 @@ class Journal:
         return True
 
     def _drop_parts(self) -> None:
-        for part in sorted(self.folder.glob("*.arrow")):
+        for part in (*sorted(self.folder.glob("*.arrow")), *([self.snapshot] if self.snapshot.is_file() else [])):
             step(Step.REMOVE, part)
             part.unlink(missing_ok=True)
 

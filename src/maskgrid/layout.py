@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskgrid.tracked_layout import TrackedLayout
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -19,6 +21,11 @@ class Layout:
     def files(self) -> Path:
         """Where each input lies on this machine, and what was known of it."""
         return self.root / "dataset" / "files.parquet"
+
+    @property
+    def archives(self) -> Path:
+        """A row for every tar archive of the source."""
+        return self.root / "dataset" / "archives.parquet"
 
     @property
     def shards(self) -> Path:
@@ -101,6 +108,16 @@ class Layout:
         return self.root / "prompted" / "statistics.parquet"
 
     @property
+    def prompted_settings(self) -> Path:
+        """Means over all given objects, by setting."""
+        return self.root / "prompted" / "settings.parquet"
+
+    @property
     def prompted_worst(self) -> Path:
         """A picture of the masks that agree least."""
         return self.root / "prompted" / "worst.jpg"
+
+    @property
+    def tracked(self) -> TrackedLayout:
+        """What comes of videos."""
+        return TrackedLayout(self.root / "tracked")

@@ -132,5 +132,22 @@ def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
     return fingerprint(content)
 
 
+def report_fingerprint(plan: Plan) -> str:
+    """Of what the pages and pictures of the report are made from: the tables that lie there.
+
+    Raises:
+        UserError: a table is missing or cut off.
+    """
+    recordings = set()
+    for run in plan.runs:  # what the explorer replays
+        folder, name = checkpoint_id(run.checkpoint), run.pass_.name
+        for shard in plan.shards():
+            recorded = read_origin(plan.layout.candidates(folder, name, shard)).get("recording")
+            recordings.add(orjson.dumps([folder, name, recorded], option=orjson.OPT_SORT_KEYS))
+    tables = ["summary", *(["accuracy_summary"] if plan.ground_truth() else [])]
+    statistics = [read_origin(plan.layout.statistics(table)).get("fingerprint") for table in tables]
+    return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})
+
+
 def _without(note: Note, *names: str) -> Note:
     return {name: value for name, value in note.items() if name not in names}

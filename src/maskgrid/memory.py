@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from maskgrid.errors import MachineError
+from maskgrid.errors import ImageTooLargeError, MachineError
 
 log = logging.getLogger(__name__)
 
@@ -15,10 +15,6 @@ Result = TypeVar("Result")
 # CUDA's own error, that of its matrix library when it starts, and the CPU's.
 _OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
 _LOST = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS", "No CUDA GPUs", "NVML")
-
-
-class ImageTooLargeError(Exception):
-    """The device's memory does not hold one mask of an image."""
 
 
 def with_less(work: Callable[[int], Result], size: int) -> Result:
@@ -42,6 +38,32 @@ def with_less(work: Callable[[int], Result], size: int) -> Result:
         # Only after the except clause, which holds the failed work's tensors by its traceback.
         size = (size + 1) // 2
         release_memory(f"{size} prompts at once")
+
+
+def with_smaller_chunks(work: Callable[[int], Result], chunk_px: int, size_hw: tuple[int, int]) -> tuple[Result, int]:
+    """Call ``work(chunk_px)``; where memory runs out, again with half of it, down to one mask.
+
+    Args:
+        work: up-samples masks, so many pixels of them at once.
+        chunk_px: pixels of all masks at once, to begin with.
+        size_hw: height and width of one mask.
+
+    Returns:
+        What ``work`` returned, and the pixels with which it did: other images would meet the same limit.
+
+    Raises:
+        ImageTooLargeError: the device's memory does not hold one mask.
+    """
+    while True:
+        try:
+            return work(chunk_px), chunk_px
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if chunk_px // 2 < size_hw[0] * size_hw[1]:
+                raise ImageTooLargeError("the device's memory does not hold a mask of this size") from None
+        chunk_px //= 2
+        release_memory(f"up-sampling {chunk_px >> 20} megapixels at once")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

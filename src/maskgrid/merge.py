@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from maskgrid import coco
 from maskgrid.files import atomic_write
+from maskgrid.json_lists import write_head, write_list
 from maskgrid.kept import kept_masks
 from maskgrid.layout import Layout
 from maskgrid.settings import Setting
@@ -89,12 +90,10 @@ def write_coco(
     with tempfile.TemporaryFile(dir=path.parent) as spool:
         spans = _spool(entries, spool)
         with atomic_write(path) as stream:
-            stream.write(b"{\n")
-            for name, content in head.items():
-                stream.write(b'"%s": %s,\n' % (name.encode(), coco.dumps(content)))
-            _write_list(stream, b"images", _image_lines(images))
+            write_head(stream, head)
+            write_list(stream, b"images", _image_lines(images))
             stream.write(b",\n")
-            n_annotations = _write_list(stream, b"annotations", _annotation_lines(images, spans, spool))
+            n_annotations = write_list(stream, b"annotations", _annotation_lines(images, spans, spool))
             stream.write(b"\n}\n")
     return MergeCounts(images.num_rows, n_annotations)
 
@@ -145,15 +144,3 @@ def _annotation_lines(images: pa.Table, spans: dict[str, _Span], spool: IO[bytes
         for line in spool.read(span.length).split(b"\n"):
             annotation_id += 1
             yield b'{"id":%d,%s' % (annotation_id, line[1:])
-
-
-def _write_list(stream: IO[bytes], name: bytes, lines: Iterable[bytes]) -> int:
-    """Write a JSON list, an entry a line; returns how many there were."""
-    n_lines = 0
-    stream.write(b'"%s": [' % name)
-    for line in lines:
-        stream.write(b",\n" if n_lines else b"\n")
-        stream.write(line)
-        n_lines += 1
-    stream.write(b"\n]")
-    return n_lines

@@ -1,8 +1,10 @@
 """Loading a checkpoint into sam2's own model, the same way for every checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import initialize_config_dir
@@ -11,6 +13,8 @@ from sam2.build_sam import build_sam2
 from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.errors import UserError
+from maskgrid.leases import Lease, lease_one
+from maskgrid.memory import device_failure
 from maskgrid.weights import Checkpoint, resolve_checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -51,25 +55,36 @@ def build_model(
 
     Raises:
         UserError: the weights do not fit the config.
+        MachineError: the device has failed.
+    """
+    model = built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing)
+    try:
+        model = model.to(device)
+    except RuntimeError as error:
+        raise device_failure(error) from error
+    if dtype != "float32":
+        run_in(model, device, DTYPES[dtype])
+    return model
+
+
+def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments: Any) -> SAM2Base:  # noqa: ANN401
+    """What a function of ``sam2.build_sam`` makes of a checkpoint, on the CPU.
+
+    Raises:
+        UserError: the weights do not fit the config.
     """
     try:
         with _config_found(checkpoint.config) as config_name:
-            model: SAM2Base = build_sam2(
-                config_name, str(checkpoint.path), device="cpu", apply_postprocessing=apply_postprocessing
-            )
+            return build(config_name, str(checkpoint.path), device="cpu", **arguments)
     except RuntimeError as error:
         # sam2 logs missing keys and raises an empty error; torch names those of a wrong shape.
         reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
         raise UserError(
             f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
         ) from None
-    model = model.to(device)
-    if dtype != "float32":
-        _run_in(model, device, DTYPES[dtype])
-    return model
 
 
-def _run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
+def run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
     """Let the network's parts run under ``torch.autocast``, whoever calls them; what comes between stays float32."""
     autocast = torch.autocast(device.type, dtype=dtype)
     model.forward_image = autocast(model.forward_image)
@@ -113,6 +128,32 @@ def pick_device(device: str) -> torch.device:
     if device == "mps" and not _has_mps():
         raise UserError("model.device: no MPS device here; use auto or cpu")
     return torch.device(device)
+
+
+def take_device(device: str) -> torch.device:
+    """The torch device for the config's ``device``, for a job that may have others of its kind beside it.
+
+    Where ``auto`` or ``cuda`` leaves a choice between several CUDA devices, this process leases one of them, and waits
+    for it where all are taken. The lease lasts as long as the process, as does the memory that it takes on the device.
+    What ``CUDA_VISIBLE_DEVICES`` hides is no choice: a job that a scheduler has given its device takes that one.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    picked = pick_device(device)
+    if picked.type != "cuda" or picked.index is not None or torch.cuda.device_count() < 2:
+        return picked
+    leased = torch.device("cuda", _lease().index)
+    # What asks for "cuda" without a number must not land on the first device.
+    torch.cuda.set_device(leased)
+    return leased
+
+
+@cache
+def _lease() -> Lease:
+    # By UUID, because the numbers of devices depend on what each process may see.
+    devices = range(torch.cuda.device_count())
+    return lease_one([str(torch.cuda.get_device_properties(index).uuid) for index in devices])
 
 
 def _has_mps() -> bool:

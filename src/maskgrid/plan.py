@@ -11,11 +11,15 @@ from maskgrid.config import Config
 from maskgrid.demo import GROUND_TRUTH
 from maskgrid.effects import swept_parameters
 from maskgrid.errors import UserError
+from maskgrid.estimates import estimate, estimate_lines
 from maskgrid.layout import Layout
 from maskgrid.passes import PassRun, Recording, pass_runs
+from maskgrid.prompt_settings import PromptSetting
 from maskgrid.settings import Setting
-from maskgrid.sweep import expand, find
+from maskgrid.sweep import expand, expand_prompts, find
 from maskgrid.tables import read_origin
+from maskgrid.tracking_config import TrackingConfig
+from maskgrid.tracking_settings import track_settings
 from maskgrid.weights import checkpoint_id
 
 # A plan is read on a screen; statistics/settings.parquet lists all settings.
@@ -32,6 +36,7 @@ class Plan:
         layout: the results folder.
         settings: baseline first, then the sweep's.
         runs: the passes of the network that answer them.
+        prompt_settings: the settings of the prompted job, baseline first; none where the config has no such job.
     """
 
     config: Config
@@ -39,6 +44,7 @@ class Plan:
     layout: Layout
     settings: tuple[Setting, ...]
     runs: tuple[PassRun, ...]
+    prompt_settings: tuple[PromptSetting, ...] = ()
 
     @property
     def baseline(self) -> Setting:
@@ -97,6 +103,10 @@ class Plan:
         table = pq.read_table(self.layout.shards, columns=["shard", "digest"])
         return dict(zip(table["shard"].to_pylist(), table["digest"].to_pylist(), strict=True))
 
+    def images_fingerprint(self) -> str:
+        """A hash of all inputs with their contents and statuses: what results of the whole dataset depend on."""
+        return str(read_origin(self.layout.images)["fingerprint"])
+
     def settings_digest(self) -> str:
         """A hash of all settings with their names: what tables of all settings depend on."""
         listed = [[setting.id, *setting.names] for setting in self.settings]
@@ -125,8 +135,9 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
         UserError: anything wrong in the sweep, the baseline or the annotations.
     """
     settings = tuple(expand(config, base_dir))
-    plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)))
-    _ = plan.baseline, plan.exported()
+    prompted = tuple(expand_prompts(config.prompts, base_dir)) if config.prompts else ()
+    plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)), prompted)
+    _ = plan.baseline, plan.exported(), track_settings(config)
     return plan
 
 
@@ -143,15 +154,35 @@ def plan_text(plan: Plan) -> str:
         f"  shards    {len(shards) or 'not indexed yet'}",
         f"  passes    {len(plan.runs)} of the network answer all settings:",
     ]
-    lines += [_run_line(plan, run, shards) for run in plan.runs]
+    estimates = []
+    for run in plan.runs:
+        states = {shard: _state(plan, run, shard) for shard in shards}
+        lines.append(_run_line(run, list(states.values())))
+        if missing := [shard for shard, state in states.items() if state != "there"]:
+            estimates.append(estimate(plan.layout, run, missing))
+    lines += [f"  {'network' if number == 0 else '':9} {line}" for number, line in enumerate(estimate_lines(estimates))]
     if shards:
         done = sum(_is_replayed(plan, shard) for shard in shards)
         lines.append(f"  replay    {done} of {len(shards)} shards hold these settings")
     if plan.config.prompts is not None:
         there = sum(plan.layout.prompted(shard).is_file() for shard in shards)
         progress = f"{there} of {len(shards)} shards there" if shards else "nothing there yet"
-        lines.append(f"  prompts   {plan.config.prompts.source}; {progress}")
+        at = f" at {len(plan.prompt_settings)} settings" if len(plan.prompt_settings) > 1 else ""
+        lines.append(f"  prompts   {plan.config.prompts.source}{at}; {progress}")
+    if plan.config.tracking is not None:
+        lines.append(_tracking_line(plan, plan.config.tracking))
     return "\n".join(lines)
+
+
+def _tracking_line(plan: Plan, tracking: TrackingConfig) -> str:
+    n_settings = len(track_settings(plan.config))
+    how = tracking.prompts or f"objects found automatically, {n_settings} setting{'s' if n_settings > 1 else ''}"
+    layout = plan.layout.tracked
+    if not layout.jobs.is_file():
+        return f"  tracking  {tracking.source}; {how}; nothing there yet"
+    jobs = pq.read_table(layout.jobs, columns=["run", "group"]).to_pylist()
+    there = sum(layout.part(job["run"], job["group"]).is_file() for job in jobs)
+    return f"  tracking  {tracking.source}; {how}; {there} of {len(jobs)} jobs there"
 
 
 def _is_replayed(plan: Plan, shard: str) -> bool:
@@ -172,14 +203,12 @@ def _setting_lines(plan: Plan, swept: list[str]) -> list[str]:
     return lines
 
 
-def _run_line(plan: Plan, run: PassRun, shards: list[str]) -> str:
-    folder = checkpoint_id(run.checkpoint)
+def _run_line(run: PassRun, states: list[str]) -> str:
     n_prompts = run.pass_.n_points * 4**run.pass_.layer
-    states = [_state(plan, run, shard) for shard in shards]
     there, stale = states.count("there"), states.count("narrower")
-    progress = f"{there} of {len(shards)} shards there, {stale} to widen" if shards else "nothing there yet"
+    progress = f"{there} of {len(states)} shards there, {stale} to widen" if states else "nothing there yet"
     return (
-        f"    {folder}/{run.pass_.name}: {n_prompts} prompts an image, floor pred_iou "
+        f"    {checkpoint_id(run.checkpoint)}/{run.pass_.name}: {n_prompts} prompts an image, floor pred_iou "
         f"{run.recording.pred_iou_thresh:g}, stability {run.recording.stability_score_thresh:g}; {progress}"
     )
 

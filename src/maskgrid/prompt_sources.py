@@ -1,24 +1,20 @@
 """Sources of prompts: COCO files and tables, entry by entry, as they are written."""
 
-import csv
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from maskgrid.errors import UserError
+from maskgrid.listings import image_key
 from maskgrid.prompt_config import Use
-from maskgrid.sources import image_key
+from maskgrid.prompt_files import TableForm, listed_objects, read_json, read_rows
 
-log = logging.getLogger(__name__)
-
-COLUMNS = ("image", "object_id", "category", "point_coords", "point_labels", "box_xyxy", "box_xywh", "mask")
 _PROMPT_COLUMNS = ("point_coords", "box_xyxy", "box_xywh", "mask")
+OBJECT_COLUMNS = ("object_id", "category", "point_labels", *_PROMPT_COLUMNS)
+FORM = TableForm("prompts.source", ("image",), _PROMPT_COLUMNS, OBJECT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,33 +80,21 @@ def read_source(path: Path, use: Use) -> PromptSource:
     try:
         if path.suffix.lower() == ".json":
             return _coco(path, use)
-        rows = list(_TABLE_READERS[path.suffix.lower()](path))
+        rows = list(read_rows(path, FORM))
     except OSError as error:
         raise UserError(f"prompts.source: {path} cannot be read: {error.strerror}") from None
-    return PromptSource(path.parent, [], [_table_entry(number, row) for number, row in enumerate(rows, start=1)])
+    return PromptSource(path.parent, [], [table_entry(number, row) for number, row in enumerate(rows, start=1)])
 
 
 def _coco(path: Path, use: Use) -> PromptSource:
-    try:
-        content: Any = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"prompts.source: {path} is no valid JSON: {error}") from None
+    content = read_json(path, "prompts.source")
     images, annotations, categories = (
-        _objects(path, content, name) for name in ("images", "annotations", "categories")
+        listed_objects(path, content, name, "prompts.source") for name in ("images", "annotations", "categories")
     )
     names = {image.get("id"): image.get("file_name") for image in images if _hashable(image.get("id"))}
     known = {category["id"]: category for category in categories if type(category.get("id")) is int}
     entries = [_coco_entry(annotation, names, known, use) for annotation in annotations]
     return PromptSource(path.parent, list(known.values()), entries)
-
-
-def _objects(path: Path, content: Any, name: str) -> list[dict[str, Any]]:  # noqa: ANN401
-    found = content.get(name) if isinstance(content, dict) else None
-    if name == "categories" and found is None and isinstance(content, dict):
-        return []
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise UserError(f"prompts.source: {path} is no COCO file: it has no list '{name}' of objects")
-    return found
 
 
 def _coco_entry(
@@ -146,65 +130,22 @@ def _hashable(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, int | str | float)
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            _require_columns(path, list(reader.fieldnames or []))
-            for row in reader:
-                yield {name: value for name, value in row.items() if name and value not in (None, "")}
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"prompts.source: {path} is no valid CSV: {error}") from None
+def table_entry(number: int, row: dict[str, Any], name_column: str = "image") -> Entry:
+    """A row of a table as an entry.
 
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        names = pq.read_schema(path).names
-        _require_columns(path, names)
-        table = pq.read_table(path, columns=[name for name in names if name in COLUMNS], partitioning=None)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"prompts.source: {path} is no valid Parquet file: {error}") from None
-    yield from table.to_pylist()
-
-
-def _jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_bytes().split(b"\n"):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            row = {"broken": f"the line is no valid JSON: {error}"}
-        yield row if isinstance(row, dict) else {"broken": "the line is no JSON object"}
-
-
-def _require_columns(path: Path, names: list[str]) -> None:
-    if "image" not in names or not set(names) & set(_PROMPT_COLUMNS):
-        raise UserError(
-            f"prompts.source: {path} needs a column 'image' and one of {', '.join(_PROMPT_COLUMNS)}; "
-            f"its columns are {', '.join(names) or 'none'}"
-        )
-    if ignored := [name for name in names if name not in COLUMNS]:
-        log.warning("%s: columns without a meaning here: %s", path, ", ".join(ignored))
-
-
-# How a table is read, by its suffix.
-_TABLE_READERS: Mapping[str, Callable[[Path], Iterator[dict[str, Any]]]] = {
-    ".csv": _csv_rows,
-    ".parquet": _parquet_rows,
-    ".jsonl": _jsonl_rows,
-}
-
-
-def _table_entry(number: int, row: dict[str, Any]) -> Entry:
-    image, category, object_id = row.get("image"), row.get("category"), row.get("object_id")
+    Args:
+        number: the row's, from 1.
+        row: the cells that are not empty, by column.
+        name_column: the column that says what the object is in.
+    """
+    image, category, object_id = row.get(name_column), row.get("category"), row.get("object_id")
     broken = row.get("broken")
     try:
         values = {name: _from_text(name, row.get(name)) for name in (*_PROMPT_COLUMNS, "point_labels")}
     except ValueError as error:
         values, broken = {}, str(error)
     if broken is None and not isinstance(image, str):
-        broken = f"the column 'image' is {image!r}, and no name"
+        broken = f"the column '{name_column}' is {image!r}, and no name"
     if broken is None and values["box_xyxy"] is not None and values["box_xywh"] is not None:
         broken = "box_xyxy and box_xywh are both given"
     form = "xywh" if values.get("box_xywh") is not None else "xyxy"

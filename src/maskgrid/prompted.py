@@ -6,24 +6,22 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from maskgrid import rle
-from maskgrid.errors import UserError
-from maskgrid.fingerprint import fingerprint
+from maskgrid.errors import ImageTooLargeError, UserError
 from maskgrid.images import BadImage, read_image
 from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.prompt_reading import prompt_config
-from maskgrid.prompt_tables import read_prompts
+from maskgrid.prompted_lineage import rows_of_shard, shard_note
 from maskgrid.prompted_schemas import PROMPTED
 from maskgrid.prompted_statistics import agreement
 from maskgrid.prompts import Prompt, PromptRow, PromptStatus, object_values, pixels_of
 from maskgrid.tables import read_origin, write_table
-from maskgrid.weights import checkpoint_id, resolve_checkpoint
+from maskgrid.weights import checkpoint_id
 
 if TYPE_CHECKING:
     from maskgrid.prompting import PromptedMasks, Prompter
@@ -32,19 +30,20 @@ log = logging.getLogger(__name__)
 
 
 def make_prompter(plan: Plan) -> "Prompter":
-    """Load the network for the config's prompts on its device.
+    """Load the network for the config's prompts on its device; of several CUDA devices, on one that no other job has.
 
     Raises:
         UserError: the checkpoint or the device is not there.
     """
     # torch, for which a shard that is finished already need not wait.
-    from maskgrid.model import load_model
+    from maskgrid.model import load_model, take_device
     from maskgrid.prompting import Prompter
 
     model = plan.config.model
-    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), model.device, model.dtype)
+    device = str(take_device(model.device))
+    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), device, model.dtype)
     loaded = load_model(
-        model.checkpoint, model.config, model.device, model.dtype, model.apply_postprocessing, model.allow_unverified
+        model.checkpoint, model.config, device, model.dtype, model.apply_postprocessing, model.allow_unverified
     )
     return Prompter(loaded, prompt_config(plan))
 
@@ -65,9 +64,9 @@ def prompt_shard(plan: Plan, shard: str, load: Callable[[Plan], "Prompter"] = ma
         UserError: the config has no prompts, or a table of an earlier stage is missing.
     """
     images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
-    rows = [row for row in read_prompts(plan.layout.prompts, shard) if row.image_key in images]
+    rows = rows_of_shard(plan, shard, images)
     output = plan.layout.prompted(shard)
-    origin = _origin(plan, rows, images)
+    origin = shard_note(plan, rows, images)
     journal = Journal(output, origin["fingerprint"])
     if _is_current(plan, shard, origin["fingerprint"]):
         journal.keep([output])
@@ -104,31 +103,43 @@ def _tables(
 
 
 def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompter: "Prompter") -> list[dict[str, Any]]:
-    """The rows of one image: its masks, and what of its prompts has none."""
+    """The rows of one image at all settings: its masks, and what of its prompts has none."""
     prompts = [row.prompt for row in rows if row.prompt is not None]
+    settings = plan.prompt_settings
     status, message = PromptStatus.OK, None
-    results: list[PromptedMasks] = []
-    size_hw = (image.height, image.width)
+    results: list[list[PromptedMasks]] = [[] for _ in settings]
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, sha256=image.sha256).pixels
-        results = prompter.run(pixels, prompts) if prompts else []
+        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
+        if prompts:
+            results = prompter.run_settings(pixels, prompts, [setting.config for setting in settings])
     except BadImage as error:
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
     except FloatingPointError as error:
         status, message = PromptStatus.NOT_A_NUMBER, str(error)
+    except ImageTooLargeError as error:
+        status, message = PromptStatus.TOO_LARGE, str(error)
     if status != PromptStatus.OK:
         log.warning("%s: %s", image.image_key, message)
+    failed = {"status": status, "message": message} if status != PromptStatus.OK else None
+    return [
+        {"setting_id": setting.id, **values}
+        for setting, drawn in zip(settings, results, strict=True)
+        for values in _setting_values(rows, drawn, (image.height, image.width), failed)
+    ]
+
+
+def _setting_values(
+    rows: list[PromptRow], results: "list[PromptedMasks]", size_hw: tuple[int, int], failed: dict[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """The rows of one image at one setting."""
     drawn = iter(results)
-    values = []
     for row in rows:
         if row.prompt is None:
-            values.append(object_values(row))
-        elif status != PromptStatus.OK:
-            in_pixels = _prompt_values(pixels_of(row.prompt, size_hw))
-            values.append({**object_values(row), **in_pixels, "status": status, "message": message})
+            yield object_values(row)
+        elif failed:
+            yield {**object_values(row), **_prompt_values(pixels_of(row.prompt, size_hw)), **failed}
         else:
-            values += _mask_values(row, row.prompt, next(drawn), size_hw)
-    return values
+            yield from _mask_values(row, row.prompt, next(drawn), size_hw)
 
 
 def _mask_values(
@@ -162,35 +173,3 @@ def _is_current(plan: Plan, shard: str, wanted: str) -> bool:
         return bool(read_origin(plan.layout.prompted(shard)).get("fingerprint") == wanted)
     except UserError:
         return False
-
-
-def _origin(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage]) -> dict[str, Any]:
-    model = plan.config.model
-    checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
-    parameters = prompt_config(plan).model_dump(exclude={"source", "use", "normalized"})
-    origin: dict[str, Any] = {
-        "checkpoint": checkpoint_id(model.checkpoint),
-        "checkpoint_sha256": checkpoint.sha256,
-        "dtype": model.dtype,
-        "mode": model.mode,
-        "apply_postprocessing": model.apply_postprocessing,
-        "prompts": parameters,
-    }
-    members = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
-    return {
-        **origin,
-        "fingerprint": fingerprint({**origin, "images": members, "objects": [_content(row) for row in rows]}),
-    }
-
-
-def _content(row: PromptRow) -> dict[str, Any]:
-    """A row as plain values, for the fingerprint."""
-    prompt = {} if row.prompt is None else asdict(row.prompt)
-    prompt |= {"reference_counts": row.reference_counts}
-    return {**object_values(row), "prompt": {name: _plain(value) for name, value in prompt.items()}}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.decode("ascii") if isinstance(value, bytes) else value

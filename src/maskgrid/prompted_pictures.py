@@ -1,23 +1,20 @@
 """A picture of the masks that agree least with what was given."""
 
-import io
-import os
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import PIL.Image
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from maskgrid import rle
-from maskgrid.dataset_tables import FILES_SCHEMA
+from maskgrid.dataset_tables import FILES_SCHEMA, place_of
 from maskgrid.files import write_bytes
 from maskgrid.images import BadImage, read_image
 from maskgrid.layout import Layout
 from maskgrid.tables import read_table
+from maskgrid.thumbnails import jpeg
 
 Pixels = NDArray[np.uint8]
 
@@ -30,7 +27,7 @@ _BOX_RGB = (255, 176, 0)
 _LABEL_RGB = {1: (0, 200, 0), 0: (230, 0, 0)}
 
 
-def draw_worst(layout: Layout, statistics: pa.Table) -> None:
+def draw_worst(layout: Layout, statistics: pa.Table, fingerprint: str) -> None:
     """Write ``prompted/worst.jpg``: the first masks of the statistics, each with its prompt.
 
     The mask is blue, the given box orange; points on the object are green and others red.
@@ -38,13 +35,12 @@ def draw_worst(layout: Layout, statistics: pa.Table) -> None:
     Args:
         layout: the results folder.
         statistics: of :func:`maskgrid.prompted_statistics.statistics_table`.
+        fingerprint: of what the masks are made from, for the picture's comment.
     """
     drawn = statistics.filter(pc.equal(statistics["status"], "ok")).slice(0, _N_TILES).to_pylist()
     places = _places(layout, [row["image_key"] for row in drawn])
     tiles = [_tile(layout, row, places[row["image_key"]]) for row in drawn if row["image_key"] in places]
-    stream = io.BytesIO()
-    PIL.Image.fromarray(_sheet(tiles)).save(stream, format="JPEG", quality=88)
-    write_bytes(layout.prompted_worst, stream.getvalue())
+    write_bytes(layout.prompted_worst, jpeg(_sheet(tiles), quality=88, comment=fingerprint))
 
 
 def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:
@@ -56,13 +52,13 @@ def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:
 
 def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
     caption = [f"{row['image_key']}  {row['source_id']}", f"agreement {row['agreement']:.3f}"]
-    filters = [("image_key", "=", row["image_key"]), ("prompt_index", "=", row["prompt_index"])]
+    filters = [(name, "=", row[name]) for name in ("setting_id", "image_key", "prompt_index")]
     masks = read_table(layout.prompted(place["shard"]), filters=filters).to_pylist()
     best = max(masks, key=lambda mask: mask["predicted_iou"])
     try:
         # The index has checked the image's size.
-        path = Path(os.fsdecode(place["path"]))
-        pixels = read_image(path, max_pixels=1 << 62, sha256=place["sha256"]).pixels
+        path, span = place_of(place)
+        pixels = read_image(path, 1 << 62, place["sha256"], span).pixels
     except BadImage as error:
         return _captioned(np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8), [*caption[:1], error.message])
     return _captioned(_cutout(pixels, best), caption)

@@ -16,6 +16,9 @@ class PromptStatus(StrEnum):
     NO_PROMPT = "no_prompt"  # no points, no box, no mask
     UNKNOWN_IMAGE = "unknown_image"  # the dataset has no image of that name
     BAD_IMAGE = "bad_image"  # it has one, and it cannot be used
+    UNKNOWN_VIDEO = "unknown_video"  # the source has no video of that name
+    BAD_VIDEO = "bad_video"  # it has one, and it cannot be used
+    MISSING_FRAME = "missing_frame"  # the video has no such frame, or it is not among those that are read
     OUTSIDE_IMAGE = "outside_image"  # a point outside the image, or a box that lies wholly outside
     NO_AREA = "no_area"  # a box without width or height
     WRONG_LABEL = "wrong_label"  # a label other than 1 and 0, or not one for each point
@@ -24,6 +27,7 @@ class PromptStatus(StrEnum):
     CROWD = "crowd"  # COCO's iscrowd: many objects, not one
     NO_MASK = "no_mask"  # the network drew nothing
     NOT_A_NUMBER = "not_a_number"  # the network returned values that are not numbers
+    TOO_LARGE = "too_large"  # the device's memory does not hold one mask of the image
 
 
 class BadPromptError(Exception):
@@ -96,6 +100,11 @@ def object_values(row: PromptRow) -> dict[str, Any]:
     """What the source says of an object, as columns of the results."""
     names = ("image_key", "prompt_index", "source_id", "category_id", "category", "status", "message")
     return {name: getattr(row, name) for name in names}
+
+
+def content_of(prompt: Prompt | None) -> dict[str, Any]:
+    """A prompt as plain values, for fingerprints; empty where there is none."""
+    return {} if prompt is None else {name: _plain(getattr(prompt, name)) for name in Prompt.__slots__}
 
 
 def read_box(value: Any, form: str, extent_wh: tuple[float, float]) -> NDArray[np.float64]:  # noqa: ANN401
@@ -180,6 +189,12 @@ def _numbers(value: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
     if not np.isfinite(numbers).all():
         raise BadPromptError(PromptStatus.MALFORMED, f"{name}: {_shown(value)} has a value that is no finite number")
     return numbers
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.decode("ascii") if isinstance(value, bytes) else value
 
 
 def _listed(value: Any) -> bool:  # noqa: ANN401

@@ -3,6 +3,7 @@
 from importlib.resources import files
 from string import Template
 
+from maskgrid.lineage import report_fingerprint
 from maskgrid.markup import Html, element, join, text
 from maskgrid.report_accuracy import accuracy_section
 from maskgrid.report_data import ReportData
@@ -46,6 +47,7 @@ def report_page(data: ReportData) -> bytes:
         {
             "style": asset("pages.css"),
             "script": asset("report.js"),
+            "fingerprint": report_fingerprint(data.plan),
             "links": join(links),
             "content": join(content for _, _, content in parts),
         },

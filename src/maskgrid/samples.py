@@ -1,16 +1,16 @@
 """A few images with their pixels and candidates, to be drawn."""
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.candidate_tables import read_shard_results
 from maskgrid.candidates import Candidates
+from maskgrid.dataset_tables import place_of
 from maskgrid.errors import UserError
 from maskgrid.images import BadImage, read_image
 from maskgrid.passes import passes_of
@@ -66,25 +66,23 @@ def _add_candidates(
             passes[run.pass_.name] = result.candidates
 
 
-def _files(plan: Plan, keys: list[str]) -> dict[str, tuple[Path, str]]:
-    """Where the images lie, and their hashes."""
+def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
+    """Rows of ``files.parquet``, by image key."""
     try:
-        rows = read_table(plan.layout.files, ["image_key", "path", "sha256"], [("image_key", "in", keys)])
+        rows = read_table(plan.layout.files, filters=[("image_key", "in", keys)])
     except UserError as error:
         log.warning("%s; images are shown without their pixels", error)
         return {}
-    return {row["image_key"]: (Path(os.fsdecode(row["path"])), row["sha256"]) for row in rows.to_pylist()}
+    return {row["image_key"]: row for row in rows.to_pylist()}
 
 
-def _sample(
-    plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], files: dict[str, tuple[Path, str]]
-) -> Sample:
+def _sample(plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], files: dict[str, dict[str, Any]]) -> Sample:
     first = next(iter(next(iter(passes.values())).values()))
     pixels = None
     if key in files:
-        path, sha256 = files[key]
+        path, span = place_of(files[key])
         try:
-            pixels = read_image(path, plan.config.dataset.max_pixels, sha256=sha256).pixels
+            pixels = read_image(path, plan.config.dataset.max_pixels, files[key]["sha256"], span).pixels
         except BadImage as error:
             log.warning("%s: %s; it is shown without its pixels", key, error.message)
     replays = {checkpoint: Replay(candidates) for checkpoint, candidates in passes.items()}

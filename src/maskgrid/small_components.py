@@ -1,6 +1,6 @@
-"""``max_hole_area`` and ``max_sprinkle_area`` of sam2's predictor, the same on every device.
+"""``max_hole_area``, ``max_sprinkle_area`` and ``fill_hole_area`` of sam2's predictors, the same on every device.
 
-``SAM2Transforms.postprocess_masks`` finds connected components with a CUDA kernel, and where there is none it warns and
+sam2 finds connected components with a CUDA kernel, and where there is none it warns and
 returns the masks as they were. Here OpenCV finds them, with the same connectivity, areas and fill values.
 """
 
@@ -12,6 +12,8 @@ from torch import Tensor
 
 # How far above or below the threshold sam2 puts what it fills.
 _FILL = 10.0
+# The score that its video predictor gives to a hole.
+_HOLE_SCORE = 0.1
 
 
 def fill_small_components(
@@ -34,6 +36,23 @@ def fill_small_components(
         _fill_plane(plane, mask_threshold, max_hole_area, max_sprinkle_area) for plane in logits.float().cpu().numpy()
     ]
     return torch.from_numpy(np.stack(filled)).to(logits.device) if filled else logits
+
+
+def fill_holes(mask_scores: Tensor, max_area: int) -> Tensor:
+    """What ``sam2.utils.misc.fill_holes_in_mask_scores`` does where its CUDA kernel is there.
+
+    Args:
+        mask_scores: float32 (n, 1, h, w).
+        max_area: components of scores of 0 and less up to this many pixels, by 8 neighbours, get a score of 0.1.
+
+    Returns:
+        Scores of the same shape, type and device; the same tensor where there is nothing to do.
+    """
+    if max_area <= 0:
+        return mask_scores
+    planes = mask_scores.cpu().numpy()
+    holes = np.stack([_small(plane[0] <= 0, max_area) for plane in planes])[:, None]
+    return torch.where(torch.from_numpy(holes).to(mask_scores.device), _HOLE_SCORE, mask_scores)
 
 
 def _fill_plane(

@@ -10,6 +10,7 @@ import orjson
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from maskgrid.cluster_jobs import refuse_second_writers
 from maskgrid.config_files import parse_config, save_config
 from maskgrid.errors import UserError
 from maskgrid.plan import make_plan, plan_text
@@ -58,9 +59,28 @@ def listing():
         raise WorkflowError(str(error)) from None
 
 
+def after(checkpoint):
+    """Say that what follows can be known once a checkpoint has run.
+
+    A job on another machine sees its own rule alone, in which Snakemake takes no checkpoint for finished; but what a
+    job is submitted for comes after it.
+    """
+    if workflow.is_main_process:
+        getattr(checkpoints, checkpoint).get()
+
+
+def index_files():
+    """All that `index` writes: as long as one is missing the checkpoint is not passed, and none else asks for each."""
+    layout = PLAN.layout
+    return [
+        str(path)
+        for path in (layout.files, layout.images, layout.shards, layout.archives)
+    ]
+
+
 def shards():
     """Names of the shards, once the checkpoint `index` has run."""
-    checkpoints.index.get()
+    after("index")
     return PLAN.shards()
 
 
@@ -72,8 +92,19 @@ def shard_digests():
 
 def shard_digest(wildcards):
     """What a shard's images are: the one thing about the dataset that its jobs depend on."""
-    checkpoints.index.get()
+    after("index")
     return shard_digests()[wildcards.shard]
+
+
+@cache
+def _images_fingerprint():
+    return PLAN.images_fingerprint()
+
+
+def images_fingerprint(wildcards):
+    """What the inputs are: an index that has found nothing new makes nothing run again."""
+    after("index")
+    return _images_fingerprint()
 
 
 def recording_json(wildcards):
@@ -90,7 +121,7 @@ def checkpoint_file(wildcards):
 
 def candidate_files(wildcards):
     """The candidates of all passes over a shard."""
-    checkpoints.index.get()
+    after("index")
     return [
         str(
             PLAN.layout.candidates(
@@ -111,8 +142,18 @@ def count_files(wildcards):
     return [str(PLAN.layout.shard_counts(shard)) for shard in shards()]
 
 
+def check_queue():
+    """Jobs of a driver that was killed go on; a second run beside them is refused."""
+    try:
+        refuse_second_writers(Path())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def print_summary():
-    """The table of settings, as the last thing that a run says."""
+    """The table of settings, as the last thing that a run says, where the run was for it."""
+    if not PLAN.layout.statistics("summary").is_file():
+        return
     subprocess.run(
         [sys.executable, "-m", "maskgrid", "summary", *OPTIONS.split()], check=False
     )
@@ -175,8 +216,9 @@ PROMPTS = PLAN.config.prompts.model_dump() if PLAN.config.prompts else {}
 PREDICTION = {
     name: value
     for name, value in PROMPTS.items()
-    if name not in ("source", "use", "normalized")
+    if name not in ("source", "use", "normalized", "sweep")
 }
+PROMPT_SETTINGS = [[setting.id, setting.label] for setting in PLAN.prompt_settings]
 
 
 def prompt_source():
@@ -184,6 +226,16 @@ def prompt_source():
     return (
         [PROMPTS["source"]] if PROMPTS.get("source", "demo").lower() != "demo" else []
     )
+
+
+@cache
+def prompt_pictures():
+    """A digest of the pictures that the file of prompts names: a new or changed one makes it be read again."""
+    if not workflow.is_main_process:
+        return "not listed"
+    from maskgrid.prompted_lineage import pictures_digest
+
+    return "".join(pictures_digest(Path(path)) for path in prompt_source())
 
 
 def prompt_checkpoint():
@@ -203,5 +255,97 @@ def prompted_results():
     return [
         str(PLAN.layout.prompted_annotations),
         str(PLAN.layout.prompted_statistics),
+        str(PLAN.layout.prompted_settings),
         str(PLAN.layout.prompted_worst),
     ]
+
+
+# The tracking job, where the config has a section tracking.
+TRACKING = PLAN.config.tracking.model_dump() if PLAN.config.tracking else {}
+
+
+@cache
+def video_listing():
+    """A digest of what lies at the source of videos: a new, changed or missing one makes their index run again."""
+    if not workflow.is_main_process:
+        return "not listed"
+    from maskgrid.video.planning import source_digest
+
+    try:
+        return source_digest(PLAN)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def video_files():
+    """The source of videos and that of prompts, where they are files of the user's own."""
+    files = [TRACKING.get("source"), TRACKING.get("prompts")]
+    return [path for path in files if path and Path(path).expanduser().is_file()]
+
+
+@cache
+def track_jobs():
+    """The jobs of all videos, once the checkpoint `videos` has run."""
+    from maskgrid.video.jobs import read_jobs
+
+    return read_jobs(PLAN.layout.tracked.jobs)
+
+
+def track_digest(wildcards):
+    """What a job works on: the one thing about videos and prompts that it depends on."""
+    after("videos")
+    return next(
+        job.digest
+        for job in track_jobs()
+        if (job.run, job.group) == (wildcards.run, wildcards.group)
+    )
+
+
+def tracking_parameters(wildcards):
+    """What decides about masks, of the section tracking; for objects that are found, also how."""
+    from maskgrid.video.parameters import mask_parameters, setting_name
+
+    values = mask_parameters(PLAN.config, setting_name(wildcards.run))
+    return orjson.dumps(values).decode()
+
+
+def track_parts(wildcards):
+    """The masklets of all groups of a run."""
+    after("videos")
+    return [
+        str(PLAN.layout.tracked.part(job.run, job.group))
+        for job in track_jobs()
+        if job.run == wildcards.run
+    ]
+
+
+def tracked_runs():
+    """The names of all runs."""
+    after("videos")
+    return sorted({job.run for job in track_jobs()})
+
+
+def masklet_files(wildcards):
+    """The masklets of all runs."""
+    return [str(PLAN.layout.tracked.masklets(run)) for run in tracked_runs()]
+
+
+def track_exports(wildcards):
+    """The masklets of all runs in the forms that the config asks for."""
+    forms = [form for form in TRACKING["exports"] if form != "youtube_vis"]
+    return [
+        str(PLAN.layout.tracked.export(form, run))
+        for run in tracked_runs()
+        for form in forms
+    ]
+
+
+def tracked_documents():
+    """Files of all videos together, beside the tables and the page."""
+    is_asked_for = "youtube_vis" in TRACKING.get("exports", [])
+    return [str(PLAN.layout.tracked.youtube_vis)] if is_asked_for else []
+
+
+def tracked_results():
+    """What the tracking job gives, where the config asks for one."""
+    return [str(PLAN.layout.tracked.page)] if TRACKING else []

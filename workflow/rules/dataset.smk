@@ -1,14 +1,16 @@
 """From the source to an index of images and their shards."""
 
 
-# update() keeps the old tables while the job runs: files that have not changed are not read again.
+# update() keeps the old tables while the job runs: files that have not changed are not read again. The first output is
+# the one by which Snakemake knows the checkpoint: rules whose parameters wait for it name this file as an input.
 checkpoint index:
     input:
         PLAN.source_files(),
     output:
-        images=update("results/dataset/images.parquet"),
         files=update("results/dataset/files.parquet"),
+        images=update("results/dataset/images.parquet"),
         shards=update("results/dataset/shards.parquet"),
+        archives=update("results/dataset/archives.parquet"),
     log:
         "logs/index.log",
     conda:

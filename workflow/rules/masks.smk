@@ -15,6 +15,8 @@ rule generate:
         "benchmarks/generate/{checkpoint}/{pass_name}/{shard}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        gpu=1,
     params:
         digest=shard_digest,
         recording=recording_json,

@@ -4,7 +4,7 @@
 rule prompts:
     input:
         prompt_source(),
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/prompted/prompts.parquet",
     log:
@@ -12,9 +12,11 @@ rule prompts:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         source=PROMPTS.get("source"),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
+        pictures=lambda wildcards: prompt_pictures(),
         maskgrid=MASKGRID,
         options=OPTIONS,
     message:
@@ -39,9 +41,12 @@ rule prompt:
         shard=r"all|d\d+-[0-9a-f]+",
     conda:
         "../../environment.yml"
+    resources:
+        gpu=1,
     params:
         digest=shard_digest,
         prediction=orjson.dumps(PREDICTION).decode(),
+        settings=[setting_id for setting_id, _ in PROMPT_SETTINGS],
         checkpoint=PLAN.config.model.checkpoint,
         dtype=PLAN.config.model.dtype,
         mode=PLAN.config.model.mode,
@@ -57,16 +62,19 @@ rule prompt:
 rule prompt_merge:
     input:
         prompted_files,
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/prompted/annotations.json",
         "results/prompted/statistics.parquet",
+        "results/prompted/settings.parquet",
         "results/prompted/worst.jpg",
     log:
         "logs/prompted/merge.log",
     conda:
         "../../environment.yml"
     params:
+        settings=PROMPT_SETTINGS,
+        images=images_fingerprint,
         maskgrid=MASKGRID,
         options=OPTIONS,
     message:
@@ -78,4 +86,5 @@ rule prompt_merge:
 # The prompted job alone: snakemake prompted
 rule prompted:
     input:
+        index_files() if PROMPTS else [],
         prompted_results(),

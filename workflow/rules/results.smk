@@ -4,7 +4,7 @@
 rule merge:
     input:
         selection_files,
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/annotations/{label}.json",
     log:
@@ -12,6 +12,7 @@ rule merge:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
         output_mode=PLAN.config.generator.output_mode,
         maskgrid=MASKGRID,
@@ -85,6 +86,7 @@ rule card:
 rule statistics:
     input:
         count_files,
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/statistics/settings.parquet",
         "results/statistics/mask_counts.parquet",
@@ -95,6 +97,7 @@ rule statistics:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         settings=SETTINGS_DIGEST,
         baseline=PLAN.baseline.id,
         maskgrid=MASKGRID,
@@ -135,21 +138,24 @@ rule report:
         "{params.maskgrid} report {params.options} 2> >(tee {log:q} >&2)"
 
 
-# Fails when too many images could not be used, after everything else is done and written.
+# Fails when too many images could not be used, after everything else is done and written. On a cluster it runs beside
+# Snakemake: seconds of work, and no profile's retries would change its verdict.
 rule accept:
     input:
         annotation_files(),
         "results/report/index.html",
         "results/statistics/summary.parquet",
-        images="results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/accepted.json",
         "results/provenance.json",
     log:
         "logs/accept.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
         maskgrid=MASKGRID,
         options=OPTIONS,

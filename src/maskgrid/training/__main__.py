@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--weights", type=Path, help="a .pt file; without it, the published weights")
     for stage in (image, video):
         stage.add_argument("--steps", type=int, help="stop after so many steps of each stage")
+    video.add_argument("--keep-memory", action="store_true", help="go on from a memory that --start-from brought along")
+    image.add_argument("--start-from", type=Path, help="published weights to start the 256 px stage from")
+    image.add_argument(
+        "--sharpened", type=float, default=12.0, help="the factor --sharpen that those were exported with (default: 12)"
+    )
+    for stage in (image, video):
+        stage.add_argument("--workers", type=int, default=2, choices=(1, 2), help="CPU cores to train on (default: 2)")
     for stage in (image, video, judge):
         stage.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     for command in (image, video, judge, publish):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
@@ -12,6 +13,7 @@ from maskgrid.training.pool import Pool
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
+_MIDDLE_SHARE = 0.4  # of the clicks
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,13 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
         return Batch(self.images.to(device), self.targets.to(device), self.clicks_xy.to(device), self.labels.to(device))
+
+    def part(self, chosen: slice) -> "Batch":
+        """The same images with some of the targets of each."""
+        side = self.targets.shape[-1]
+        targets = self.targets.view(len(self.images), -1, side, side)[:, chosen].flatten(0, 1)
+        clicks = self.clicks_xy.view(len(self.images), -1, 2)[:, chosen].flatten(0, 1)
+        return Batch(self.images, targets, clicks, self.labels)
 
 
 def normalise(images: NDArray[np.uint8]) -> Tensor:
@@ -61,7 +70,7 @@ def draw_batch(
         chosen = choose_targets(rng, masks, n_targets, least_area_frac, ground_share)
         images.append(image)
         targets.append(chosen)
-        clicks.append(np.stack([click_inside(rng, mask) for mask in chosen]))
+        clicks.append(np.stack([_click(rng, mask) for mask in chosen]))
     return Batch(
         images=normalise(np.stack(images)),
         targets=torch.from_numpy(np.concatenate(targets)),
@@ -70,11 +79,25 @@ def draw_batch(
     )
 
 
+def _click(rng: Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Anywhere in a mask, or in its middle, where people click."""
+    if rng.random() < _MIDDLE_SHARE:
+        return np.array(middle(mask), np.float32) + 0.5
+    return click_inside(rng, mask)
+
+
 def click_inside(rng: Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The centre of a random pixel of a mask, (2,) float32: x, y."""
     inside = np.flatnonzero(mask)
     row, column = divmod(int(inside[rng.integers(len(inside))]), mask.shape[1])
     return np.array([column + 0.5, row + 0.5], np.float32)
+
+
+def middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """The pixel of a mask (x, y) that lies farthest from its border."""
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(column), float(row)
 
 
 def _augmented(

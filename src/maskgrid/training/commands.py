@@ -28,7 +28,7 @@ from maskgrid.training.pool import Pool, drawn_pool
 from maskgrid.training.shards import N_SHARDS, workers
 from maskgrid.training.state import State, averaged_weights, restore, save
 from maskgrid.training.video_stage import VideoPools, VideoReport, start_video_stage, video_step
-from maskgrid.training.weights import load_demo, publish, sharpened
+from maskgrid.training.weights import load_demo, publish, sharpened, start_from
 
 _EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 1600
 _SAVED_EVERY, _TOLD_EVERY = 20, 10
@@ -36,8 +36,10 @@ _SAVED_EVERY, _TOLD_EVERY = 20, 10
 
 def train_image(options: argparse.Namespace) -> None:
     """Train on still scenes: at 128 px, then at 256 px."""
-    for name, plan in (("image-128", FIRST), ("image-256", SECOND)):
-        state = _image_state(options.folder, name, plan, pick_device(options.device))
+    stages = (("image-128", FIRST), ("image-256", SECOND))
+    begun = options.start_from or (options.folder / "image-256.pt").exists()
+    for name, plan in stages[1:] if begun else stages:
+        state = _image_state(options, name, plan)
         path = options.folder / f"{name}.pt"
         last = _last_step(plan.steps, options.steps)
         if state.step >= last:
@@ -45,7 +47,7 @@ def train_image(options: argparse.Namespace) -> None:
         easy = _pool(options.folder, "easy", plan.side_px, _EASY_SCENES) if plan.easy else None
         count = _FULL_SCENES_128 if plan.side_px == 128 else _FULL_SCENES_256
         full = _pool(options.folder, "full", plan.side_px, count)
-        with workers() as executor:
+        with workers(options.workers) as executor:
             _run(state, path, last, partial(image_step, state, plan, easy or full, full, executor))
 
 
@@ -56,11 +58,12 @@ def train_video(options: argparse.Namespace) -> None:
     model = build_model(MEMORY.side_px).to(pick_device(options.device))
     _start_from(model, options.folder / "image-256.pt")
     pools = _video_pools(model.eval())
-    initialise_memory(model, Features([level.float() for level in pools.clips[0].levels], pools.positions))
+    if not options.keep_memory:
+        initialise_memory(model, Features([level.float() for level in pools.clips[0].levels], pools.positions))
     state = start_video_stage(model)
     if path.exists():
         restore(state, path)
-    with workers() as executor:
+    with workers(options.workers) as executor:
         step = partial(video_step, state, MEMORY, pools, executor)
         _run(state, path, _last_step(MEMORY.steps, options.steps), step)
 
@@ -91,7 +94,8 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"one click, {clicks.objects} objects in {options.scenes} scenes")
     print(f"  IoU of the best of three masks    {clicks.best_iou:.3f}")
     print(f"  IoU of the mask ranked first      {clicks.chosen_iou:.3f}")
-    print(f"  error of the predicted IoU        {clicks.iou_error:.3f}", flush=True)
+    print(f"  error of the predicted IoU        {clicks.iou_error:.3f}")
+    print(f"the box of each, IoU of the mask    {clicks.boxed_iou:.3f}", flush=True)
     automatic = measure_automatic(model, held_out_scenes(options.automatic))
     print(f"automatic masks, {automatic.masks} for {automatic.objects} objects in {options.automatic} scenes")
     print(f"  AR at IoU 0.5                     {automatic.recall:.3f}")
@@ -110,15 +114,17 @@ def photographs(options: argparse.Namespace) -> None:
     print(f"{options.output}: {counts} masks")
 
 
-def _image_state(folder: Path, name: str, plan: ImagePlan, device: torch.device) -> State:
+def _image_state(options: argparse.Namespace, name: str, plan: ImagePlan) -> State:
     torch.manual_seed(0)
-    model = build_model(plan.side_px).to(device)
+    model = build_model(plan.side_px).to(pick_device(options.device))
     initialise(model)
+    path, before = options.folder / f"{name}.pt", options.folder / "image-128.pt"
+    if options.start_from and not path.exists():
+        start_from(model, options.start_from, options.sharpened)
     state = start_image_stage(model)
-    path, before = folder / f"{name}.pt", folder / "image-128.pt"
     if path.exists():
         restore(state, path)
-    elif plan.side_px == 256:
+    elif plan.side_px == 256 and not options.start_from:
         restore(state, before)
         state.step = 0
     return state

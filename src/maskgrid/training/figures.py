@@ -17,6 +17,7 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from maskgrid.predictor import fit_feature_sizes
 from maskgrid.scenes import Clip, Scene
+from maskgrid.training.batches import middle
 from maskgrid.training.held_out import measured_masks
 from maskgrid.training.measures import (
     IOU_STEPS,
@@ -29,19 +30,21 @@ from maskgrid.training.measures import (
 
 @dataclass(frozen=True, slots=True)
 class ClickFigures:
-    """One click in the middle of each object.
+    """One click in the middle of each object; and the box of each.
 
     Attributes:
         objects: how many were clicked.
         best_iou: mean IoU of the best of three masks.
         chosen_iou: mean IoU of the mask that the IoU head ranks first.
         iou_error: mean absolute error of the predicted IoU, over all three masks.
+        boxed_iou: mean IoU of the single mask of its box.
     """
 
     objects: int
     best_iou: float
     chosen_iou: float
     iou_error: float
+    boxed_iou: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +78,14 @@ class TrackingFigures:
         return (self.region + self.contour) / 2
 
 
-def middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """The pixel of a mask (x, y) that lies farthest from its border."""
-    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(column), float(row)
-
-
 def measure_clicks(model: SAM2Base, scenes: Iterable[Scene]) -> ClickFigures:
     """Click each object of each scene once."""
     predictor = SAM2ImagePredictor(model)
     fit_feature_sizes(predictor)
-    best, chosen, errors = [], [], []
+    best: list[float] = []
+    chosen: list[float] = []
+    errors: list[float] = []
+    boxed: list[float] = []
     for scene in scenes:
         masks = measured_masks(scene)
         if len(masks) == 0:
@@ -99,7 +98,15 @@ def measure_clicks(model: SAM2Base, scenes: Iterable[Scene]) -> ClickFigures:
         best.extend(iou.max(1))
         chosen.extend(iou[np.arange(len(iou)), predicted.argmax(1)])
         errors.extend(np.abs(iou - predicted).ravel())
-    return ClickFigures(len(best), float(np.mean(best)), float(np.mean(chosen)), float(np.mean(errors)))
+        single, _, _ = predictor.predict(box=np.stack([_extent_xyxy(mask) for mask in masks]), multimask_output=False)
+        single = single.reshape(masks.shape) > 0
+        boxed.extend(pairwise_iou(truth[None], mask[None])[0, 0] for truth, mask in zip(masks, single, strict=True))
+    return ClickFigures(len(best), *(float(np.mean(values)) for values in (best, chosen, errors, boxed)))
+
+
+def _extent_xyxy(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return np.array([x, y, x + width, y + height], np.float32)
 
 
 def measure_automatic(model: SAM2Base, scenes: Iterable[Scene]) -> AutomaticFigures:

@@ -22,8 +22,10 @@ from maskgrid.training.state import State, advance, generators, started, trained
 
 _STAGE = 1  # the stream of random numbers
 _EMBEDDING_WEIGHT = 0.3
+_IOU_WEIGHT = 2.0  # what is told of a mask is learnt more slowly than the mask
 _PRESENCE_WEIGHT = 0.05
-_BOX_SHARE = 0.2
+_BOX_WEIGHT, _BOXED_THREE = 0.6, 0.25
+_FOLLOW_WEIGHT, _BOX_FOLLOWED = 0.6, 0.4
 _GROUND_SHARE = 0.5
 
 
@@ -44,6 +46,19 @@ class ImageReport:
     single_iou: float
     iou_error: float
     embedding: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Prompts of one kind, what was asked for, and the answers."""
+
+    prompts: Prompts
+    asked: Batch
+    features: Features
+    answers: Answers
+
+    def loss(self, wanted: Tensor, best_share: float, three: float) -> MaskLoss:
+        return mask_loss(self.answers.logits, self.answers.predicted_iou, wanted, best_share, three)
 
 
 def start_image_stage(model: SAM2Base) -> State:
@@ -81,19 +96,29 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
     batch = draw_batch(rng, pool, n_images, plan.n_targets, plan.least_area_frac, _GROUND_SHARE)
     batch = batch.to(model.device)
     features = encode(model, batch.images)
-    wanted = _wanted(batch, plan.disc_radius_frac(state.step))
-    share = plan.best_share(state.step)
-    boxes = share >= 1 and rng.random() < _BOX_SHARE
-    prompts = box_prompts(batch.targets, generator) if boxes else click_prompts(batch.clicks_xy)
-    repeated = features.repeated(plan.n_targets)
-    answers = decode(model, repeated, prompts)
-    first = mask_loss(answers.logits, answers.predicted_iou, wanted, share, three=not boxes)
+    n_boxes = plan.n_boxes if state.step >= plan.best else 0
+    asked = batch.part(slice(plan.n_targets - n_boxes))
+    clicked = _answered(model, features, click_prompts(asked.clicks_xy), asked, n_images)
+    first = clicked.loss(_wanted(asked, plan.disc_radius_frac(state.step)), plan.best_share(state.step), three=1.0)
     embedding = cast(Tensor, state.helper(features.levels, batch.labels, generator))
-    loss = first.masks + first.iou + _EMBEDDING_WEIGHT * embedding + _PRESENCE_WEIGHT * _present(answers)
-    if share >= 1 and rng.random() < plan.follow_up:
-        second = _follow_up(model, repeated, prompts, answers, batch, generator, correct=rng.random() < 0.7)
-        loss = loss + second.masks + second.iou
-    return loss, _report(loss, first, embedding, answers)
+    loss = (
+        first.masks
+        + _IOU_WEIGHT * first.iou
+        + _EMBEDDING_WEIGHT * embedding
+        + _PRESENCE_WEIGHT * _present(clicked.answers)
+    )
+    rounds = [clicked]
+    if n_boxes:
+        asked = batch.part(slice(plan.n_targets - n_boxes, None))
+        boxed = _answered(model, features, box_prompts(asked.targets, generator), asked, n_images)
+        found = boxed.loss(asked.targets.float(), plan.best_share(state.step), three=_BOXED_THREE)
+        loss = loss + _BOX_WEIGHT * (found.masks + _IOU_WEIGHT * found.iou)
+        rounds.append(boxed)
+        if rng.random() < plan.follow_up:
+            before = rounds[int(rng.random() < _BOX_FOLLOWED)]
+            second = _follow_up(model, before, generator, correct=rng.random() < 0.7)
+            loss = loss + _FOLLOW_WEIGHT * (second.masks + _IOU_WEIGHT * second.iou)
+    return loss, _report(loss, first, embedding, clicked.answers)
 
 
 def _wanted(batch: Batch, disc_radius_frac: float | None) -> Tensor:
@@ -112,24 +137,19 @@ def _present(answers: Answers) -> Tensor:
     return F.binary_cross_entropy_with_logits(answers.presence, torch.ones_like(answers.presence))
 
 
-def _follow_up(
-    model: SAM2Base,
-    features: Features,
-    prompts: Prompts,
-    answers: Answers,
-    batch: Batch,
-    generator: torch.Generator,
-    correct: bool,
-) -> MaskLoss:
-    """A second round for every other prompt: one more click where the mask is wrong, or the mask alone."""
-    half = torch.arange(int(generator.initial_seed() % 2), len(batch.targets), 2)
-    best = answers.predicted_iou[half].argmax(1)
-    logits = pick(answers.logits[half], best).detach()
-    same = Prompts(prompts.points_xy[half], prompts.labels[half])
-    targets = batch.targets[half]
-    again = corrected(same, logits, targets, generator) if correct else with_mask(same, logits)
-    second = decode(model, features.chosen(half), again)
-    return mask_loss(second.logits, second.predicted_iou, targets.float(), 1.0, three=False)
+def _answered(model: SAM2Base, features: Features, prompts: Prompts, asked: Batch, n_images: int) -> _Round:
+    repeated = features.repeated(len(asked.targets) // n_images)
+    return _Round(prompts, asked, repeated, decode(model, repeated, prompts))
+
+
+def _follow_up(model: SAM2Base, before: _Round, generator: torch.Generator, correct: bool) -> MaskLoss:
+    """A second round: one more click where the mask is wrong, or the mask alone is added."""
+    best = before.answers.predicted_iou.argmax(1)
+    logits = pick(before.answers.logits, best).detach()
+    targets = before.asked.targets
+    again = corrected(before.prompts, logits, targets, generator) if correct else with_mask(before.prompts, logits)
+    second = decode(model, before.features, again)
+    return mask_loss(second.logits, second.predicted_iou, targets.float(), 1.0, three=0.0)
 
 
 def _report(loss: Tensor, first: MaskLoss, embedding: Tensor, answers: Answers) -> ImageReport:

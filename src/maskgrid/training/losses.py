@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FOCAL_WEIGHT, _DICE_WEIGHT = 20.0, 1.0
+_FOCAL_WEIGHT, _DICE_WEIGHT, _NEAR_WEIGHT = 20.0, 1.0, 1.0
+_NEAR_CELLS = 3  # of the logits: how far around an object "near" reaches
 _EMBEDDED_PIXELS = 256
 
 
@@ -19,7 +20,7 @@ class MaskLoss:
     true_iou: Tensor
 
 
-def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share: float, three: bool) -> MaskLoss:
+def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share: float, three: float) -> MaskLoss:
     """SAM's loss: focal 20, dice 1, IoU 1.
 
     Args:
@@ -27,17 +28,15 @@ def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share
         predicted_iou: (N, 4), from the IoU head.
         targets: (N, S, S) float32, 0 or 1; S a multiple of h.
         best_share: 1 trains the best of three masks alone, 0 all three alike.
-        three: whether the prompt is ambiguous, so that the three masks are trained.
+        three: how much the three masks count: 1 for an ambiguous prompt, where the single mask counts half.
     """
     each = _each_mask(logits, targets)
     true_iou = drawn_iou(logits.detach(), targets)
     iou_error = _iou_entropy(predicted_iou, true_iou)
-    loss, iou_loss = each[:, 0].mean(), iou_error[:, 0].mean()
-    if three:
-        best = each[:, 1:].min(1).values.mean()
-        loss = loss * 0.5 + best_share * best + (1 - best_share) * each[:, 1:].mean()
-        iou_loss = iou_error.mean()
-    return MaskLoss(loss, iou_loss, true_iou)
+    best = each[:, 1:].min(1).values.mean()
+    ambiguous = best_share * best + (1 - best_share) * each[:, 1:].mean()
+    loss = (1 - 0.5 * three) * each[:, 0].mean() + three * ambiguous
+    return MaskLoss(loss, iou_error.mean(), true_iou)
 
 
 def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> MaskLoss:
@@ -48,8 +47,12 @@ def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> Mas
 
 
 def _each_mask(logits: Tensor, targets: Tensor) -> Tensor:
-    coarse = F.avg_pool2d(targets[:, None], targets.shape[-1] // logits.shape[-1]).expand_as(logits)
-    return _FOCAL_WEIGHT * _focal(logits, coarse) + _DICE_WEIGHT * _dice(logits, coarse)
+    coarse = F.avg_pool2d(targets[:, None], targets.shape[-1] // logits.shape[-1])
+    near = F.max_pool2d((coarse > 0).float(), 2 * _NEAR_CELLS + 1, stride=1, padding=_NEAR_CELLS)
+    entropy = F.binary_cross_entropy_with_logits(logits, coarse.expand_as(logits), reduction="none")
+    focal = (entropy * (1 - torch.exp(-entropy)) ** 2).mean((2, 3))
+    local = (entropy * near).sum((2, 3)) / near.sum((2, 3)).clamp(min=1)
+    return _FOCAL_WEIGHT * focal + _DICE_WEIGHT * _dice(logits, coarse) + _NEAR_WEIGHT * local
 
 
 def _iou_entropy(predicted: Tensor, true: Tensor) -> Tensor:
@@ -75,11 +78,6 @@ def drawn_iou(logits: Tensor, targets: Tensor) -> Tensor:
         return common / (flat.sum(2) + wanted.sum(2) - common).clamp(min=1)
 
 
-def _focal(logits: Tensor, wanted: Tensor) -> Tensor:
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    return (entropy * (1 - torch.exp(-entropy)) ** 2).mean((2, 3))
-
-
 def _dice(logits: Tensor, wanted: Tensor) -> Tensor:
     share = logits.sigmoid()
     return 1 - (2 * (share * wanted).sum((2, 3)) + 1) / (share.sum((2, 3)) + wanted.sum((2, 3)) + 1)
@@ -103,19 +101,13 @@ class PixelEmbedding(nn.Module):
             labels: the object of each pixel, (B, S, S) int64.
             generator: draws the pixels.
         """
-        side = levels[0].shape[-1]
-        joined = torch.cat([levels[0], *(_enlarge(level, side) for level in levels[1:])], 1)
-        embedded = self.project(joined).flatten(2)
-        step = labels.shape[-1] // side
-        objects = labels[:, step // 2 :: step, step // 2 :: step].flatten(1)
-        chosen = torch.randint(0, side * side, (len(objects), _EMBEDDED_PIXELS), generator=generator)
-        chosen = chosen.to(labels.device)
-        points = torch.gather(embedded, 2, chosen[:, None].expand(-1, embedded.shape[1], -1)).transpose(1, 2)
-        return _same_object_loss(points, torch.gather(objects, 1, chosen))
-
-
-def _enlarge(level: Tensor, side: int) -> Tensor:
-    return F.interpolate(level, size=(side, side), mode="bilinear", align_corners=False)
+        count, side = len(labels), labels.shape[-1]
+        chosen = torch.randint(0, side * side, (count, 1, _EMBEDDED_PIXELS), generator=generator).to(labels.device)
+        places = torch.stack([chosen % side, chosen.div(side, rounding_mode="floor")], -1)
+        places = (2 * places + 1) / side - 1
+        points = torch.cat([F.grid_sample(level, places, align_corners=False) for level in levels], 1)
+        objects = torch.gather(labels.flatten(1), 1, chosen[:, 0])
+        return _same_object_loss(self.project(points)[:, :, 0].transpose(1, 2), objects)
 
 
 def _same_object_loss(points: Tensor, objects: Tensor) -> Tensor:

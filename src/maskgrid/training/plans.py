@@ -11,6 +11,7 @@ class ImagePlan:
     Attributes:
         side_px: width and height of the scenes.
         n_images, n_targets: images in a batch, prompts in each.
+        n_boxes: how many of the prompts are boxes, once ``best`` has come; the others are clicks.
         steps: how many steps in all.
         rate: highest learning rate.
         rise: steps in which the rate grows to it.
@@ -18,7 +19,8 @@ class ImagePlan:
         disc: steps at the start in which the target is a disc around the click: nearness is learnt first.
         grow: further steps in which objects are cut to a disc that grows until it holds the image.
         average: steps from which on the best of three masks is trained more and more, until ``best``.
-        best: steps from which on it is trained alone.
+        best: steps from which on it counts ``most_best``, and the average what is left, lest a mask is never the best.
+        most_best: 0 to 1.
         easy: steps in which the scenes are easy ones.
         follow_up: chance of a second round with corrections, once ``best`` has come.
         least_area_frac: objects under this share of the image are not clicked.
@@ -27,6 +29,7 @@ class ImagePlan:
     side_px: int
     n_images: int
     n_targets: int
+    n_boxes: int
     steps: int
     rate: float
     rise: int
@@ -35,6 +38,7 @@ class ImagePlan:
     grow: int
     average: int
     best: int
+    most_best: float
     easy: int
     follow_up: float
     least_area_frac: float
@@ -56,13 +60,14 @@ class ImagePlan:
 
     def best_share(self, step: int) -> float:
         """How much the best of three masks counts against the average of them, 0 to 1."""
-        return min(1.0, max(0.0, (step - self.average) / max(1, self.best - self.average)))
+        return self.most_best * min(1.0, max(0.0, (step - self.average) / max(1, self.best - self.average)))
 
 
 FIRST = ImagePlan(
     side_px=128,
     n_images=12,
     n_targets=8,
+    n_boxes=2,
     steps=2500,
     rate=9e-4,
     rise=60,
@@ -71,6 +76,7 @@ FIRST = ImagePlan(
     grow=600,
     average=500,
     best=1400,
+    most_best=0.9,
     easy=900,
     follow_up=0.25,
     least_area_frac=0.003,
@@ -78,15 +84,17 @@ FIRST = ImagePlan(
 SECOND = ImagePlan(
     side_px=256,
     n_images=6,
-    n_targets=8,
-    steps=800,
-    rate=5e-4,
+    n_targets=9,
+    n_boxes=3,
+    steps=1600,
+    rate=8e-4,
     rise=40,
     last_rate=0.03,
     disc=0,
     grow=0,
     average=-1,
     best=0,
+    most_best=0.9,
     easy=0,
     follow_up=0.25,
     least_area_frac=0.0015,

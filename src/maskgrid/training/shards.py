@@ -17,9 +17,14 @@ Gradients = list[Tensor | None]
 N_SHARDS = 2
 
 
-def workers() -> ThreadPoolExecutor:
-    """Threads for :func:`mean_gradients`, each of which computes on one core."""
-    return ThreadPoolExecutor(N_SHARDS, initializer=torch.set_num_threads, initargs=(1,))
+def workers(count: int = N_SHARDS) -> ThreadPoolExecutor:
+    """Threads for :func:`mean_gradients`, each of which computes on one core; with one, shards come in turn."""
+    return ThreadPoolExecutor(count, initializer=_single)
+
+
+def _single() -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # the loss of far pixels is next to nothing, and slow to compute with
 
 
 def mean_gradients(

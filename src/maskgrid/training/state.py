@@ -13,6 +13,7 @@ from maskgrid.files import atomic_write
 
 _LONGEST_MEMORY = 0.998  # of the running average of the weights
 _CAREFUL_SHARE = 0.2
+_LEAST_MATRIX_SIDE = 32  # smaller ones are tables of tokens and last layers
 
 
 @dataclass(slots=True)
@@ -22,14 +23,14 @@ class State:
     Attributes:
         model: the network.
         helper: parts that are needed in training alone.
-        optimizer: with the state of each parameter.
+        optimizers: Muon for the matrices, AdamW for the rest; with the state of each parameter.
         average: running average of the model's weights, by name: what is measured and published.
         step: steps done.
     """
 
     model: nn.Module
     helper: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: tuple[torch.optim.Optimizer, ...]
     average: dict[str, Tensor]
     step: int
 
@@ -45,12 +46,19 @@ def started(
         trained: parameters to be trained.
         careful: further ones, to be trained at a fifth of the rate.
     """
-    groups = [{"params": list(trained), "share": 1.0}]
-    if careful:
-        groups.append({"params": list(careful), "share": _CAREFUL_SHARE})
-    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=0.02, betas=(0.9, 0.98))
+    both = ((trained, 1.0), (careful, _CAREFUL_SHARE))
+    matrices = [{"params": [p for p in some if _is_matrix(p)], "share": share} for some, share in both]
+    others = [{"params": [p for p in some if not _is_matrix(p)], "share": share} for some, share in both]
+    optimizers = (
+        torch.optim.Muon(matrices, lr=0.0, weight_decay=0.02, ns_steps=4, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=0.0, weight_decay=0.02, betas=(0.9, 0.98)),
+    )
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    return State(model, helper, optimizer, average, 0)
+    return State(model, helper, optimizers, average, 0)
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    return parameter.ndim == 2 and min(parameter.shape) >= _LEAST_MATRIX_SIDE
 
 
 def advance(state: State, gradients: list[Tensor | None], rate: float) -> None:
@@ -58,10 +66,11 @@ def advance(state: State, gradients: list[Tensor | None], rate: float) -> None:
     parameters = trained_parameters(state)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate * group["share"]
     nn.utils.clip_grad_norm_(parameters, 1.0)
-    state.optimizer.step()
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        optimizer.step()
     state.step += 1
     memory = min(_LONGEST_MEMORY, state.step / (state.step + 10))
     with torch.no_grad():
@@ -70,8 +79,8 @@ def advance(state: State, gradients: list[Tensor | None], rate: float) -> None:
 
 
 def trained_parameters(state: State) -> list[nn.Parameter]:
-    """The parameters that the optimizer changes."""
-    return [p for group in state.optimizer.param_groups for p in group["params"]]
+    """The parameters that the optimizers change."""
+    return [p for optimizer in state.optimizers for group in optimizer.param_groups for p in group["params"]]
 
 
 def save(state: State, path: Path) -> None:
@@ -79,7 +88,7 @@ def save(state: State, path: Path) -> None:
     content = {
         "model": state.model.state_dict(),
         "helper": state.helper.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
         "average": state.average,
         "step": state.step,
     }
@@ -97,7 +106,8 @@ def restore(state: State, path: Path) -> None:
     try:
         state.model.load_state_dict(content["model"])
         state.helper.load_state_dict(content["helper"])
-        state.optimizer.load_state_dict(content["optimizer"])
+        for optimizer, kept in zip(state.optimizers, content["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{path} is no state of this training: {error}. Start in an empty folder.") from error
     for name, value in content["average"].items():

@@ -109,7 +109,7 @@ def _clicked(model: SAM2Base, pools: VideoPools, plan: VideoPlan, rng: np.random
     n_images = plan.n_clicked // N_SHARDS
     features, targets, clicks = draw_clicked(rng, pools.scenes, pools.positions, n_images, plan.n_targets)
     answers = decode(model, features, click_prompts(clicks))
-    return mask_loss(answers.logits, answers.predicted_iou, targets.float(), 1.0, three=True)
+    return mask_loss(answers.logits, answers.predicted_iou, targets.float(), 1.0, three=1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from maskgrid import rle
 from maskgrid.errors import UserError
+from maskgrid.listings import valid_key
 from maskgrid.prompt_masks import read_mask
 from maskgrid.prompts import BadPromptError, PromptStatus
-from maskgrid.sources import image_key
 from maskgrid.truth.schemas import TRUE_IMAGES, TRUE_OBJECTS
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def truth_tables(annotations: Annotations, files: pa.Table, folder: Path) -> tup
     images: list[Row] = []
     objects: list[Row] = []
     for image_id, name in annotations.names.items():
-        key = by_path.get(name) or image_key(os.path.normpath(name))
+        key = by_path.get(name) or valid_key(os.path.normpath(name))
         listed = annotations.objects.get(image_id, [])
         rows = list(_object_rows(key, listed, known.get(key), folder))
         objects += rows

@@ -32,6 +32,10 @@ class FramePrompt:
     pixels of the frame; ``point_labels`` int32 of shape (n,), 1 for the object and 0 for what is not; ``box_xyxy``
     float32 of shape (4,); ``mask`` boolean of shape (H, W). ``clear_old_points`` is sam2's: whether points given
     earlier for the same object on the same frame are forgotten.
+
+    ``round`` orders corrections. The prompts of round 0 are all given before anything is tracked; those of round 1 once
+    the video has been tracked with them, as corrections of what was found, and so on. After each round the video is
+    tracked again, as in sam2's notebook.
     """
 
     frame: int
@@ -41,6 +45,7 @@ class FramePrompt:
     box_xyxy: NDArray[np.float32] | None = None
     mask: NDArray[np.bool_] | None = None
     clear_old_points: bool = True
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,135 @@
+"""The stage ``videos``: list the videos and look at each, check the prompts, and say which jobs there are."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+
+from maskgrid.config import BASELINE
+from maskgrid.errors import UserError
+from maskgrid.fingerprint import digest, fingerprint
+from maskgrid.plan import Plan
+from maskgrid.sources import SourceItem
+from maskgrid.tables import write_table
+from maskgrid.tracking_settings import track_settings
+from maskgrid.video.demo_clips import DEMO, GROUND_TRUTH, write_demo_clips
+from maskgrid.video.index import Video, index_videos, read_previous, write_index
+from maskgrid.video.jobs import Job
+from maskgrid.video.parameters import options_of, reading_of, tracking_config
+from maskgrid.video.prompt_reading import resolve_prompts
+from maskgrid.video.prompt_sources import VideoPrompts, read_video_prompts
+from maskgrid.video.prompts import VideoPrompt, passes_of, prompt_contents, prompts_table
+from maskgrid.video.schemas import JOBS
+from maskgrid.video.sources import list_videos, videos_digest
+
+log = logging.getLogger(__name__)
+
+
+def write_videos(plan: Plan) -> None:
+    """Write the tables that tracking starts from: ``videos``, ``files``, ``prompts`` and ``jobs``.
+
+    Raises:
+        UserError: the config has no tracking, a source cannot be read, or not one job comes of it.
+    """
+    config, layout, reading = tracking_config(plan), plan.layout.tracked, reading_of(plan)
+    videos = index_videos(_items(plan), reading, read_previous(layout.files))
+    write_index(layout.root, videos)
+    log.info("%d videos: %s", len(videos), _counted(video.status for video in videos))
+    prompts: list[VideoPrompt] = []
+    source = VideoPrompts(Path(), [], [])
+    if config.prompts is not None:
+        source = read_video_prompts(prompts_path(plan), config)
+        prompts = resolve_prompts(source.entries, videos, reading, config.normalized, source.folder)
+        log.info("%d prompts: %s", len(prompts), _counted(prompt.status for prompt in prompts))
+    origin = {"source": config.prompts, "use": config.use, "categories": source.categories}
+    table = prompts_table(prompts)
+    mark = fingerprint({**origin, "rows": prompt_contents(prompts)})
+    write_table(layout.prompts, table, {**origin, "fingerprint": mark})
+    jobs = make_jobs(plan, videos, prompts)
+    rows = [asdict(job) for job in jobs]
+    write_table(layout.jobs, pa.Table.from_pylist(rows, JOBS), {"fingerprint": fingerprint({"jobs": rows})})
+    if not jobs:
+        raise UserError(_nothing_to_do(plan, videos, prompts))
+
+
+def prompts_path(plan: Plan) -> Path:
+    """The file that prompts are read from."""
+    source = str(tracking_config(plan).prompts)
+    return demo_folder(plan) / GROUND_TRUTH if source == DEMO else plan.base_dir / source
+
+
+def demo_folder(plan: Plan) -> Path:
+    """Where the drawn clips lie."""
+    return (plan.layout.root / DEMO / "clips").resolve()
+
+
+def source_digest(plan: Plan) -> str:
+    """A digest of names, sizes and times of the videos; their index is stale when it changes.
+
+    Raises:
+        UserError: the source is missing or empty.
+    """
+    config = tracking_config(plan)
+    return DEMO if config.source == DEMO else videos_digest(list_videos(config.source, plan.base_dir))
+
+
+def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> list[Job]:
+    """The jobs of all good videos, by name and group."""
+    by_video = {key: list(rows) for key, rows in groupby(prompts, lambda row: row.video_key)}
+    jobs = []
+    for video in videos:
+        if video.status == "ok":
+            good = [row for row in by_video.get(video.video_key, []) if row.status == "ok"]
+            jobs += list(_video_jobs(plan, video, good))
+    return sorted(jobs, key=lambda job: (job.run, job.group))
+
+
+def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
+    config, reading = tracking_config(plan), reading_of(plan)
+    data = {"sha256": video.sha256, "reading": [reading.start, reading.stop, reading.stride], "kind": video.kind}
+    if config.prompts is None:
+        for setting in (one.name for one in track_settings(plan.config)):
+            run = video.video_name if setting == BASELINE else f"{video.video_name}@{setting}"
+            yield Job(run, setting, video.video_key, "0000", [], digest(data))
+        return
+    passes = list(map(str, passes_of(good, video, reading, options_of(config))))
+    objects = sorted({prompt.object_id for prompt in good})
+    size = len(objects) if config.non_overlap_masks or config.objects_per_job is None else config.objects_per_job
+    for number, first in enumerate(range(0, len(objects), max(1, size))):
+        members = objects[first : first + size]
+        shown = [prompt for prompt in good if prompt.object_id in members]
+        content = {**data, "passes": passes, "prompts": prompt_contents(shown)}
+        yield Job(video.video_name, BASELINE, video.video_key, f"{number:04d}", members, digest(content))
+
+
+def _items(plan: Plan) -> list[SourceItem]:
+    source = tracking_config(plan).source
+    if source == DEMO:
+        folder = demo_folder(plan)
+        write_demo_clips(folder)
+        return list_videos(str(folder), plan.base_dir)
+    return list_videos(source, plan.base_dir)
+
+
+def _counted(statuses: Iterable[str]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(Counter(statuses).items())) or "none"
+
+
+def _nothing_to_do(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> str:
+    config = tracking_config(plan)
+    good = [video for video in videos if video.status == "ok"]
+    if not good:
+        first = videos[0]
+        return (
+            f"tracking.source: none of the {len(videos)} videos of {config.source} can be used; the first, "
+            f"{first.video_key}: {first.message}. {plan.layout.tracked.videos} names each with its reason"
+        )
+    reason = f"; the first: {prompts[0].message}" if prompts else ""
+    return (
+        f"tracking.prompts: none of the {len(prompts)} prompts of {config.prompts} can be used{reason}. "
+        f"Videos are named by their path below the source, for instance {good[0].video_key!r}"
+    )

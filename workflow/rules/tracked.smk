@@ -1,0 +1,185 @@
+"""Objects followed through videos: only where the config has a section tracking."""
+
+
+# update() keeps the old tables while the job runs: videos that have not changed are not decoded again.
+checkpoint videos:
+    input:
+        video_files(),
+    output:
+        videos=update("results/tracked/videos.parquet"),
+        files=update("results/tracked/files.parquet"),
+        prompts=update("results/tracked/prompts.parquet"),
+        jobs=update("results/tracked/jobs.parquet"),
+    log:
+        "logs/tracked/videos.log",
+    conda:
+        "../../environment.yml"
+    params:
+        planning=orjson.dumps(
+            {
+                name: TRACKING.get(name)
+                for name in (
+                    "source",
+                    "prompts",
+                    "use",
+                    "prompt_frames",
+                    "normalized",
+                    "start",
+                    "stop",
+                    "stride",
+                    "objects_per_job",
+                    "non_overlap_masks",
+                    "sweep",
+                )
+            }
+        ).decode(),
+        max_pixels=PLAN.config.dataset.max_pixels,
+        listing=lambda wildcards: video_listing(),
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Looking at the videos and their prompts"
+    shell:
+        "{params.maskgrid} videos {params.options} 2> >(tee {log:q} >&2)"
+
+
+# The tables are needed but not a reason to run again: each job has its digest for that. update() keeps the old masklets
+# while the job runs: those of the same video and prompts are not made again.
+rule track:
+    input:
+        jobs=ancient("results/tracked/jobs.parquet"),
+        checkpoint=prompt_checkpoint(),
+    output:
+        update("results/tracked/parts/{run}/{group}.parquet"),
+    log:
+        "logs/tracked/{run}/{group}.log",
+    benchmark:
+        "benchmarks/tracked/{run}/{group}.tsv"
+    wildcard_constraints:
+        run=r"[A-Za-z0-9._~@-]+",
+        group=r"\d{4}",
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        digest=track_digest,
+        tracking=tracking_parameters,
+        checkpoint=PLAN.config.model.checkpoint,
+        dtype=PLAN.config.model.dtype,
+        apply_postprocessing=PLAN.config.model.apply_postprocessing,
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Following the objects of {wildcards.run}, group {wildcards.group}"
+    shell:
+        "{params.maskgrid} track {params.options} --run {wildcards.run:q} --group {wildcards.group:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule masklets:
+    input:
+        track_parts,
+    output:
+        "results/tracked/masklets/{run}.parquet",
+    log:
+        "logs/tracked/{run}/masklets.log",
+    wildcard_constraints:
+        run=r"[A-Za-z0-9._~@-]+",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Putting the masklets of {wildcards.run} together"
+    shell:
+        "{params.maskgrid} masklets {params.options} --run {wildcards.run:q} 2> >(tee {log:q} >&2)"
+
+
+rule track_overlay:
+    input:
+        "results/tracked/masklets/{run}.parquet",
+    output:
+        "results/tracked/overlay/{run}.webp",
+        "results/tracked/overlay/{run}.jpg",
+    log:
+        "logs/tracked/{run}/overlay.log",
+    wildcard_constraints:
+        run=r"[A-Za-z0-9._~@-]+",
+    conda:
+        "../../environment.yml"
+    params:
+        form="overlay",
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the masklets of {wildcards.run} as {params.form}"
+    shell:
+        "{params.maskgrid} track-export {params.options} --run {wildcards.run:q} --form {params.form:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+use rule track_overlay as track_sa_v with:
+    output:
+        "results/tracked/sa_v/{run}.json",
+    log:
+        "logs/tracked/{run}/sa_v.log",
+    params:
+        form="sa_v",
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+
+
+use rule track_overlay as track_png with:
+    output:
+        directory("results/tracked/png/{run}"),
+    log:
+        "logs/tracked/{run}/png.log",
+    params:
+        form="png",
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+
+
+use rule track_overlay as track_palette with:
+    output:
+        directory("results/tracked/palette/{run}"),
+    log:
+        "logs/tracked/{run}/palette.log",
+    params:
+        form="palette",
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+
+
+rule track_merge:
+    input:
+        masklet_files,
+        track_exports,
+        prompts="results/tracked/prompts.parquet",
+        videos="results/tracked/videos.parquet",
+    output:
+        tracked_documents(),
+        "results/tracked/objects.parquet",
+        "results/tracked/summary.parquet",
+        "results/tracked/settings.parquet",
+        "results/tracked/index.html",
+        "results/tracked/provenance.json",
+    log:
+        "logs/tracked/merge.log",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Counting the masklets of all videos"
+    shell:
+        "{params.maskgrid} track-merge {params.options} 2> >(tee {log:q} >&2)"
+
+
+# The tracking job alone: snakemake tracked
+rule tracked:
+    input:
+        tracked_results(),
