@@ -58,7 +58,12 @@ def main() -> int:
     arguments = parse()
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
     tracker = load_tracker(arguments.checkpoint, device=arguments.device)
-    generator = MaskGenerator(tracker, points_per_side=arguments.points_per_side)
+    generator = MaskGenerator(
+        tracker,
+        points_per_side=arguments.points_per_side,
+        pred_iou_thresh=arguments.pred_iou_thresh,
+        stability_score_thresh=arguments.stability_score_thresh,
+    )
     automatic = AutomaticOptions(
         generate_every=arguments.generate_every,
         min_coverage_frac=arguments.min_coverage_frac,
@@ -95,7 +100,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--checkpoint", default="demo")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--points-per-side", type=int, default=32)
+    # Those of config/demo.yaml, whose model is not as sure of its masks as Meta's are.
+    parser.add_argument("--points-per-side", type=int, default=16)
+    parser.add_argument("--pred-iou-thresh", type=float, default=0.7)
+    parser.add_argument("--stability-score-thresh", type=float, default=0.8)
     parser.add_argument("--generate-every", type=int, default=defaults.generate_every)
     parser.add_argument("--min-coverage-frac", type=float, default=defaults.min_coverage_frac)
     parser.add_argument("--join-iou-thresh", type=float, default=defaults.join_iou_thresh)

@@ -13,6 +13,7 @@ arguments to the calls, for instance `--also=--batch --also=statistics=1/10`.
 import argparse
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ import yaml
 
 from maskgrid.config import Config
 from maskgrid.config_files import parse_config
-from maskgrid.dataset_tables import FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA
+from maskgrid.dataset_tables import ARCHIVES_SCHEMA, FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA
 from maskgrid.plan import Plan, make_plan
 from maskgrid.schemas import CANDIDATES
 from maskgrid.tables import write_table
@@ -53,8 +54,8 @@ def main() -> int:
     """Print a row a number of shards."""
     arguments = parse()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print("| shards | images | first plan | no-op plan | no-op start |")
-    print("| ---: | ---: | ---: | ---: | ---: |", flush=True)
+    print("| shards | images | jobs | first plan | no-op plan | no-op start |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     for n_shards in arguments.shards:
         folder = Path(tempfile.mkdtemp(prefix="plan-scale-", dir=arguments.folder))
         try:
@@ -83,7 +84,8 @@ def measure(folder: Path, n_shards: int, arguments: argparse.Namespace) -> list[
     """Seconds and memory of the three calls, as cells."""
     plan = pretend_dataset(folder, n_shards, arguments)
     first = snakemake(folder, "-n", "--quiet", "rules", *arguments.also)
-    cells = [cell(first)]
+    n_jobs = sum(int(count) for count in re.findall(r"^total +(\d+)$", first.output, re.MULTILINE)[:1])
+    cells = [f"{n_jobs:,}", cell(first)]
     if arguments.first_only:
         return cells
     pretend_outputs(plan, folder)
@@ -122,7 +124,8 @@ def pretend_dataset(folder: Path, n_shards: int, arguments: argparse.Namespace) 
         for number in range(n_shards)
     ]
     # Planning reads the shards alone; of images and files it asks only how old they are.
-    write_table(plan.layout.images, IMAGES_SCHEMA.empty_table(), {})
+    write_table(plan.layout.images, IMAGES_SCHEMA.empty_table(), {"fingerprint": ""})
+    write_table(plan.layout.archives, ARCHIVES_SCHEMA.empty_table(), {})
     write_table(plan.layout.files, FILES_SCHEMA.empty_table(), {})
     write_table(plan.layout.shards, pa.Table.from_pylist(shards, SHARDS_SCHEMA), {})
     return plan

@@ -74,7 +74,8 @@ def _write_images(layout, images, folder, shard_of):
     rows = [_write_image(folder / f"{number}.png", image) for number, image in enumerate(good)]
     write_table(layout.files, pa.Table.from_pylist(rows), {})
     shards = sorted({shard_of(image.key) for image in good})
-    write_table(layout.shards, pa.table({"shard": shards, "digest": shards}), {})
+    n_images = [sum(shard_of(image.key) == shard for image in good) for shard in shards]
+    write_table(layout.shards, pa.table({"shard": shards, "digest": shards, "n_images": n_images}), {})
 
 
 def _write_image(path, image):

@@ -25,6 +25,7 @@ def _add_notes(plan):
     """What the made-up tables lack: fingerprints, and the columns of the files."""
     images = read_table(plan.layout.images)
     write_table(plan.layout.images, images, {"fingerprint": "i"})
+    write_table(plan.layout.shards, read_table(plan.layout.shards), {"fingerprint": "i"})
     shards = dict(zip(plan.shards(), plan.shard_digests().values(), strict=True))
     for shard, digest in shards.items():
         path = plan.layout.selections(shard)

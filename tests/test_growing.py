@@ -130,6 +130,7 @@ CASES: dict[str, Callable] = {
     "dtype": changed("model", dtype="bfloat16"),
     "a larger shard_size that fits all images into one shard": changed("dataset", shard_size=64),
     "max_failed_fraction": changed("dataset", max_failed_fraction=0.4),
+    "a table of the index is deleted": removed("results/dataset/archives.parquet"),
     "a shard's candidates are deleted": removed("results/candidates/*/*/d*[!s].parquet", one=True),
     "a shard's selections are deleted": removed("results/selections/d*.parquet", one=True),
     "a COCO file is deleted": removed("results/annotations/*.json"),
@@ -164,3 +165,11 @@ def test_exactly_the_jobs_of_the_table_run(folder, finished, name):
     wanted = {"-": 0, "1": 1, "changed": n_changed, "all": len(before)}
     counts = {rule: run.planned[rule] for rule in RULES}
     assert counts == {rule: wanted[cell] for rule, cell in expected.items()} | {"index": 0}, run.output
+
+
+def test_snakemakes_own_report_has_pages_and_masks(folder):
+    run = snakemake(folder, CONFIG, "--report", "report.html")
+    assert run.code == 0, run.output
+    text = (folder / "report.html").read_text()
+    for words in ("Pages", "Masks", "overlays/baseline.jpg", "report/index.html"):
+        assert words in text

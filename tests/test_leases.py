@@ -178,6 +178,6 @@ def test_four_network_jobs_run_at_once_each_on_its_own_device_and_a_cpu_job_besi
 
 
 def test_the_networks_rules_ask_for_a_device():
-    for name, rule in (("masks", "generate"), ("prompted", "prompt")):
+    for name, rule in (("masks", "generate"), ("prompted", "prompt"), ("tracked", "track")):
         text = (ROOT / "workflow" / "rules" / f"{name}.smk").read_text()
         assert "gpu=1" in text.partition(f"rule {rule}:")[2].partition("\nrule ")[0]

@@ -69,6 +69,11 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate = _stage(commands, "evaluate", _evaluate, "measure every setting's masks of one shard against them")
     evaluate.add_argument("--shard", required=True, help="the shard's name")
     _stage(commands, "accuracy", _accuracy, "write the tables of accuracy against settings")
+    export = _stage(commands, "export", _export, "write a setting's masks in another form, from its COCO file")
+    export.add_argument("--setting", required=True, help="a setting's name or id")
+    export.add_argument("--form", required=True, choices=["sa1b", "polygons"], help="SA-1B's JSON, or COCO's polygons")
+    export.add_argument("--tolerance", type=float, default=0.0, metavar="PX", help="of polygons: fewer corners; 0: all")
+    _stage(commands, "card", _card, "write the dataset card and Croissant metadata")
     _stage(commands, "report", _report, "write the report")
     _stage(commands, "accept", _accept, "fail if too many images could not be used")
     _stage(commands, "verify", _verify, "name every file of a results folder that is not what it should be")
@@ -178,6 +183,18 @@ def _accuracy(arguments: argparse.Namespace) -> None:
     from maskgrid.truth.evaluation import write_accuracies
 
     write_accuracies(_load(arguments))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from maskgrid.exports.exporting import export_setting
+
+    print(export_setting(_load(arguments), arguments.setting, arguments.form, arguments.tolerance))
+
+
+def _card(arguments: argparse.Namespace) -> None:
+    from maskgrid.exports.exporting import write_card
+
+    write_card(_load(arguments))
 
 
 def _report(arguments: argparse.Namespace) -> None:

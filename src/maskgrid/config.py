@@ -186,6 +186,11 @@ class Config(Section):
         default_factory=lambda: [BASELINE],
         description="settings to export as COCO: names, ids, baseline, all",
     )
+    exports: list[Literal["card", "sa1b", "polygons"]] = Field(
+        ["card"],
+        description="further forms of the results: card (a dataset card and Croissant metadata), and of the settings "
+        "under annotations sa1b (a JSON an image, as a tar archive) and polygons (COCO without run-length codes)",
+    )
     prompts: PromptConfig | None = Field(
         None, description="segment given objects too: boxes, points or masks of a file; null for no such job"
     )

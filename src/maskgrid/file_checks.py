@@ -13,7 +13,7 @@ from maskgrid.errors import UserError
 from maskgrid.tables import read_origin, read_table
 
 # What complete files of ours end with.
-_ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9"}
+_ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9", ".tar": bytes(1024)}
 _PAGE = re.compile(rb'<meta name="maskgrid-fingerprint" content="([0-9a-f]{64})">')
 
 
@@ -102,13 +102,13 @@ def info_of(path: Path) -> dict[str, Any] | None:
     return info if isinstance(info, dict) and "maskgrid_version" in info else None
 
 
-def check_end(path: Path) -> list[Problem]:
-    """A file that is there and ends as complete ones of its suffix do."""
+def check_end(path: Path, end: bytes | None = None) -> list[Problem]:
+    """A file that is there and ends as it should: by default as complete ones of its suffix do."""
     if not path.is_file():
         return [Problem("missing", path, "there is no such file")]
     if path.suffix == ".webp":
         return [] if _is_whole_riff(path) else [Problem("truncated", path, "ends in the middle")]
-    end = _ENDS[path.suffix]
+    end = end or _ENDS[path.suffix]
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - len(end)))
         return [] if stream.read() == end else [Problem("truncated", path, "ends in the middle")]

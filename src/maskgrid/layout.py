@@ -52,6 +52,20 @@ class Layout:
         """A setting's COCO file."""
         return self.root / "annotations" / f"{label}.json"
 
+    def export(self, form: str, label: str) -> Path:
+        """A setting's masks in another form: sa1b or polygons."""
+        return self.root / "exports" / form / f"{label}{'.tar' if form == 'sa1b' else '.json'}"
+
+    @property
+    def card(self) -> Path:
+        """The dataset card."""
+        return self.root / "README.md"
+
+    @property
+    def croissant(self) -> Path:
+        """The dataset's metadata for machines."""
+        return self.root / "croissant.json"
+
     @property
     def accepted(self) -> Path:
         """The verdict on the run: there, where few enough images failed."""

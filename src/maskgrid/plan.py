@@ -11,6 +11,7 @@ from maskgrid.config import Config
 from maskgrid.demo import GROUND_TRUTH
 from maskgrid.effects import swept_parameters
 from maskgrid.errors import UserError
+from maskgrid.estimates import estimate, estimate_lines
 from maskgrid.layout import Layout
 from maskgrid.passes import PassRun, Recording, pass_runs
 from maskgrid.prompt_settings import PromptSetting
@@ -153,7 +154,13 @@ def plan_text(plan: Plan) -> str:
         f"  shards    {len(shards) or 'not indexed yet'}",
         f"  passes    {len(plan.runs)} of the network answer all settings:",
     ]
-    lines += [_run_line(plan, run, shards) for run in plan.runs]
+    estimates = []
+    for run in plan.runs:
+        states = {shard: _state(plan, run, shard) for shard in shards}
+        lines.append(_run_line(run, list(states.values())))
+        if missing := [shard for shard, state in states.items() if state != "there"]:
+            estimates.append(estimate(plan.layout, run, missing))
+    lines += [f"  {'network' if number == 0 else '':9} {line}" for number, line in enumerate(estimate_lines(estimates))]
     if shards:
         done = sum(_is_replayed(plan, shard) for shard in shards)
         lines.append(f"  replay    {done} of {len(shards)} shards hold these settings")
@@ -196,14 +203,12 @@ def _setting_lines(plan: Plan, swept: list[str]) -> list[str]:
     return lines
 
 
-def _run_line(plan: Plan, run: PassRun, shards: list[str]) -> str:
-    folder = checkpoint_id(run.checkpoint)
+def _run_line(run: PassRun, states: list[str]) -> str:
     n_prompts = run.pass_.n_points * 4**run.pass_.layer
-    states = [_state(plan, run, shard) for shard in shards]
     there, stale = states.count("there"), states.count("narrower")
-    progress = f"{there} of {len(shards)} shards there, {stale} to widen" if shards else "nothing there yet"
+    progress = f"{there} of {len(states)} shards there, {stale} to widen" if states else "nothing there yet"
     return (
-        f"    {folder}/{run.pass_.name}: {n_prompts} prompts an image, floor pred_iou "
+        f"    {checkpoint_id(run.checkpoint)}/{run.pass_.name}: {n_prompts} prompts an image, floor pred_iou "
         f"{run.recording.pred_iou_thresh:g}, stability {run.recording.stability_score_thresh:g}; {progress}"
     )
 

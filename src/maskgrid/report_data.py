@@ -154,12 +154,12 @@ def _provenance(plan: Plan) -> Provenance:
     inputs = {
         "images": fingerprint({"images": contents}),
         "settings": plan.settings_digest(),
-        **_checkpoint_hashes(plan, plan.shards()),
+        **checkpoint_hashes(plan, plan.shards()),
     }
     return Provenance(plan.config.model_dump(mode="json", exclude=_WITHOUT_PART), inputs, package_versions())
 
 
-def _checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
+def checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
     """The hash of each checkpoint, as the candidates say that they were made with."""
     hashes: dict[str, str] = {}
     for run in plan.runs:

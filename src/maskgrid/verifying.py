@@ -1,7 +1,9 @@
 """The command ``verify``: is a results folder what its config, images and checkpoints make?"""
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import orjson
 from maskgrid.file_checks import (
     Problem,
     check_annotations,
+    check_end,
     check_picture,
     check_table,
     check_tables,
@@ -118,6 +121,26 @@ def _check_tracked(plan: Plan) -> list[Problem]:
     return verify_tracked(plan)
 
 
+def _check_exports(plan: Plan) -> Iterator[Problem]:
+    """Other forms of the annotations, and the card with its metadata."""
+    layout = plan.layout
+    for form, setting in product(plan.config.exports, plan.exported()):
+        if form != "card":
+            yield from check_end(layout.export(form, setting.label))
+    if "card" in plan.config.exports:
+        for path, end in ((layout.card, b" -->\n"), (layout.croissant, b"}\n")):
+            problems = check_end(path, end)
+            yield from problems
+            if not problems and differs(_note_in(path), lambda: statistics_note(plan)["fingerprint"]):
+                yield Problem("stale", path, "tells of another run")
+
+
+def _note_in(path: Path) -> dict[str, str]:
+    """The fingerprint that a text names."""
+    found = re.search(rb"fingerprint:? ([0-9a-f]{64})", path.read_bytes())
+    return {"fingerprint": found[1].decode() if found else ""}
+
+
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
     for path in (plan.layout.accepted, plan.layout.provenance):
         if not path.is_file():
@@ -157,6 +180,7 @@ _OF_DATASET: tuple[Callable[[Plan], Iterator[Problem]], ...] = (
     _check_annotations,
     _check_report,
     _check_ground_truth,
+    _check_exports,
     check_prompted,
     _check_verdicts,
 )

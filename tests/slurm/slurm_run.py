@@ -47,6 +47,7 @@ class SlurmRun:
     cluster: Cluster
     began: float = field(default_factory=time.monotonic)
     victims: list[Victim] = field(default_factory=list)
+    driver: subprocess.Popen[bytes] | None = None
 
     @property
     def said(self) -> str:
@@ -57,7 +58,8 @@ class SlurmRun:
 
     def start(self, said: str = "said.txt") -> subprocess.Popen[bytes]:
         """A driver, in a process group of its own."""
-        return launch(self.folder, self.command(), self.environment, said)
+        self.driver = launch(self.folder, self.command(), self.environment, said)
+        return self.driver
 
     def command(self, *options: str) -> list[str]:
         return [*SNAKEMAKE, "--profile", str(ROOT / "workflow/profiles/slurm"), *QUICK, *options]
@@ -75,6 +77,7 @@ class SlurmRun:
         stopped: list[Victim] = []
 
         def found() -> bool:
+            assert self.driver.poll() is None, self.said[-3000:]
             for job in self._generating():
                 if job[1] != besides and (victim := self._stop(*job)):
                     stopped.append(victim)

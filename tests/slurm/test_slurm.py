@@ -50,9 +50,9 @@ def config(tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     install()
-    with running(Cluster(tmp_path_factory.mktemp("slurm"))) as cluster:
+    with running() as cluster:
         yield cluster
 
 
@@ -180,7 +180,7 @@ def lose_node(outcome: Outcome, late: Victim) -> None:
     wait_until(lambda: run.restarts(victim) > before, PATIENCE_S, "the node's job to be back in the queue")
     outcome.restarts["node lost"] = run.restarts(victim) - before
     run.cluster.start_node(victim.node)
-    run.cluster.call("scontrol", "update", f"NodeName={victim.node}", "State=RESUME")
+    wait_until(lambda: run.cluster.states()[victim.node] in ("idle", "mix", "alloc"), PATIENCE_S, "the node's return")
     run.tell(f"node {victim.node} is back")
 
 

@@ -1,6 +1,7 @@
 """From videos and a table of prompts to masklets and what is made of them, stage by stage."""
 
 import json
+import shutil
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from killing import hashes
 from maskgrid.config import Config
 from maskgrid.errors import UserError
 from maskgrid.plan import make_plan, plan_text
+from maskgrid.tracking_settings import track_settings
 from maskgrid.video.exporting import FORMS, export_run
 from maskgrid.video.index import open_frames, read_videos
 from maskgrid.video.jobs import read_jobs
@@ -27,6 +29,7 @@ from maskgrid.video.planning import write_videos as index_videos
 from maskgrid.video.records import FramePrompt
 from maskgrid.video.tracker import track
 from maskgrid.video.tracking import track_job
+from maskgrid.video.verifying import verify_tracked
 
 HEIGHT, WIDTH = 48, 64
 FORMS_ALL = ["youtube_vis", "sa_v", "png", "palette", "overlay"]
@@ -271,3 +274,108 @@ def test_sources_of_which_nothing_comes_are_errors(finished, tmp_path):
     with pytest.raises(UserError, match="there is no job for 'x'"):
         track_job(plan, "x")
     assert len(read_videos(plan.layout.tracked.files)) == len(STATUSES)
+
+
+def problems(plan):
+    return [(one.kind, one.path.relative_to(plan.layout.tracked.root).as_posix()) for one in verify_tracked(plan)]
+
+
+def test_verify_finds_nothing_amiss_with_a_finished_run(finished):
+    assert problems(finished[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "damage", "expected"),
+    [
+        ("videos.parquet", "remove", [("missing", "videos.parquet")]),
+        ("jobs.parquet", "cut", [("truncated", "jobs.parquet")]),
+        ("parts/good.mkv/0000.parquet", "cut", [("truncated", "parts/good.mkv/0000.parquet")]),
+        ("masklets/good.mkv.parquet", "remove", [("missing", "masklets/good.mkv.parquet")]),
+        ("masklets/good.mkv.parquet", "swap", [("stale", "masklets/good.mkv.parquet")]),
+        ("overlay/good.mkv.webp", "cut", [("truncated", "overlay/good.mkv.webp")]),
+        ("overlay/good.mkv.jpg", "cut", [("truncated", "overlay/good.mkv.jpg")]),
+        ("sa_v/good.mkv.json", "cut", [("truncated", "sa_v/good.mkv.json")]),
+        ("png/good.mkv", "remove", [("missing", "png/good.mkv")]),
+        ("youtube_vis.json", "cut", [("truncated", "youtube_vis.json")]),
+        ("index.html", "cut", [("truncated", "index.html")]),
+        ("provenance.json", "cut", [("truncated", "provenance.json")]),
+        ("summary.parquet", "remove", [("missing", "summary.parquet")]),
+        ("parts/old.mp4/0000.parquet", "add", [("stale", "parts/old.mp4/0000.parquet")]),
+    ],
+)
+def test_verify_names_what_is_amiss(finished, tmp_path, path, damage, expected):
+    plan, _ = finished
+    shutil.copytree(plan.layout.root, tmp_path / "results")
+    plan = make_plan(plan.config, plan.base_dir, tmp_path / "results")
+    target = plan.layout.tracked.root / path
+    if damage == "remove":
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    elif damage == "cut":
+        target.write_bytes(target.read_bytes()[:-5])
+    else:
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(plan.layout.tracked.masklets("sub~frames"), target)
+    found = problems(plan)
+    if damage == "swap":  # what was made from it is not what the config makes either
+        found = [one for one in found if one[1].startswith("masklets")]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "stale"),
+    [
+        ({"fill_hole_area": 5}, "parts/good.mkv/0000.parquet"),
+        ({"stride": 1}, "parts/good.mkv/0000.parquet"),
+        ({"offload_state_to_cpu": True}, None),
+        ({"exports": ["youtube_vis"]}, None),
+    ],
+)
+def test_other_parameters_make_results_stale_where_they_decide_about_masks(finished, changes, stale):
+    plan, _ = finished
+    found = problems(make_plan(make_config(**changes), plan.base_dir, plan.layout.root))
+    assert [one for one in found if one[1] == stale] == ([("stale", stale)] if stale else [])
+    assert bool(found) == bool(stale)
+
+
+AUTOMATIC = {
+    "generator": {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3},
+    "tracking": {
+        "source": "clips/sub/*",
+        "automatic": {"generate_every": 2},
+        "sweep": {"grid": {"generate_every": [2, 3]}, "points": [{"name": "few", "max_objects": 1}]},
+        "exports": ["youtube_vis", "sa_v"],
+    },
+}
+
+
+def test_objects_that_are_found_go_the_same_way_for_every_setting(finished, tracker, tmp_path):
+    plan, _ = finished
+    plan = make_plan(Config.model_validate(AUTOMATIC), plan.base_dir, tmp_path / "results")
+    index_videos(plan)
+    names = [setting.name for setting in track_settings(plan.config)]
+    assert names[:1] + names[3:] == ["baseline", "few"]
+    runs = [job.run for job in read_jobs(plan.layout.tracked.jobs)]
+    assert sorted(runs) == sorted("frames" if name == "baseline" else f"frames@{name}" for name in names)
+    for run in runs:
+        track_job(plan, run, load=lambda plan: tracker)
+        join_masklets(plan, run)
+        export_run(plan, run, "sa_v")
+    merge_tracked(plan)
+    settings = pd.read_parquet(plan.layout.tracked.settings).set_index("setting")
+    assert list(settings.index) == names
+    assert json.loads(settings.loc["few", "parameters"])["max_objects"] == 1
+    every = [json.loads(settings.loc[name, "parameters"])["generate_every"] for name in names]
+    assert every == [2, 2, 3, 2]
+    # The same values under another name have the same masks.
+    same = masklets(plan, "frames"), masklets(plan, f"frames@{names[1]}")
+    pd.testing.assert_frame_equal(*same)
+    assert masklets(plan, "frames@few").groupby("frame")["object_id"].nunique().max() == 1
+    objects = pd.read_parquet(plan.layout.tracked.objects)
+    seen = objects[(objects["setting"] == "baseline") & (objects["status"] == "ok")]
+    assert settings.loc["baseline", "n_masklets"] == len(seen) > 0
+    assert settings.loc["baseline", "mean_length"] == seen["n_visible"].mean()
+    document = json.loads(plan.layout.tracked.youtube_vis.read_text())
+    assert len(document["annotations"]) == len(seen)
+    assert set(json.loads(plan.layout.tracked.export("sa_v", "frames").read_text())["masklet_type"]) == {"auto"}
+    assert f"frames, {names[1]}" in plan.layout.tracked.page.read_text()
+    assert verify_tracked(plan) == []

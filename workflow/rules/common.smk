@@ -59,9 +59,28 @@ def listing():
         raise WorkflowError(str(error)) from None
 
 
+def after(checkpoint):
+    """Say that what follows can be known once a checkpoint has run.
+
+    A job on another machine sees its own rule alone, in which Snakemake takes no checkpoint for finished; but what a
+    job is submitted for comes after it.
+    """
+    if workflow.is_main_process:
+        getattr(checkpoints, checkpoint).get()
+
+
+def index_files():
+    """All that `index` writes: as long as one is missing the checkpoint is not passed, and none else asks for each."""
+    layout = PLAN.layout
+    return [
+        str(path)
+        for path in (layout.files, layout.images, layout.shards, layout.archives)
+    ]
+
+
 def shards():
     """Names of the shards, once the checkpoint `index` has run."""
-    checkpoints.index.get()
+    after("index")
     return PLAN.shards()
 
 
@@ -73,7 +92,7 @@ def shard_digests():
 
 def shard_digest(wildcards):
     """What a shard's images are: the one thing about the dataset that its jobs depend on."""
-    checkpoints.index.get()
+    after("index")
     return shard_digests()[wildcards.shard]
 
 
@@ -84,7 +103,7 @@ def _images_fingerprint():
 
 def images_fingerprint(wildcards):
     """What the inputs are: an index that has found nothing new makes nothing run again."""
-    checkpoints.index.get()
+    after("index")
     return _images_fingerprint()
 
 
@@ -102,7 +121,7 @@ def checkpoint_file(wildcards):
 
 def candidate_files(wildcards):
     """The candidates of all passes over a shard."""
-    checkpoints.index.get()
+    after("index")
     return [
         str(
             PLAN.layout.candidates(
@@ -143,6 +162,23 @@ def print_summary():
 def annotation_files():
     """A COCO file for each setting that the config names under annotations."""
     return [str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()]
+
+
+def export_files():
+    """Other forms of the annotations, as the config names them."""
+    return [
+        str(PLAN.layout.export(form, setting.label))
+        for form in PLAN.config.exports
+        if form != "card"
+        for setting in PLAN.exported()
+    ]
+
+
+def card_files():
+    """The dataset card and its metadata, where the config wants them."""
+    if "card" not in PLAN.config.exports:
+        return []
+    return [str(PLAN.layout.card), str(PLAN.layout.croissant)]
 
 
 def overlay_files():
@@ -257,7 +293,7 @@ def track_jobs():
 
 def track_digest(wildcards):
     """What a job works on: the one thing about videos and prompts that it depends on."""
-    checkpoints.videos.get()
+    after("videos")
     return next(
         job.digest
         for job in track_jobs()
@@ -275,7 +311,7 @@ def tracking_parameters(wildcards):
 
 def track_parts(wildcards):
     """The masklets of all groups of a run."""
-    checkpoints.videos.get()
+    after("videos")
     return [
         str(PLAN.layout.tracked.part(job.run, job.group))
         for job in track_jobs()
@@ -285,7 +321,7 @@ def track_parts(wildcards):
 
 def tracked_runs():
     """The names of all runs."""
-    checkpoints.videos.get()
+    after("videos")
     return sorted({job.run for job in track_jobs()})
 
 

@@ -86,4 +86,5 @@ rule prompt_merge:
 # The prompted job alone: snakemake prompted
 rule prompted:
     input:
+        index_files() if PROMPTS else [],
         prompted_results(),

@@ -60,6 +60,8 @@ rule track:
         group=r"\d{4}",
     conda:
         "../../environment.yml"
+    resources:
+        gpu=1,
     params:
         digest=track_digest,
         tracking=tracking_parameters,

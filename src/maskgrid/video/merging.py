@@ -63,7 +63,7 @@ def merge_tracked(plan: Plan) -> str:
             "fingerprint": note["fingerprint"],
         }
         write_youtube_vis(layout.youtube_vis, [run for run in runs if run.setting == BASELINE], categories, info)
-    write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings))
+    write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, note["fingerprint"]))
     _write_provenance(plan, runs, note)
     _forget_journals(plan, jobs)
     return summary_line(summary, objects)

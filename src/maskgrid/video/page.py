@@ -52,7 +52,12 @@ _OBJECT_COLUMNS = (
 
 
 def tracking_page(
-    plan: Plan, runs: Sequence[Run], objects: Sequence[Row], summary: Sequence[Row], settings: Sequence[Row]
+    plan: Plan,
+    runs: Sequence[Run],
+    objects: Sequence[Row],
+    summary: Sequence[Row],
+    settings: Sequence[Row],
+    fingerprint: str,
 ) -> bytes:
     """The page as one HTML file beside the folder of overlays.
 
@@ -62,6 +67,7 @@ def tracking_page(
         objects: rows of ``OBJECTS``.
         summary: rows of ``SUMMARY``.
         settings: rows of ``SETTINGS``.
+        fingerprint: of what all this is made from, for the page's head.
     """
     names = {(run.setting, run.video.video_key): run.name for run in runs}
     shown = [row for row in summary if _place(row) in names][:_MOST_VIDEOS]
@@ -72,7 +78,7 @@ def tracking_page(
         *(_video_section(row, names[_place(row)], objects, with_overlay) for row in shown),
     ]
     links = element("a", {"href": "#videos"}, text("Videos"))
-    parts = {"style": asset("pages.css"), "links": links, "content": join(content)}
+    parts = {"style": asset("pages.css"), "fingerprint": fingerprint, "links": links, "content": join(content)}
     return page("tracking.html", {name: str(part) for name, part in parts.items()})
 
 

@@ -8,7 +8,7 @@ from maskgrid.errors import UserError
 from maskgrid.plan import Plan
 from maskgrid.tracking_config import TrackingConfig
 from maskgrid.tracking_settings import TrackSetting, track_settings
-from maskgrid.video.options import TrackOptions
+from maskgrid.video.options import AutomaticOptions, TrackOptions
 
 # What decides about masks; offloading decides about memory alone.
 _MASKS = (
@@ -81,3 +81,8 @@ def mask_parameters(config: Config, setting: str) -> dict[str, Any]:
 def options_of(config: TrackingConfig) -> TrackOptions:
     """The config's parameters as the tracker takes them."""
     return TrackOptions(**{name: getattr(config, name) for name in (*_MASKS, *_OFFLOADING)})
+
+
+def automatic_options(setting: TrackSetting) -> AutomaticOptions:
+    """How objects are found under a setting, as the tracker takes it."""
+    return AutomaticOptions(**setting.automatic.model_dump())

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -9,18 +10,27 @@ import pyarrow as pa
 
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import digest, fingerprint, package_versions
+from maskgrid.generator import MaskGenerator
 from maskgrid.journal import Journal
-from maskgrid.model import pick_device
+from maskgrid.model import pick_device, take_device
 from maskgrid.plan import Plan
 from maskgrid.progress import track as progress
 from maskgrid.tables import read_origin, read_table, write_batches
+from maskgrid.video.automatic import track_automatically
 from maskgrid.video.bad_video import BadVideo
 from maskgrid.video.index import Video, open_frames, read_videos
 from maskgrid.video.jobs import Job, find_job
-from maskgrid.video.parameters import mask_parameters, options_of, reading_of, tracking_config
+from maskgrid.video.parameters import (
+    automatic_options,
+    mask_parameters,
+    options_of,
+    reading_of,
+    setting_of,
+    tracking_config,
+)
 from maskgrid.video.predictor import VideoPredictor
 from maskgrid.video.prompts import VideoPrompt, frame_prompts, passes_of, prompt_contents, read_prompts
-from maskgrid.video.resuming import track_resumably
+from maskgrid.video.resuming import resumably, track_resumably
 from maskgrid.video.rows import RowMaker, by_object, masklets_table
 from maskgrid.video.schedule import last_passes
 from maskgrid.video.schemas import MASKLETS, PROMPTS
@@ -37,17 +47,18 @@ Load = Callable[[Plan], VideoPredictor]
 
 
 def make_tracker(plan: Plan) -> VideoPredictor:
-    """Load the network as sam2's video predictor.
+    """Load the network as sam2's video predictor; of several CUDA devices, on one that no other job has.
 
     Raises:
         UserError: the checkpoint or the device is not there.
     """
     model = plan.config.model
-    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), model.device, model.dtype)
+    device = str(take_device(model.device))
+    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), device, model.dtype)
     return load_tracker(
         model.checkpoint,
         model.config,
-        model.device,
+        device,
         model.dtype,
         model.apply_postprocessing,
         tracking_config(plan).vos_optimized,
@@ -155,14 +166,21 @@ def _masklets(
     every: int,
 ) -> pa.Table:
     """Follow the job's objects, from where an earlier process has come to."""
-    reading, options = reading_of(plan), options_of(tracking_config(plan))
+    config, reading = tracking_config(plan), reading_of(plan)
     frames, numbers = open_frames(video, reading), reading.numbers(int(video.n_frames or 0))
-    passes = passes_of(prompts, video, reading, options)
+    tracker, options = load(plan), options_of(config)
     mine = [prompt for prompt in prompts if prompt.object_id in job.object_ids]
-    given = frame_prompts(mine, video, reading)
-    tracked = track_resumably(load(plan), frames, given, options, journal, every, passes)
-    shown = progress(tracked, len(last_passes(passes)), "track", "frames")
-    return masklets_table(shown, RowMaker(video, mine, numbers))
+    if config.prompts is None:
+        setting = setting_of(plan.config, job.setting)
+        generator = MaskGenerator(tracker, **setting.generator.model_dump())
+        begin = partial(track_automatically, tracker, generator, frames, automatic_options(setting), options)
+        tracked, n_frames = resumably(begin, journal, every), len(frames)
+    else:
+        passes = passes_of(prompts, video, reading, options)
+        given = frame_prompts(mine, video, reading)
+        tracked = track_resumably(tracker, frames, given, options, journal, every, passes)
+        n_frames = len(last_passes(passes))
+    return masklets_table(progress(tracked, n_frames, "track", "frames"), RowMaker(video, mine, numbers))
 
 
 def _is_current(plan: Plan, job: Job, wanted: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from maskgrid.errors import UserError
-from maskgrid.file_checks import Problem, check_end, check_table, info_of
+from maskgrid.file_checks import Problem, check_end, check_picture, check_table, info_of
 from maskgrid.plan import Plan
 from maskgrid.tables import read_origin
 from maskgrid.video.index import Video, read_videos
@@ -82,14 +82,14 @@ def _check_exports(plan: Plan, run: str) -> Iterator[Problem]:
         elif form != "youtube_vis":
             yield from check_end(layout.export(form, run))
     if "overlay" in tracking_config(plan).exports:
-        yield from check_end(layout.sheet(run))
+        yield from check_picture(layout.sheet(run), lambda: str(read_origin(layout.masklets(run))["fingerprint"]))
 
 
 def _check_merged(plan: Plan, runs: list[str]) -> Iterator[Problem]:
     layout = plan.layout.tracked
     expected = merge_note(plan, runs)["fingerprint"]
     notes: dict[Path, Any] = {path: read_origin(path) for path in _tables(plan)[4:]}
-    yield from check_end(layout.page)
+    yield from check_picture(layout.page, lambda: str(expected))
     if "youtube_vis" in tracking_config(plan).exports:
         problems = check_end(layout.youtube_vis)
         yield from problems

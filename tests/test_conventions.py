@@ -1,0 +1,74 @@
+"""What the workflow catalog expects: use as a module, an environment for each rule, benchmarks, the catalog's file."""
+
+import json
+import re
+
+import numpy as np
+import PIL.Image
+import pytest
+import yaml
+
+from workflow import ROOT, snakemake
+
+RULES = {
+    name: block
+    for path in sorted(ROOT.glob("workflow/rules/*.smk"))
+    for name, block in re.findall(
+        r"^(?:rule|checkpoint) (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.DOTALL | re.MULTILINE
+    )
+}
+RUN = [name for name, block in RULES.items() if " shell:" in block]
+MODULE = """
+configfile: "own.yaml"
+
+module maskgrid:
+    snakefile: "{root}/workflow/Snakefile"
+    config: config["masks"]
+
+use rule * from maskgrid as masks_*
+
+rule everything:
+    default_target: True
+    input: rules.masks_all.input
+"""
+
+
+def test_the_catalogs_file_is_as_it_wants_it():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["software-stack-deployment"]["conda"] is True
+    assert usage["report"] is True
+    readme = (ROOT / "README.md").read_text()
+    assert "Snakemake" in readme
+    assert "workflow" in readme
+    for path in ("workflow/Snakefile", "config/README.md", "config/config.yaml"):
+        assert (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_every_job_has_an_environment_a_log_and_a_message(name):
+    assert {"log:", "conda:", "message:"} <= set(RULES[name].split())
+    (environment,) = re.findall(r'conda:\n +"(.*?)"', RULES[name])
+    content = yaml.safe_load((ROOT / "workflow/rules" / environment).read_text())
+    assert {"channels", "dependencies"} <= content.keys()
+
+
+@pytest.mark.parametrize("name", ["generate", "replay", "prompt", "track"])
+def test_heavy_rules_are_measured(name):
+    assert "benchmark:" in RULES[name]
+
+
+def test_the_workflow_can_be_a_module_of_another(tmp_path):
+    (tmp_path / "images").mkdir()
+    PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "Snakefile").write_text(MODULE.replace("{root}", str(ROOT)))
+    config = {"dataset": {"source": "images", "shard_size": 3}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"masks": config}))
+    run = snakemake(tmp_path, None, "-s", "Snakefile", "-n")
+    assert run.code == 0, run.output
+    assert {"masks_index", "masks_merge", "masks_statistics", "masks_report", "masks_accept"} <= run.planned.keys()
+    # What the jobs will read: hooks of a module do not run.
+    assert json.loads((tmp_path / "results/config.json").read_text())["dataset"]["shard_size"] == 3
+    run = snakemake(tmp_path, None, "-s", "Snakefile", "--until", "masks_index")
+    assert run.finished == {"masks_index": 1}, run.output
+    run = snakemake(tmp_path, None, "-s", "Snakefile", "-n")
+    assert run.planned["masks_generate"] == run.planned["masks_replay"] == 1
