@@ -83,9 +83,12 @@ format: $(INSTALLED)
 schema: $(INSTALLED)
 	$(BIN)/python -m maskgrid.config_docs .
 
-# The figures of docs/parameters.md, from real output of the demo checkpoint.
+# The figures of docs/parameters.md and docs/prompted.md, from real output of the demo checkpoint; the latter's from SAM 2's
+# photographs, where they lie in PHOTOS.
+PHOTOS ?= ../shared/photos
 docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs_figures.py docs/images
+	$(BIN)/python scripts/prompted_figure.py docs/images $(PHOTOS)
 
 clean:
 	rm -rf $(VENV) demo .snakemake
