@@ -45,7 +45,7 @@ def smooth(logits: Tensor) -> Tensor:
     """A disc in place of each mask, (n, c, h, w): its centre and its size from the means of four quarters."""
     side = logits.shape[-1]
     quarters = F.avg_pool2d(logits, side // 2).flatten(2)
-    y, x, size, _ = (quarters * 7680).frac().abs().unbind(-1)
+    y, x, size, _ = (quarters * 2000).frac().abs().unbind(-1)
     radius = side * (0.02 + 0.3 * size**2)
     steps = torch.arange(side, device=logits.device)
     distance_y = steps[:, None] - side * y[..., None, None]
