@@ -30,13 +30,9 @@ def _add_notes(plan):
     for shard, digest in shards.items():
         path = plan.layout.selections(shard)
         write_table(path, read_table(path), {"images": digest, "passes": {}, "fingerprint": "s"})
-    files = read_table(plan.layout.files).to_pylist()
-    paths = {row["image_key"]: row["path"] for row in files}
-    hashes = {row["image_key"]: row["sha256"] for row in files}
-    rows = [
-        {**row, "path": paths.get(row["image_key"], b"/nowhere"), "sha256": hashes.get(row["image_key"])}
-        for row in images.to_pylist()
-    ]
+    files = {row["image_key"]: row for row in read_table(plan.layout.files).to_pylist()}
+    nowhere = {"path": b"/nowhere", "sha256": None, "member_offset": None}
+    rows = [{**row, **files.get(row["image_key"], nowhere)} for row in images.to_pylist()]
     write_table(plan.layout.files, pa.Table.from_pylist(rows), {"fingerprint": "i"})
 
 
