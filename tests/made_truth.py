@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from made_results import make_config, make_results
 from maskgrid import rle
+from maskgrid.dataset_tables import ARCHIVES_SCHEMA
 from maskgrid.kept import kept_masks
 from maskgrid.tables import read_table, write_table
 
@@ -26,6 +27,7 @@ def _add_notes(plan):
     images = read_table(plan.layout.images)
     write_table(plan.layout.images, images, {"fingerprint": "i"})
     write_table(plan.layout.shards, read_table(plan.layout.shards), {"fingerprint": "i"})
+    write_table(plan.layout.archives, ARCHIVES_SCHEMA.empty_table(), {"fingerprint": "i"})
     shards = dict(zip(plan.shards(), plan.shard_digests().values(), strict=True))
     for shard, digest in shards.items():
         path = plan.layout.selections(shard)
