@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from killing import tiny_plan
+from maskgrid import MaskGenerator
+from maskgrid.agreement import match
 from maskgrid.decoder import PromptDecoder
 from maskgrid.decoding import Decoding
+from maskgrid.lineage import network_note
 from maskgrid.predictor import make_predictor
 
 FLOOR = 0.6
@@ -90,3 +94,29 @@ def test_an_image_after_another_is_decoded_as_itself(demo_model, photos):
             with torch.no_grad():
                 found = decoding.predict(*prompts)
             assert all(map(torch.equal, found, as_sam2(predictor, *prompts)))
+
+
+@pytest.mark.parametrize("use_m2m", [False, True])
+def test_the_masks_of_fast_agree_with_those_of_exact(demo_model, photos, use_m2m):
+    parameters = {
+        "points_per_side": 8,
+        "pred_iou_thresh": 0.5,
+        "stability_score_thresh": 0.6,
+        "output_mode": "coco_rle",
+        "use_m2m": use_m2m,
+    }
+    exact, fast = (MaskGenerator(demo_model, mode, **parameters) for mode in ("exact", "fast"))
+    n_masks, n_matched = 0, 0
+    for image in photos.values():
+        ours, theirs = ([mask["segmentation"] for mask in generator.generate(image)] for generator in (exact, fast))
+        n_masks += len(ours) + len(theirs)
+        n_matched += 2 * len(match(ours, theirs)[0])
+    assert n_masks > 20
+    assert n_matched >= 0.99 * n_masks
+
+
+def test_exact_and_fast_candidates_are_told_apart(tmp_path):
+    plans = (tiny_plan(tmp_path / "source", tmp_path / "results", model={"mode": mode}) for mode in ("exact", "fast"))
+    exact, fast = (network_note(plan, plan.runs[0]) for plan in plans)
+    assert (exact.pop("mode"), fast.pop("mode")) == ("exact", "fast")
+    assert exact == fast

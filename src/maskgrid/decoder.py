@@ -161,12 +161,12 @@ class PromptDecoder:
         # Filled up to a full batch: that a mask's bits do not depend on how many others are wanted.
         rows = torch.cat([prompts, prompts[-1:].expand(_DRAWN_AT_ONCE - len(prompts))])
         height, width = self.features.size_hw
-        image = keys[rows].transpose(1, 2).unflatten(2, (height, width))
+        image = torch.unflatten(keys[rows].transpose(1, 2), 2, (height, width))
         dc1, ln1, act1, dc2, act2 = self.decoder.output_upscaling
         finer, fine = self.features.high_res
         upscaled = act2(dc2(act1(ln1(dc1(image).add_(fine)))).add_(finer))
         planes = hyper[rows] @ upscaled.flatten(2)
-        return planes.unflatten(2, (4 * height, 4 * width))[: len(prompts), some]
+        return torch.unflatten(planes, 2, (4 * height, 4 * width))[: len(prompts), some]
 
 
 def transform(decoder: MaskDecoder, tokens: Tensor, image: ImageSide) -> Tensor:

@@ -138,12 +138,14 @@ def report_fingerprint(plan: Plan) -> str:
     Raises:
         UserError: a table is missing or cut off.
     """
-    baseline, recordings = plan.baseline, set()
-    for pass_ in passes_of(baseline.generator):  # what the explorer replays
+    recordings = set()
+    for run in plan.runs:  # what the explorer replays
+        folder, name = checkpoint_id(run.checkpoint), run.pass_.name
         for shard in plan.shards():
-            path = plan.layout.candidates(checkpoint_id(baseline.checkpoint), pass_.name, shard)
-            recordings.add(orjson.dumps([pass_.name, read_origin(path).get("recording")], option=orjson.OPT_SORT_KEYS))
-    statistics = read_origin(plan.layout.statistics("summary")).get("fingerprint")
+            recorded = read_origin(plan.layout.candidates(folder, name, shard)).get("recording")
+            recordings.add(orjson.dumps([folder, name, recorded], option=orjson.OPT_SORT_KEYS))
+    tables = ["summary", *(["accuracy_summary"] if plan.ground_truth() else [])]
+    statistics = [read_origin(plan.layout.statistics(table)).get("fingerprint") for table in tables]
     return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})
 
 

@@ -13,6 +13,7 @@ import torch
 from oracle_video import boxed, click, clip_folder, painted, sam2_logits, write_jpegs
 
 from maskgrid import rle
+from maskgrid.errors import MachineError
 from maskgrid.video.frames import FrameFolder
 from maskgrid.video.options import TrackOptions
 from maskgrid.video.predictor import VideoPredictor
@@ -283,3 +284,18 @@ def test_values_that_are_no_numbers_are_an_error(tracker, clip, monkeypatch):
     monkeypatch.setattr(VideoPredictor, "_run_memory_encoder", broken)
     with pytest.raises(FloatingPointError):
         list(track(tracker, FrameFolder(folder), [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=1)))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("CUDA out of memory. Tried", "offload_state_to_cpu"), ("CUDA error: gone", "has failed")]
+)
+def test_a_device_that_fails_is_named(tracker, clip, monkeypatch, words, told):
+    folder, masks = clip
+
+    def failing(self, **given):
+        raise RuntimeError(words)
+
+    tracking = track(tracker, FrameFolder(folder), [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=1))
+    monkeypatch.setattr(VideoPredictor, "_run_single_frame_inference", failing)
+    with pytest.raises(MachineError, match=told):
+        list(tracking)

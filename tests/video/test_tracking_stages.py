@@ -15,6 +15,7 @@ from killing import hashes
 from maskgrid.config import Config
 from maskgrid.errors import UserError
 from maskgrid.plan import make_plan, plan_text
+from maskgrid.tracking_settings import track_settings
 from maskgrid.video.exporting import FORMS, export_run
 from maskgrid.video.index import open_frames, read_videos
 from maskgrid.video.jobs import read_jobs
@@ -334,3 +335,47 @@ def test_other_parameters_make_results_stale_where_they_decide_about_masks(finis
     found = problems(make_plan(make_config(**changes), plan.base_dir, plan.layout.root))
     assert [one for one in found if one[1] == stale] == ([("stale", stale)] if stale else [])
     assert bool(found) == bool(stale)
+
+
+AUTOMATIC = {
+    "generator": {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3},
+    "tracking": {
+        "source": "clips/sub/*",
+        "automatic": {"generate_every": 2},
+        "sweep": {"grid": {"generate_every": [2, 3]}, "points": [{"name": "few", "max_objects": 1}]},
+        "exports": ["youtube_vis", "sa_v"],
+    },
+}
+
+
+def test_objects_that_are_found_go_the_same_way_for_every_setting(finished, tracker, tmp_path):
+    plan, _ = finished
+    plan = make_plan(Config.model_validate(AUTOMATIC), plan.base_dir, tmp_path / "results")
+    index_videos(plan)
+    names = [setting.name for setting in track_settings(plan.config)]
+    assert names[:1] + names[3:] == ["baseline", "few"]
+    runs = [job.run for job in read_jobs(plan.layout.tracked.jobs)]
+    assert sorted(runs) == sorted("frames" if name == "baseline" else f"frames@{name}" for name in names)
+    for run in runs:
+        track_job(plan, run, load=lambda plan: tracker)
+        join_masklets(plan, run)
+        export_run(plan, run, "sa_v")
+    merge_tracked(plan)
+    settings = pd.read_parquet(plan.layout.tracked.settings).set_index("setting")
+    assert list(settings.index) == names
+    assert json.loads(settings.loc["few", "parameters"])["max_objects"] == 1
+    every = [json.loads(settings.loc[name, "parameters"])["generate_every"] for name in names]
+    assert every == [2, 2, 3, 2]
+    # The same values under another name have the same masks.
+    same = masklets(plan, "frames"), masklets(plan, f"frames@{names[1]}")
+    pd.testing.assert_frame_equal(*same)
+    assert masklets(plan, "frames@few").groupby("frame")["object_id"].nunique().max() == 1
+    objects = pd.read_parquet(plan.layout.tracked.objects)
+    seen = objects[(objects["setting"] == "baseline") & (objects["status"] == "ok")]
+    assert settings.loc["baseline", "n_masklets"] == len(seen) > 0
+    assert settings.loc["baseline", "mean_length"] == seen["n_visible"].mean()
+    document = json.loads(plan.layout.tracked.youtube_vis.read_text())
+    assert len(document["annotations"]) == len(seen)
+    assert set(json.loads(plan.layout.tracked.export("sa_v", "frames").read_text())["masklet_type"]) == {"auto"}
+    assert f"frames, {names[1]}" in plan.layout.tracked.page.read_text()
+    assert verify_tracked(plan) == []

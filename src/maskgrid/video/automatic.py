@@ -9,13 +9,14 @@ import torch
 from maskgrid import rle
 from maskgrid.errors import UserError
 from maskgrid.generator import MaskGenerator
+from maskgrid.memory import device_errors
 from maskgrid.video.options import AutomaticOptions, TrackOptions
 from maskgrid.video.predictor import VideoPredictor
 from maskgrid.video.proposals import new_objects, propose
 from maskgrid.video.recollection import Horizon, forget, forget_mask_inputs, reach_of
 from maskgrid.video.records import FramePrompt, Frames, TrackedMask
 from maskgrid.video.snapshots import kept_state
-from maskgrid.video.tracker import give_prompt, tracked_masks
+from maskgrid.video.tracker import LESS_MEMORY, give_prompt, tracked_masks
 
 _NOTHING_LATER = Horizon(frozenset(), frozenset())
 
@@ -44,6 +45,7 @@ def track_automatically(
 
     Raises:
         UserError: options that have no meaning without prompts.
+        MachineError: while frames are given: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
     if options.direction != "forward" or options.start_frame_idx or options.max_frame_num_to_track is not None:
@@ -89,9 +91,10 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         frame = self.n_given
         if frame == self.n_frames:
             raise StopIteration
-        masks = self._track(frame)
-        if self._is_asked_for(frame, masks) and self._find(frame, masks):
+        with device_errors(LESS_MEMORY):
             masks = self._track(frame)
+            if self._is_asked_for(frame, masks) and self._find(frame, masks):
+                masks = self._track(frame)
         self._end(masks)
         forget(self._state, frame, self._reach, _NOTHING_LATER)
         self.n_given += 1

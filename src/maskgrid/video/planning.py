@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,7 +14,7 @@ from maskgrid.config import BASELINE
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import digest, fingerprint
 from maskgrid.plan import Plan
-from maskgrid.sources import SourceItem
+from maskgrid.sources import SourceItem, file_state
 from maskgrid.tables import write_table
 from maskgrid.tracking_settings import track_settings
 from maskgrid.video.demo_clips import DEMO, GROUND_TRUTH, write_demo_clips
@@ -68,13 +69,28 @@ def demo_folder(plan: Plan) -> Path:
 
 
 def source_digest(plan: Plan) -> str:
-    """A digest of names, sizes and times of the videos; their index is stale when it changes.
+    """A digest of names, sizes and times of the videos, and of pictures that a table names as masks.
+
+    The stage ``videos`` is due when it changes.
 
     Raises:
         UserError: the source is missing or empty.
     """
     config = tracking_config(plan)
-    return DEMO if config.source == DEMO else videos_digest(list_videos(config.source, plan.base_dir))
+    videos = DEMO if config.source == DEMO else videos_digest(list_videos(config.source, plan.base_dir))
+    return digest([videos, _pictures(plan)])
+
+
+def _pictures(plan: Plan) -> list[Any]:
+    config = tracking_config(plan)
+    if config.prompts is None or config.prompts.endswith(".json") or config.prompts == DEMO:
+        return []
+    try:
+        source = read_video_prompts(prompts_path(plan), config)
+    except UserError:  # the stage that reads it says so
+        return []
+    masks = {entry.entry.mask for entry in source.entries if isinstance(entry.entry.mask, str)}
+    return [[name, *file_state(SourceItem(name, source.folder / name))] for name in sorted(masks)]
 
 
 def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> list[Job]:

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 from sam2.build_sam import build_sam2_video_predictor
 from torch import Tensor
 
 from maskgrid import rle
 from maskgrid.errors import UserError
+from maskgrid.memory import device_errors
 from maskgrid.model import DTYPES, built_by, pick_device, run_in
 from maskgrid.video.options import TrackOptions
 from maskgrid.video.predictor import CompiledVideoPredictor, State, VideoPredictor
@@ -19,6 +21,11 @@ from maskgrid.video.records import FramePrompt, Frames, TrackedMask
 from maskgrid.video.schedule import Pass, last_passes, plan_passes
 from maskgrid.video.snapshots import kept_state
 from maskgrid.weights import Checkpoint, resolve_checkpoint
+
+LESS_MEMORY = (
+    "Track fewer objects at a time (objects_per_job), keep frames and memories in the CPU's memory "
+    "(offload_video_to_cpu, offload_state_to_cpu), or end other programs on it"
+)
 
 
 def load_tracker(
@@ -111,6 +118,7 @@ def track(
     Raises:
         BadPrompt: a prompt on a frame that is not there, or one without points, box and mask.
         UserError: the start is no frame of the video.
+        MachineError: while frames are given: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
     check_prompts(prompts, frames)
@@ -148,7 +156,8 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
 
     def __next__(self) -> tuple[int, list[TrackedMask]]:
         """The next frame, and the masks of all objects on it."""
-        return next(self._results)
+        with device_errors(LESS_MEMORY):
+            return next(self._results)
 
     def save(self, stream: IO[bytes]) -> None:
         """Write down where tracking stands, so that it can go on after the frame that was given last."""
@@ -214,16 +223,16 @@ def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) 
     """The masks of a frame that sam2 has just tracked, from its logits of shape (objects, 1, H, W).
 
     Raises:
-        FloatingPointError: a logit is no number.
+        FloatingPointError: the network returned values that are not numbers.
     """
-    if not bool(logits.isfinite().all()):
-        raise FloatingPointError(f"frame {frame}: the network gives values that are no numbers")
+    scores = [_object_score(state, frame, index) for index in range(len(ids))]
+    # Of an object whose score is no number sam2 makes an empty mask, as if it were out of sight.
+    if not (np.isfinite(scores).all() and bool(logits.isfinite().all())):
+        raise FloatingPointError(f"frame {frame}: the network returned scores or logits that are not numbers")
     masks = logits[:, 0] > 0
-    found = zip(ids, rle.encode_planes(masks), masks.sum((1, 2)).tolist(), strict=True)
-    return [
-        TrackedMask(frame, object_id, counts, area_px, _object_score(state, frame, index))
-        for index, (object_id, counts, area_px) in enumerate(found)
-    ]
+    areas_px: list[int] = masks.sum((1, 2)).tolist()
+    found = zip(ids, rle.encode_planes(masks), areas_px, scores, strict=True)
+    return [TrackedMask(frame, *columns) for columns in found]
 
 
 def _object_score(state: State, frame: int, index: int) -> float:
