@@ -39,7 +39,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
-# The demo through a real SLURM on this machine, with every fault that a cluster has: minutes. Installs Debian's slurm-wlm
+# The demo through a real SLURM on this machine, with every fault that a cluster has. Installs Debian's slurm-wlm
 # and munge where they are missing (as root), and stops what it has started. docs/cluster.md
 test-slurm: $(INSTALLED)
 	MASKGRID_SLURM=1 $(BIN)/python -m pytest -s tests/slurm

@@ -53,9 +53,10 @@ def read_image_counts(mask_counts: Path, n_widest: int, n_sampled: int) -> Image
     keys = _keys(mask_counts)
     widest = _widest(mask_counts, keys, n_widest)
     sampled = tuple(sample(keys.to_pylist(), n_sampled))
-    wanted = {*sampled, *(spread.image_key for spread in widest)}
+    # Sorted: the order of a set is another in each process, and the report draws in the order of these.
+    wanted = sorted({*sampled, *(spread.image_key for spread in widest)})
     counts: dict[str, dict[str, int]] = {key: {} for key in wanted}
-    chosen = pa.array(sorted(wanted), pa.string())
+    chosen = pa.array(wanted, pa.string())
     for batch in _batches(mask_counts):
         rows = batch.filter(pc.is_in(batch["image_key"], value_set=chosen))
         for row in rows.to_pylist():
