@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test test-slurm bench soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-slurm bench bench-full soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -48,9 +48,24 @@ test-slurm: $(INSTALLED)
 soak: $(INSTALLED)
 	$(BIN)/python tests/soak.py --images 100000 --kills 1000 --seed $$(date +%Y%m%d)
 
-# A sweep by maskgrid and by sam2 on the same photographs in one run: seconds, ratios, differences.
+# maskgrid and sam2 on the same photographs in one run: seconds, ratios, memory, differences (docs/benchmarks.md). About
+# ten minutes on two cores with nothing beside it. PHOTOS="a.jpg b.jpg" takes these in place of two of the demo's; more
+# turns: make bench-full.
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/floor.py
+	$(BIN)/python benchmarks/memory.py $(firstword $(PHOTOS))
+	$(BIN)/python benchmarks/replay.py $(firstword $(PHOTOS))
+	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --photos 2
+	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2
+	$(BIN)/python benchmarks/single.py $(firstword $(PHOTOS)) --photos 1 --architecture tiny --minutes 5
+
+bench-full: $(INSTALLED)
+	$(BIN)/python benchmarks/floor.py
+	$(BIN)/python benchmarks/memory.py $(firstword $(PHOTOS))
+	$(BIN)/python benchmarks/replay.py $(PHOTOS)
+	$(BIN)/python benchmarks/sweep.py $(PHOTOS)
+	$(BIN)/python benchmarks/single.py $(PHOTOS)
+	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -68,9 +83,12 @@ format: $(INSTALLED)
 schema: $(INSTALLED)
 	$(BIN)/python -m maskgrid.config_docs .
 
-# The figures of docs/parameters.md, from real output of the demo checkpoint.
+# The figures of docs/parameters.md and docs/prompted.md, from real output of the demo checkpoint; the latter's from SAM 2's
+# photographs, where they lie in PHOTOS.
+PHOTOS ?= ../shared/photos
 docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs_figures.py docs/images
+	$(BIN)/python scripts/prompted_figure.py docs/images $(PHOTOS)
 
 clean:
 	rm -rf $(VENV) demo .snakemake

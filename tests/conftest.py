@@ -7,7 +7,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A machine that is busy is no failure.
+hypothesis.settings.register_profile("maskgrid", deadline=None)
+hypothesis.settings.load_profile("maskgrid")
 
 ROOT = Path(__file__).parents[1]
 SHARED_PHOTOS = ROOT.parent / "shared" / "photos"

@@ -29,12 +29,14 @@ from maskgrid.merging import merge_setting
 from maskgrid.network import Network
 from maskgrid.passes import Pass, PassRun, Recording
 from maskgrid.plan import Plan, make_plan
+from maskgrid.prompt_config import PromptConfig
 from maskgrid.prompt_reading import write_prompts
 from maskgrid.prompted import prompt_shard
 from maskgrid.prompted_merging import merge_prompted
 from maskgrid.prompting import PromptedMasks, Prompter
 from maskgrid.prompts import Prompt
 from maskgrid.replaying import replay_shard
+from maskgrid.report import write_report
 from maskgrid.weights import checkpoint_id
 
 Work = Callable[[], None]
@@ -74,10 +76,12 @@ class RememberingPrompter(Prompter):
     def __init__(self, model: SAM2Base) -> None:
         self.model, self.known = model, {}
 
-    def run(self, image: np.ndarray, prompts: Sequence[Prompt]) -> list[PromptedMasks]:
+    def run_settings(
+        self, image: np.ndarray, prompts: Sequence[Prompt], settings: Sequence[PromptConfig]
+    ) -> list[list[PromptedMasks]]:
         key = hashlib.sha256(image.tobytes()).digest(), image.shape
         if key not in self.known:
-            self.known[key] = self.prompter.run(image, prompts)
+            self.known[key] = self.prompter.run_settings(image, prompts, settings)
         return self.known[key]
 
     def load(self, plan: Plan) -> Prompter:
@@ -85,14 +89,15 @@ class RememberingPrompter(Prompter):
         return self
 
 
-def tiny_plan(source: Path, results: Path, **changes: object) -> Plan:
-    """A run of seconds: few points, two passes, some settings, several shards."""
+def tiny_plan(source: Path, results: Path, base: Path = Path(), **changes: object) -> Plan:
+    """A run of seconds: few points, two passes, some settings, several shards; relative paths start from ``base``."""
     config = {
         "dataset": {"source": str(source), "shard_size": 3, "max_failed_fraction": 0.5},
         "generator": {"points_per_side": 4, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5},
         "sweep": {"grid": {"pred_iou_thresh": [0.3, 0.6], "crop_n_layers": [0, 1]}},
+        "exports": [],
     }
-    return make_plan(Config.model_validate(config | changes), Path(), results)
+    return make_plan(Config.model_validate(config | changes), base, results)
 
 
 def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage]]:
@@ -117,6 +122,7 @@ def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage
             yield f"prompt {shard}", lambda plan, shard=shard: prompt_shard(plan, shard, prompter.load)
         yield "prompt-merge", merge_prompted
     yield "statistics", write_statistics
+    yield "report", write_report
     yield "accept", accept
 
 

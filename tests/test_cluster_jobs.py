@@ -51,7 +51,8 @@ def test_fields_may_hold_the_separator(tmp_path):
 
 
 def test_a_start_beside_them_is_refused_and_says_what_to_do(monkeypatch, tmp_path, folder):
-    queue(monkeypatch, tmp_path, f'for id in 1 2 3 4 5 6; do echo "$id|RUNNING|maskgrid_{RUN}|rule_replay|{folder}"; done')
+    lines = f"{{}}|RUNNING|maskgrid_{RUN}|rule_replay|{folder}"
+    queue(monkeypatch, tmp_path, "; ".join(f"echo '{lines.format(number)}'" for number in range(1, 7)))
     with pytest.raises(UserError) as refusal:
         refuse_second_writers(folder)
     text = str(refusal.value)

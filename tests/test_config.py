@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
-from maskgrid.config import Config, DatasetConfig, GeneratorConfig, ModelConfig, RecordConfig, SweepBlock
+from maskgrid.config import Config, DatasetConfig, GeneratorConfig, ModelConfig, RecordConfig
 from maskgrid.config_docs import with_tables
 from maskgrid.config_files import load_config, parse_config, save_config, schema
 from maskgrid.errors import UserError
+from maskgrid.sweep_config import SweepBlock
 
 ROOT = Path(__file__).parents[1]
 

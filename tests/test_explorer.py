@@ -15,15 +15,17 @@ from made_results import make_config, make_results
 from maskgrid import rle
 from maskgrid.candidates import CandidateRows
 from maskgrid.config import GeneratorConfig
-from maskgrid.explorer import common_recording, embedded, explorer_data, image_data
-from maskgrid.passes import Recording, passes_of
+from maskgrid.explorer import RunGroup, common_recording, embedded, explorer_data, image_data, run_groups
+from maskgrid.passes import PassRun, Recording, passes_of
 from maskgrid.plan import make_plan
 from maskgrid.replay import Replay
 from maskgrid.report import write_report
 from maskgrid.samples import Sample, read_samples
+from maskgrid.settings import make_setting
 from synthetic import GENERATOR, RECORDING, make_images
 
 N_SETTINGS = 150
+REGION_AREAS = (2, 9)
 IMAGES = {"few": 6, "many": 60, "1500": 500}
 SETTINGS = [
     GENERATOR.model_copy(
@@ -35,19 +37,22 @@ SETTINGS = [
             # Boxes of few pixels overlap by fractions such as 3/10, whose float32 is above 0.3: every rounding counts.
             "box_nms_thresh": draw.choice([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1 / 3]),
             "crop_nms_thresh": draw.choice([0.0, 0.1, 0.3, 0.6, 0.7, 0.9, 1.0]),
+            "min_mask_region_area": draw.choice([0, *REGION_AREAS]),
         }
     )
     for draw in [random.Random(number) for number in range(N_SETTINGS)]
 ]
 SCRIPT = """
 const results = data.images.map((image) => {
-  const rows = prepareImage(image, data.levels.length);
+  const source = layersOf(image, data.groups[0]);
+  const rows = prepareImage(source, data.levels.length);
+  const redrawn = new Map(data.areas.map((area) => [area, area > 0 ? redrawnAt(source, area) : null]));
   const masks = rows.counts.map((code) => maskEnds(code).reduce((sum, end, at) => sum + (at % 2 ? end : -end), 0));
   const places = Array.from({ length: 40 }, (_, at) => 7 * at);
   const held = rows.counts.map((code) => places.map((place) => +maskHolds(maskEnds(code), place)).join(""));
   const start = performance.now();
   const selections = data.settings.map((setting) => {
-    const { kept, counts, proposed, fate, by } = select(rows, setting);
+    const { kept, counts, proposed, fate, by } = select(rows, setting, redrawn.get(setting.min_mask_region_area));
     return { kept: kept.map((row) => [rows.layer[row], rows.id[row]]), counts, proposed, fate: [...fate], by: [...by] };
   });
   return { masks, held, selections, ms: (performance.now() - start) / data.settings.length };
@@ -87,13 +92,14 @@ def samples():
 def answers(samples, tmp_path_factory):
     """What the page's scripts make of all settings, by image."""
     find_browser()
-    names = [pass_.name for pass_ in passes_of(GENERATOR)]
+    setting = make_setting("demo", GENERATOR)
+    runs = tuple(PassRun("demo", pass_, RECORDING) for pass_ in passes_of(GENERATOR))
+    group = RunGroup(setting, runs, REGION_AREAS)
     data = {
+        "areas": [0, *REGION_AREAS],
+        "groups": [{"keys": group.names, "recording": RECORDING.as_dict()}],
         "levels": list(RECORDING.mask_thresholds),
-        "images": [
-            image_data(sample, [sample.replays["demo"].candidates[name] for name in names], RECORDING)
-            for sample in samples.values()
-        ],
+        "images": [image_data(sample, [group]) for sample in samples.values()],
         "settings": [page_setting(generator) for generator in SETTINGS],
     }
     scripts = "\n".join((files("maskgrid") / "pages" / name).read_text() for name in ("masks.js", "replay.js"))
@@ -117,12 +123,13 @@ def page_setting(generator: GeneratorConfig):
         "crop_nms_thresh": generator.crop_nms_thresh,
         "level": RECORDING.mask_thresholds.index(generator.mask_threshold),
         "offset": RECORDING.stability_score_offsets.index(generator.stability_score_offset),
+        "min_mask_region_area": generator.min_mask_region_area,
     }
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_the_page_keeps_what_the_replay_keeps(samples, answers, name):
-    n_kept = set()
+    n_kept, n_redrawn = set(), 0
     for generator, answer in zip(SETTINGS, answers[name]["selections"], strict=True):
         selection = samples[name].replays["demo"].select(generator)
         ours = [
@@ -139,8 +146,11 @@ def test_the_page_keeps_what_the_replay_keeps(samples, answers, name):
             drops.n_dropped_crop_edge,
             drops.n_dropped_box_nms,
             drops.n_dropped_crop_nms,
+            drops.n_dropped_regions,
         ]
         n_kept.add(len(ours))
+        n_redrawn += drops.n_dropped_regions
+    assert n_redrawn > 0 or name == "few"
     assert len(n_kept) > 4, "the settings do not differ, and so the comparison says little"
 
 
@@ -150,11 +160,11 @@ def test_a_suppressed_mask_names_the_one_that_suppressed_it(samples, answers):
     n_named = 0
     for generator, answer in zip(SETTINGS, answers["many"]["selections"], strict=True):
         for row, (fate, by) in enumerate(zip(answer["fate"], answer["by"], strict=True)):
-            assert (by >= 0) == (fate in (4, 5))
-            if by >= 0:
+            assert (by >= 0) == (fate in (4, 5, 6))
+            if by >= 0 and fate < 6:  # boxes of redrawn masks are other ones
                 limit = generator.box_nms_thresh if fate == 4 else generator.crop_nms_thresh
                 assert box_iou(boxes[row], boxes[by]) > limit - 1e-6
-                assert answer["fate"][by] in ((0, 5) if fate == 4 else (0,))
+                assert answer["fate"][by] in ((0, 5, 6) if fate == 4 else (0, 6))
                 n_named += 1
     assert n_named > 100
 
@@ -198,7 +208,7 @@ def test_the_page_opens_at_the_baseline(tmp_path):
     write_report(plan)
     document = shown_document(plan.layout.root / "report" / "explorer.html")
     n_masks = int(re.search(r'id="count"[^>]*>(\d+) mask', document)[1])
-    first = re.search(r"<option[^>]*>(.*?)</option>", document)[1]
+    first = re.search(r'<select id="image">.*?<option[^>]*>(.*?)</option>', document, re.DOTALL)[1]
     counts = dict(_counts(plan))
     assert n_masks == counts[html.unescape(first)]
     assert "pred_iou_thresh: 0.3" in document
@@ -221,7 +231,7 @@ def test_a_slider_that_moves_changes_the_masks(tmp_path):
     page = plan.layout.root / "report" / "explorer.html"
     page.write_text(page.read_text().replace("</body>", f"{MOVE}</body>"))
     document = shown_document(page)
-    first = html.unescape(re.search(r"<option[^>]*>(.*?)</option>", document)[1])
+    first = html.unescape(re.search(r'<select id="image">.*?<option[^>]*>(.*?)</option>', document, re.DOTALL)[1])
     sample = read_samples(plan, [first])[0]
     moved = plan.baseline.generator.model_copy(update={"box_nms_thresh": 0.5})
     selections = [sample.replays["demo"].select(generator) for generator in (plan.baseline.generator, moved)]
@@ -252,6 +262,51 @@ def test_only_what_all_passes_recorded_is_offered(tmp_path):
     narrow = Recording(0.4, 0.1, (0.0,), (0.5, 1.0))
     changed = [runs[0], dataclasses.replace(runs[1], recording=narrow)]
     assert common_recording(changed) == Recording(0.4, 0.1, (0.0,), (0.5, 1.0))
+
+
+def test_every_choice_of_passes_is_a_group(tmp_path):
+    sweep = {"grid": {"points_per_side": [2, 4], "crop_n_layers": [0, 1], "min_mask_region_area": [0, 7]}}
+    plan = make_plan(make_config(sweep=sweep, annotations=["baseline"]), tmp_path, tmp_path)
+    groups = run_groups(plan)
+    assert len(groups) == 4
+    assert groups[0].setting == plan.baseline
+    assert {group.region_areas for group in groups} == {(7,)}
+    data = explorer_data(plan, [])
+    assert [each["title"] for each in data["groups"]] == [
+        "as baseline",
+        "points_per_side 2, crop_n_layers 0",
+        "points_per_side 2",
+        "crop_n_layers 0",
+    ]
+    for group, each in zip(groups, data["groups"], strict=True):
+        generator = {**plan.config.generator.model_dump(), **each["generator"]}
+        assert [pass_.name for pass_ in passes_of(GeneratorConfig(**generator))] == each["passes"]
+        assert len(group.runs) == generator["crop_n_layers"] + 1
+
+
+CHOOSE = """
+<script>
+const network = document.getElementById("group"), sizes = document.getElementById("min_mask_region_area");
+network.value = 1;
+network.dispatchEvent(new Event("change"));
+change("min_mask_region_area", 5);
+</script>
+"""
+
+
+def test_another_choice_of_passes_shows_its_masks(tmp_path):
+    """The passes of a setting without crops, and its small regions removed."""
+    sweep = {"points": [{"name": "whole", "crop_n_layers": 0, "min_mask_region_area": 5}]}
+    plan = make_results(tmp_path, config=make_config(sweep=sweep, annotations=["baseline"]))
+    write_report(plan)
+    page = plan.layout.root / "report" / "explorer.html"
+    page.write_text(page.read_text().replace("</body>", f"{CHOOSE}</body>"))
+    document = shown_document(page)
+    first = html.unescape(re.search(r'<select id="image">.*?<option[^>]*>(.*?)</option>', document, re.DOTALL)[1])
+    selection = read_samples(plan, [first])[0].replays["demo"].select(plan.settings[1].generator)
+    assert int(re.search(r'id="count"[^>]*>(\d+) mask', document)[1]) == len(selection)
+    assert "crop_n_layers: 0" in document
+    assert "min_mask_region_area: 5" in document
 
 
 def test_data_cannot_end_their_script():

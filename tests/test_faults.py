@@ -39,14 +39,14 @@ class FailingNetwork(Network):
         self.max_prompts, self.error, self.spoil = max_prompts, error, spoil
         self.asked: list[int] = []
 
-    def _predict(self, point_xy, crop, multimask_output, mask_input=None):
+    def _predict(self, point_xy, *others, **options):
         self.asked.append(len(point_xy))
         if len(point_xy) > self.max_prompts:
             raise self.error or torch.OutOfMemoryError(OUT_OF_MEMORY)
-        logits, iou, low = super()._predict(point_xy, crop, multimask_output, mask_input)
+        logits, iou = super()._predict(point_xy, *others, **options)
         if self.spoil:
             self.spoil(logits, iou)
-        return logits, iou, low
+        return logits, iou
 
 
 def small_memory(network: Network | Prompter, max_masks: int):

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -330,6 +331,21 @@ def test_process_wide_switches_are_restored(tmp_path, monkeypatch):
     assert limit == PIL.Image.MAX_IMAGE_PIXELS
     assert warnings.filters == filters
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+def test_damaged_tiffs_write_nothing_to_the_log(tmp_path, capfd):
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    PIL.Image.fromarray(noise).save(stream, "TIFF", compression="tiff_lzw")
+    content = bytearray(stream.getvalue())
+    content[200:600] = b"\xff" * 400
+    (tmp_path / "cut.tif").write_bytes(content)
+    with pytest.raises(BadImage, match="cut short or damaged"):
+        read_image(tmp_path / "cut.tif", MAX_PIXELS)
+    assert capfd.readouterr().err == ""
+    with pytest.raises(OSError, match="decoder error"):
+        PIL.Image.open(tmp_path / "cut.tif").load()
+    assert capfd.readouterr().err != "", "what others of the process wanted to see is theirs again"
 
 
 def test_content_that_changed(tmp_path):

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import MAX_PIXELS, encode, samples, scene, write_corpus
+from killing import tiny_plan
 from maskgrid import index as index_module
+from maskgrid import indexing as indexing_module
 from maskgrid.dataset_tables import FILES_SCHEMA, IMAGES_SCHEMA
 from maskgrid.errors import UserError
 from maskgrid.images import ImageStatus, read_image
@@ -23,6 +25,7 @@ from maskgrid.index import (
     read_shards,
     write_index,
 )
+from maskgrid.indexing import index_dataset
 from maskgrid.sources import list_inputs
 from maskgrid.tables import read_origin
 
@@ -131,6 +134,58 @@ def test_an_incremental_index_has_the_bytes_of_a_fresh_one(tmp_path, reads):
     make_index(source, tmp_path / "fresh")
     for name in (IMAGES_FILE, SHARDS_FILE):
         assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+
+
+def test_a_killed_index_goes_on_where_it_was(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    read, limits = [], [1000, 17, 6, 3]
+
+    def mortal(path, *arguments):
+        if len(read) == limits[-1]:
+            raise Killed
+        read.append(path.name)
+        return read_image(path, *arguments)
+
+    monkeypatch.setattr(index_module, "_BATCH", 4)
+    monkeypatch.setattr(index_module, "_MAX_WORKERS", 1)
+    monkeypatch.setattr(index_module, "read_image", mortal)
+    source = small_dataset(tmp_path / "photos")
+    plan = tiny_plan(source, tmp_path / "results")
+    while len(limits) > 1:
+        with pytest.raises(Killed):
+            index_dataset(plan)
+        assert not plan.layout.files.exists()
+        limits.pop()
+    index_dataset(plan)
+    assert set(read) == {path.name for path in source.iterdir()}
+    assert len(read) < 20 + 3 * 4, "each process that was killed has cost less than a batch"
+    assert [path.name for path in plan.layout.files.parent.iterdir() if path.name.startswith(".")] == []
+    index_dataset(whole := tiny_plan(source, tmp_path / "whole"))
+    for name in (FILES_FILE, IMAGES_FILE, SHARDS_FILE):
+        assert (plan.layout.root / "dataset" / name).read_bytes() == (whole.layout.root / "dataset" / name).read_bytes()
+
+
+def test_what_a_killed_index_knew_is_asked_again_where_files_changed(tmp_path, reads, monkeypatch):
+    source = small_dataset(tmp_path / "photos", count=4)
+    plan = tiny_plan(source, tmp_path / "results")
+    with monkeypatch.context() as patch:
+        patch.setattr(indexing_module, "write_index", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            index_dataset(plan)
+    (source / "1.png").write_bytes(encode(scene(9, 8, 99), "PNG"))
+    (source / "0.png").unlink()
+    (source / "new.png").write_bytes(encode(scene(9, 8, 98), "PNG"))
+    reads.clear()
+    index_dataset(plan)
+    assert sorted(reads) == ["1.png", "new.png"]
+    index_dataset(whole := tiny_plan(source, tmp_path / "whole"))
+    assert plan.layout.files.read_bytes() == whole.layout.files.read_bytes()
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_changed_file_is_read_again(tmp_path, reads):

@@ -10,18 +10,17 @@ from snakemake.cli import get_argument_parser
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted((ROOT / "profiles").iterdir())
 SLURM = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-RULES = {
-    name: block
-    for path in [ROOT / "workflow/Snakefile", *ROOT.glob("workflow/rules/*.smk")]
-    for name, block in re.findall(r"^(?:rule|checkpoint) (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.DOTALL | re.MULTILINE)
-}
-SUBMITTED = {name for name, block in RULES.items() if " shell:" in block and "localrule: True" not in block}
+TEXT = "\n".join(path.read_text() for path in [ROOT / "workflow/Snakefile", *ROOT.glob("workflow/rules/*.smk")])
+RULES = dict(re.findall(r"^(?:rule|checkpoint) (\w+):\n(.*?)(?=^\S|\Z)", TEXT, re.DOTALL | re.MULTILINE))
+VARIANTS = set(re.findall(r"^use rule \w+ as (\w+) with:", TEXT, re.MULTILINE))
+SUBMITTED = {name for name, block in RULES.items() if " shell:" in block and "localrule: True" not in block} | VARIANTS
 ON_A_GPU = {name for name, block in RULES.items() if re.search(r"maskgrid\} (generate|prompt|track) ", block)}
 
 
 def test_rules_are_found():
     assert {"index", "generate", "replay", "prompt"} <= SUBMITTED
-    assert ON_A_GPU >= {"generate", "prompt"}
+    assert {"generate", "prompt"} <= ON_A_GPU
+    assert "track_png" in SUBMITTED
     assert "accept" not in SUBMITTED
 
 

@@ -223,3 +223,33 @@ def test_values_that_are_no_numbers_are_an_error(demo_model, photos, monkeypatch
     monkeypatch.setattr(prompter.predictor, "_predict", broken)
     with pytest.raises(FloatingPointError):
         prompter.run(photos["coffee"], make_prompts((200, 200), 0)[:1])
+
+
+def test_settings_together_are_what_each_is_alone_and_the_decoder_runs_once_for_its_own(demo_model, photos):
+    image = photos["coffee"]
+    prompts = make_prompts(image.shape[:2], seed=11)
+    settings = [
+        PromptConfig(source="demo", keep="all", multimask_output=several, mask_threshold=level, max_hole_area=area)
+        for several in (True, False)
+        for level in (-0.5, 0.0, 2.0)
+        for area in (0, 20)
+    ]
+    settings.append(PromptConfig(source="demo", refine_rounds=2, mask_threshold=1.0))
+    prompter = Prompter(demo_model, settings[0])
+    decode, decoded = prompter.predictor._predict, []
+
+    def counted(*args, **kwargs):
+        decoded.append(kwargs["multimask_output"])
+        return decode(*args, **kwargs)
+
+    prompter.predictor._predict = counted
+    together = prompter.run_settings(image, prompts, settings)
+    assert len(decoded) == len(prompts) * (1 + 1 + 3)
+    drawn = set()
+    for setting, results in zip(settings, together, strict=True):
+        alone = Prompter(demo_model, setting).run(image, prompts)
+        drawn.add(tuple(code for result in results for code in result.counts))
+        assert [result.counts for result in results] == [result.counts for result in alone]
+        for one, other in zip(results, alone, strict=True):
+            assert np.array_equal(one.predicted_iou, other.predicted_iou)
+    assert len(drawn) == len(settings), "or there would be nothing to compare"

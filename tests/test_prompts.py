@@ -1,6 +1,7 @@
 """Prompts from files: what is read, what is refused and why, and the way from a COCO file of boxes to masks."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -324,6 +325,7 @@ def test_statistics_take_the_best_mask_of_a_prompt_and_list_the_lowest_first():
         )
         return {
             **empty,
+            "setting_id": "0",
             "image_key": "a.png",
             "prompt_index": index,
             "source_id": str(index),
@@ -419,19 +421,77 @@ def test_a_shard_whose_prompts_are_the_same_keeps_its_file(by_hand):
     ]
 
 
+def test_thresholds_are_swept_like_the_generator_s(by_hand, capsys):
+    rows = (by_hand / "boxes.jsonl").read_text().splitlines()
+    (by_hand / "boxes.jsonl").write_text("\n".join([*rows, '{"image": "gone.png", "box_xyxy": [2, 2, 9, 9]}']))
+    sweep = {
+        "grid": {"mask_threshold": [-1.0, 0.0, 1.0], "multimask_output": [True, False]},
+        "points": [{"name": "tidy", "max_hole_area": 8, "max_sprinkle_area": 8}],
+        "exclude": [{"mask_threshold": 1.0, "multimask_output": False}],
+    }
+    config = {"dataset": {"source": "images", "shard_size": 2}, "prompts": {"source": "boxes.jsonl", "sweep": sweep}}
+    (by_hand / "config.yaml").write_text(json.dumps(config))
+    assert [main(["prompts"]), *(main(["prompt", "--shard", shard]) for shard in shards_of(by_hand))] == [0, 0, 0]
+    capsys.readouterr()
+    assert main(["prompt-merge"]) == 0
+    assert "tidy" in capsys.readouterr().out
+    settings = pd.read_parquet(by_hand / "results/prompted/settings.parquet").set_index("setting")
+    assert len(settings) == 6
+    assert settings.index[0] == "baseline"
+    statistics = pd.read_parquet(by_hand / "results/prompted/statistics.parquet")
+    assert statistics.groupby("setting").size().to_dict() == dict.fromkeys(settings.index, 5)
+    # Each setting has what a run has that knows no other.
+    for label, row in settings.iterrows():
+        of_setting = statistics[statistics["setting"] == label]
+        assert row["box_iou_mean"] == pytest.approx(of_setting["box_iou"].mean())
+        names = ["mask_threshold", "multimask_output", "max_hole_area", "max_sprinkle_area"]
+        alone = {**config, "prompts": {"source": "boxes.jsonl", **row[names].to_dict()}}
+        (by_hand / "alone.yaml").write_text(json.dumps(alone))
+        options = ["--config", "alone.yaml", "--results", "alone"]
+        shutil.rmtree("alone", ignore_errors=True)
+        assert [main([name, *options]) for name in ("index", "prompts")] == [0, 0]
+        assert [main(["prompt", "--shard", shard, *options]) for shard in shards_of(by_hand)] == [0, 0]
+        for shard in shards_of(by_hand):
+            together = pd.read_parquet(by_hand / f"results/prompted/{shard}.parquet")
+            mine = together[together["setting_id"] == row["setting_id"]].reset_index(drop=True)
+            other = pd.read_parquet(by_hand / f"alone/prompted/{shard}.parquet")
+            assert mine.to_json() == other.to_json()
+    # COCO and picture are the baseline's.
+    assert len(json.loads((by_hand / "results/prompted/annotations.json").read_text())["annotations"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        ({"grid": {"mask_treshold": [0.0]}}, "prompts.sweep.grid.mask_treshold: unknown parameter; did you mean"),
+        (
+            {"grid": {"prompts_per_batch": [1, 2]}},
+            "changes no mask, so there is nothing to sweep",
+        ),
+        ({"points": [{"max_hole_area": -1}]}, "prompts.sweep.points[0].max_hole_area"),
+        ({}, "prompts.sweep: the sweep is empty"),
+    ],
+)
+def test_mistakes_in_a_sweep_of_prompts_are_found_before_any_work(tmp_path, sweep, words):
+    config = Config.model_validate({"prompts": {"source": "boxes.json", "sweep": sweep}})
+    with pytest.raises(UserError) as caught:
+        make_plan(config, tmp_path, tmp_path / "results")
+    assert words in str(caught.value)
+
+
 def test_a_killed_shard_goes_on_after_its_last_image(by_hand, monkeypatch):
     from maskgrid.prompting import Prompter
 
     shard = pd.read_parquet(by_hand / "results/dataset/shards.parquet").nlargest(1, "n_images")["shard"].item()
-    run, seen = Prompter.run, []
+    run, seen = Prompter.run_settings, []
 
-    def killed(self, image, prompts):
+    def killed(self, image, prompts, settings):
         seen.append(len(prompts))
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return run(self, image, prompts)
+        return run(self, image, prompts, settings)
 
-    monkeypatch.setattr(Prompter, "run", killed)
+    monkeypatch.setattr(Prompter, "run_settings", killed)
     assert main(["prompt", "--shard", shard]) == 130
     path = by_hand / "results/prompted" / f"{shard}.parquet"
     assert not path.exists()
@@ -562,6 +622,21 @@ def test_a_changed_source_is_read_again_and_nothing_else_runs(finished):
     with (finished / "boxes.json").open("a") as stream:
         stream.write("\n")
     planned = snakemake(finished, CONFIG, "prompted", "-n").planned
+    assert planned == {"prompts": 1, "prompt": 1, "prompt_merge": 1, "prompted": 1, "total": 4}
+
+
+def test_a_changed_picture_of_a_mask_is_read_again(tmp_path):
+    (tmp_path / "images").mkdir()
+    PIL.Image.new("RGB", (WIDTH, HEIGHT), "red").save(tmp_path / "images" / "a.png")
+    mask = PIL.Image.new("L", (WIDTH, HEIGHT), 255)
+    mask.save(tmp_path / "mask.png")
+    (tmp_path / "masks.csv").write_text("image,mask\na.png,mask.png\n")
+    config = {"dataset": CONFIG["dataset"], "prompts": {"source": "masks.csv"}}
+    assert snakemake(tmp_path, config, "prompted").code == 0
+    assert "Nothing to be done" in snakemake(tmp_path, config, "prompted", "-n").output
+    mask.putpixel((0, 0), 0)
+    mask.save(tmp_path / "mask.png")
+    planned = snakemake(tmp_path, config, "prompted", "-n").planned
     assert planned == {"prompts": 1, "prompt": 1, "prompt_merge": 1, "prompted": 1, "total": 4}
 
 

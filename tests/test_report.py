@@ -233,19 +233,6 @@ def test_a_pair_map_is_the_mean_over_the_rest():
         (1, 1): 5.4,
     }
     assert pair.baseline == (0, 1)
-    assert abs(pair.strongest_interaction()[1]) < 1e-9
-
-
-def test_an_interaction_is_what_two_values_do_together():
-    baseline, results = make_answered(
-        lambda generator: 8.0 if generator.pred_iou_thresh == 0.5 and generator.box_nms_thresh == 0.7 else 0.0,
-        pred_iou_thresh=[0.3, 0.5],
-        box_nms_thresh=[0.5, 0.7],
-    )
-    (pair,), _ = pair_maps(results, baseline)
-    place, effect = pair.strongest_interaction()
-    assert abs(effect) == 2.0
-    assert place in pair.means
 
 
 def test_flat_ranges_are_the_widest():

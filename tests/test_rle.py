@@ -103,3 +103,10 @@ def test_runs_whose_sum_wraps_around_are_refused():
     assert rle.run_lengths(code_of(runs)).sum() == 12
     with pytest.raises(ValueError):
         rle.check(code_of(runs), (3, 4))
+
+
+@given(masks(), st.tuples(*[st.integers(0, 3)] * 4))
+def test_a_window_is_encoded_as_the_image_around_it_would_be(mask, room):
+    above, below, left, right = room
+    image = np.pad(mask, ((above, below), (left, right)))
+    assert rle.encode_window(mask, (above, left), image.shape) == rle.encode(image)

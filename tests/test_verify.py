@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import orjson
 import PIL.Image
 import pyarrow as pa
@@ -13,6 +14,8 @@ from corpus import scene
 from killing import RememberingNetwork, run_all, tiny_plan
 from maskgrid.cli import main
 from maskgrid.config_files import save_config
+from maskgrid.counting import write_statistics
+from maskgrid.errors import UserError
 from maskgrid.indexing import index_dataset
 from maskgrid.merging import merge_setting
 from maskgrid.network import Network
@@ -39,7 +42,6 @@ def finished(network, tmp_path_factory) -> Path:
         PIL.Image.fromarray(scene(40, 56 + number, seed=number)).save(folder / "source" / f"{number}.png")
     plan = tiny_plan(folder / "source", folder / "results")
     run_all(plan, network)
-    write_report(plan)
     return folder
 
 
@@ -127,6 +129,18 @@ def test_a_replay_that_nobody_has_counted_makes_later_outputs_stale(plan, networ
     assert not [name for _, name in found(other) if name.startswith("annotations")]
 
 
+def test_a_report_of_other_tables_is_stale(plan):
+    sweep = {"points": [{"name": "loose", "pred_iou_thresh": 0.35}]}
+    other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, sweep=sweep)
+    for shard in other.shards():
+        replay_shard(other, shard)
+    write_statistics(other)
+    stale = [name for kind, name in found(other) if kind == "stale" and name.startswith("report/")]
+    assert stale == ["report/index.html", "report/explorer.html", "report/overlays/baseline.jpg"]
+    write_report(other)
+    assert not [name for _, name in found(other) if name.startswith("report/")]
+
+
 def test_new_images_make_the_shard_stale(plan, finished, tmp_path):
     source = shutil.copytree(finished / "source", tmp_path / "more")
     PIL.Image.fromarray(scene(30, 30, seed=9)).save(source / "new.png")
@@ -137,21 +151,64 @@ def test_new_images_make_the_shard_stale(plan, finished, tmp_path):
     assert any(name.startswith("candidates/") for _, name in kinds)
 
 
-def test_what_is_made_of_prompts_is_checked(plan, finished, demo_model, tmp_path):
+@pytest.fixture
+def prompted(plan, finished, demo_model, tmp_path) -> Plan:
+    """A finished run with given objects, one of them a picture of its mask."""
+    mask = np.zeros((40, 57), np.uint8)
+    mask[10:30, 10:40] = 255
+    PIL.Image.fromarray(mask).save(tmp_path / "mask.png")
     objects = tmp_path / "objects.csv"
-    objects.write_text('image,box_xyxy\n0.png,"[2,3,30,20]"\n1.png,"[2,3,30,20]"\n')
-    prompts = {"source": str(objects)}
-    other = tiny_plan(finished / "source", plan.layout.root, prompts=prompts)
+    objects.write_text('image,box_xyxy,mask\n0.png,"[2,3,30,20]",\n1.png,,mask.png\n')
+    other = tiny_plan(finished / "source", plan.layout.root, prompts={"source": str(objects)})
     assert ("missing", "prompted/prompts.parquet") in found(other)
     write_prompts(other)
-    for shard in other.shards():
-        prompt_shard(other, shard, lambda plan: Prompter(demo_model, plan.config.prompts))
+    _segment(other, demo_model)
     merge_prompted(other)
     assert found(other) == []
-    for path in files(other, "prompted/*"):
+    return other
+
+
+def _segment(plan: Plan, model) -> None:
+    for shard in plan.shards():
+        prompt_shard(plan, shard, lambda plan: Prompter(model, plan.config.prompts))
+
+
+def test_what_is_made_of_prompts_is_checked(prompted):
+    for path in files(prompted, "prompted/*"):
         path.write_bytes(path.read_bytes()[:-1])
-    assert len(found(other)) == 6
-    assert {kind for kind, _ in found(other)} == {"truncated"}
+    assert len(found(prompted)) == 7
+    assert {kind for kind, _ in found(prompted)} == {"truncated"}
+
+
+@pytest.mark.parametrize("changed", ["box", "picture"])
+def test_other_prompts_make_what_depends_on_them_stale_and_nothing_else(prompted, demo_model, tmp_path, changed):
+    written = files(prompted, "prompted/*")
+    if changed == "box":
+        objects = tmp_path / "objects.csv"
+        objects.write_text(objects.read_text().replace("30,20", "30,21"))
+    else:
+        PIL.Image.fromarray(np.full((40, 57), 255, np.uint8)).save(tmp_path / "mask.png")
+    assert found(prompted) == [("stale", "prompted/prompts.parquet")]
+    write_prompts(prompted)
+    (stale,) = found(prompted)
+    kept = [path for path in written if path.stem in prompted.shards() and path.stem not in stale[1]]
+    content = {path: (path.read_bytes(), path.stat().st_ino) for path in kept}
+    assert len(kept) == 1
+    with pytest.raises(UserError, match=r"is of other prompts.*run maskgrid prompt --shard"):
+        merge_prompted(prompted)
+    _segment(prompted, demo_model)
+    assert content == {path: (path.read_bytes(), path.stat().st_ino) for path in kept}
+    of_all = ["statistics.parquet", "settings.parquet", "annotations.json", "worst.jpg"]
+    # Beside what a job keeps until its output is used.
+    assert [name for kind, name in found(prompted) if kind == "stale"] == [f"prompted/{name}" for name in of_all]
+    merge_prompted(prompted)
+    assert found(prompted) == []
+
+
+def test_other_parameters_make_masks_of_given_objects_stale(prompted):
+    prompts = prompted.config.prompts.model_dump() | {"mask_threshold": 1.0}
+    other = tiny_plan(Path(prompted.config.dataset.source), prompted.layout.root, prompts=prompts)
+    assert found(other) == [("stale", f"prompted/{shard}.parquet") for shard in other.shards()]
 
 
 def test_leftovers_are_named(plan):
@@ -190,4 +247,4 @@ def test_the_provenance_explains_a_run(plan):
     assert (network["device"], network["dtype"], network["apply_postprocessing"]) == ("cpu", "float32", True)
     assert network["packages"]["sam2"]
     assert content["written"]["candidates"]["seconds"] >= 0
-    assert content["written"]["report"] is None
+    assert content["written"]["report"]["seconds"] >= 0

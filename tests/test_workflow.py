@@ -61,12 +61,16 @@ def test_touching_nothing_reruns_nothing(folder):
     assert not run.planned
 
 
-@pytest.mark.parametrize("rule", ["generate", "replay"])
+@pytest.mark.parametrize("rule", ["generate", "replay", "merge"])
 def test_a_job_on_a_node_of_a_cluster_knows_the_index(folder, rule):
     """There Snakemake is told one rule and one job of it, and must take the checkpoint's outputs as they lie there."""
     shard = pd.read_parquet(folder / "results/dataset/shards.parquet")["shard"][0]
-    job = {"generate": f"checkpoint=demo,pass_name=crop0-grid1,shard={shard}", "replay": f"shard={shard}"}[rule]
-    target = ["--target-jobs", f"{rule}:{job}", "--allowed-rules", rule, "--force"]
+    jobs = {
+        "generate": f"checkpoint=demo,pass_name=crop0-grid1,shard={shard}",
+        "replay": f"shard={shard}",
+        "merge": "label=baseline",
+    }
+    target = ["--target-jobs", f"{rule}:{jobs[rule]}", "--allowed-rules", rule, "--force"]
     run = snakemake(folder, CONFIG, "-n", "--mode", "remote", "--nolock", "--ignore-incomplete", "--no-hooks", *target)
     assert run.code == 0, run.output
     assert run.planned[rule] == 1

@@ -46,6 +46,31 @@ def mean_intervals(values: NDArray[np.float64]) -> Intervals:
     return Intervals(mean, low, high)
 
 
+def ratio_intervals(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> Intervals:
+    """Ratios of sums over rows, such as recall over all images, with the percentile interval of the ratio.
+
+    Args:
+        numerators: float64 (n, k), n images.
+        denominators: float64 (n, k), 0 where an image has nothing to count.
+    """
+    replicates = ratio_replicates(numerators, denominators)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = numerators.sum(axis=0) / denominators.sum(axis=0)
+    low, high = (np.full(len(ratio), np.nan) for _ in range(2))
+    # A replicate may have drawn no image with anything to count; a column may have none at all.
+    some = np.isfinite(ratio) & np.isfinite(replicates).any(axis=0)
+    if some.any():
+        low[some], high[some] = _quantiles(replicates[:, some])
+    return Intervals(np.where(np.isfinite(ratio), ratio, np.nan), low, high)
+
+
+def ratio_replicates(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The ratios of each replicate, float64 (replicates, k); NaN where it drew nothing to count."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        parts = [weights @ numerators / (weights @ denominators) for weights in _weights(len(numerators))]
+    return np.concatenate(parts)
+
+
 def _resampled_means(filled: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Means of each replicate, float64 (replicates, k); NaN where it drew none of a column's rows."""
     counted = present.astype(np.float64)

@@ -1,10 +1,12 @@
 """The report's charts, each with a label that says in words what it shows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from maskgrid.curves import Answered, Curve, PairMap
+from maskgrid.curves import Curve, PairMap
 from maskgrid.markup import Html
+from maskgrid.settings import Setting
 from maskgrid.svg import Frame, Scale, area, box, dot, frame, line, picture, words
 from maskgrid.wording import number, parameter, share
 
@@ -95,36 +97,41 @@ def _map_ticks(pair: PairMap, left: float, top: float, cell_w: float, cell_h: fl
     return ticks
 
 
-def trade_off_chart(results: Sequence[Answered], best: Sequence[Answered], baseline_id: str) -> Html:
-    """Coverage against count, a dot a setting; those that no other betters are joined by a line."""
-    chart = frame(
-        [result.n_masks for result in results],
-        [100 * result.coverage for result in results],
-        ("mean masks per image", "mean coverage, %"),
-        (640, 340),
-    )
-    is_best = {result.setting.id for result in best}
-    marks = [line(_placed(chart, [(result.n_masks, 100 * result.coverage) for result in best]), "line")]
-    for result in sorted(results, key=lambda one: (one.setting.id == baseline_id, one.setting.id in is_best)):
-        kind = "dot" if result.setting.id in is_best else "dot dim"
-        kind += " baseline" if result.setting.id == baseline_id else ""
-        title = f"{result.setting.label}: {number(result.n_masks)} masks, {share(result.coverage)} covered"
-        x, y = chart.x.at(result.n_masks), chart.y.at(100 * result.coverage)
-        marks.append(dot(x, y, 6 if "baseline" in kind else 4, kind, title))
+@dataclass(frozen=True, slots=True)
+class SettingDot:
+    """A setting as a dot: where it lies, and what it says when pointed at."""
+
+    setting: Setting
+    x: float
+    y: float
+    title: str
+
+
+def settings_chart(
+    dots: Sequence[SettingDot], best_ids: Sequence[str], baseline_id: str, titles: tuple[str, str], label: str
+) -> Html:
+    """A dot a setting; those that no other betters, from left to right, are joined by a line."""
+    chart = frame([one.x for one in dots], [one.y for one in dots], titles, (640, 340))
+    by_id = {one.setting.id: one for one in dots}
+    best = [by_id[setting_id] for setting_id in best_ids]
+    marks = [line(_placed(chart, [(one.x, one.y) for one in best]), "line")]
+    for one in sorted(dots, key=lambda one: (one.setting.id == baseline_id, one.setting.id in best_ids)):
+        kind = "dot" if one.setting.id in best_ids else "dot dim"
+        kind += " baseline" if one.setting.id == baseline_id else ""
+        marks.append(dot(chart.x.at(one.x), chart.y.at(one.y), 6 if "baseline" in kind else 4, kind, one.title))
     marks += _dot_names(chart, best)
-    label = f"Coverage against masks per image for {len(results)} settings, of which {len(best)} are not bettered"
     return chart.draw(label, marks)
 
 
-def _dot_names(chart: Frame, best: Sequence[Answered]) -> list[Html]:
+def _dot_names(chart: Frame, best: Sequence[SettingDot]) -> list[Html]:
     """The names of settings that the config names, and of the line's ends, where there is room."""
-    named = [result for result in best if result.setting.names] or [best[0], best[-1]]
+    named = [one for one in best if one.setting.names] or [best[0], best[-1]]
     marks = []
-    for result in {result.setting.id: result for result in named[:_NAMED_DOTS]}.values():
-        x, y = chart.x.at(result.n_masks), chart.y.at(100 * result.coverage)
+    for one in {one.setting.id: one for one in named[:_NAMED_DOTS]}.values():
+        x, y = chart.x.at(one.x), chart.y.at(one.y)
         is_right = x > (chart.x.start + chart.x.stop) / 2
         kind = "tick end" if is_right else "tick"
-        marks.append(words(x + (-9 if is_right else 9), y + 15, result.setting.label[:24], kind))
+        marks.append(words(x + (-9 if is_right else 9), y + 15, one.setting.label[:24], kind))
     return marks
 
 

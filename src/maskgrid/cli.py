@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
@@ -65,10 +65,28 @@ def make_parser() -> argparse.ArgumentParser:
     merge = _stage(commands, "merge", _merge, "write one setting's masks as COCO")
     merge.add_argument("--setting", required=True, help="a setting's name or id")
     _stage(commands, "statistics", _statistics, "write the tables of mask counts against settings")
+    _stage(commands, "truth", _truth, "read the annotated objects that masks are measured against")
+    evaluate = _stage(commands, "evaluate", _evaluate, "measure every setting's masks of one shard against them")
+    evaluate.add_argument("--shard", required=True, help="the shard's name")
+    _stage(commands, "accuracy", _accuracy, "write the tables of accuracy against settings")
+    export = _stage(commands, "export", _export, "write a setting's masks in another form, from its COCO file")
+    export.add_argument("--setting", required=True, help="a setting's name or id")
+    export.add_argument("--form", required=True, choices=["sa1b", "polygons"], help="SA-1B's JSON, or COCO's polygons")
+    export.add_argument("--tolerance", type=float, default=0.0, metavar="PX", help="of polygons: fewer corners; 0: all")
+    _stage(commands, "card", _card, "write the dataset card and Croissant metadata")
     _stage(commands, "report", _report, "write the report")
     _stage(commands, "accept", _accept, "fail if too many images could not be used")
     _stage(commands, "verify", _verify, "name every file of a results folder that is not what it should be")
     _stage(commands, "summary", _summary, "print the table of settings")
+    recommend = _stage(commands, "recommend", _recommend, "name the setting for a goal, with reasons and config lines")
+    goals = recommend.add_mutually_exclusive_group(required=True)
+    goals.add_argument("--masks", type=float, metavar="N", help="so many masks an image, on average")
+    goals.add_argument("--coverage", type=float, metavar="SHARE", help="so much of an image in a mask, from 0 to 1")
+    goals.add_argument("--steady", action="store_true", help="the count changes least when a threshold moves a step")
+    goals.add_argument("--f1", action="store_true", help="the best F1 at IoU 0.5 against annotated objects")
+    goals.add_argument("--recall", action="store_true", help="the best average recall against annotated objects")
+    recommend.add_argument("--min-masks", type=float, metavar="N", help="leave out settings with fewer masks an image")
+    recommend.add_argument("--max-masks", type=float, metavar="N", help="leave out settings with more masks an image")
     _stage(commands, "prompts", _prompts, "read the given objects, and check each against its image")
     prompt = _stage(commands, "prompt", _prompt, "segment the given objects of one shard")
     prompt.add_argument("--shard", required=True, help="the shard's name")
@@ -83,6 +101,12 @@ def make_parser() -> argparse.ArgumentParser:
     export.add_argument("--run", dest="name", required=True, help="the video's name")
     export.add_argument("--form", required=True, help="sa_v, png, palette or overlay")
     _stage(commands, "track-merge", _track_merge, "write statistics of all videos, YouTube-VIS, and a page")
+    agreement = commands.add_parser("agreement", help="say how far two runs agree, mask by mask")
+    agreement.add_argument("first", type=Path, help="a COCO file, or a results folder")
+    agreement.add_argument("second", type=Path, help="the same, of the same images")
+    agreement.add_argument("--setting", default="baseline", help="of results folders: whose annotations")
+    agreement.add_argument("--output", type=Path, help="write a row an image: .parquet, or .json")
+    agreement.set_defaults(run=_agreement)
     fetch = commands.add_parser("fetch", help="download an official checkpoint and verify it")
     fetch.add_argument("checkpoint", help="for instance sam2.1_hiera_tiny")
     fetch.set_defaults(run=_fetch)
@@ -116,9 +140,11 @@ def _index(arguments: argparse.Namespace) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
+    from maskgrid.allocator import keep_freed_memory
     from maskgrid.generation import generate_shard
     from maskgrid.passes import Recording
 
+    keep_freed_memory()
     recording = Recording.from_dict(orjson.loads(arguments.recording)) if arguments.recording else None
     generate_shard(_load(arguments), arguments.checkpoint, arguments.pass_name, arguments.shard, recording)
 
@@ -139,6 +165,36 @@ def _statistics(arguments: argparse.Namespace) -> None:
     from maskgrid.counting import write_statistics
 
     write_statistics(_load(arguments))
+
+
+def _truth(arguments: argparse.Namespace) -> None:
+    from maskgrid.truth.evaluation import write_truth
+
+    write_truth(_load(arguments))
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from maskgrid.truth.evaluation import evaluate_shard
+
+    evaluate_shard(_load(arguments), arguments.shard)
+
+
+def _accuracy(arguments: argparse.Namespace) -> None:
+    from maskgrid.truth.evaluation import write_accuracies
+
+    write_accuracies(_load(arguments))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from maskgrid.exports.exporting import export_setting
+
+    print(export_setting(_load(arguments), arguments.setting, arguments.form, arguments.tolerance))
+
+
+def _card(arguments: argparse.Namespace) -> None:
+    from maskgrid.exports.exporting import write_card
+
+    write_card(_load(arguments))
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -171,6 +227,21 @@ def _summary(arguments: argparse.Namespace) -> None:
     print(summary_of(_load(arguments)))
 
 
+def _recommend(arguments: argparse.Namespace) -> None:
+    from maskgrid.advice.goals import Goal
+    from maskgrid.advice.recommending import recommend
+
+    limits = arguments.min_masks, arguments.max_masks
+    if arguments.masks is not None:
+        goal = Goal("masks", arguments.masks, *limits)
+    elif arguments.coverage is not None:
+        goal = Goal("coverage", arguments.coverage, *limits)
+    else:
+        name: Literal["steady", "f1", "recall"] = "f1" if arguments.f1 else "recall" if arguments.recall else "steady"
+        goal = Goal(name, None, *limits)
+    print(recommend(_load(arguments), goal))
+
+
 def _prompts(arguments: argparse.Namespace) -> None:
     from maskgrid.prompt_reading import write_prompts
 
@@ -178,8 +249,10 @@ def _prompts(arguments: argparse.Namespace) -> None:
 
 
 def _prompt(arguments: argparse.Namespace) -> None:
+    from maskgrid.allocator import keep_freed_memory
     from maskgrid.prompted import prompt_shard
 
+    keep_freed_memory()
     prompt_shard(_load(arguments), arguments.shard)
 
 
@@ -217,6 +290,16 @@ def _track_merge(arguments: argparse.Namespace) -> None:
     from maskgrid.video.merging import merge_tracked
 
     print(merge_tracked(_load(arguments)))
+
+
+def _agreement(arguments: argparse.Namespace) -> None:
+    from maskgrid.agreement import agreement
+    from maskgrid.agreement_text import agreement_text, write_agreement
+
+    found = agreement(arguments.first, arguments.second, arguments.setting)
+    if arguments.output is not None:
+        write_agreement(found, arguments.output)
+    print(agreement_text(found))
 
 
 def _fetch(arguments: argparse.Namespace) -> None:

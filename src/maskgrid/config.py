@@ -4,15 +4,15 @@ The models are the one source of the config's meaning: the JSON schema in ``work
 and every field's description is what ``config/README.md`` says of its key.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, FiniteFloat, Tag, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from maskgrid.prompt_config import PromptConfig
-from maskgrid.sections import Section
+from maskgrid.sections import Fraction, Section
+from maskgrid.sweep_config import Sweep
 from maskgrid.tracking_config import TrackingConfig
 
-Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 PointGrid = Annotated[list[Point], Field(min_length=1)]
 
@@ -33,6 +33,12 @@ class DatasetConfig(Section):
     max_failed_fraction: Fraction = Field(
         0.05,
         description="the run fails, after all else is done, when more of the images than this cannot be used",
+    )
+    ground_truth: str | None = Field(
+        "auto",
+        min_length=1,
+        description="a COCO .json whose objects masks are measured against; auto: the source's own annotations, "
+        "where it is a COCO file or the demo; null for none",
     )
 
 
@@ -62,7 +68,10 @@ class ModelConfig(Section):
         True,
         description="as in sam2.build_sam: a single mask that is not stable is replaced by the best of three",
     )
-    mode: Literal["exact"] = Field("exact", description="exact: sam2's masks bit for bit")
+    mode: Literal["exact", "fast"] = Field(
+        "exact",
+        description="exact: sam2's masks bit for bit; fast: less work, and masks that agree (docs/benchmarks.md)",
+    )
 
 
 class GeneratorFields(Section):
@@ -150,53 +159,6 @@ class GeneratorConfig(GeneratorFields):
         return self
 
 
-class Range(Section):
-    """Evenly spaced values, the stop included, in decimal arithmetic: 0.7 to 0.9 by 0.1 is 0.7, 0.8, 0.9."""
-
-    start: FiniteFloat | int
-    stop: FiniteFloat | int
-    step: Annotated[FiniteFloat, Field(gt=0.0)] | Annotated[int, Field(gt=0)]
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> "Range":
-        if self.stop < self.start:
-            raise ValueError(f"the range from {self.start} to {self.stop} is empty")
-        return self
-
-
-def _kind_of_values(value: Any) -> str:  # noqa: ANN401
-    return "range" if isinstance(value, dict | Range) else "list" if isinstance(value, list) else "value"
-
-
-Values = Annotated[
-    Annotated[Range, Tag("range")]
-    | Annotated[list[Any], Field(min_length=1), Tag("list")]
-    | Annotated[Any, Tag("value")],
-    Discriminator(_kind_of_values),
-]
-
-
-class SweepBlock(Section):
-    """Settings to compare: every combination of ``grid`` with each step of ``zip``, and single ``points``."""
-
-    grid: dict[str, Values] = Field(default_factory=dict, description="every combination of these values")
-    zip: dict[str, Values] = Field(default_factory=dict, description="values walked together, crossed with grid")
-    points: list[dict[str, Any]] = Field(default_factory=list, description="single settings, by name")
-    exclude: list[dict[str, Any]] = Field(default_factory=list, description="partial matches to leave out")
-
-
-def _kind_of_sweep(value: Any) -> str:  # noqa: ANN401
-    return "table" if isinstance(value, str) else "blocks" if isinstance(value, list) else "block"
-
-
-Sweep = Annotated[
-    Annotated[SweepBlock, Tag("block")]
-    | Annotated[list[SweepBlock], Field(min_length=1), Tag("blocks")]
-    | Annotated[str, Tag("table")],
-    Discriminator(_kind_of_sweep),
-]
-
-
 class RecordConfig(Section):
     """What the run of the network keeps beyond the needs of the sweep, as room to explore later without a new run."""
 
@@ -223,6 +185,11 @@ class Config(Section):
     annotations: list[str] = Field(
         default_factory=lambda: [BASELINE],
         description="settings to export as COCO: names, ids, baseline, all",
+    )
+    exports: list[Literal["card", "sa1b", "polygons"]] = Field(
+        ["card"],
+        description="further forms of the results: card (a dataset card and Croissant metadata), and of the settings "
+        "under annotations sa1b (a JSON an image, as a tar archive) and polygons (COCO without run-length codes)",
     )
     prompts: PromptConfig | None = Field(
         None, description="segment given objects too: boxes, points or masks of a file; null for no such job"

@@ -9,10 +9,11 @@ import orjson
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from maskgrid.config import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig, SweepBlock
+from maskgrid.config import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig
 from maskgrid.config_files import schema
 from maskgrid.prompt_config import PromptConfig
-from maskgrid.tracking_config import TrackingConfig
+from maskgrid.sweep_config import SweepBlock
+from maskgrid.tracking_config import AutomaticConfig, TrackingConfig, TrackSweep
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "dataset": DatasetConfig,
@@ -22,7 +23,12 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "record": RecordConfig,
     "prompts": PromptConfig,
     "tracking": TrackingConfig,
+    "automatic": AutomaticConfig,
+    "track-sweep": TrackSweep,
 }
+
+# Keys that are sections, and so have tables of their own.
+_WITH_TABLES = {"tracking": frozenset({"automatic", "sweep"})}
 
 
 def key_table(model: type[BaseModel], skip: frozenset[str] = frozenset()) -> str:
@@ -38,7 +44,7 @@ def key_table(model: type[BaseModel], skip: frozenset[str] = frozenset()) -> str
 def with_tables(text: str) -> str:
     """The README with the tables between its ``<!-- keys: SECTION -->`` marks made anew."""
     for name, model in _SECTIONS.items():
-        text = _replace(text, name, key_table(model))
+        text = _replace(text, name, key_table(model, _WITH_TABLES.get(name, frozenset())))
     return _replace(text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts", "tracking"}))
 
 

@@ -1,6 +1,6 @@
 """What follows from the summary: responses to one parameter and to two, flat ranges, settings not dominated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -79,22 +79,6 @@ class PairMap:
     values: tuple[tuple[Any, ...], tuple[Any, ...]]
     means: Mapping[tuple[int, int], float]
     baseline: tuple[int, int] | None
-
-    def strongest_interaction(self) -> tuple[tuple[int, int], float] | None:
-        """Where two values together do most beyond what each does alone, and how much.
-
-        That is: mean of both - mean of one - mean of the other + mean of all; exact where the map has no gaps, else
-        None.
-        """
-        across, down = (range(len(values)) for values in self.values)
-        if len(self.means) < len(across) * len(down):
-            return None
-        mean = sum(self.means.values()) / len(self.means)
-        columns = [sum(self.means[x, y] for y in down) / len(down) for x in across]
-        rows = [sum(self.means[x, y] for x in across) / len(across) for y in down]
-        beyond = {(x, y): self.means[x, y] - columns[x] - rows[y] + mean for x in across for y in down}
-        place = max(beyond, key=lambda key: round(abs(beyond[key]), 9))
-        return place, beyond[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +182,17 @@ def _place(
     return across, down
 
 
-def not_dominated(results: Sequence[Answered]) -> list[Answered]:
-    """The settings that no other betters: none covers as much with fewer masks, or more with as many."""
+def not_dominated(
+    results: Sequence[Answered], gain: Callable[[Answered], float] = lambda one: one.coverage
+) -> list[Answered]:
+    """The settings that no other betters: none gains as much with fewer masks, or more with as many.
+
+    Args:
+        results: the settings.
+        gain: what is to be had for masks; by default coverage.
+    """
     best: list[Answered] = []
-    for result in sorted(results, key=lambda one: (one.n_masks, -one.coverage, one.setting.id)):
-        if not best or result.coverage > best[-1].coverage:
+    for result in sorted(results, key=lambda one: (one.n_masks, -gain(one), one.setting.id)):
+        if not best or gain(result) > gain(best[-1]):
             best.append(result)
     return best

@@ -7,6 +7,7 @@ values add up to 0. Where settings are left out, or parameters were walked toget
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,12 @@ def effects_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Table:
         row = {"parameter": level.parameter, "value": level.text, "value_number": level.number}
         rows.append(row | _results(mean, mean - measured.mean(axis=0), int(level.having.sum()), "effect"))
     return pa.Table.from_pylist(rows, schema=EFFECTS)
+
+
+def is_full_grid(settings: Sequence[Setting]) -> bool:
+    """Whether every combination of the swept values is there once, so that effects and interactions are exact."""
+    used = [setting for setting in settings if setting.in_grid] or list(settings)
+    return len(used) == prod(len(values) for values in swept_parameters(used).values())
 
 
 def interactions_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Table:

@@ -119,10 +119,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def remove_tree(folder: Path) -> None:
     """Remove a folder of files, where it is there, in the order of their names.
 
+    What a living process is about to rename stays, and the folder with it.
+
     Raises:
         OSError: when a file cannot be removed.
     """
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in sorted(folder.glob("*")):
+        if is_part(path) and _is_being_written(path):
+            continue
         step(Step.REMOVE, path)
         path.unlink(missing_ok=True)
     # NFS keeps a removed file that is still mapped in its folder; an empty folder does no harm.
@@ -137,7 +141,6 @@ def is_part(path: Path) -> bool:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
     step(Step.CREATE, path)
     part, descriptor = _open_part(path)
     raw = _Blocks(descriptor, path)
@@ -177,7 +180,11 @@ def _open_part(path: Path) -> tuple[Path, int]:
     """
     for number in count(1):
         part = path.with_name(f".{path.name}.{socket.gethostname()}.{number}.part")
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:  # another process has just removed the empty folder
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between open and lock its last owner may have renamed or removed it.
@@ -192,6 +199,18 @@ def _open_part(path: Path) -> tuple[Path, int]:
             return _open_unlocked(path)
         os.close(descriptor)
     raise AssertionError("numbers do not end")
+
+
+def _is_being_written(part: Path) -> bool:
+    """Tell whether a process of this machine holds a temporary file's lock."""
+    try:
+        with part.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # gone meanwhile, or a file system without locks
+        return False
+    return False
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

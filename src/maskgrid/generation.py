@@ -35,7 +35,7 @@ def make_network(plan: Plan, run: PassRun) -> Network:
     checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
     device = take_device(model.device)
     log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
-    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
+    return Network(build_model(checkpoint, device, model.dtype, model.apply_postprocessing), model.mode)
 
 
 def generate_shard(

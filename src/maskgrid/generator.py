@@ -10,6 +10,7 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.candidates import Candidates
 from maskgrid.config import GeneratorConfig, RecordConfig
+from maskgrid.decoding import Mode
 from maskgrid.errors import UserError
 from maskgrid.messages import first_error
 from maskgrid.network import Network
@@ -28,11 +29,12 @@ class MaskGenerator:
         >>> fewer = generator.replay(candidates, pred_iou_thresh=0.9, box_nms_thresh=0.5)
     """
 
-    def __init__(self, model: SAM2Base, **parameters: Any) -> None:  # noqa: ANN401
+    def __init__(self, model: SAM2Base, mode: Mode = "exact", **parameters: Any) -> None:  # noqa: ANN401
         """Set the generator up.
 
         Args:
             model: sam2's model, as from :func:`maskgrid.load_model`.
+            mode: ``exact`` for sam2's masks bit for bit; ``fast`` for less work, and masks that agree.
             **parameters: those of ``SAM2AutomaticMaskGenerator``, with its names and defaults (its ``output_mode`` is
                 ``binary_mask``). Other than in sam2, an unknown name is an error.
 
@@ -40,7 +42,7 @@ class MaskGenerator:
             UserError: an unknown parameter or an impossible value.
         """
         self.parameters = _generator_config({"output_mode": "binary_mask", **parameters})
-        self.network = Network(model)
+        self.network = Network(model, mode)
 
     def generate(self, image: NDArray[np.uint8]) -> list[dict[str, Any]]:
         """The masks of an image, as sam2's generator returns them.

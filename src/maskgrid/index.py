@@ -27,6 +27,7 @@ from tqdm import tqdm
 from maskgrid.dataset_tables import ARCHIVES_SCHEMA, FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA, place_of
 from maskgrid.errors import UserError
 from maskgrid.images import BadImage, ImageStatus, read_image
+from maskgrid.journal import Journal
 from maskgrid.listings import is_outside_root
 from maskgrid.shards import Shard, assign_shards
 from maskgrid.sources import SourceItem, file_state
@@ -43,7 +44,8 @@ ARCHIVES_FILE = "archives.parquet"
 _MAX_WORKERS = 4
 # Readers skip the groups whose statistics exclude what they look for, so a group is the least that one reads.
 _ROWS_IN_GROUP = 8192
-_BATCH = 1024
+# Images that a killed process does again at most.
+_BATCH = 256
 # Verdicts on the bytes of a file. The others may change while the file does not: permissions, the pixel
 # limit.
 _LASTING = frozenset(
@@ -101,7 +103,11 @@ class _Row:
 
 
 def index_images(
-    items: Sequence[SourceItem], max_pixels: int, previous: pa.Table | None = None, progress: bool = False
+    items: Sequence[SourceItem],
+    max_pixels: int,
+    previous: pa.Table | None = None,
+    progress: bool = False,
+    journal: Journal | None = None,
 ) -> pa.Table:
     """Look at every input: hash it, and decode it to the end, since a header tells nothing of a cut file.
 
@@ -112,21 +118,29 @@ def index_images(
         previous: the table of an earlier run (:func:`read_previous`); a file of the same key, size and time
             is not read again.
         progress: show a bar, where the error stream is a terminal.
+        journal: where what is found is kept, batch by batch, for the process that goes on after this one is killed.
 
     Returns:
         A table of ``FILES_SCHEMA`` with a row for each item, in their order; its column ``shard`` is null.
     """
+    starts = range(0, len(items), _BATCH)
+    kept = [journal.read(number, 1) if journal else None for number in range(len(starts))]
+    # A killed process knows more than the index before it, and like that index it may tell of older files.
+    there = [table for table in (previous, *(tables[0] for tables in kept if tables)) if table is not None]
+    previous = pa.concat_tables(there).combine_chunks() if there else None
     known = _rows_by_key(previous)
-    chunks = []
+    chunks: list[pa.Table] = []
     n_good = 0
     with (
         ThreadPoolExecutor(min(_MAX_WORKERS, os.cpu_count() or 1)) as pool,
         tqdm(total=len(items), desc="index", unit="image", disable=None if progress else True) as bar,
     ):
-        for start in range(0, len(items), _BATCH):
+        for number, start in enumerate(starts):
             batch = items[start : start + _BATCH]
             rows = list(pool.map(lambda item: _row(item, max_pixels, previous, known), batch))
             chunks.append(_chunk(rows, n_good))
+            if journal and kept[number] != [chunks[-1]]:
+                journal.write(number, chunks[-1:])
             n_good += sum(row.status == ImageStatus.OK for row in rows)
             bar.update(len(batch))
     return pa.concat_tables([FILES_SCHEMA.empty_table(), *chunks])

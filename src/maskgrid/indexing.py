@@ -7,7 +7,9 @@ from pathlib import Path
 from maskgrid.archives import expand_archives, read_known
 from maskgrid.demo import DEMO_VERSION, write_demo
 from maskgrid.errors import UserError
+from maskgrid.fingerprint import fingerprint
 from maskgrid.index import index_images, read_previous, write_index
+from maskgrid.journal import Journal, forget_journal
 from maskgrid.plan import Plan
 from maskgrid.sources import list_inputs, listing_digest
 
@@ -19,14 +21,19 @@ DEMO = "demo"
 def index_dataset(plan: Plan) -> None:
     """Write the tables of the folder ``dataset``.
 
+    What is known of the images is kept in a journal, so that a killed process is followed by one that goes on.
+
     Raises:
         UserError: the source is missing or empty, or not one of its images can be used.
     """
     folder = plan.layout.images.parent
     listed, previous = list_inputs(str(_source(plan)), plan.base_dir), read_previous(folder)
     items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
-    index = index_images(items, plan.config.dataset.max_pixels, previous, progress=True)
+    # What it holds is judged row by row, by the files' sizes and times, and so is valid for any config.
+    journal = Journal(plan.layout.files, fingerprint({"journal": "index"}))
+    index = index_images(items, plan.config.dataset.max_pixels, previous, True, journal)
     shards = write_index(index, plan.config.dataset.shard_size, folder, archives)
+    forget_journal(plan.layout.files)
     statuses = Counter(index["status"].to_pylist())
     log.info(
         "%d inputs: %s; %d shards",

@@ -52,6 +52,20 @@ class Layout:
         """A setting's COCO file."""
         return self.root / "annotations" / f"{label}.json"
 
+    def export(self, form: str, label: str) -> Path:
+        """A setting's masks in another form: sa1b or polygons."""
+        return self.root / "exports" / form / f"{label}{'.tar' if form == 'sa1b' else '.json'}"
+
+    @property
+    def card(self) -> Path:
+        """The dataset card."""
+        return self.root / "README.md"
+
+    @property
+    def croissant(self) -> Path:
+        """The dataset's metadata for machines."""
+        return self.root / "croissant.json"
+
     @property
     def accepted(self) -> Path:
         """The verdict on the run: there, where few enough images failed."""
@@ -65,6 +79,14 @@ class Layout:
     def statistics(self, table: str) -> Path:
         """settings, mask_counts, summary or effects."""
         return self.root / "statistics" / f"{table}.parquet"
+
+    def ground_truth(self, table: str) -> Path:
+        """Images or objects: what the annotations know, each checked."""
+        return self.root / "ground_truth" / f"{table}.parquet"
+
+    def shard_accuracy(self, shard: str) -> Path:
+        """How well every setting finds the true objects of a shard's images."""
+        return self.root / "ground_truth" / "shards" / f"{shard}.parquet"
 
     @property
     def prompts(self) -> Path:
@@ -84,6 +106,11 @@ class Layout:
     def prompted_statistics(self) -> Path:
         """How masks agree with what was given."""
         return self.root / "prompted" / "statistics.parquet"
+
+    @property
+    def prompted_settings(self) -> Path:
+        """Means over all given objects, by setting."""
+        return self.root / "prompted" / "settings.parquet"
 
     @property
     def prompted_worst(self) -> Path:

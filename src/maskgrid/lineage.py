@@ -104,6 +104,19 @@ def statistics_note(plan: Plan) -> Note:
     return {"baseline": plan.baseline.id, "fingerprint": fingerprint(content)}
 
 
+def accuracy_note(plan: Plan) -> Note:
+    """What the accuracies are made from.
+
+    Raises:
+        UserError: as :func:`dataset_note`.
+    """
+    content = {
+        "statistics": statistics_note(plan)["fingerprint"],
+        "objects": read_origin(plan.layout.ground_truth("objects"))["fingerprint"],
+    }
+    return {**content, "fingerprint": fingerprint(content)}
+
+
 def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
     """Of what the annotations of a setting are made from.
 
@@ -117,6 +130,23 @@ def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
     form = setting.generator.output_mode
     content = {"setting": [setting.id, *setting.names], "output_mode": form, "images": note["images"], "passes": passes}
     return fingerprint(content)
+
+
+def report_fingerprint(plan: Plan) -> str:
+    """Of what the pages and pictures of the report are made from: the tables that lie there.
+
+    Raises:
+        UserError: a table is missing or cut off.
+    """
+    recordings = set()
+    for run in plan.runs:  # what the explorer replays
+        folder, name = checkpoint_id(run.checkpoint), run.pass_.name
+        for shard in plan.shards():
+            recorded = read_origin(plan.layout.candidates(folder, name, shard)).get("recording")
+            recordings.add(orjson.dumps([folder, name, recorded], option=orjson.OPT_SORT_KEYS))
+    tables = ["summary", *(["accuracy_summary"] if plan.ground_truth() else [])]
+    statistics = [read_origin(plan.layout.statistics(table)).get("fingerprint") for table in tables]
+    return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})
 
 
 def _without(note: Note, *names: str) -> Note:

@@ -25,7 +25,7 @@ def is_outside_root(key: str) -> bool:
 
 def image_key(name: str) -> str:
     """The image key of a path relative to the dataset's root: POSIX style, valid Unicode, ``./a.jpg`` as ``a.jpg``."""
-    return _valid(PurePath(name).as_posix())
+    return valid_key(PurePath(name).as_posix())
 
 
 def has_magic(text: str) -> bool:
@@ -72,7 +72,7 @@ def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key
         except OSError as error:
             if folder == root:
                 raise UserError(f"{config_key}: {root} cannot be listed: {error.strerror}.") from error
-            yield _valid(folder[start:]), folder
+            yield valid_key(folder[start:]), folder
             continue
         deeper = depth is None or folder[start:].count("/") + 1 + (folder != root) < depth
         for entry in entries:
@@ -82,7 +82,7 @@ def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key
                 if deeper:
                     (links if entry.is_symlink() else folders).append(entry.path)
             elif os.path.splitext(entry.name)[1].lower() in suffixes and (entry.is_symlink() or entry.is_file()):
-                yield _valid(entry.path[start:]), entry.path
+                yield valid_key(entry.path[start:]), entry.path
 
 
 def rooted(entries: Sequence[str], folder: str) -> Iterator[Listed]:
@@ -108,9 +108,9 @@ def rooted(entries: Sequence[str], folder: str) -> Iterator[Listed]:
         root = os.path.commonpath({os.path.dirname(path) for path in inside})
     start = len(root.rstrip("/")) + 1
     for path in inside:
-        yield _valid(path[start:]), path
+        yield valid_key(path[start:]), path
     for short in outside:
-        yield _valid(short), os.path.join(folder, short)
+        yield valid_key(short), os.path.join(folder, short)
 
 
 def in_braces(pattern: str) -> Iterator[Listed]:
@@ -145,5 +145,6 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _valid(name: str) -> str:
+def valid_key(name: str) -> str:
+    """A name of a file as part of an image key: valid Unicode, other bytes escaped."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", errors="backslashreplace")

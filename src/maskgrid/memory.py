@@ -1,7 +1,8 @@
 """When a device runs out of memory, or fails: go on with less, or end with a message."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -64,6 +65,23 @@ def with_smaller_chunks(work: Callable[[int], Result], chunk_px: int, size_hw: t
                 raise ImageTooLargeError("the device's memory does not hold a mask of this size") from None
         chunk_px //= 2
         release_memory(f"up-sampling {chunk_px >> 20} megapixels at once")
+
+
+@contextmanager
+def device_errors(advice: str) -> Iterator[None]:
+    """Where memory runs out or the device fails in the block, say so to a person; nothing can be done with less.
+
+    Raises:
+        MachineError: with the advice, where it is the memory.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            problem = f"the device's memory is too small ({_first_line(error)})"
+            raise MachineError(f"{problem}. {advice}, and run again: what is finished stays") from None
+        failure = device_failure(error)
+        raise failure from (None if failure is error else error)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -63,7 +63,7 @@ def build_model(
     except RuntimeError as error:
         raise device_failure(error) from error
     if dtype != "float32":
-        _run_in(model, device, DTYPES[dtype])
+        run_in(model, device, DTYPES[dtype])
     return model
 
 
@@ -84,7 +84,7 @@ def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments
         ) from None
 
 
-def _run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
+def run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
     """Let the network's parts run under ``torch.autocast``, whoever calls them; what comes between stays float32."""
     autocast = torch.autocast(device.type, dtype=dtype)
     model.forward_image = autocast(model.forward_image)

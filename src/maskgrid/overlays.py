@@ -24,11 +24,14 @@ def overlay(sample: Sample, setting: Setting, max_side: int) -> tuple[NDArray[np
     return _paint(thumbnail, sample.pixels, selection), len(selection)
 
 
-def write_contact_sheet(path: Path, samples: Sequence[Sample], setting: Setting, side: int = 320) -> None:
-    """Write the overlays of one setting as one JPEG, four in a row."""
+def write_contact_sheet(
+    path: Path, samples: Sequence[Sample], setting: Setting, fingerprint: str = "", side: int = 320
+) -> None:
+    """Write the overlays of one setting as one JPEG, four in a row, with what it is made from as its comment."""
     drawn = [overlay(sample, setting, side) for sample in samples]
     tiles = [centred(picture[0], side) for picture in drawn if picture is not None]
-    write_bytes(path, jpeg(grid(tiles or [np.full((side, side, 3), 255, np.uint8)], 4), quality=85))
+    sheet = grid(tiles or [np.full((side, side, 3), 255, np.uint8)], 4)
+    write_bytes(path, jpeg(sheet, quality=85, comment=fingerprint))
 
 
 def _paint(thumbnail: Thumbnail, image: NDArray[np.uint8] | None, selection: Selection) -> NDArray[np.uint8]:

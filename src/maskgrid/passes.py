@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 from maskgrid.config import GeneratorConfig, RecordConfig
 from maskgrid.settings import Setting
 
+# The parameters that decide which passes a setting needs, besides the checkpoint.
+PASS_PARAMETERS = (
+    *("points_per_side", "point_grids", "crop_n_layers", "crop_overlap_ratio", "crop_n_points_downscale_factor"),
+    *("use_m2m", "multimask_output"),
+)
 _DEFAULT_OVERLAP = GeneratorConfig.model_fields["crop_overlap_ratio"].default
 
 

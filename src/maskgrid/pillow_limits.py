@@ -1,10 +1,12 @@
 """Pillow's process-wide switches, held where reading needs them, for exactly as long as it reads."""
 
+import ctypes
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import PIL._imaging
 import PIL.Image
 from PIL import ImageFile
 
@@ -26,9 +28,9 @@ def pillow_limits(max_pixels: int) -> Iterator[None]:
     """Hold Pillow's switches as reading needs them; any number of threads may be inside.
 
     Pillow's bomb limit is raised to ``max_pixels`` if that is the larger (not lowered and not lifted: other
-    code of the process may rely on it). Its warnings about odd files are silenced, since the verdict on a
-    file is pixels or an exception. Truncated files are refused even where another library has asked Pillow to
-    let them pass.
+    code of the process may rely on it). Its warnings about odd files are silenced, and so are the lines that libtiff
+    writes to the error stream, since the verdict on a file is pixels or an exception. Truncated files are refused
+    even where another library has asked Pillow to let them pass.
     """
     with _readers.lock:
         if _readers.count == 0:
@@ -53,4 +55,16 @@ def _set_switches() -> ExitStack:
     restore.callback(setattr, PIL.Image, "MAX_IMAGE_PIXELS", PIL.Image.MAX_IMAGE_PIXELS)
     restore.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    _silence_libtiff(restore)
     return restore
+
+
+def _silence_libtiff(restore: ExitStack) -> None:
+    """Take away libtiff's handlers of errors and warnings, which print; what Pillow raises for them stays."""
+    library = ctypes.CDLL(PIL._imaging.__file__)  # finds the functions of the libraries that it is linked with, too
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        set_handler = getattr(library, name, None)
+        if set_handler is None:  # built without libtiff, or with its names hidden
+            continue
+        set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        restore.callback(set_handler, set_handler(None))

@@ -8,14 +8,18 @@ import orjson
 import pyarrow.parquet as pq
 
 from maskgrid.config import Config
+from maskgrid.demo import GROUND_TRUTH
 from maskgrid.effects import swept_parameters
 from maskgrid.errors import UserError
 from maskgrid.estimates import estimate, estimate_lines
 from maskgrid.layout import Layout
 from maskgrid.passes import PassRun, Recording, pass_runs
+from maskgrid.prompt_settings import PromptSetting
 from maskgrid.settings import Setting
-from maskgrid.sweep import expand, find
+from maskgrid.sweep import expand, expand_prompts, find
 from maskgrid.tables import read_origin
+from maskgrid.tracking_config import TrackingConfig
+from maskgrid.tracking_settings import track_settings
 from maskgrid.weights import checkpoint_id
 
 # A plan is read on a screen; statistics/settings.parquet lists all settings.
@@ -32,6 +36,7 @@ class Plan:
         layout: the results folder.
         settings: baseline first, then the sweep's.
         runs: the passes of the network that answer them.
+        prompt_settings: the settings of the prompted job, baseline first; none where the config has no such job.
     """
 
     config: Config
@@ -39,6 +44,7 @@ class Plan:
     layout: Layout
     settings: tuple[Setting, ...]
     runs: tuple[PassRun, ...]
+    prompt_settings: tuple[PromptSetting, ...] = ()
 
     @property
     def baseline(self) -> Setting:
@@ -49,6 +55,21 @@ class Plan:
         """The source itself, where it is one file: a list, a table, a COCO document."""
         path = Path(self.config.dataset.source).expanduser()
         return [str(path)] if (self.base_dir / path).is_file() else []
+
+    def ground_truth(self) -> Path | None:
+        """The COCO file of the objects that masks are measured against, where the config has one.
+
+        The demo's is written with its images; a COCO source may turn out to have no annotations.
+        """
+        given, source = self.config.dataset.ground_truth, self.config.dataset.source
+        if given is None:
+            return None
+        if given != "auto":
+            return self.base_dir / Path(given).expanduser()
+        if source == "demo":
+            return self.layout.root / "demo" / GROUND_TRUTH
+        path = Path(source).expanduser()
+        return self.base_dir / path if path.suffix.lower() == ".json" else None
 
     def exported(self) -> list[Setting]:
         """The settings that ``annotations`` names."""
@@ -114,8 +135,9 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
         UserError: anything wrong in the sweep, the baseline or the annotations.
     """
     settings = tuple(expand(config, base_dir))
-    plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)))
-    _ = plan.baseline, plan.exported()
+    prompted = tuple(expand_prompts(config.prompts, base_dir)) if config.prompts else ()
+    plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)), prompted)
+    _ = plan.baseline, plan.exported(), track_settings(config)
     return plan
 
 
@@ -145,8 +167,22 @@ def plan_text(plan: Plan) -> str:
     if plan.config.prompts is not None:
         there = sum(plan.layout.prompted(shard).is_file() for shard in shards)
         progress = f"{there} of {len(shards)} shards there" if shards else "nothing there yet"
-        lines.append(f"  prompts   {plan.config.prompts.source}; {progress}")
+        at = f" at {len(plan.prompt_settings)} settings" if len(plan.prompt_settings) > 1 else ""
+        lines.append(f"  prompts   {plan.config.prompts.source}{at}; {progress}")
+    if plan.config.tracking is not None:
+        lines.append(_tracking_line(plan, plan.config.tracking))
     return "\n".join(lines)
+
+
+def _tracking_line(plan: Plan, tracking: TrackingConfig) -> str:
+    n_settings = len(track_settings(plan.config))
+    how = tracking.prompts or f"objects found automatically, {n_settings} setting{'s' if n_settings > 1 else ''}"
+    layout = plan.layout.tracked
+    if not layout.jobs.is_file():
+        return f"  tracking  {tracking.source}; {how}; nothing there yet"
+    jobs = pq.read_table(layout.jobs, columns=["run", "group"]).to_pylist()
+    there = sum(layout.part(job["run"], job["group"]).is_file() for job in jobs)
+    return f"  tracking  {tracking.source}; {how}; {there} of {len(jobs)} jobs there"
 
 
 def _is_replayed(plan: Plan, shard: str) -> bool:

@@ -13,6 +13,8 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.utils.transforms import SAM2Transforms
 from torch import Tensor
 
+from maskgrid.extents import Extent, interpolate
+
 # Pixels of full-resolution logits that are held at once. On a CPU a few megabytes stay in the cache; on a GPU larger
 # chunks keep it busy. One mask is always held, however large the image.
 _CHUNK_PX = {"cpu": 4 << 20, "other": 64 << 20}
@@ -25,11 +27,9 @@ class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
         """The decoder's logits in float32, not up-sampled and, other than the clamped ones, not cut off."""
         return masks.float()
 
-    def upsample(self, logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-        """sam2's own up-sampling: (n, h, w) logits to (n, H, W) float32."""
-        # One image with n channels: interpolation works plane by plane, and this layout takes the plain path.
-        upsampled: Tensor = super().postprocess_masks(logits[None], size_hw)
-        return upsampled[0]
+    def upsample(self, logits: Tensor, size: Extent | tuple[int, int]) -> Tensor:
+        """sam2's own up-sampling: (n, h, w) logits to (n, H, W) float32, or to what an extent shows of it."""
+        return interpolate(logits, size if isinstance(size, Extent) else Extent.whole(size))
 
 
 def make_predictor(model: SAM2Base) -> SAM2ImagePredictor:

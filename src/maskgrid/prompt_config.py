@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, FiniteFloat
 
 from maskgrid.sections import Section
+from maskgrid.sweep_config import Sweep
 
 Use = Literal["box", "mask", "center_point", "box_and_point", "box_and_mask", "mask_and_point"]
 
@@ -43,4 +44,9 @@ class PromptConfig(Section):
         ge=1,
         description="prompts that the decoder takes at once; 1 is bit for bit what predict gives for each alone, "
         "more is faster and can differ in last bits",
+    )
+    sweep: Sweep | None = Field(
+        None,
+        description="settings to compare, written as the config's own sweep, of multimask_output, refine_rounds, "
+        "mask_threshold, max_hole_area and max_sprinkle_area",
     )

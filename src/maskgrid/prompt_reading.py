@@ -8,13 +8,13 @@ from typing import Any
 
 from maskgrid.demo import GROUND_TRUTH
 from maskgrid.errors import UserError
-from maskgrid.fingerprint import fingerprint
 from maskgrid.index import read_images
 from maskgrid.plan import Plan
 from maskgrid.prompt_config import PromptConfig
 from maskgrid.prompt_masks import read_mask
 from maskgrid.prompt_sources import Entry, read_source
 from maskgrid.prompt_tables import ShardedPrompt, prompts_table
+from maskgrid.prompted_lineage import prompts_note
 from maskgrid.prompts import BadPromptError, Prompt, PromptRow, PromptStatus, read_box, read_points
 from maskgrid.tables import write_table
 
@@ -46,7 +46,9 @@ def write_prompts(plan: Plan) -> None:
         UserError: the config has no prompts, or the source cannot be read or has not one usable prompt.
     """
     config = prompt_config(plan)
-    source = read_source(source_path(plan), config.use)
+    path = source_path(plan)
+    source = read_source(path, config.use)
+    origin = prompts_note(plan, path, source)
     images = _known_images(plan)
     indices: Counter[str] = Counter()
     prompts = []
@@ -57,9 +59,7 @@ def write_prompts(plan: Plan) -> None:
         prompts.append(ShardedPrompt(row, image.shard if image is not None else None))
     statuses = Counter(prompt.row.status for prompt in prompts)
     log.info("%d prompts: %s", len(prompts), ", ".join(f"{count} {name}" for name, count in sorted(statuses.items())))
-    origin = {"source": config.source, "use": config.use, "categories": source.categories}
-    table = prompts_table(prompts)
-    write_table(plan.layout.prompts, table, {**origin, "fingerprint": fingerprint(origin)}, _ROWS_IN_GROUP)
+    write_table(plan.layout.prompts, prompts_table(prompts), origin, _ROWS_IN_GROUP)
     if not statuses["ok"]:
         reason = f"; the first: {prompts[0].row.message}" if prompts else ""
         raise UserError(

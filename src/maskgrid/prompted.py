@@ -10,19 +10,18 @@ import pyarrow as pa
 
 from maskgrid import rle
 from maskgrid.errors import ImageTooLargeError, UserError
-from maskgrid.fingerprint import fingerprint
 from maskgrid.images import BadImage, read_image
 from maskgrid.index import IndexedImage, read_shard
 from maskgrid.journal import Journal
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.prompt_reading import prompt_config
-from maskgrid.prompt_tables import read_prompts
+from maskgrid.prompted_lineage import rows_of_shard, shard_note
 from maskgrid.prompted_schemas import PROMPTED
 from maskgrid.prompted_statistics import agreement
-from maskgrid.prompts import Prompt, PromptRow, PromptStatus, content_of, object_values, pixels_of
+from maskgrid.prompts import Prompt, PromptRow, PromptStatus, object_values, pixels_of
 from maskgrid.tables import read_origin, write_table
-from maskgrid.weights import checkpoint_id, resolve_checkpoint
+from maskgrid.weights import checkpoint_id
 
 if TYPE_CHECKING:
     from maskgrid.prompting import PromptedMasks, Prompter
@@ -65,9 +64,9 @@ def prompt_shard(plan: Plan, shard: str, load: Callable[[Plan], "Prompter"] = ma
         UserError: the config has no prompts, or a table of an earlier stage is missing.
     """
     images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
-    rows = [row for row in read_prompts(plan.layout.prompts, shard) if row.image_key in images]
+    rows = rows_of_shard(plan, shard, images)
     output = plan.layout.prompted(shard)
-    origin = _origin(plan, rows, images)
+    origin = shard_note(plan, rows, images)
     journal = Journal(output, origin["fingerprint"])
     if _is_current(plan, shard, origin["fingerprint"]):
         journal.keep([output])
@@ -104,14 +103,15 @@ def _tables(
 
 
 def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompter: "Prompter") -> list[dict[str, Any]]:
-    """The rows of one image: its masks, and what of its prompts has none."""
+    """The rows of one image at all settings: its masks, and what of its prompts has none."""
     prompts = [row.prompt for row in rows if row.prompt is not None]
+    settings = plan.prompt_settings
     status, message = PromptStatus.OK, None
-    results: list[PromptedMasks] = []
-    size_hw = (image.height, image.width)
+    results: list[list[PromptedMasks]] = [[] for _ in settings]
     try:
         pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
-        results = prompter.run(pixels, prompts) if prompts else []
+        if prompts:
+            results = prompter.run_settings(pixels, prompts, [setting.config for setting in settings])
     except BadImage as error:
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
     except FloatingPointError as error:
@@ -120,17 +120,26 @@ def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompt
         status, message = PromptStatus.TOO_LARGE, str(error)
     if status != PromptStatus.OK:
         log.warning("%s: %s", image.image_key, message)
+    failed = {"status": status, "message": message} if status != PromptStatus.OK else None
+    return [
+        {"setting_id": setting.id, **values}
+        for setting, drawn in zip(settings, results, strict=True)
+        for values in _setting_values(rows, drawn, (image.height, image.width), failed)
+    ]
+
+
+def _setting_values(
+    rows: list[PromptRow], results: "list[PromptedMasks]", size_hw: tuple[int, int], failed: dict[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """The rows of one image at one setting."""
     drawn = iter(results)
-    values = []
     for row in rows:
         if row.prompt is None:
-            values.append(object_values(row))
-        elif status != PromptStatus.OK:
-            in_pixels = _prompt_values(pixels_of(row.prompt, size_hw))
-            values.append({**object_values(row), **in_pixels, "status": status, "message": message})
+            yield object_values(row)
+        elif failed:
+            yield {**object_values(row), **_prompt_values(pixels_of(row.prompt, size_hw)), **failed}
         else:
-            values += _mask_values(row, row.prompt, next(drawn), size_hw)
-    return values
+            yield from _mask_values(row, row.prompt, next(drawn), size_hw)
 
 
 def _mask_values(
@@ -164,28 +173,3 @@ def _is_current(plan: Plan, shard: str, wanted: str) -> bool:
         return bool(read_origin(plan.layout.prompted(shard)).get("fingerprint") == wanted)
     except UserError:
         return False
-
-
-def _origin(plan: Plan, rows: list[PromptRow], images: dict[str, IndexedImage]) -> dict[str, Any]:
-    model = plan.config.model
-    checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
-    parameters = prompt_config(plan).model_dump(exclude={"source", "use", "normalized"})
-    origin: dict[str, Any] = {
-        "checkpoint": checkpoint_id(model.checkpoint),
-        "checkpoint_sha256": checkpoint.sha256,
-        "dtype": model.dtype,
-        "mode": model.mode,
-        "apply_postprocessing": model.apply_postprocessing,
-        "prompts": parameters,
-    }
-    members = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
-    return {
-        **origin,
-        "fingerprint": fingerprint({**origin, "images": members, "objects": [_content(row) for row in rows]}),
-    }
-
-
-def _content(row: PromptRow) -> dict[str, Any]:
-    """A row as plain values, for the fingerprint."""
-    reference = None if row.reference_counts is None else row.reference_counts.decode("ascii")
-    return {**object_values(row), "prompt": {**content_of(row.prompt), "reference_counts": reference}}

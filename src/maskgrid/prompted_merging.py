@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from maskgrid import coco, rle
 from maskgrid.errors import UserError
-from maskgrid.fingerprint import fingerprint
 from maskgrid.journal import forget_journal
 from maskgrid.merge import good_images, image_ids, write_coco
 from maskgrid.plan import Plan
 from maskgrid.prompt_reading import prompt_config
+from maskgrid.prompt_settings import PromptSetting
 from maskgrid.prompt_tables import read_unsharded
+from maskgrid.prompted_lineage import merged_note
 from maskgrid.prompted_pictures import draw_worst
 from maskgrid.prompted_schemas import PROMPTED
+from maskgrid.prompted_settings import settings_lines, settings_table
 from maskgrid.prompted_statistics import statistics_table, summary_line
 from maskgrid.prompts import object_values
 from maskgrid.tables import read_origin, read_table, write_table
@@ -25,46 +28,56 @@ from maskgrid.tables import read_origin, read_table, write_table
 log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
+Images = dict[str, tuple[int, tuple[int, int]]]
 _WITHOUT_MASKS = [name for name in PROMPTED.names if name != "counts"]
 
 
 def merge_prompted(plan: Plan) -> str:
-    """Write ``prompted/annotations.json``, ``statistics.parquet`` and ``worst.jpg``.
+    """Write ``prompted/annotations.json``, ``statistics.parquet``, ``settings.parquet`` and ``worst.jpg``.
+
+    COCO file and picture are of the baseline: the config's section itself.
 
     Returns:
-        One line of statuses and mean IoUs, for people.
+        Statuses and mean IoUs, for people: a line, and where there is a sweep one for each setting.
 
     Raises:
-        UserError: the config has no prompts, or a shard has not been segmented.
+        UserError: the config has no prompts, a shard has not been segmented, or is of other prompts or images.
     """
     layout, shards = plan.layout, plan.shards()
     paths = [layout.prompted(shard) for shard in shards]
     if missing := [path for path in paths if not path.is_file()]:
         raise UserError(f"{missing[0]}: there is no such file; run maskgrid prompt --shard {missing[0].stem}")
+    origin = merged_note(plan)
     images = good_images(layout)
     categories = _categories(read_origin(layout.prompts).get("categories", []), paths)
-    head = {"info": _info(plan), "licenses": [], "categories": categories}
+    head = {"info": _info(plan, origin["fingerprint"]), "licenses": [], "categories": categories}
     ids = {str(category.get("name")): int(category["id"]) for category in categories}
-    entries = _entries(paths, image_ids(images), ids)
+    entries = _entries(paths, plan.prompt_settings[0], image_ids(images), ids)
     counts = write_coco(layout.prompted_annotations, head, images, entries)
     log.info("%s: %d masks in %d images", layout.prompted_annotations, counts.n_annotations, counts.n_images)
-    statistics = statistics_table([*_rows(paths, _WITHOUT_MASKS), *_without_image(layout.prompts)])
-    origin = {"shards": {path.stem: read_origin(path)["fingerprint"] for path in paths}}
-    write_table(layout.prompted_statistics, statistics, {**origin, "fingerprint": fingerprint(origin)})
-    draw_worst(layout, statistics)
+    tables = [_statistics(plan, paths, setting) for setting in plan.prompt_settings]
+    write_table(layout.prompted_statistics, pa.concat_tables(tables), origin)
+    settings = settings_table(plan.prompt_settings, tables)
+    write_table(layout.prompted_settings, settings, origin)
+    draw_worst(layout, tables[0], origin["fingerprint"])
     for path in paths:
         forget_journal(path)
-    return summary_line(statistics)
+    return "\n".join([summary_line(tables[0]), *settings_lines(settings)])
 
 
-def _rows(paths: Iterable[Path], columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+def _statistics(plan: Plan, paths: list[Path], setting: PromptSetting) -> pa.Table:
+    rows = [*_rows(paths, setting, _WITHOUT_MASKS), *_without_image(plan.layout.prompts, setting)]
+    return statistics_table(rows, setting.label)
+
+
+def _rows(paths: Iterable[Path], setting: PromptSetting, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     for path in paths:
-        yield from read_table(path, columns).to_pylist()
+        yield from read_table(path, columns, [("setting_id", "=", setting.id)]).to_pylist()
 
 
-def _without_image(prompts: Path) -> Rows:
+def _without_image(prompts: Path, setting: PromptSetting) -> Rows:
     """Prompts that no shard has: of images that are not there, or cannot be used."""
-    empty = dict.fromkeys(PROMPTED.names)
+    empty = {**dict.fromkeys(PROMPTED.names), "setting_id": setting.id}
     return [{**empty, **object_values(row)} for row in read_unsharded(prompts)]
 
 
@@ -81,21 +94,27 @@ def _category_name(name: str | None) -> str:
     return str(name or coco.CATEGORY["name"])
 
 
-def _info(plan: Plan) -> dict[str, Any]:
+def _info(plan: Plan, made_from: str) -> dict[str, Any]:
+    prompts = prompt_config(plan)
     return {
         "description": "Masks of given objects by SAM 2, made by maskgrid",
         "maskgrid_version": coco.maskgrid_version(),
         "checkpoint": plan.config.model.checkpoint,
-        "prompts": prompt_config(plan).model_dump(),
+        # The file's name alone: where it lies says nothing about the masks.
+        "prompts": {**prompts.model_dump(exclude={"sweep"}), "source": Path(prompts.source).name},
+        "fingerprint": made_from,
     }
 
 
 def _entries(
-    paths: list[Path], known: dict[str, tuple[int, tuple[int, int]]], category_ids: dict[str, int]
+    paths: list[Path],
+    setting: PromptSetting,
+    known: dict[str, tuple[int, tuple[int, int]]],
+    category_ids: dict[str, int],
 ) -> Iterator[tuple[str, Rows]]:
     """The annotations of each image, shard by shard."""
     for path in paths:
-        for key, rows in groupby(_rows([path]), lambda row: row["image_key"]):
+        for key, rows in groupby(_rows([path], setting), lambda row: row["image_key"]):
             if key in known:
                 image_id, size_hw = known[key]
                 drawn = [row for row in rows if row["status"] == "ok"]

@@ -1,11 +1,9 @@
 """A picture of the masks that agree least with what was given."""
 
-import io
 from typing import Any
 
 import cv2
 import numpy as np
-import PIL.Image
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from maskgrid.files import write_bytes
 from maskgrid.images import BadImage, read_image
 from maskgrid.layout import Layout
 from maskgrid.tables import read_table
+from maskgrid.thumbnails import jpeg
 
 Pixels = NDArray[np.uint8]
 
@@ -28,7 +27,7 @@ _BOX_RGB = (255, 176, 0)
 _LABEL_RGB = {1: (0, 200, 0), 0: (230, 0, 0)}
 
 
-def draw_worst(layout: Layout, statistics: pa.Table) -> None:
+def draw_worst(layout: Layout, statistics: pa.Table, fingerprint: str) -> None:
     """Write ``prompted/worst.jpg``: the first masks of the statistics, each with its prompt.
 
     The mask is blue, the given box orange; points on the object are green and others red.
@@ -36,13 +35,12 @@ def draw_worst(layout: Layout, statistics: pa.Table) -> None:
     Args:
         layout: the results folder.
         statistics: of :func:`maskgrid.prompted_statistics.statistics_table`.
+        fingerprint: of what the masks are made from, for the picture's comment.
     """
     drawn = statistics.filter(pc.equal(statistics["status"], "ok")).slice(0, _N_TILES).to_pylist()
     places = _places(layout, [row["image_key"] for row in drawn])
     tiles = [_tile(layout, row, places[row["image_key"]]) for row in drawn if row["image_key"] in places]
-    stream = io.BytesIO()
-    PIL.Image.fromarray(_sheet(tiles)).save(stream, format="JPEG", quality=88)
-    write_bytes(layout.prompted_worst, stream.getvalue())
+    write_bytes(layout.prompted_worst, jpeg(_sheet(tiles), quality=88, comment=fingerprint))
 
 
 def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:
@@ -54,7 +52,7 @@ def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:
 
 def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
     caption = [f"{row['image_key']}  {row['source_id']}", f"agreement {row['agreement']:.3f}"]
-    filters = [("image_key", "=", row["image_key"]), ("prompt_index", "=", row["prompt_index"])]
+    filters = [(name, "=", row[name]) for name in ("setting_id", "image_key", "prompt_index")]
     masks = read_table(layout.prompted(place["shard"]), filters=filters).to_pylist()
     best = max(masks, key=lambda mask: mask["predicted_iou"])
     try:

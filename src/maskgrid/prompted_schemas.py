@@ -19,9 +19,13 @@ _KIND = column("kind", pa.string(), "the parts of the prompt: box, points, mask,
 _PREDICTED_IOU = column("predicted_iou", pa.float32(), "the network's estimate of the mask's IoU", nullable=True)
 _AREA = column("area_px", pa.int32(), "pixels of the mask", nullable=True)
 
-# A row a mask, and one for each prompt that has none.
+_SETTING_ID = column("setting_id", pa.string(), "the parameters: a row of prompted/settings.parquet")
+_SETTING = column("setting", pa.string(), "the setting's name, or its id where it has none")
+
+# A row a mask at a setting, and one for each prompt that has none.
 PROMPTED = pa.schema(
     [
+        _SETTING_ID,
         *OBJECT_COLUMNS,
         _KIND,
         column("point_coords", POINTS, "the prompt's points, in image pixels", nullable=True),
@@ -37,16 +41,52 @@ PROMPTED = pa.schema(
     ]
 )
 
+# A row a prompt at a setting.
 PROMPT_STATISTICS = pa.schema(
     [
+        _SETTING_ID,
+        _SETTING,
         *OBJECT_COLUMNS,
         _KIND,
         *_STATUS,
         column(
-            "agreement", pa.float64(), "mask_iou, else box_iou, else predicted_iou; rows ascend by it", nullable=True
+            "agreement",
+            pa.float64(),
+            "mask_iou, else box_iou, else predicted_iou; a setting's rows ascend by it",
+            nullable=True,
         ),
         _PREDICTED_IOU,
         _AREA,
         *_AGREEMENT,
+    ]
+)
+
+_MEANS = {
+    "area_px": "pixels of the mask",
+    "predicted_iou": "the network's estimate",
+    "box_iou": "IoU of the mask's extent with the given box",
+    "area_over_box": "the mask's area over that box's",
+    "mask_iou": "IoU with the mask that the source gives",
+    "area_over_mask": "the mask's area over that mask's",
+}
+
+# A row a setting. The parameters stand in the order of prompt_settings.PROMPT_SWEEPABLE.
+PROMPT_SETTINGS = pa.schema(
+    [
+        _SETTING_ID,
+        _SETTING,
+        column("in_grid", pa.bool_(), "of a sweep's grid, zip or table"),
+        column("multimask_output", pa.bool_(), "as in the config"),
+        column("refine_rounds", pa.int32(), "as in the config"),
+        column("mask_threshold", pa.float64(), "as in the config"),
+        column("max_hole_area", pa.float64(), "as in the config"),
+        column("max_sprinkle_area", pa.float64(), "as in the config"),
+        column("n_prompts", pa.int64(), "given objects"),
+        column("n_ok", pa.int64(), "of these with a mask"),
+        column("n_no_mask", pa.int64(), "of these for which the network drew nothing"),
+        *(
+            column(f"{name}_mean", pa.float64(), f"{words}: mean over the objects that have it", nullable=True)
+            for name, words in _MEANS.items()
+        ),
     ]
 )

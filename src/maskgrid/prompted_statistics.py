@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from maskgrid import rle
+from maskgrid.prompt_settings import BASELINE
 from maskgrid.prompted_schemas import PROMPT_STATISTICS
 from maskgrid.prompts import Prompt, PromptStatus
 
@@ -55,14 +56,15 @@ def agreement(counts: bytes, prompt: Prompt, reference_counts: bytes | None, siz
     return Agreement(box_iou, area_over_box, mask_iou, area_over_mask)
 
 
-def statistics_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """A row for each prompt, by its best mask, with the lowest agreement first.
+def statistics_table(rows: Sequence[dict[str, Any]], setting: str = BASELINE) -> pa.Table:
+    """A row for each prompt at one setting, by its best mask, with the lowest agreement first.
 
     Agreement is the IoU with the given mask; where there is none, of the extent with the given box; where there is
     neither, the network's own estimate. Prompts that cannot be used agree with nothing and come last.
 
     Args:
         rows: of ``prompted_schemas.PROMPTED``, the masks of a prompt one after another.
+        setting: the setting's label.
     """
     prompts: dict[tuple[str, int], dict[str, Any]] = {}
     for row in rows:
@@ -70,13 +72,9 @@ def statistics_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
         best = prompts.get(key)
         if best is None or _score(row) > _score(best):
             prompts[key] = row
-    table = pa.Table.from_pylist(
-        [
-            {name: _lowest(row) if name == "agreement" else row[name] for name in PROMPT_STATISTICS.names}
-            for row in prompts.values()
-        ],
-        PROMPT_STATISTICS,
-    )
+    listed = [{**row, "agreement": _lowest(row), "setting": setting} for row in prompts.values()]
+    names = PROMPT_STATISTICS.names
+    table = pa.Table.from_pylist([{name: row[name] for name in names} for row in listed], PROMPT_STATISTICS)
     return table.sort_by([("agreement", "ascending"), ("image_key", "ascending"), ("prompt_index", "ascending")])
 
 

@@ -52,6 +52,10 @@ class _Inputs:
     mask_input: Tensor | None
 
 
+# What the decoder makes of a batch: logits (n, c, h, w) and predicted IoU (n, c).
+_Prediction = tuple[Tensor, NDArray[np.float32]]
+
+
 class Prompter:
     """Runs prompts of images through one model."""
 
@@ -66,16 +70,26 @@ class Prompter:
         self.config = config
         self.chunk_px = chunk_px(self.predictor.device)
 
-    @torch.no_grad()
     def run(self, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[PromptedMasks]:
-        """Segment the objects that prompts point at.
+        """What each prompt gives with the config's own parameters (see :meth:`run_settings`)."""
+        return self.run_settings(image, prompts, [self.config])[0]
+
+    @torch.no_grad()
+    def run_settings(
+        self, image: NDArray[np.uint8], prompts: Sequence[Prompt], settings: Sequence[PromptConfig]
+    ) -> list[list[PromptedMasks]]:
+        """Segment the objects that prompts point at, with one encoder pass for all settings.
+
+        The decoder runs once for each combination of ``multimask_output`` and ``refine_rounds``; the thresholds of all
+        settings are applied to its logits.
 
         Args:
             image: uint8 (H, W, 3) RGB.
             prompts: any number, of any kinds; masks are of the image's size.
+            settings: the parameters, with ``prompts_per_batch`` as in the config that this object was made with.
 
         Returns:
-            What each prompt gives, in their order.
+            For each setting what each prompt gives, in their order.
 
         Where memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
         decoded at once.
@@ -87,17 +101,28 @@ class Prompter:
         """
         # No more than there are: halving starts where it makes a difference.
         most = max(map(len, batches(prompts, self.config.prompts_per_batch)), default=1)
-        return with_less(lambda size: self._run(image, prompts, size), most)
+        return with_less(lambda size: self._run(image, prompts, settings, size), most)
 
-    def _run(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], prompts_per_batch: int) -> list[PromptedMasks]:
+    def _run(
+        self,
+        image: NDArray[np.uint8],
+        prompts: Sequence[Prompt],
+        settings: Sequence[PromptConfig],
+        prompts_per_batch: int,
+    ) -> list[list[PromptedMasks]]:
         size_hw = (int(image.shape[0]), int(image.shape[1]))
-        drawn: dict[int, PromptedMasks] = {}
+        drawn: list[dict[int, PromptedMasks]] = [{} for _ in settings]
         self.predictor.set_image(image)
         for batch in batches(prompts, prompts_per_batch):
             inputs = self._inputs([prompts[index] for index in batch], size_hw)
-            drawn |= dict(zip(batch, self._draw(inputs, size_hw), strict=True))
+            predictions: dict[tuple[bool, int], _Prediction] = {}
+            for setting, masks in zip(settings, drawn, strict=True):
+                of_decoder = setting.multimask_output, setting.refine_rounds
+                if of_decoder not in predictions:
+                    predictions[of_decoder] = self._decode(inputs, *of_decoder)
+                masks |= dict(zip(batch, self._draw(*predictions[of_decoder], setting, size_hw), strict=True))
         self.predictor.reset_predictor()
-        return [drawn[index] for index in range(len(prompts))]
+        return [[masks[index] for index in range(len(prompts))] for masks in drawn]
 
     def _inputs(self, prompts: list[Prompt], size_hw: tuple[int, int]) -> _Inputs:
         """The prompts of a batch as tensors, by sam2's own conversion."""
@@ -112,17 +137,22 @@ class Prompter:
         )
         return _Inputs(coords, labels, boxes, mask_input)
 
-    def _draw(self, inputs: _Inputs, size_hw: tuple[int, int]) -> Iterator[PromptedMasks]:
-        logits, scores, low_res = self._predict(inputs, self.config.multimask_output)
-        for _ in range(self.config.refine_rounds):
+    def _decode(self, inputs: _Inputs, multimask_output: bool, refine_rounds: int) -> _Prediction:
+        logits, scores, low_res = self._predict(inputs, multimask_output)
+        for _ in range(refine_rounds):
             # As in sam2's notebooks: the best mask as a prompt beside the given ones, and one mask of it.
             best = _best(scores)
             mask_input = low_res[torch.arange(len(best)), torch.from_numpy(best)][:, None]
             inputs = _Inputs(inputs.point_coords, inputs.point_labels, inputs.boxes, mask_input)
             logits, scores, low_res = self._predict(inputs, multimask_output=False)
+        return logits, scores
+
+    def _draw(
+        self, logits: Tensor, scores: NDArray[np.float32], setting: PromptConfig, size_hw: tuple[int, int]
+    ) -> Iterator[PromptedMasks]:
         for planes, row, best_index in zip(logits, scores, _best(scores), strict=True):
-            kept = np.arange(len(row)) if self.config.keep == "all" else np.array([best_index])
-            yield PromptedMasks(kept, row[kept], self._full_size(planes[torch.from_numpy(kept)], size_hw))
+            kept = np.arange(len(row)) if setting.keep == "all" else np.array([best_index])
+            yield PromptedMasks(kept, row[kept], self._full_size(planes[torch.from_numpy(kept)], setting, size_hw))
 
     def _predict(self, inputs: _Inputs, multimask_output: bool) -> tuple[Tensor, NDArray[np.float32], Tensor]:
         """Logits (n, c, h, w), predicted IoU (n, c), and the logits clamped, as a next step takes them."""
@@ -139,19 +169,17 @@ class Prompter:
             raise FloatingPointError("the network returned scores or logits that are not numbers")
         return logits, numbers, low_res
 
-    def _full_size(self, logits: Tensor, size_hw: tuple[int, int]) -> list[bytes]:
+    def _full_size(self, logits: Tensor, setting: PromptConfig, size_hw: tuple[int, int]) -> list[bytes]:
         """Logits (n, h, w) as masks of the image's size, a few at a time."""
-        config = self.config
-        filled = fill_small_components(logits, config.mask_threshold, config.max_hole_area, config.max_sprinkle_area)
-        counts, self.chunk_px = with_smaller_chunks(
-            lambda pixels: self._codes(filled, size_hw, masks_at_once(pixels, size_hw)), self.chunk_px, size_hw
-        )
-        return counts
+        threshold, upsample = setting.mask_threshold, self.predictor._transforms.upsample
+        filled = fill_small_components(logits, threshold, setting.max_hole_area, setting.max_sprinkle_area)
 
-    def _codes(self, logits: Tensor, size_hw: tuple[int, int], at_once: int) -> list[bytes]:
-        upsample, threshold = self.predictor._transforms.upsample, self.config.mask_threshold
-        chunks = batch_iterator(at_once, logits)
-        return [code for (chunk,) in chunks for code in encode_planes(upsample(chunk, size_hw) > threshold)]
+        def codes(chunk_px: int) -> list[bytes]:
+            chunks = batch_iterator(masks_at_once(chunk_px, size_hw), filled)
+            return [code for (chunk,) in chunks for code in encode_planes(upsample(chunk, size_hw) > threshold)]
+
+        counts, self.chunk_px = with_smaller_chunks(codes, self.chunk_px, size_hw)
+        return counts
 
 
 def batches(prompts: Sequence[Prompt], prompts_per_batch: int) -> Iterator[list[int]]:

@@ -1,12 +1,13 @@
 """All that the report shows, read from the tables: means and counts for all images, details for a few."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from maskgrid.curves import Answered, answered
+from maskgrid.effects import interactions_table
 from maskgrid.fingerprint import fingerprint, package_versions
 from maskgrid.image_spread import ImageCounts, read_image_counts
 from maskgrid.plan import Plan
@@ -65,6 +66,8 @@ class ReportData:
         plan: the plan of the run.
         results: the settings that were answered, with their rows of the summary.
         effects: rows of the table of effects.
+        interactions: rows of ``result_schemas.INTERACTIONS``.
+        accuracy: rows of the summary of accuracies by setting's id; empty where there is nothing to measure against.
         images: how much settings disagree about images, and counts of a few.
         samples: images with their candidates, to be drawn.
         failures: the images without masks.
@@ -74,6 +77,8 @@ class ReportData:
     plan: Plan
     results: tuple[Answered, ...]
     effects: tuple[dict[str, Any], ...]
+    interactions: tuple[dict[str, Any], ...]
+    accuracy: Mapping[str, dict[str, Any]]
     images: ImageCounts
     samples: tuple[Sample, ...]
     failures: Failures
@@ -92,18 +97,33 @@ def read_report_data(plan: Plan) -> ReportData:
         maskgrid.errors.UserError: a table is missing or cut off.
     """
     layout = plan.layout
-    summary = read_table(layout.statistics("summary")).to_pylist()
+    summary = read_table(layout.statistics("summary"))
+    interactions = interactions_table(plan.settings, summary).to_pylist()
     effects = read_table(layout.statistics("effects")).to_pylist()
     images = read_image_counts(layout.statistics("mask_counts"), N_WIDEST, N_LINES)
     return ReportData(
         plan,
-        tuple(answered(plan.settings, summary)),
+        tuple(answered(plan.settings, summary.to_pylist())),
         tuple(effects),
+        tuple(interactions),
+        read_accuracy(plan),
         images,
         tuple(read_samples(plan, images_to_draw(images))),
         _failures(plan),
         _provenance(plan),
     )
+
+
+def read_accuracy(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Rows of the summary of accuracies by setting's id; empty where there is nothing to measure against.
+
+    Raises:
+        maskgrid.errors.UserError: there is something, and the table is missing or cut off.
+    """
+    if plan.ground_truth() is None:
+        return {}
+    rows = read_table(plan.layout.statistics("accuracy_summary")).to_pylist()
+    return {row["setting_id"]: row for row in rows if row["n_truth"]}
 
 
 def images_to_draw(images: ImageCounts) -> list[str]:
@@ -134,12 +154,12 @@ def _provenance(plan: Plan) -> Provenance:
     inputs = {
         "images": fingerprint({"images": contents}),
         "settings": plan.settings_digest(),
-        **_checkpoint_hashes(plan, plan.shards()),
+        **checkpoint_hashes(plan, plan.shards()),
     }
     return Provenance(plan.config.model_dump(mode="json", exclude=_WITHOUT_PART), inputs, package_versions())
 
 
-def _checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
+def checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
     """The hash of each checkpoint, as the candidates say that they were made with."""
     hashes: dict[str, str] = {}
     for run in plan.runs:

@@ -1,6 +1,7 @@
-"""The parts of the report that are charts and pictures."""
+"""The parts of the report that are charts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from maskgrid import charts
 from maskgrid.curves import (
@@ -14,18 +15,14 @@ from maskgrid.curves import (
     pair_maps,
     response_curves,
 )
+from maskgrid.effects import is_full_grid
 from maskgrid.markup import NOTHING, Column, Html, Row, details, element, paragraph, section, table, text
-from maskgrid.overlays import overlay
 from maskgrid.report_data import ReportData
 from maskgrid.report_tables import trade_off_table
-from maskgrid.samples import Sample
-from maskgrid.settings import Setting
-from maskgrid.thumbnails import data_uri, jpeg
-from maskgrid.wording import count, interval, number, parameter, share
+from maskgrid.wording import count, interval, number, share
 
-_MAX_OVERLAY_SETTINGS = 6
-_MAX_OVERLAY_IMAGES = 8
-_OVERLAY_SIDE = 448
+_MAX_EFFECTS = 80
+_MAX_INTERACTIONS = 12
 _MASKS = "mean masks per image"
 
 
@@ -98,17 +95,23 @@ def maps_section(data: ReportData) -> Html:
     )
     if n_left_out:
         words += f" {count(n_left_out, 'more pair')} not shown: {MAX_MAPS} at most, and parameters of few values."
-    figures = [element("figure", {"class": "wide"}, charts.heat_map(pair), _interaction(pair)) for pair in maps]
+    figures = [element("figure", {"class": "wide"}, charts.heat_map(pair), _interaction(pair, data)) for pair in maps]
     return section("maps", "Pairs of parameters", paragraph(words), element("div", {"class": "maps"}, *figures))
 
 
-def _interaction(pair: PairMap) -> Html:
-    strongest = pair.strongest_interaction()
-    if strongest is None:
+def _interaction(pair: PairMap, data: ReportData) -> Html:
+    """What two values do most together; where the map has gaps, interactions mix with main effects."""
+    rows = [row for row in data.interactions if (row["parameter_a"], row["parameter_b"]) == pair.names]
+    if len(rows) < len(pair.values[0]) * len(pair.values[1]):
         return NOTHING
-    (across, down), effect = strongest
-    at = " and ".join(parameter(values[place]) for values, place in zip(pair.values, (across, down), strict=True))
-    return element("figcaption", {}, text(f"strongest interaction: {effect:+.2f} at {at}"))
+    row = max(rows, key=_strength)
+    words = f"strongest interaction: {row['n_masks_interaction']:+.2f} at {row['value_a']} and {row['value_b']}"
+    return element("figcaption", {}, text(words))
+
+
+def _strength(row: Mapping[str, Any]) -> float:
+    # Rounded, so that the first of equals is chosen whatever the last bit says.
+    return round(abs(float(row["n_masks_interaction"])), 9)
 
 
 def trade_off_section(data: ReportData) -> Html:
@@ -120,20 +123,40 @@ def trade_off_section(data: ReportData) -> Html:
         f"Each dot is a setting. {count(len(best), 'setting')} on the line: no other covers as much of the image with "
         "fewer masks, or more of it with as many."
     )
-    chart = charts.trade_off_chart(data.results, best, data.plan.baseline.id)
+    dots = [
+        charts.SettingDot(
+            one.setting,
+            one.n_masks,
+            100 * one.coverage,
+            f"{one.setting.label}: {number(one.n_masks)} masks, {share(one.coverage)} covered",
+        )
+        for one in data.results
+    ]
+    chart = charts.settings_chart(
+        dots,
+        [one.setting.id for one in best],
+        data.plan.baseline.id,
+        (_MASKS, "mean coverage, %"),
+        f"Coverage against masks per image for {len(dots)} settings, of which {len(best)} are not bettered",
+    )
     figure = element("figure", {}, element("div", {"class": "wide"}, chart))
     return section("trade-off", "Coverage against count", paragraph(words), figure, trade_off_table(data))
 
 
 def effects_section(data: ReportData) -> Html:
-    """Main effects."""
+    """Main effects and interactions."""
     if not data.effects:
         return NOTHING
+    exact = is_full_grid([result.setting for result in data.results])
     words = paragraph(
-        "How far the mean count at a value lies from the mean over all settings. Over a full grid these are exact main "
-        "effects; where settings are left out or parameters walk together, effects mix."
+        "How far the mean count at a value lies from the mean over all settings. "
+        + (
+            "Every combination of the grid's values is there, so these are its exact main effects."
+            if exact
+            else "Settings are left out of the grid, or parameters walk together: effects mix."
+        )
     )
-    shown = data.effects[:80]
+    shown = data.effects[:_MAX_EFFECTS]
     chart = element("figure", {}, element("div", {"class": "wide"}, charts.effects_chart(shown)))
     columns = [Column("parameter", False), Column("value"), Column("settings"), Column("masks"), Column("effect")]
     columns += [Column("covered"), Column("effect on it")]
@@ -151,59 +174,38 @@ def effects_section(data: ReportData) -> Html:
         )
         for row in shown
     ]
-    return section("effects", "Main effects", words, chart, details("Numbers", table("Main effects", columns, rows)))
+    numbers = details("Numbers", table("Main effects", columns, rows))
+    return section("effects", "Main effects and interactions", words, chart, numbers, _interactions(data))
 
 
-def disagreement_section(data: ReportData) -> Html:
-    """The images on which settings disagree most."""
-    if not data.images.widest:
+def _interactions(data: ReportData) -> Html:
+    """The pairs of values that do most together beyond what each does alone."""
+    strongest = sorted(data.interactions, key=_strength, reverse=True)[:_MAX_INTERACTIONS]
+    if not strongest:
         return NOTHING
-    words = paragraph("By the standard deviation of the count over all settings. The first of them are drawn below.")
-    columns = [Column("image", False), Column("fewest masks"), Column("most masks"), Column("standard deviation")]
-    rows = [
-        Row([text(one.image_key), text(one.lowest), text(one.highest), text(number(one.deviation, 2))])
-        for one in data.images.widest
-    ]
-    return section(
-        "disagreement",
-        "Images on which settings disagree",
-        words,
-        table("Images on which settings disagree most", columns, rows),
+    words = paragraph(
+        "What two values do together beyond both main effects. Where it is small, thresholds can be chosen one by one."
     )
-
-
-def overlays_section(data: ReportData) -> Html:
-    """The masks of the exported settings, side by side."""
-    exported = data.plan.exported()
-    shown = exported[:_MAX_OVERLAY_SETTINGS]
-    if not data.samples:
-        return NOTHING
-    words = "Settings side by side. A mask keeps its colour from setting to setting."
-    if len(exported) > len(shown):
-        words += f" {count(len(exported) - len(shown), 'more exported setting')} not drawn."
-    rows = [_overlay_row(sample, shown) for sample in data.samples[:_MAX_OVERLAY_IMAGES]]
-    return section("overlays", "Masks", paragraph(words), *rows)
-
-
-def _overlay_row(sample: Sample, settings: Sequence[Setting]) -> Html:
-    figures = [_overlay(sample, setting) for setting in settings]
-    remark = "" if sample.pixels is not None else " (the file has gone or changed since)"
-    heading = element("h3", {}, text(sample.image_key + remark))
-    return element("div", {}, heading, element("div", {"class": "overlays"}, *figures))
-
-
-def _overlay(sample: Sample, setting: Setting) -> Html:
-    drawn = overlay(sample, setting, _OVERLAY_SIDE)
-    if drawn is None:
-        return element("figure", {}, element("figcaption", {}, text(f"{setting.label}: no results")))
-    pixels, n_masks = drawn
-    height, width = pixels.shape[:2]
-    words = f"{setting.label}: {count(n_masks, 'mask')}"
-    attributes: dict[str, str | float] = {
-        "src": data_uri(jpeg(pixels)),
-        "width": width,
-        "height": height,
-        "alt": f"{sample.image_key} with {words}",
-        "loading": "lazy",
-    }
-    return element("figure", {}, element("img", attributes), element("figcaption", {}, text(words)))
+    columns = [
+        Column("value", False),
+        Column("with", False),
+        Column("settings"),
+        Column("masks"),
+        Column("interaction"),
+    ]
+    columns.append(Column("on what is covered"))
+    rows = [
+        Row(
+            [
+                text(f"{row['parameter_a']} {row['value_a'][:16]}"),
+                text(f"{row['parameter_b']} {row['value_b'][:16]}"),
+                text(row["n_settings"]),
+                text(number(row["n_masks_mean"], 2)),
+                text(f"{row['n_masks_interaction']:+.2f}"),
+                text(f"{100 * row['coverage_frac_interaction']:+.1f} %"),
+            ]
+        )
+        for row in strongest
+    ]
+    heading = element("h3", {}, text("Strongest interactions"))
+    return Html(heading + words + table("Strongest interactions", columns, rows))

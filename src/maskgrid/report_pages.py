@@ -3,16 +3,12 @@
 from importlib.resources import files
 from string import Template
 
+from maskgrid.lineage import report_fingerprint
 from maskgrid.markup import Html, element, join, text
+from maskgrid.report_accuracy import accuracy_section
 from maskgrid.report_data import ReportData
-from maskgrid.report_figures import (
-    disagreement_section,
-    effects_section,
-    maps_section,
-    overlays_section,
-    responses_section,
-    trade_off_section,
-)
+from maskgrid.report_figures import effects_section, maps_section, responses_section, trade_off_section
+from maskgrid.report_pictures import disagreement_section, overlays_section
 from maskgrid.report_scores import scores_section, sizes_section
 from maskgrid.report_tables import (
     failures_section,
@@ -30,6 +26,7 @@ _PARTS = (
     ("responses", "Responses", responses_section),
     ("maps", "Pairs", maps_section),
     ("trade-off", "Coverage", trade_off_section),
+    ("accuracy", "Accuracy", accuracy_section),
     ("sizes", "Sizes", sizes_section),
     ("effects", "Effects", effects_section),
     ("disagreement", "Disagreement", disagreement_section),
@@ -50,6 +47,7 @@ def report_page(data: ReportData) -> bytes:
         {
             "style": asset("pages.css"),
             "script": asset("report.js"),
+            "fingerprint": report_fingerprint(data.plan),
             "links": join(links),
             "content": join(content for _, _, content in parts),
         },

@@ -8,7 +8,7 @@ from maskgrid.settings import CHECKPOINT, PARAMETERS
 from maskgrid.tables import column
 
 _INTEGERS = frozenset({"points_per_side"})
-_INTERVAL = "95 % bootstrap interval over images"
+INTERVAL = "95 % bootstrap interval over images"
 
 
 def _parameter(name: str) -> pa.Field:
@@ -26,14 +26,14 @@ PARAMETER_COLUMNS: tuple[pa.Field, ...] = (
     *(_parameter(name) for name in PARAMETERS),
 )
 
-_SETTING_COLUMNS = (
+SETTING_COLUMNS = (
     column("setting_id", pa.string(), "short hash of the parameters that decide about masks"),
     column("setting", pa.string(), "the setting's first name, or its id where it has none"),
 )
 
 SETTINGS = pa.schema(
     [
-        *_SETTING_COLUMNS,
+        *SETTING_COLUMNS,
         column("names", pa.list_(pa.string()), "all names that the config gives to it"),
         column("in_grid", pa.bool_(), "part of the sweep's grid, zip or table, and not a single point alone"),
         *PARAMETER_COLUMNS,
@@ -44,7 +44,7 @@ SETTINGS = pa.schema(
 # in a group-by.
 IMAGE_COUNTS = pa.schema(
     [
-        *_SETTING_COLUMNS,
+        *SETTING_COLUMNS,
         MASK_COUNTS.field("image_key").with_type(pa.string()),
         *PARAMETER_COLUMNS,
         *(field for field in MASK_COUNTS if field.name not in ("setting_id", "image_key")),
@@ -59,8 +59,8 @@ def _number(name: str, description: str) -> pa.Field:
 def _with_interval(name: str, description: str) -> list[pa.Field]:
     return [
         _number(f"{name}_mean", f"{description}, mean over images"),
-        _number(f"{name}_low", f"{_INTERVAL} of this mean: its lower end"),
-        _number(f"{name}_high", f"{_INTERVAL} of this mean: its upper end"),
+        _number(f"{name}_low", f"{INTERVAL} of this mean: its lower end"),
+        _number(f"{name}_high", f"{INTERVAL} of this mean: its upper end"),
     ]
 
 

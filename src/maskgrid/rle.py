@@ -1,5 +1,6 @@
 """Run-length codes of masks: COCO's compressed form by pycocotools, checked on the way in."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,32 @@ def encode_planes(masks: "Tensor") -> list[bytes]:
 def encode(mask: NDArray[np.bool_]) -> bytes:
     """Encode one boolean mask of shape (H, W)."""
     counts: bytes = coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))["counts"]
+    return counts
+
+
+def encode_window(mask: NDArray[np.bool_], corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
+    """Encode a mask (h, w) that lies in a larger image, as if it were drawn there.
+
+    Args:
+        mask: the part of the image in which the mask is.
+        corner_yx: its first row and column in the image.
+        size_hw: the image's height and width in pixels.
+    """
+    (height, width), (y0, x0) = mask.shape, corner_yx
+    # Down the columns, with a row of background below where the image goes on, so that no run leaves its column.
+    rows = height + (height < size_hw[0])
+    columns = np.zeros((width, rows), np.bool_)
+    columns[:, :height] = mask.T
+    flat = columns.reshape(-1)
+    turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    turns = np.concatenate([np.zeros(int(flat[0]), np.intp), turns, np.full(int(flat[-1]), flat.size)])
+    edges = (x0 + turns // rows) * size_hw[0] + y0 + turns % rows
+    n_pixels = size_hw[0] * size_hw[1]
+    runs = np.diff(edges, prepend=0, append=n_pixels)
+    # The code ends with the mask where that reaches the last pixel.
+    runs = runs[:-1] if len(edges) and edges[-1] == n_pixels else runs
+    uncompressed_code = {"size": list(size_hw), "counts": runs.astype(np.uint32)}
+    counts: bytes = coco_mask.frPyObjects(uncompressed_code, *size_hw)["counts"]
     return counts
 
 
@@ -99,6 +126,32 @@ def true_box_xywh(counts: bytes, size_hw: tuple[int, int]) -> list[float]:
 def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
     """Pixels of the mask."""
     return int(coco_mask.area(_code(counts, size_hw)))
+
+
+def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """IoU of each mask of ``first`` with each of ``second``: (n, m) float64; 0 where both are empty."""
+    return _overlaps(first, second, size_hw, of_first=False)
+
+
+def containment(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """Share of each mask of ``first`` that lies within each of ``second``: (n, m) float64; 0 for empty masks."""
+    return _overlaps(first, second, size_hw, of_first=True)
+
+
+def union_area_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> int:
+    """Pixels that at least one of the masks covers."""
+    return int(coco_mask.area(coco_mask.merge([_code(counts, size_hw) for counts in masks]))) if masks else 0
+
+
+def _overlaps(
+    first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int], of_first: bool
+) -> NDArray[np.float64]:
+    if not first or not second:
+        return np.zeros((len(first), len(second)))
+    codes = [[_code(counts, size_hw) for counts in masks] for masks in (first, second)]
+    # For what COCO calls a crowd, pycocotools divides by the area of the first mask alone.
+    found: NDArray[np.float64] = coco_mask.iou(*codes, [of_first] * len(second))
+    return np.nan_to_num(found)
 
 
 def _code(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:

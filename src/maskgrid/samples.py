@@ -15,6 +15,7 @@ from maskgrid.errors import UserError
 from maskgrid.images import BadImage, read_image
 from maskgrid.passes import passes_of
 from maskgrid.plan import Plan
+from maskgrid.progress import track
 from maskgrid.replay import Replay
 from maskgrid.settings import Setting
 from maskgrid.tables import read_table
@@ -50,7 +51,7 @@ def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
         if row["shard"] is not None:
             by_shard.setdefault(row["shard"], set()).add(row["image_key"])
     found: dict[str, dict[str, dict[str, Candidates]]] = {}
-    for shard, members in sorted(by_shard.items()):
+    for shard, members in track(sorted(by_shard.items()), len(by_shard), "candidates of images to draw", "shards"):
         _add_candidates(plan, shard, members, found)
     files = _files(plan, list(found))
     return [_sample(plan, key, found[key], files) for key in dict.fromkeys(keys) if key in found]

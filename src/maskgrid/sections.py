@@ -1,6 +1,10 @@
 """What every part of the config has in common."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 
 
 class Section(BaseModel):

@@ -142,7 +142,7 @@ def write_mask_counts(
     Raises:
         maskgrid.errors.UserError: a shard's table is missing or cut off.
     """
-    tables = _in_groups(_setting_tables(settings, shard_counts))
+    tables = in_groups(_setting_tables(settings, shard_counts))
     write_batches(path, IMAGE_COUNTS, tables, origin)
 
 
@@ -183,7 +183,7 @@ def _with_parameters(setting: Setting, rows: pa.Table) -> pa.Table:
     return pa.table(columns, schema=IMAGE_COUNTS)
 
 
-def _in_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def in_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Tables put together until they are worth a row group."""
     waiting: list[pa.Table] = []
     for table in tables:

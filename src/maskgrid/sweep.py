@@ -2,23 +2,50 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from maskgrid.config import BASELINE, Config, GeneratorConfig, GeneratorFields, Range, SweepBlock
+from maskgrid.config import BASELINE, Config, GeneratorConfig, GeneratorFields
 from maskgrid.errors import UserError
 from maskgrid.messages import first_error, unknown_name
+from maskgrid.prompt_config import PromptConfig
+from maskgrid.prompt_settings import PROMPT_SWEEPABLE, PROMPT_WITHOUT_EFFECT, PromptSetting, make_prompt_setting
 from maskgrid.settings import CHECKPOINT, SWEEPABLE, WITHOUT_EFFECT, Setting, make_setting
+from maskgrid.sweep_config import Range, Sweep, SweepBlock
 
+AnySetting = TypeVar("AnySetting", Setting, PromptSetting)
 Overrides = dict[str, Any]
 _NAME = re.compile(r"[^-./\\{}\x00-\x1f][^/\\{}\x00-\x1f]*")
 # A name, what differs from the generator's parameters, where the config says so, whether a grid's row says it.
 Row = tuple[str | None, Overrides, str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a sweep may vary.
+
+    Attributes:
+        section: the config's section that holds the parameters.
+        fields: the model that checks each value by itself.
+        sweepable: names of the parameters.
+        without_effect: names of those that change no mask.
+        given: what the model needs besides the value.
+    """
+
+    section: str
+    fields: type[BaseModel]
+    sweepable: tuple[str, ...]
+    without_effect: frozenset[str]
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+_GENERATOR = Space("generator", GeneratorFields, SWEEPABLE, WITHOUT_EFFECT)
+_PROMPTS = Space("prompts", PromptConfig, PROMPT_SWEEPABLE, PROMPT_WITHOUT_EFFECT, {"source": "demo"})
 
 
 def expand(config: Config, base_dir: Path) -> list[Setting]:
@@ -31,16 +58,33 @@ def expand(config: Config, base_dir: Path) -> list[Setting]:
     Raises:
         UserError: an unknown parameter, an impossible value or combination, an empty sweep, a name used twice.
     """
-    named: list[Row] = [(BASELINE, {}, "generator", False)]
-    if isinstance(config.sweep, str):
-        named += _table_points(base_dir / config.sweep, config.sweep)
-    elif config.sweep is not None:
-        blocks = config.sweep if isinstance(config.sweep, list) else [config.sweep]
-        for number, block in enumerate(blocks):
-            named += _block_points(block, f"sweep[{number}]" if isinstance(config.sweep, list) else "sweep")
     return _unique(
-        (name, _setting(config, overrides, where, in_grid), where) for name, overrides, where, in_grid in named
+        (name, _setting(config, overrides, where, in_grid), where)
+        for name, overrides, where, in_grid in _rows(_GENERATOR, config.sweep, base_dir, "sweep")
     )
+
+
+def expand_prompts(config: PromptConfig, base_dir: Path) -> list[PromptSetting]:
+    """The same for given objects: the section ``prompts`` itself first, then those of its sweep.
+
+    Raises:
+        UserError: as :func:`expand`.
+    """
+    return _unique(
+        (name, make_prompt_setting(config, overrides, in_grid), where)
+        for name, overrides, where, in_grid in _rows(_PROMPTS, config.sweep, base_dir, "prompts.sweep")
+    )
+
+
+def _rows(space: Space, sweep: Sweep | None, base_dir: Path, key: str) -> list[Row]:
+    """The baseline, and what the sweep under ``key`` of the config lists."""
+    named: list[Row] = [(BASELINE, {}, space.section, False)]
+    if isinstance(sweep, str):
+        return named + _table_points(space, base_dir / sweep, f"{key}: {sweep}")
+    blocks = sweep if isinstance(sweep, list) else [sweep] if sweep is not None else []
+    for number, block in enumerate(blocks):
+        named += _block_points(space, block, f"{key}[{number}]" if isinstance(sweep, list) else key)
+    return named
 
 
 def find(settings: Iterable[Setting], label: str, key: str) -> Setting:
@@ -68,23 +112,23 @@ def values_of(values: Range | list[Any] | Any) -> list[Any]:  # noqa: ANN401
     return values if isinstance(values, list) else [values]
 
 
-def _block_points(block: SweepBlock, where: str) -> list[Row]:
-    points: list[Row] = [(None, overrides, where, True) for overrides in _combinations(block, where)]
+def _block_points(space: Space, block: SweepBlock, where: str) -> list[Row]:
+    points: list[Row] = [(None, overrides, where, True) for overrides in _combinations(space, block, where)]
     for number, point in enumerate(block.points):
         path = f"{where}.points[{number}]"
-        overrides = {name: _checked(name, value, path) for name, value in point.items() if name != "name"}
+        overrides = {name: _checked(space, name, value, path) for name, value in point.items() if name != "name"}
         points.append((_point_name(point, path), overrides, path, False))
-    kept = list(_without(points, block.exclude, f"{where}.exclude"))
+    kept = list(_without(space, points, block.exclude, f"{where}.exclude"))
     if not kept:
         raise UserError(f"{where}: the sweep is empty; give it a grid, zip or points that exclude leaves over")
     return kept
 
 
-def _combinations(block: SweepBlock, where: str) -> Iterator[Overrides]:
+def _combinations(space: Space, block: SweepBlock, where: str) -> Iterator[Overrides]:
     if not block.grid and not block.zip:
         return
-    grid = {name: _checked_values(name, values, f"{where}.grid") for name, values in block.grid.items()}
-    zipped = {name: _checked_values(name, values, f"{where}.zip") for name, values in block.zip.items()}
+    grid = {name: _checked_values(space, name, values, f"{where}.grid") for name, values in block.grid.items()}
+    zipped = {name: _checked_values(space, name, values, f"{where}.zip") for name, values in block.zip.items()}
     if len({len(values) for values in zipped.values()}) > 1:
         lengths = ", ".join(f"{name} has {len(values)}" for name, values in zipped.items())
         raise UserError(f"{where}.zip: all lists must be of one length, but {lengths}")
@@ -96,21 +140,21 @@ def _combinations(block: SweepBlock, where: str) -> Iterator[Overrides]:
             yield {**dict(zip(grid, row, strict=True)), **step}
 
 
-def _checked_values(name: str, values: Range | list[Any] | Any, where: str) -> list[Any]:  # noqa: ANN401
-    return [_checked(name, value, where) for value in values_of(values)]
+def _checked_values(space: Space, name: str, values: Range | list[Any] | Any, where: str) -> list[Any]:  # noqa: ANN401
+    return [_checked(space, name, value, where) for value in values_of(values)]
 
 
-def _checked(name: str, value: Any, where: str) -> Any:  # noqa: ANN401
-    if name in WITHOUT_EFFECT:
-        raise UserError(f"{where}.{name}: changes no mask, so there is nothing to sweep; set it under generator")
-    if name not in SWEEPABLE:
-        raise UserError(f"{where}.{name}: unknown parameter{unknown_name(name, SWEEPABLE)}")
+def _checked(space: Space, name: str, value: Any, where: str) -> Any:  # noqa: ANN401
+    if name in space.without_effect:
+        raise UserError(f"{where}.{name}: changes no mask, so there is nothing to sweep; set it under {space.section}")
+    if name not in space.sweepable:
+        raise UserError(f"{where}.{name}: unknown parameter{unknown_name(name, space.sweepable)}")
     if name == CHECKPOINT:
         if not isinstance(value, str) or not value:
             raise UserError(f"{where}.{name}: {value!r} is not the name or path of a checkpoint")
         return value
     try:
-        return getattr(GeneratorFields.model_validate({name: value}), name)
+        return getattr(space.fields.model_validate({**space.given, name: value}), name)
     except ValidationError as error:
         raise UserError(f"{where}.{first_error(error)}") from None
 
@@ -128,9 +172,9 @@ def _point_name(point: Mapping[str, Any], where: str) -> str | None:
     return name
 
 
-def _without(points: list[Row], exclude: list[dict[str, Any]], where: str) -> Iterator[Row]:
+def _without(space: Space, points: list[Row], exclude: list[dict[str, Any]], where: str) -> Iterator[Row]:
     patterns = [
-        {name: _checked(name, value, f"{where}[{number}]") for name, value in pattern.items()}
+        {name: _checked(space, name, value, f"{where}[{number}]") for name, value in pattern.items()}
         for number, pattern in enumerate(exclude)
     ]
     for number, pattern in enumerate(patterns):
@@ -155,11 +199,11 @@ def _setting(config: Config, overrides: Overrides, where: str, in_grid: bool) ->
         raise UserError(f"{where}: at {at}: {first_error(error)}") from None
 
 
-def _unique(named: Iterable[tuple[str | None, Setting, str]]) -> list[Setting]:
-    settings: dict[str, Setting] = {}
+def _unique(named: Iterable[tuple[str | None, AnySetting, str]]) -> list[AnySetting]:
+    settings: dict[str, AnySetting] = {}
     owner: dict[str, str] = {}
     for name, setting, where in named:
-        old = settings.get(setting.id, setting)
+        old: AnySetting = settings.get(setting.id, setting)
         if name is not None and name not in old.names:
             if name in owner:
                 raise UserError(f"{where}: the name {name!r} is used twice (also at {owner[name]})")
@@ -173,26 +217,30 @@ def _unique(named: Iterable[tuple[str | None, Setting, str]]) -> list[Setting]:
     return list(settings.values())
 
 
-def _table_points(path: Path, written: str) -> list[Row]:
+def _table_points(space: Space, path: Path, key: str) -> list[Row]:
     import pandas as pd  # here, because most sweeps need no table and the workflow parses this often
 
     if path.suffix not in (".csv", ".tsv", ".parquet"):
-        raise UserError(f"sweep: {written}: a table must be a .csv, .tsv or .parquet file")
+        raise UserError(f"{key}: a table must be a .csv, .tsv or .parquet file")
     if not path.is_file():
-        raise UserError(f"sweep: {written}: there is no such file ({path})")
+        raise UserError(f"{key}: there is no such file ({path})")
     try:
         separator = "\t" if path.suffix == ".tsv" else ","
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
     except (ValueError, OSError) as error:
-        raise UserError(f"sweep: {written}: cannot be read as a table: {error}") from None
+        raise UserError(f"{key}: cannot be read as a table: {error}") from None
     if table.empty:
-        raise UserError(f"sweep: {written}: the sweep is empty; the table has no rows")
+        raise UserError(f"{key}: the sweep is empty; the table has no rows")
     points: list[Row] = []
     for number, row in enumerate(table.to_dict("records"), start=1):
-        where = f"sweep: {written}: row {number}"
+        where = f"{key}: row {number}"
         cells = {str(name): _plain(value) for name, value in row.items()}
         given = {name: value for name, value in cells.items() if value is not None}
-        overrides = {name: _checked(name, _cell(name, value), where) for name, value in given.items() if name != "name"}
+        overrides = {
+            name: _checked(space, name, _cell(space, name, value), where)
+            for name, value in given.items()
+            if name != "name"
+        }
         points.append((_point_name(given, where), overrides, where, True))
     return points
 
@@ -202,8 +250,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return None if isinstance(plain, float) and plain != plain else plain
 
 
-def _cell(name: str, value: Any) -> Any:  # noqa: ANN401
+def _cell(space: Space, name: str, value: Any) -> Any:  # noqa: ANN401
     """A column with empty cells reads as floats: give whole numbers back to the integer parameters."""
-    field = GeneratorFields.model_fields.get(name)
-    wants_int = field is not None and isinstance(field.default, int) and not isinstance(field.default, bool)
+    known = space.fields.model_fields.get(name)
+    wants_int = known is not None and isinstance(known.default, int) and not isinstance(known.default, bool)
     return int(value) if wants_int and isinstance(value, float) and value.is_integer() else value

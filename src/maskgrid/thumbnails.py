@@ -63,10 +63,10 @@ class Thumbnail:
         return self.shown_hw != self.size_hw
 
 
-def jpeg(pixels: NDArray[np.uint8], quality: int = 80) -> bytes:
-    """Encode as JPEG; the same pixels give the same bytes."""
+def jpeg(pixels: NDArray[np.uint8], quality: int = 80, comment: str = "") -> bytes:
+    """Encode as JPEG, with a comment where one is given; the same pixels give the same bytes."""
     stream = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True)
+    PIL.Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True, comment=comment.encode())
     return stream.getvalue()
 
 

@@ -65,6 +65,11 @@ class TrackedLayout:
         return self.root / "summary.parquet"
 
     @property
+    def settings(self) -> Path:
+        """A row for every setting of the sweep."""
+        return self.root / "settings.parquet"
+
+    @property
     def page(self) -> Path:
         """The page to look at."""
         return self.root / "index.html"

@@ -1,12 +1,51 @@
 """The config's section ``tracking``: videos, what shows their objects, and how these are followed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from maskgrid.sections import Section
+from maskgrid.sections import Fraction, Section
 
 Export = Literal["youtube_vis", "sa_v", "png", "palette", "overlay"]
+
+
+class AutomaticConfig(Section):
+    """How objects are found where no prompts are given: masks of the generator become prompts."""
+
+    generate_every: Annotated[int, Field(ge=1)] | None = Field(
+        10, description="masks are generated on the first frame and on every so many after it; null for the first alone"
+    )
+    min_coverage_frac: Fraction = Field(
+        0.0, description="and on a frame of which the objects' masks cover less than this share; 0 for never"
+    )
+    min_generate_gap: int = Field(
+        5, ge=1, description="frames between two generations at least, where the coverage asks for them"
+    )
+    join_iou_thresh: Fraction = Field(
+        0.5, description="a generated mask with this IoU with that of an object known already is the same object"
+    )
+    join_containment_thresh: Fraction = Field(
+        0.8,
+        description="a generated mask of which more than this share lies in an object's mask, or in a larger generated "
+        "one, is a part of it; with 1 parts become objects too",
+    )
+    end_after: Annotated[int, Field(ge=1)] | None = Field(
+        5, description="an object ends after so many frames out of sight; null for never"
+    )
+    max_objects: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="objects that are followed at a time at most, those of the highest predicted IoU first"
+    )
+
+
+class TrackSweep(Section):
+    """Settings of automatic tracking to compare, by parameters of ``automatic`` and of ``generator``."""
+
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        default_factory=dict, description="every combination of these lists of values"
+    )
+    points: list[dict[str, Any]] = Field(
+        default_factory=list, description="single settings: a name, and what differs from the config's own values"
+    )
 
 
 class TrackingConfig(Section):
@@ -58,6 +97,12 @@ class TrackingConfig(Section):
     offload_video_to_cpu: bool = Field(False, description="frames that are read ahead stay in the CPU's memory")
     offload_state_to_cpu: bool = Field(False, description="what is remembered of past frames stays in the CPU's memory")
     vos_optimized: bool = Field(False, description="compile the network, as in sam2.build_sam; CUDA only")
+    automatic: AutomaticConfig = Field(
+        default_factory=AutomaticConfig, description="without prompts: when objects are looked for, and which are new"
+    )
+    sweep: TrackSweep = Field(
+        default_factory=TrackSweep, description="without prompts: further settings, each followed and counted"
+    )
     exports: list[Export] = Field(
         ["youtube_vis", "overlay"],
         description="beside the tables: youtube_vis, sa_v (a JSON a video), png (a picture an object and frame), "
@@ -68,6 +113,17 @@ class TrackingConfig(Section):
     def _range_holds_frames(self) -> "TrackingConfig":
         if self.stop is not None and self.stop <= self.start:
             raise ValueError(f"no frame is read from start: {self.start} to stop: {self.stop}")
+        return self
+
+    @model_validator(mode="after")
+    def _automatic_goes_forward(self) -> "TrackingConfig":
+        if self.prompts is None and (self.direction != "forward" or self.max_frame_num_to_track is not None):
+            raise ValueError(
+                "direction and max_frame_num_to_track need prompts: without, objects are looked for in all frames and "
+                "followed forward. Choose the frames by start, stop and stride"
+            )
+        if self.prompts is not None and (self.sweep.grid or self.sweep.points):
+            raise ValueError("sweep compares how objects are found, and prompts are given; one of the two must go")
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ By hand, to try something out::
 import argparse
 import getpass
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 PACKAGES = ("munge", "slurm-wlm")
@@ -26,9 +28,9 @@ PACKAGES = ("munge", "slurm-wlm")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
-# No cgroups, no database, no systemd: an ordinary user can run all of it. Nodes have more of everything than the machine.
-# What is not plain: a job without --mem would take a whole node, and finished jobs stay in squeue for MinJobAge seconds.
-# A job that is put back into the queue waits for cred_expire seconds, 120 by default.
+# No cgroups, no database, no systemd: an ordinary user can run all of it, on nodes with more than the machine has. Not
+# plain are: DefMemPerCPU, without which a job that names no memory takes a node; MinJobAge, for which squeue shows jobs
+# that have ended; cred_expire, for which a job waits that goes back into the queue, 120 s by default.
 CONFIG = """\
 ClusterName=maskgrid
 SlurmctldHost=localhost
@@ -114,15 +116,16 @@ class Cluster:
         self._write_config()
         munge = self.folder / "munge"
         names = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
-        self._daemon("munged", *(f"--{option}={munge / name}" for option, name in names.items()))
-        self._daemon("slurmctld", "-c")
+        self.call("munged", *(f"--{option}={munge / name}" for option, name in names.items()))
+        self.call("slurmctld", "-c")
         for node in self.nodes:
             self.start_node(node)
-        wait_until(lambda: self.states() == dict.fromkeys(self.nodes, "idle"), 120, f"idle nodes, see {self.folder}/log")
+        all_idle = dict.fromkeys(self.nodes, "idle")
+        wait_until(lambda: self.states() == all_idle, 120, f"idle nodes; their logs are in {self.folder}/log")
 
     def stop(self) -> None:
         """Stop all daemons, and whatever jobs have left behind."""
-        with suppress(subprocess.SubprocessError, OSError):
+        with suppress(RuntimeError, TimeoutError, OSError):
             self.call("scancel", "--user", getpass.getuser(), "--full")
             wait_until(lambda: not self.call("squeue", "--noheader"), 30, "an empty queue")
         pids = [path for node in self.nodes if (path := self._pid_file(node)).is_file()]
@@ -130,31 +133,32 @@ class Cluster:
             _end(path)
 
     def start_node(self, node: str) -> None:
-        self._daemon("slurmd", "-N", node)
+        self.call("slurmd", "-N", node)
 
     def kill_node(self, node: str) -> None:
         """What a power failure does: the node's slurmd, its job steps and all their processes are gone at once."""
-        slurmd = int(self._pid_file(node).read_text())
-        doomed = [slurmd, *_descendants([slurmd, *self._steps(node)])]
-        for pid in dict.fromkeys([slurmd, *self._steps(node), *doomed]):
+        roots = [int(self._pid_file(node).read_text()), *self._steps(node)]
+        for pid in [*roots, *_descendants(roots)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def states(self) -> dict[str, str]:
         """State of each node, by name."""
-        return dict(line.split() for line in self.call("sinfo", "--noheader", "-N", "-o", "%N %t", "-p", "work").splitlines())
+        listed = self.call("sinfo", "--noheader", "-N", "-o", "%N %t", "-p", "work")
+        return dict(line.split() for line in listed.splitlines())
 
     def call(self, *command: str) -> str:
-        """What a command of SLURM's prints."""
+        """What a command of SLURM's prints.
+
+        Raises:
+            RuntimeError: it failed; says with what words.
+        """
         environment = {**os.environ, **self.environment}
         program = shutil.which(command[0], path=environment["PATH"]) or command[0]
-        done = subprocess.run(
-            [program, *command[1:]], env=environment, check=True, capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run([program, *command[1:]], env=environment, capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise RuntimeError(f"{shlex.join(command)}: {done.stderr.strip()}")
         return done.stdout.strip()
-
-    def _daemon(self, *command: str) -> None:
-        self.call(*command)
 
     def _pid_file(self, node: str) -> Path:
         return self.folder / f"run/slurmd.{node}.pid"
@@ -186,13 +190,16 @@ class Cluster:
 
 
 @contextmanager
-def running(cluster: Cluster) -> Iterator[Cluster]:
-    """A cluster that stops with the block, however the block ends."""
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+def running() -> Iterator[Cluster]:
+    """A cluster in a temporary folder, which stops with the block, however the block ends."""
+    with TemporaryDirectory(prefix="slurm-") as folder:
+        Path(folder).chmod(0o755)  # or munged refuses to have its socket there
+        cluster = Cluster(Path(folder))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 def is_installed() -> bool:

@@ -7,16 +7,19 @@ import av
 import numpy as np
 import PIL.Image
 import pytest
+import sam2.utils.misc
+import scipy.ndimage
 import torch
 from oracle_video import boxed, click, clip_folder, painted, sam2_logits, write_jpegs
 
 from maskgrid import rle
+from maskgrid.errors import MachineError
 from maskgrid.video.frames import FrameFolder
 from maskgrid.video.options import TrackOptions
 from maskgrid.video.predictor import VideoPredictor
 from maskgrid.video.records import FramePrompt
 from maskgrid.video.schedule import groups_of_objects, plan_passes
-from maskgrid.video.tracker import track
+from maskgrid.video.tracker import load_tracker, track
 
 VIDEO = Path(__file__).parents[3] / "shared" / "photos" / "bedroom.mp4"
 
@@ -113,7 +116,7 @@ def test_nothing_is_forgotten_too_soon_by_the_model_as_it_is(tracker, sam2_video
     assert compare(tracker, sam2_video, folder, [click(masks[2, 0], 2)], options, logits) > 10
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_whatever_is_asked_for(tracker, sam2_video, clip, logits, seed):
     """Prompts, rounds, directions and memories at random."""
     folder, masks = clip
@@ -220,3 +223,79 @@ def test_pictures_are_kept_as_png_too(tracker, clip, tmp_path):
         PIL.Image.open(path).save(tmp_path / f"frame {int(path.stem)}.png")
     results = [list(track(tracker, FrameFolder(place), [click(masks[0, 0])])) for place in (folder, tmp_path)]
     assert results[0] == results[1]
+
+
+def test_holes_are_filled_as_by_the_kernel_of_sam2(tracker, sam2_video, clip, logits, monkeypatch):
+    """``fill_hole_area`` without sam2's CUDA extension, whose place SciPy takes on sam2's side."""
+    folder, masks = clip
+    n_holes = []
+
+    def components(mask):
+        labels, counts = np.zeros(mask.shape, np.int64), np.zeros(mask.shape, np.int64)
+        for index in range(len(mask)):
+            labels[index, 0], n_found = scipy.ndimage.label(mask[index, 0].numpy(), np.ones((3, 3)))
+            areas = np.bincount(labels[index, 0].ravel())
+            areas[0] = 0
+            counts[index, 0] = areas[labels[index, 0]]
+            n_holes.append(n_found - 1)
+        return torch.from_numpy(labels), torch.from_numpy(counts)
+
+    monkeypatch.setattr(sam2.utils.misc, "get_connected_components", components)
+    prompts = [click(masks[0, 0]), boxed(masks[0, 1], 0, 2), click(masks[3, 1], 3, 2, round=1)]
+    options = TrackOptions(fill_hole_area=60, add_all_frames_to_correct_as_cond=True, max_frame_num_to_track=4)
+    oracle = with_attributes(sam2_video, fill_hole_area=60, add_all_frames_to_correct_as_cond=True)
+    compare(tracker, oracle, folder, prompts, options, logits)
+    assert sum(n_holes) > 0
+
+
+def test_memory_around_prompts_is_cleared(tracker, sam2_video, clip, logits):
+    """sam2 1.1.0 has lost the method for one object; with a single one, that for all objects does the same."""
+    folder, masks = clip
+    given = {"clear_non_cond_mem_around_input": True, "add_all_frames_to_correct_as_cond": True}
+    oracle = with_attributes(sam2_video, **SHORT, **given)
+    oracle._clear_obj_non_cond_mem_around_input = lambda state, frame, _: oracle._clear_non_cond_mem_around_input(
+        state, frame
+    )
+    prompts = [click(masks[0, 0]), click(masks[4, 0], 4, round=1)]
+    options = TrackOptions(**given)
+    assert compare(with_attributes(tracker, **SHORT), oracle, folder, prompts, options, logits) > 2
+
+
+def test_half_precision_is_autocast(sam2_video, clip, logits):
+    folder, masks = clip
+    prompts = [click(masks[1, 0], 1), painted(masks[1, 1], 1, 2)]
+    options = TrackOptions(max_frame_num_to_track=3)
+    ours = dict(track(load_tracker("demo", device="cpu", dtype="bfloat16"), FrameFolder(folder), prompts, options))
+    assert list(ours) == [1, 2, 3, 4]
+    with torch.autocast("cpu", torch.bfloat16):
+        theirs = sam2_logits(sam2_video, folder, prompts, most=3)
+    for frame, found in theirs.items():
+        assert np.array_equal(logits[frame], found), frame
+
+
+def test_values_that_are_no_numbers_are_an_error(tracker, clip, monkeypatch):
+    folder, masks = clip
+    encode = VideoPredictor._run_memory_encoder
+
+    def broken(self, **given):
+        features, positions = encode(self, **given)
+        return features * float("nan"), positions
+
+    monkeypatch.setattr(VideoPredictor, "_run_memory_encoder", broken)
+    with pytest.raises(FloatingPointError):
+        list(track(tracker, FrameFolder(folder), [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=1)))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("CUDA out of memory. Tried", "offload_state_to_cpu"), ("CUDA error: gone", "has failed")]
+)
+def test_a_device_that_fails_is_named(tracker, clip, monkeypatch, words, told):
+    folder, masks = clip
+
+    def failing(self, **given):
+        raise RuntimeError(words)
+
+    tracking = track(tracker, FrameFolder(folder), [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=1))
+    monkeypatch.setattr(VideoPredictor, "_run_single_frame_inference", failing)
+    with pytest.raises(MachineError, match=told):
+        list(tracking)

@@ -13,6 +13,10 @@ from maskgrid.video.tracker import track
 OPTIONS = TrackOptions("both", add_all_frames_to_correct_as_cond=True, max_frame_num_to_track=3)
 
 
+def resumed(tracker, frames, prompts, output, every):
+    return track_resumably(tracker, frames, prompts, OPTIONS, Journal(output, "f"), every)
+
+
 def prompts_of(masks):
     return [painted(masks[3, 0], 3), boxed(masks[2, 1], 2, 4), click(masks[4, 0], 4, round=1)]
 
@@ -63,7 +67,7 @@ def test_a_snapshot_goes_on_with_the_same_masks(tracker, video, uninterrupted, t
 
 def test_a_process_that_is_killed_at_any_write_loses_nothing(tracker, video, uninterrupted, tmp_path):
     def work(output):
-        return list(track_resumably(tracker, *video, OPTIONS, Journal(output, "f"), every=2))
+        return list(resumed(tracker, *video, output, every=2))
 
     n_steps = count_steps(lambda: work(tmp_path / "first"))
     assert work(tmp_path / "first") == uninterrupted
@@ -75,17 +79,18 @@ def test_a_process_that_is_killed_at_any_write_loses_nothing(tracker, video, uni
 
 def test_finished_frames_are_not_tracked_again(tracker, video, uninterrupted, tmp_path):
     frames, prompts = video
-    first = track_resumably(tracker, frames, prompts, OPTIONS, Journal(tmp_path / "x", "f"), every=3)
+    first = resumed(tracker, frames, prompts, tmp_path / "x", every=3)
     assert [next(first) for _ in range(4)] == uninterrupted[:4]
     counted = CountedFrames(frames)
-    again = list(track_resumably(tracker, counted, prompts, OPTIONS, Journal(tmp_path / "x", "f"), every=3))
+    again = list(resumed(tracker, counted, prompts, tmp_path / "x", every=3))
     assert again == uninterrupted
     assert counted.n_read < len(uninterrupted)
 
 
 def test_a_damaged_snapshot_means_to_begin_anew(tracker, video, uninterrupted, tmp_path, caplog):
-    journal = Journal(tmp_path / "x", "f")
-    list(track_resumably(tracker, *video, OPTIONS, journal, every=2))
-    journal.snapshot.write_bytes(journal.snapshot.read_bytes()[:1000])
-    assert list(track_resumably(tracker, *video, OPTIONS, journal, every=2)) == uninterrupted
+    first = resumed(tracker, *video, tmp_path / "x", every=2)
+    assert [next(first) for _ in range(3)] == uninterrupted[:3]
+    snapshot = Journal(tmp_path / "x", "f").snapshot
+    snapshot.write_bytes(snapshot.read_bytes()[:1000])
+    assert list(resumed(tracker, *video, tmp_path / "x", every=2)) == uninterrupted
     assert "anew" in caplog.text

@@ -59,6 +59,16 @@ def listing():
         raise WorkflowError(str(error)) from None
 
 
+def after(checkpoint):
+    """Say that what follows can be known once a checkpoint has run.
+
+    A job on another machine sees its own rule alone, in which Snakemake takes no checkpoint for finished; but what a
+    job is submitted for comes after it.
+    """
+    if workflow.is_main_process:
+        getattr(checkpoints, checkpoint).get()
+
+
 def index_files():
     """All that `index` writes: as long as one is missing the checkpoint is not passed, and none else asks for each."""
     layout = PLAN.layout
@@ -70,7 +80,7 @@ def index_files():
 
 def shards():
     """Names of the shards, once the checkpoint `index` has run."""
-    checkpoints.index.get()
+    after("index")
     return PLAN.shards()
 
 
@@ -82,7 +92,7 @@ def shard_digests():
 
 def shard_digest(wildcards):
     """What a shard's images are: the one thing about the dataset that its jobs depend on."""
-    checkpoints.index.get()
+    after("index")
     return shard_digests()[wildcards.shard]
 
 
@@ -93,7 +103,7 @@ def _images_fingerprint():
 
 def images_fingerprint(wildcards):
     """What the inputs are: an index that has found nothing new makes nothing run again."""
-    checkpoints.index.get()
+    after("index")
     return _images_fingerprint()
 
 
@@ -111,7 +121,7 @@ def checkpoint_file(wildcards):
 
 def candidate_files(wildcards):
     """The candidates of all passes over a shard."""
-    checkpoints.index.get()
+    after("index")
     return [
         str(
             PLAN.layout.candidates(
@@ -141,7 +151,9 @@ def check_queue():
 
 
 def print_summary():
-    """The table of settings, as the last thing that a run says."""
+    """The table of settings, as the last thing that a run says, where the run was for it."""
+    if not PLAN.layout.statistics("summary").is_file():
+        return
     subprocess.run(
         [sys.executable, "-m", "maskgrid", "summary", *OPTIONS.split()], check=False
     )
@@ -152,10 +164,50 @@ def annotation_files():
     return [str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()]
 
 
+def export_files():
+    """Other forms of the annotations, as the config names them."""
+    return [
+        str(PLAN.layout.export(form, setting.label))
+        for form in PLAN.config.exports
+        if form != "card"
+        for setting in PLAN.exported()
+    ]
+
+
+def card_files():
+    """The dataset card and its metadata, where the config wants them."""
+    if "card" not in PLAN.config.exports:
+        return []
+    return [str(PLAN.layout.card), str(PLAN.layout.croissant)]
+
+
 def overlay_files():
     """A contact sheet for each setting that is exported."""
     return [
         f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()
+    ]
+
+
+def ground_truth_source():
+    """The annotations to measure against; the demo's come with its images."""
+    path = PLAN.ground_truth()
+    return (
+        [str(path)] if path is not None and PLAN.config.dataset.source != "demo" else []
+    )
+
+
+def accuracy_files(wildcards):
+    """The accuracies of all shards."""
+    return [str(PLAN.layout.shard_accuracy(shard)) for shard in shards()]
+
+
+def accuracy_results():
+    """Tables of accuracy, where there is something to measure against."""
+    if PLAN.ground_truth() is None:
+        return []
+    return [
+        str(PLAN.layout.statistics("accuracy")),
+        str(PLAN.layout.statistics("accuracy_summary")),
     ]
 
 
@@ -164,8 +216,9 @@ PROMPTS = PLAN.config.prompts.model_dump() if PLAN.config.prompts else {}
 PREDICTION = {
     name: value
     for name, value in PROMPTS.items()
-    if name not in ("source", "use", "normalized")
+    if name not in ("source", "use", "normalized", "sweep")
 }
+PROMPT_SETTINGS = [[setting.id, setting.label] for setting in PLAN.prompt_settings]
 
 
 def prompt_source():
@@ -173,6 +226,16 @@ def prompt_source():
     return (
         [PROMPTS["source"]] if PROMPTS.get("source", "demo").lower() != "demo" else []
     )
+
+
+@cache
+def prompt_pictures():
+    """A digest of the pictures that the file of prompts names: a new or changed one makes it be read again."""
+    if not workflow.is_main_process:
+        return "not listed"
+    from maskgrid.prompted_lineage import pictures_digest
+
+    return "".join(pictures_digest(Path(path)) for path in prompt_source())
 
 
 def prompt_checkpoint():
@@ -192,6 +255,7 @@ def prompted_results():
     return [
         str(PLAN.layout.prompted_annotations),
         str(PLAN.layout.prompted_statistics),
+        str(PLAN.layout.prompted_settings),
         str(PLAN.layout.prompted_worst),
     ]
 
@@ -229,7 +293,7 @@ def track_jobs():
 
 def track_digest(wildcards):
     """What a job works on: the one thing about videos and prompts that it depends on."""
-    checkpoints.videos.get()
+    after("videos")
     return next(
         job.digest
         for job in track_jobs()
@@ -237,16 +301,17 @@ def track_digest(wildcards):
     )
 
 
-def tracking_parameters():
+def tracking_parameters(wildcards):
     """What decides about masks, of the section tracking; for objects that are found, also how."""
-    from maskgrid.video.parameters import mask_parameters
+    from maskgrid.video.parameters import mask_parameters, setting_name
 
-    return orjson.dumps(mask_parameters(PLAN.config)).decode() if TRACKING else ""
+    values = mask_parameters(PLAN.config, setting_name(wildcards.run))
+    return orjson.dumps(values).decode()
 
 
 def track_parts(wildcards):
     """The masklets of all groups of a run."""
-    checkpoints.videos.get()
+    after("videos")
     return [
         str(PLAN.layout.tracked.part(job.run, job.group))
         for job in track_jobs()
@@ -256,7 +321,7 @@ def track_parts(wildcards):
 
 def tracked_runs():
     """The names of all runs."""
-    checkpoints.videos.get()
+    after("videos")
     return sorted({job.run for job in track_jobs()})
 
 

@@ -2,8 +2,7 @@
 
 
 # update() keeps the old tables while the job runs: files that have not changed are not read again. The first output is
-# the one that `generate` and `prompt` name as their input: on a cluster, where a job sees one rule alone, Snakemake
-# knows the checkpoint by it.
+# the one by which Snakemake knows the checkpoint: rules whose parameters wait for it name this file as an input.
 checkpoint index:
     input:
         PLAN.source_files(),

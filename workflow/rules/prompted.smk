@@ -16,6 +16,7 @@ rule prompts:
         source=PROMPTS.get("source"),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
+        pictures=lambda wildcards: prompt_pictures(),
         maskgrid=MASKGRID,
         options=OPTIONS,
     message:
@@ -45,6 +46,7 @@ rule prompt:
     params:
         digest=shard_digest,
         prediction=orjson.dumps(PREDICTION).decode(),
+        settings=[setting_id for setting_id, _ in PROMPT_SETTINGS],
         checkpoint=PLAN.config.model.checkpoint,
         dtype=PLAN.config.model.dtype,
         mode=PLAN.config.model.mode,
@@ -64,12 +66,14 @@ rule prompt_merge:
     output:
         "results/prompted/annotations.json",
         "results/prompted/statistics.parquet",
+        "results/prompted/settings.parquet",
         "results/prompted/worst.jpg",
     log:
         "logs/prompted/merge.log",
     conda:
         "../../environment.yml"
     params:
+        settings=PROMPT_SETTINGS,
         images=images_fingerprint,
         maskgrid=MASKGRID,
         options=OPTIONS,

@@ -23,6 +23,66 @@ rule merge:
         "{params.maskgrid} merge {params.options} --setting {wildcards.label:q} 2> >(tee {log:q} >&2)"
 
 
+rule export_sa1b:
+    input:
+        "results/annotations/{label}.json",
+    output:
+        "results/exports/sa1b/{label}.tar",
+    log:
+        "logs/exports/sa1b/{label}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the masks of {wildcards.label} in SA-1B's form"
+    shell:
+        "{params.maskgrid} export {params.options} --setting {wildcards.label:q} --form sa1b 2> >(tee {log:q} >&2)"
+
+
+rule export_polygons:
+    input:
+        "results/annotations/{label}.json",
+    output:
+        "results/exports/polygons/{label}.json",
+    log:
+        "logs/exports/polygons/{label}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the masks of {wildcards.label} as polygons"
+    shell:
+        "{params.maskgrid} export {params.options} --setting {wildcards.label:q} --form polygons"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule card:
+    input:
+        annotation_files(),
+        export_files(),
+        accuracy_results(),
+        "results/statistics/summary.parquet",
+        "results/dataset/images.parquet",
+    output:
+        "results/README.md",
+        "results/croissant.json",
+    log:
+        "logs/card.log",
+    conda:
+        "../../environment.yml"
+    params:
+        maskgrid=MASKGRID,
+        options=OPTIONS,
+    message:
+        "Writing the dataset card"
+    shell:
+        "{params.maskgrid} card {params.options} 2> >(tee {log:q} >&2)"
+
+
 rule statistics:
     input:
         count_files,
@@ -51,6 +111,7 @@ rule statistics:
 rule report:
     input:
         annotation_files(),
+        accuracy_results(),
         "results/statistics/summary.parquet",
     output:
         page=report(
@@ -80,7 +141,6 @@ rule report:
 # Fails when too many images could not be used, after everything else is done and written. On a cluster it runs beside
 # Snakemake: seconds of work, and no profile's retries would change its verdict.
 rule accept:
-    localrule: True
     input:
         annotation_files(),
         "results/report/index.html",
@@ -91,6 +151,7 @@ rule accept:
         "results/provenance.json",
     log:
         "logs/accept.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:

@@ -29,6 +29,7 @@ checkpoint videos:
                     "stride",
                     "objects_per_job",
                     "non_overlap_masks",
+                    "sweep",
                 )
             }
         ).decode(),
@@ -55,7 +56,7 @@ rule track:
     benchmark:
         "benchmarks/tracked/{run}/{group}.tsv"
     wildcard_constraints:
-        run=r"[A-Za-z0-9._@+-]+",
+        run=r"[A-Za-z0-9._~@-]+",
         group=r"\d{4}",
     conda:
         "../../environment.yml"
@@ -63,7 +64,7 @@ rule track:
         gpu=1,
     params:
         digest=track_digest,
-        tracking=tracking_parameters(),
+        tracking=tracking_parameters,
         checkpoint=PLAN.config.model.checkpoint,
         dtype=PLAN.config.model.dtype,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
@@ -84,7 +85,7 @@ rule masklets:
     log:
         "logs/tracked/{run}/masklets.log",
     wildcard_constraints:
-        run=r"[A-Za-z0-9._@+-]+",
+        run=r"[A-Za-z0-9._~@-]+",
     conda:
         "../../environment.yml"
     params:
@@ -105,7 +106,7 @@ rule track_overlay:
     log:
         "logs/tracked/{run}/overlay.log",
     wildcard_constraints:
-        run=r"[A-Za-z0-9._@+-]+",
+        run=r"[A-Za-z0-9._~@-]+",
     conda:
         "../../environment.yml"
     params:
@@ -162,6 +163,7 @@ rule track_merge:
         tracked_documents(),
         "results/tracked/objects.parquet",
         "results/tracked/summary.parquet",
+        "results/tracked/settings.parquet",
         "results/tracked/index.html",
         "results/tracked/provenance.json",
     log:

@@ -2,24 +2,36 @@
 
 const OPACITY = 0.45, GOLDEN = 0.6180339887498949;
 const data = JSON.parse(document.getElementById("data").textContent);
-const levels = data.recording.mask_thresholds, offsets = data.recording.stability_score_offsets;
 const byId = (name) => document.getElementById(name);
 const canvas = byId("canvas"), context = canvas.getContext("2d");
-const SLIDERS = [
-  ["pred_iou_thresh", data.recording.pred_iou_thresh],
-  ["stability_score_thresh", data.recording.stability_score_thresh],
-  ["box_nms_thresh", 0],
-  ...(data.passes.length > 1 ? [["crop_nms_thresh", 0]] : []),
-];
-const CHOICES = [["mask_threshold", levels], ["stability_score_offset", offsets]];
 const values = { ...data.baseline };
 const inputs = new Map();
+let group = null, levels = [], offsets = [];
 let image = null, selection = null, held = false, pointedRow = -1, isAsked = false;
 
 // ---- controls
 
+// The group of passes, with sliders over what was recorded of them.
+function chooseGroup(index) {
+  group = data.groups[index];
+  ({ mask_thresholds: levels, stability_score_offsets: offsets } = group.recording);
+  byId("sliders").replaceChildren();
+  inputs.clear();
+  makeControls();
+  for (const [name, options] of choices()) if (!options.includes(values[name])) values[name] = options[0];
+  for (const name of ["pred_iou_thresh", "stability_score_thresh"]) values[name] = Math.max(values[name], group.recording[name]);
+  for (const [name, set] of inputs) set(values[name]);
+  byId("note").textContent = `Checkpoint ${group.checkpoint}, passes ${group.passes.join(", ")}; all else as in the setting ${data.label}.` +
+    (data.n_groups_left_out > 0 ? ` ${data.n_groups_left_out} more choices of the network's passes are not shown.` : "") +
+    " min_mask_region_area can be set to the sweep's values only: each needs the masks drawn anew.";
+}
+
+const choices = () => [["mask_threshold", levels], ["stability_score_offset", offsets], ["min_mask_region_area", [0, ...group.region_areas]]];
+
 function makeControls() {
-  for (const [name, low] of SLIDERS) {
+  const sliders = [["pred_iou_thresh", group.recording.pred_iou_thresh], ["stability_score_thresh", group.recording.stability_score_thresh], ["box_nms_thresh", 0]];
+  if (group.passes.length > 1 || group.region_areas.length) sliders.push(["crop_nms_thresh", 0]);
+  for (const [name, low] of sliders) {
     const range = element("input", { type: "range", id: name, min: low, max: 1, step: 0.01, "aria-label": name });
     const number = element("input", { type: "number", min: low, max: 1, step: "any", "aria-label": `${name}, exact value` });
     range.addEventListener("input", () => change(name, range.valueAsNumber));
@@ -27,12 +39,12 @@ function makeControls() {
     control(name, low > 0 ? `${name} (recorded from ${low})` : name, range, number);
     inputs.set(name, (value) => { range.value = value; if (document.activeElement !== number) number.value = value; });
   }
-  for (const [name, options] of CHOICES) {
+  for (const [name, options] of choices()) {
     const choice = element("select", { id: name });
     for (const value of options) choice.append(element("option", { value }, String(value)));
     choice.disabled = options.length < 2;
     choice.addEventListener("change", () => change(name, Number(choice.value)));
-    control(name, options.length < 2 ? `${name} (one level recorded)` : name, choice);
+    control(name, options.length < 2 ? `${name} (one value recorded)` : name, choice);
     inputs.set(name, (value) => { choice.value = String(value); });
   }
 }
@@ -53,16 +65,18 @@ function element(tag, attributes, content) {
 function change(name, value) {
   values[name] = value;
   inputs.get(name)(value);
+  if (name === "min_mask_region_area") redraw();
   update();
 }
 
 // ---- the image
 
 function loadImage(index) {
-  const source = data.images[index];
-  const rows = source.rows ?? (source.rows = prepareImage(source, levels.length));
-  const [height, width] = source.shown_hw;
-  image = { source, rows, height, width, ends: new Map(), outlines: new Map(), stamp: new Int32Array(height * width), pixels: null };
+  const source = layersOf(data.images[index], group);
+  const [height, width] = data.images[index].shown_hw;
+  // A pass that failed on this image: nothing of it can be shown.
+  const rows = source && prepareImage(source, levels.length);
+  image = { source: source ?? data.images[index], rows, height, width, stamp: new Int32Array(height * width), pixels: null };
   const current = image, picture = new Image();
   [canvas.width, canvas.height] = [width, height];
   picture.onload = () => {
@@ -71,14 +85,26 @@ function loadImage(index) {
     current.pixels = copy.getImageData(0, 0, width, height);
     if (image === current) ask();
   };
-  picture.src = source.pixels;
+  picture.src = image.source.pixels;
   [held, pointedRow] = [false, -1];
   byId("pointed").replaceChildren();
+  redraw();
   update();
 }
 
+// The masks that min_mask_region_area changes; what is remembered of others' outlines is forgotten with them.
+function redraw() {
+  const area = values.min_mask_region_area;
+  image.redrawn = area > 0 && image.rows ? redrawnAt(image.source, area) : null;
+  image.ends = new Map();
+  image.outlines = new Map();
+  image.stamp.fill(0);
+}
+
+const codeOf = (row) => image.redrawn?.get(row)?.counts ?? image.rows.counts[row];
+const areaOf = (row) => image.redrawn?.get(row)?.area ?? image.rows.area[row];
 const remembered = (map, row, make) => map.get(row) ?? map.set(row, make()).get(row);
-const endsOf = (row) => remembered(image.ends, row, () => maskEnds(image.rows.counts[row]));
+const endsOf = (row) => remembered(image.ends, row, () => maskEnds(codeOf(row)));
 const outlineOf = (row) => remembered(image.outlines, row, () => maskOutline(endsOf(row), image.height, image.stamp, row + 1));
 
 // ---- selection
@@ -88,20 +114,31 @@ function settingOf(chosen) {
 }
 
 function update() {
-  selection = select(image.rows, settingOf(values));
-  selection.isKept = new Set(selection.kept);
-  byId("count").textContent = selection.kept.length === 1 ? "1 mask" : `${selection.kept.length} masks`;
-  showDrops();
   byId("config").textContent = configLines();
+  if (!image.rows) return showNothing();
+  selection = select(image.rows, settingOf(values), image.redrawn);
+  selection.isKept = new Set(selection.kept);
+  const isLeftOut = values.min_mask_region_area > 0 && !image.redrawn;
+  byId("count").textContent = (selection.kept.length === 1 ? "1 mask" : `${selection.kept.length} masks`) + (isLeftOut ? ", small regions kept" : "");
+  byId("regions-note").hidden = !isLeftOut;
+  showDrops();
   if (byId("list").open) showList();
   if (pointedRow >= 0 || held) showPointed(image.place);
   ask();
 }
 
+function showNothing() {
+  selection = { kept: [], fate: [], by: [], isKept: new Set() };
+  byId("count").textContent = "No results of these passes for this image";
+  byId("drops").tBodies[0].replaceChildren();
+  if (byId("list").open) showList();
+  ask();
+}
+
 function showDrops() {
   const lines = [["proposed", selection.proposed]];
-  for (const fate of [IOU, STABILITY, EDGE, BOX_NMS, CROP_NMS]) {
-    if (data.passes.length > 1 || (fate !== EDGE && fate !== CROP_NMS)) lines.push([`dropped by ${FATES[fate]}`, -selection.counts[fate]]);
+  for (const fate of [IOU, STABILITY, EDGE, BOX_NMS, CROP_NMS, REGIONS]) {
+    if (fate === REGIONS ? image.redrawn : group.passes.length > 1 || (fate !== EDGE && fate !== CROP_NMS)) lines.push([`dropped by ${FATES[fate]}`, -selection.counts[fate]]);
   }
   lines.push(["kept", selection.counts[KEPT]]);
   byId("drops").tBodies[0].replaceChildren(...lines.map(([name, n]) => {
@@ -113,7 +150,14 @@ function showDrops() {
 
 function configLines() {
   const names = ["pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "mask_threshold", "box_nms_thresh", "crop_nms_thresh"];
-  return ["generator:", ...names.map((name) => `  ${name}: ${Number.isInteger(values[name]) ? values[name].toFixed(1) : values[name]}`)].join("\n");
+  const number = (value) => (Number.isInteger(value) ? value.toFixed(1) : value);
+  return [
+    ...(group.is_other_checkpoint ? ["model:", `  checkpoint: ${JSON.stringify(group.checkpoint)}`] : []),
+    "generator:",
+    ...Object.entries(group.generator).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`),
+    ...names.map((name) => `  ${name}: ${number(values[name])}`),
+    ...(values.min_mask_region_area > 0 ? [`  min_mask_region_area: ${values.min_mask_region_area}`] : []),
+  ].join("\n");
 }
 
 // ---- drawing
@@ -130,9 +174,9 @@ function draw() {
   const frame = new ImageData(new Uint8ClampedArray(image.pixels.data), width, height);
   if (byId("show-masks").checked) {
     // Largest first, so that a part is not hidden under its whole.
-    for (const row of [...selection.kept].sort((a, b) => image.rows.area[b] - image.rows.area[a])) paint(frame.data, row, colourOf(row));
+    for (const row of [...selection.kept].sort((a, b) => areaOf(b) - areaOf(a))) paint(frame.data, row, colourOf(row));
   }
-  if (pointedRow >= 0 && image.rows.counts[pointedRow]) paintOutline(frame.data, pointedRow, [255, 255, 255]);
+  if (pointedRow >= 0 && codeOf(pointedRow)) paintOutline(frame.data, pointedRow, [255, 255, 255]);
   context.putImageData(frame, 0, 0);
   if (byId("show-dropped").checked) drawDropped();
 }
@@ -194,10 +238,10 @@ function placeOf(event) {
 function rowsAt(place) {
   const found = [];
   selection.fate.forEach((fate, row) => {
-    if (fate >= 0 && image.rows.counts[row] && maskHolds(endsOf(row), place)) found.push(row);
+    if (fate >= 0 && codeOf(row) && maskHolds(endsOf(row), place)) found.push(row);
   });
-  const { area, iou } = image.rows;
-  const kept = found.filter((row) => selection.isKept.has(row)).sort((a, b) => area[a] - area[b]);
+  const { iou } = image.rows ?? {};
+  const kept = found.filter((row) => selection.isKept.has(row)).sort((a, b) => areaOf(a) - areaOf(b));
   const dropped = found.filter((row) => !selection.isKept.has(row)).sort((a, b) => iou[b] - iou[a]);
   return { kept, dropped };
 }
@@ -227,8 +271,8 @@ function listOf(title, rows) {
 }
 
 function describe(row) {
-  const { iou, area } = image.rows;
-  const scores = `${nameOf(row)}: predicted IoU ${iou[row].toFixed(3)}, stability ${stabilityOf(row).toFixed(3)}, ${area[row]} px`;
+  const { iou } = image.rows;
+  const scores = `${nameOf(row)}: predicted IoU ${iou[row].toFixed(3)}, stability ${stabilityOf(row).toFixed(3)}, ${areaOf(row)} px`;
   return selection.isKept.has(row) ? scores : `${scores}; ${fateOf(row)}`;
 }
 
@@ -236,11 +280,12 @@ function fateOf(row) {
   const fate = selection.fate[row], by = selection.by[row];
   if (fate === KEPT) return "kept";
   if (by < 0) return `dropped by ${FATES[fate]}`;
+  if (fate === REGIONS) return `dropped by ${FATES[fate]}: redrawn, it is a duplicate of ${nameOf(by)}`;
   return `dropped by ${FATES[fate]}: its box overlaps ${nameOf(by)} by IoU ${boxIou(image.rows.box, row, by).toFixed(3)}`;
 }
 
 const stabilityOf = (row) => image.rows.stability[offsets.indexOf(values.stability_score_offset)][row];
-const nameOf = (row) => (data.passes.length > 1 ? `${data.passes[image.rows.layer[row]]} #` : "#") + image.rows.id[row];
+const nameOf = (row) => (group.passes.length > 1 ? `${group.passes[image.rows.layer[row]]} #` : "#") + image.rows.id[row];
 
 // ---- the table of candidates
 
@@ -251,7 +296,7 @@ function showList() {
   rows.sort((a, b) => order(a) - order(b));
   byId("list").querySelector("tbody").replaceChildren(...rows.slice(0, 300).map((row) => {
     const line = element("tr", { tabindex: 0 });
-    const cells = [image.rows.iou[row].toFixed(3), stabilityOf(row).toFixed(3), image.rows.area[row]];
+    const cells = [image.rows.iou[row].toFixed(3), stabilityOf(row).toFixed(3), areaOf(row)];
     line.append(element("th", { scope: "row" }, nameOf(row)), ...cells.map((cell) => element("td", { class: "number" }, String(cell))), element("td", {}, fateOf(row)));
     for (const event of ["focus", "pointerenter"]) line.addEventListener(event, () => { pointedRow = row; ask(); });
     return line;
@@ -261,22 +306,29 @@ function showList() {
 // ---- start
 
 function start() {
-  makeControls();
+  data.groups.forEach((each, index) => byId("group").append(element("option", { value: index }, each.title)));
+  byId("group-label").hidden = data.groups.length < 2;
+  chooseGroup(0);
+  byId("group").addEventListener("change", (event) => { chooseGroup(Number(event.target.value)); loadImage(byId("image").selectedIndex); });
   data.images.forEach((source, index) => byId("image").append(element("option", { value: index }, source.key)));
   byId("image").addEventListener("change", (event) => loadImage(Number(event.target.value)));
   for (const name of ["show-masks", "show-dropped"]) byId(name).addEventListener("change", ask);
-  byId("reset").addEventListener("click", () => { for (const [name, value] of Object.entries(data.baseline)) { values[name] = value; inputs.get(name)?.(value); } update(); });
+  byId("reset").addEventListener("click", reset);
   byId("copy").addEventListener("click", copyConfig);
   byId("list").addEventListener("toggle", () => { if (byId("list").open) showList(); });
   canvas.addEventListener("pointermove", (event) => { if (!held) showPointed(placeOf(event)); });
   canvas.addEventListener("pointerleave", () => { if (!held) showPointed(-1); });
   canvas.addEventListener("click", (event) => { held = !held; showPointed(placeOf(event)); });
   byId("sliders").addEventListener("submit", (event) => event.preventDefault());
-  byId("note").textContent = `Checkpoint ${data.checkpoint}, passes ${data.passes.join(", ")}; all else as in the setting ${data.label}.` +
-    (data.min_mask_region_area > 0 ? ` That has min_mask_region_area: ${data.min_mask_region_area}, which is not applied here.` : "");
-  for (const [name, set] of inputs) set(values[name]);
   if (data.images.length) loadImage(0);
   else byId("count").textContent = "No image to show";
+}
+
+function reset() {
+  Object.assign(values, data.baseline);
+  byId("group").value = 0;
+  chooseGroup(0);
+  if (data.images.length) loadImage(byId("image").selectedIndex);
 }
 
 async function copyConfig() {

@@ -3,8 +3,50 @@
 // The replay: which candidates sam2's generator keeps at a setting. The same steps as maskgrid.replay, in the same
 // arithmetic: scores, boxes and their overlaps are float32, as in torch and torchvision.
 
-const FATES = ["kept", "pred_iou_thresh", "stability_score_thresh", "edge of a crop", "box_nms_thresh", "crop_nms_thresh"];
-const KEPT = 0, IOU = 1, STABILITY = 2, EDGE = 3, BOX_NMS = 4, CROP_NMS = 5;
+const FATES = ["kept", "pred_iou_thresh", "stability_score_thresh", "edge of a crop", "box_nms_thresh", "crop_nms_thresh", "min_mask_region_area"];
+const KEPT = 0, IOU = 1, STABILITY = 2, EDGE = 3, BOX_NMS = 4, CROP_NMS = 5, REGIONS = 6;
+
+// An image's passes as the layers of a group: the levels and offsets that all of them have recorded. Null where the
+// image has not all of the passes.
+function layersOf(image, group) {
+  if (!group.keys.every((name) => name in image.passes)) return null;
+  const { mask_thresholds: levels, stability_score_offsets: offsets } = group.recording;
+  const layers = group.keys.map((name) => {
+    const pass = image.passes[name], own = pass.recording;
+    const rows = [...pass.id.keys()].filter((row) => levels.includes(own.mask_thresholds[pass.level[row]]));
+    const pick = (column, width = 1) => rows.flatMap((row) => column.slice(width * row, width * row + width));
+    const layer = { proposed: pass.proposed, crops: pass.crops, box: pick(pass.box, 4), point: pick(pass.point, 2) };
+    for (const column of ["id", "crop", "iou", "edge", "area", "counts"]) layer[column] = pick(pass[column]);
+    layer.level = rows.map((row) => levels.indexOf(own.mask_thresholds[pass.level[row]]));
+    layer.stability = offsets.map((offset) => pick(pass.stability[own.stability_score_offsets.indexOf(offset)]));
+    const places = new Map(rows.map((row, at) => [row, at]));
+    layer.regions = Object.fromEntries(Object.entries(pass.regions).map(([area, found]) => [area, found && regionsAt(found, places)]));
+    return layer;
+  });
+  return { ...image, layers };
+}
+
+// Redrawn masks by the place of their row.
+function regionsAt(found, places) {
+  const regions = new Map();
+  found.row.forEach((row, at) => {
+    if (places.has(row)) regions.set(places.get(row), { box: found.box[at], area: found.area[at], counts: found.counts[at] });
+  });
+  return regions;
+}
+
+// The masks that min_mask_region_area redraws, by row of all layers; null where they are not known.
+function redrawnAt(image, area) {
+  const redrawn = new Map();
+  let first = 0;
+  for (const layer of image.layers) {
+    const regions = layer.regions[area];
+    if (!regions) return null;
+    for (const [row, region] of regions) redrawn.set(first + row, region);
+    first += layer.id.length;
+  }
+  return redrawn;
+}
 
 // Columns of all layers one after another, and rows by level and crop.
 function prepareImage(image, nLevels) {
@@ -43,8 +85,9 @@ function cropsOf(image, rows, level) {
   return crops;
 }
 
-// The rows kept, in order; for each row of the level its fate, and the row that suppressed it (-1 for none).
-function select(rows, setting) {
+// The rows kept, in order; for each row of the level its fate, and the row that suppressed it (-1 for none). Masks that
+// min_mask_region_area redraws are given as a map by row; null leaves that step out.
+function select(rows, setting, redrawn = null) {
   const fate = new Int8Array(rows.id.length).fill(-1);
   const by = new Int32Array(rows.id.length).fill(-1);
   const stability = rows.stability[setting.offset];
@@ -77,12 +120,22 @@ function select(rows, setting) {
   }
   counts[BOX_NMS] -= unique.length;
   const isCropped = rows.proposed.length > 1;
-  const kept = isCropped ? suppress(rows.box, unique, cropScores, setting.crop_nms_thresh, fate, by, CROP_NMS) : unique;
+  const crossed = isCropped ? suppress(rows.box, unique, cropScores, setting.crop_nms_thresh, fate, by, CROP_NMS) : unique;
+  const kept = redrawn ? withoutRegions(rows, crossed, setting, redrawn, fate, by) : crossed;
   counts[KEPT] = kept.length;
+  counts[REGIONS] = crossed.length - kept.length;
   counts[IOU] = proposed - aboveIou;
   counts[STABILITY] = aboveIou - stable;
-  counts[CROP_NMS] = unique.length - kept.length;
+  counts[CROP_NMS] = unique.length - crossed.length;
   return { kept, fate, by, proposed, counts };
+}
+
+// Masks redrawn without small regions can be duplicates of each other; those that needed no redrawing go first.
+function withoutRegions(rows, kept, setting, redrawn, fate, by) {
+  const box = rows.box.slice();
+  for (const row of kept) if (redrawn.has(row)) box.set(redrawn.get(row).box, 4 * row);
+  const scores = kept.map((row) => (redrawn.has(row) ? 0 : 1));
+  return suppress(box, kept, scores, Math.max(setting.box_nms_thresh, setting.crop_nms_thresh), fate, by, REGIONS);
 }
 
 // torchvision's nms: best score first, equal scores in their order; drops what overlaps a kept one by more than limit.

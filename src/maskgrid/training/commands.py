@@ -28,7 +28,7 @@ from maskgrid.training.pool import Pool, drawn_pool
 from maskgrid.training.shards import N_SHARDS, workers
 from maskgrid.training.state import State, averaged_weights, restore, save
 from maskgrid.training.video_stage import VideoPools, VideoReport, start_video_stage, video_step
-from maskgrid.training.weights import load_demo, load_weights, publish, sharpened
+from maskgrid.training.weights import load_demo, publish, sharpened, start_from
 
 _EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 1600
 _SAVED_EVERY, _TOLD_EVERY = 20, 10
@@ -37,7 +37,8 @@ _SAVED_EVERY, _TOLD_EVERY = 20, 10
 def train_image(options: argparse.Namespace) -> None:
     """Train on still scenes: at 128 px, then at 256 px."""
     stages = (("image-128", FIRST), ("image-256", SECOND))
-    for name, plan in stages[1:] if options.start_from else stages:
+    begun = options.start_from or (options.folder / "image-256.pt").exists()
+    for name, plan in stages[1:] if begun else stages:
         state = _image_state(options, name, plan)
         path = options.folder / f"{name}.pt"
         last = _last_step(plan.steps, options.steps)
@@ -119,7 +120,7 @@ def _image_state(options: argparse.Namespace, name: str, plan: ImagePlan) -> Sta
     initialise(model)
     path, before = options.folder / f"{name}.pt", options.folder / "image-128.pt"
     if options.start_from and not path.exists():
-        model.load_state_dict(sharpened(load_weights(options.start_from), 1 / options.sharpened))
+        start_from(model, options.start_from, options.sharpened)
     state = start_image_stage(model)
     if path.exists():
         restore(state, path)

@@ -72,3 +72,14 @@ def sharpened(weights: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
     first = "sam_prompt_encoder.mask_downscaling.0.weight"
     changed[first] = weights[first] / factor
     return changed
+
+
+def start_from(model: SAM2Base, path: Path, factor: float) -> None:
+    """Put a model where the training of published weights ended.
+
+    Args:
+        model: changed in place.
+        path: the file of weights.
+        factor: how much their logits were scaled up by :func:`sharpened`, which is undone.
+    """
+    model.load_state_dict(sharpened(load_weights(path), 1 / factor))

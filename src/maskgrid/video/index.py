@@ -129,9 +129,9 @@ def open_frames(video: Video, reading: Reading) -> Frames:
 
 
 def video_name(key: str) -> str:
-    """A file's name for a video's key: the key itself where it is fit, else as near as can be, and a hash."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", key.replace("/", "__")).lstrip(".-")[:_LONGEST_NAME]
-    if name == key or (name == key.replace("/", "__") and "__" not in key):
+    """A file's name for a video's key: the key with ``~`` for ``/`` where that is fit, else near to it, and a hash."""
+    name = re.sub(r"[^A-Za-z0-9._~-]", "_", key.replace("~", "_").replace("/", "~")).lstrip(".-")[:_LONGEST_NAME]
+    if name == key.replace("/", "~") and "~" not in key:
         return name
     return f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 

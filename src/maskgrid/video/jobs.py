@@ -14,6 +14,7 @@ class Job:
 
     Attributes:
         run: what the results are named by: the video's name, and the setting of a sweep.
+        setting: the setting of the sweep.
         video_key: the video.
         group: the group of objects, by number.
         object_ids: the objects; empty where they are found automatically.
@@ -21,6 +22,7 @@ class Job:
     """
 
     run: str
+    setting: str
     video_key: str
     group: str
     object_ids: list[int]

@@ -30,7 +30,7 @@ def join_masklets(plan: Plan, run: str) -> None:
     paths = [layout.part(run, job.group) for job in read_jobs(layout.jobs, run)]
     note = masklets_note(paths)
     write_batches(layout.masklets(run), MASKLETS, _tables(paths), note)
-    log.info("%s: %d objects", layout.masklets(run), len(note["objects"]))
+    log.info("%s", layout.masklets(run))
 
 
 def masklets_note(paths: list[Path]) -> Note:

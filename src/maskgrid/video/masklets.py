@@ -27,6 +27,7 @@ class Run:
 
     Attributes:
         name: what its files are named by.
+        setting: the setting of the sweep.
         video: the video.
         numbers: the video's own numbers of the frames that were read.
         path: its masklets.
@@ -34,6 +35,7 @@ class Run:
     """
 
     name: str
+    setting: str
     video: Video
     numbers: range
     path: Path
@@ -63,10 +65,11 @@ def read_run(plan: Plan, name: str) -> Run:
         UserError: there is no such run, or its masklets have not been joined.
     """
     layout = plan.layout.tracked
-    (video,) = read_videos(layout.files, read_jobs(layout.jobs, name)[0].video_key)
+    job = read_jobs(layout.jobs, name)[0]
+    (video,) = read_videos(layout.files, job.video_key)
     numbers = reading_of(plan).numbers(int(video.n_frames or 0))
     path = layout.masklets(name)
-    return Run(name, video, numbers, path, read_origin(path))
+    return Run(name, job.setting, video, numbers, path, read_origin(path))
 
 
 def by_objects(path: Path) -> Iterator[list[dict[str, Any]]]:

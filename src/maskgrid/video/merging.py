@@ -3,6 +3,7 @@
 import logging
 import platform
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ import pyarrow as pa
 
 import maskgrid
 from maskgrid.coco import maskgrid_version
+from maskgrid.config import BASELINE
 from maskgrid.files import write_bytes
 from maskgrid.fingerprint import fingerprint, package_versions
 from maskgrid.journal import forget_journal
 from maskgrid.plan import Plan
 from maskgrid.provenance import git_state
 from maskgrid.tables import read_origin, read_table, write_table
+from maskgrid.tracking_settings import track_settings
 from maskgrid.video.documents import write_youtube_vis
 from maskgrid.video.index import read_videos
 from maskgrid.video.jobs import Job, read_jobs
@@ -25,14 +28,14 @@ from maskgrid.video.masklets import Run, read_run
 from maskgrid.video.page import tracking_page
 from maskgrid.video.parameters import tracking_config
 from maskgrid.video.prompts import VideoPrompt, read_prompts
-from maskgrid.video.schemas import OBJECTS, PROMPTS, SUMMARY
-from maskgrid.video.statistics import Row, RunStatistics, lost_statistics, run_statistics
+from maskgrid.video.schemas import OBJECTS, PROMPTS, SETTINGS, SUMMARY
+from maskgrid.video.statistics import Row, RunStatistics, lost_statistics, run_statistics, settings_rows
 
 log = logging.getLogger(__name__)
 
 
 def merge_tracked(plan: Plan) -> str:
-    """Write ``objects.parquet``, ``summary.parquet``, ``youtube_vis.json``, ``index.html`` and ``provenance.json``.
+    """Write the statistics, ``youtube_vis.json``, ``index.html`` and ``provenance.json``.
 
     Returns:
         What came of it in one line, for people.
@@ -44,11 +47,13 @@ def merge_tracked(plan: Plan) -> str:
     jobs = read_jobs(layout.jobs)
     runs = [read_run(plan, name) for name in dict.fromkeys(job.run for job in jobs)]
     counted = _statistics(plan, runs)
-    note = _note(plan, runs)
+    note = merge_note(plan, [run.name for run in runs])
     objects = [row for statistics in counted for row in statistics.objects]
     summary = [statistics.summary for statistics in counted]
     write_table(layout.objects, pa.Table.from_pylist(objects, OBJECTS), note)
     write_table(layout.summary, pa.Table.from_pylist(summary, SUMMARY), note)
+    settings = settings_rows(summary, objects, _parameters(plan))
+    write_table(layout.settings, pa.Table.from_pylist(settings, SETTINGS), note)
     if "youtube_vis" in config.exports:
         categories = read_origin(layout.prompts).get("categories", [])
         info = {
@@ -57,8 +62,8 @@ def merge_tracked(plan: Plan) -> str:
             "tracking": config.model_dump(mode="json"),
             "fingerprint": note["fingerprint"],
         }
-        write_youtube_vis(layout.youtube_vis, runs, categories, info)
-    write_bytes(layout.page, tracking_page(plan, runs, objects, summary))
+        write_youtube_vis(layout.youtube_vis, [run for run in runs if run.setting == BASELINE], categories, info)
+    write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, note["fingerprint"]))
     _write_provenance(plan, runs, note)
     _forget_journals(plan, jobs)
     return summary_line(summary, objects)
@@ -82,20 +87,36 @@ def _statistics(plan: Plan, runs: Sequence[Run]) -> list[RunStatistics]:
     rows = read_prompts(read_table(layout.prompts, schema=PROMPTS))
     prompts: dict[str, list[VideoPrompt]] = {key: list(group) for key, group in groupby(rows, lambda r: r.video_key)}
     videos = {video.video_key: video for video in read_videos(layout.files)}
-    by_key = {run.video.video_key: run for run in runs}
+    tracked = {(run.setting, run.video.video_key): run for run in runs}
     found = []
-    for key in sorted({*videos, *prompts}):
-        run, of_video = by_key.get(key), prompts.get(key, [])
-        found.append(lost_statistics(key, videos.get(key), of_video) if run is None else run_statistics(run, of_video))
+    for setting in _parameters(plan):
+        for key in sorted({*videos, *prompts}):
+            run, of_video = tracked.get((setting, key)), prompts.get(key, [])
+            lost = partial(lost_statistics, key, videos.get(key), of_video, setting)
+            found.append(lost() if run is None else run_statistics(run, of_video, setting))
     return found
 
 
-def _note(plan: Plan, runs: Sequence[Run]) -> dict[str, Any]:
+def _parameters(plan: Plan) -> dict[str, str | None]:
+    """The parameters of each setting of automatic tracking as JSON; none of them where prompts are given."""
+    given = tracking_config(plan).prompts is not None
+    return {
+        setting.name: None if given else orjson.dumps(setting.parameters()).decode()
+        for setting in track_settings(plan.config)
+    }
+
+
+def merge_note(plan: Plan, runs: Sequence[str]) -> dict[str, Any]:
+    """What the statistics are made from.
+
+    Raises:
+        maskgrid.errors.UserError: a table is missing or cut off.
+    """
     layout = plan.layout.tracked
     content = {
         "videos": read_origin(layout.videos)["fingerprint"],
         "prompts": read_origin(layout.prompts)["fingerprint"],
-        "runs": {run.name: run.note["fingerprint"] for run in runs},
+        "runs": {run: read_origin(layout.masklets(run))["fingerprint"] for run in runs},
     }
     return {**content, "fingerprint": fingerprint(content)}
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from maskgrid.config import BASELINE
 from maskgrid.markup import Column, Html, details, element, join, paragraph, section, table, text
 from maskgrid.markup import Row as TableRow
 from maskgrid.plan import Plan
@@ -16,8 +17,18 @@ Row = dict[str, Any]
 _MOST_VIDEOS = 200
 _MOST_OBJECTS = 500
 
+_SETTING_COLUMNS = (
+    Column("setting", is_number=False),
+    Column("masklets"),
+    Column("mean length", hint="frames with a mask"),
+    Column("masks a frame"),
+    Column("coverage", hint="share of a frame under masks"),
+    Column("gaps", hint="times that an object went out of sight and came back"),
+    Column("parameters", is_number=False),
+)
 _VIDEO_COLUMNS = (
     Column("video", is_number=False),
+    Column("setting", is_number=False),
     Column("status", is_number=False),
     Column("frames", hint="after range and stride"),
     Column("objects"),
@@ -40,24 +51,41 @@ _OBJECT_COLUMNS = (
 )
 
 
-def tracking_page(plan: Plan, runs: Sequence[Run], objects: Sequence[Row], summary: Sequence[Row]) -> bytes:
-    """The page as one HTML file beside the folder of overlays."""
-    names = {run.video.video_key: run.name for run in runs}
-    shown = [row for row in summary if row["video_key"] in names][:_MOST_VIDEOS]
+def tracking_page(
+    plan: Plan,
+    runs: Sequence[Run],
+    objects: Sequence[Row],
+    summary: Sequence[Row],
+    settings: Sequence[Row],
+    fingerprint: str,
+) -> bytes:
+    """The page as one HTML file beside the folder of overlays.
+
+    Args:
+        plan: the plan.
+        runs: the videos that were tracked.
+        objects: rows of ``OBJECTS``.
+        summary: rows of ``SUMMARY``.
+        settings: rows of ``SETTINGS``.
+        fingerprint: of what all this is made from, for the page's head.
+    """
+    names = {(run.setting, run.video.video_key): run.name for run in runs}
+    shown = [row for row in summary if _place(row) in names][:_MOST_VIDEOS]
     with_overlay = plan.config.tracking is not None and "overlay" in plan.config.tracking.exports
     content = [
+        *([_settings_section(settings)] if len(settings) > 1 else []),
         section("videos", "Videos", paragraph(_first_words(summary, shown)), _videos_table(summary)),
-        *(_video_section(row, names[row["video_key"]], objects, with_overlay) for row in shown),
+        *(_video_section(row, names[_place(row)], objects, with_overlay) for row in shown),
     ]
     links = element("a", {"href": "#videos"}, text("Videos"))
-    parts = {"style": asset("pages.css"), "links": links, "content": join(content)}
+    parts = {"style": asset("pages.css"), "fingerprint": fingerprint, "links": links, "content": join(content)}
     return page("tracking.html", {name: str(part) for name, part in parts.items()})
 
 
 def _first_words(summary: Sequence[Row], shown: Sequence[Row]) -> str:
     n_good = sum(row["status"] == "ok" for row in summary)
     words = f"{count(len(summary), 'video')}, {n_good} of them with masklets."
-    n_more = len({row["video_key"] for row in summary if row["n_frames_read"] is not None}) - len(shown)
+    n_more = sum(row["n_frames_read"] is not None for row in summary) - len(shown)
     return f"{words} Below are the first {len(shown)}; {n_more} more are in the tables." if n_more > 0 else words
 
 
@@ -71,6 +99,7 @@ def _video_row(row: Row) -> TableRow:
     return TableRow(
         _texts(
             row["video_key"],
+            row["setting"],
             _status(row),
             NONE if row["n_frames_read"] is None else row["n_frames_read"],
             row["n_objects"],
@@ -81,15 +110,38 @@ def _video_row(row: Row) -> TableRow:
     )
 
 
+def _place(row: Row) -> tuple[str, str]:
+    return row["setting"], row["video_key"]
+
+
+def _settings_section(settings: Sequence[Row]) -> Html:
+    rows = (
+        TableRow(
+            _texts(
+                row["setting"],
+                row["n_masklets"],
+                number(row["mean_length"]),
+                number(row["masks_per_frame"]),
+                share(row["coverage_frac"]),
+                row["n_gaps"],
+                row["parameters"] or NONE,
+            )
+        )
+        for row in settings
+    )
+    return section("settings", "Settings", table("Settings", _SETTING_COLUMNS, rows))
+
+
 def _video_section(row: Row, name: str, objects: Sequence[Row], with_overlay: bool) -> Html:
     key = row["video_key"]
-    mine = [one for one in objects if one["video_key"] == key]
+    mine = [one for one in objects if _place(one) == _place(row)]
+    title = key if row["setting"] == BASELINE else f"{key}, {row['setting']}"
     parts = [table(f"Objects of {key}", _OBJECT_COLUMNS, (_object_row(one) for one in mine[:_MOST_OBJECTS]))]
     if with_overlay:
         moving = _picture(f"overlay/{name}.webp", f"{key} with its masks")
         sheet = _picture(f"overlay/{name}.jpg", f"frames of {key}")
         parts = [element("p", {}, moving), details("Frames side by side", sheet), *parts]
-    return section(f"video-{name}", key, *parts)
+    return section(f"video-{name}", title, *parts)
 
 
 def _picture(address: str, words: str) -> Html:

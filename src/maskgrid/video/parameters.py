@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from maskgrid.config import Config
+from maskgrid.config import BASELINE, Config
 from maskgrid.errors import UserError
 from maskgrid.plan import Plan
 from maskgrid.tracking_config import TrackingConfig
-from maskgrid.video.options import TrackOptions
+from maskgrid.tracking_settings import TrackSetting, track_settings
+from maskgrid.video.options import AutomaticOptions, TrackOptions
 
 # What decides about masks; offloading decides about memory alone.
 _MASKS = (
@@ -52,14 +53,36 @@ def reading_of(plan: Plan) -> Reading:
     return Reading(config.start, config.stop, config.stride, plan.config.dataset.max_pixels)
 
 
-def mask_parameters(config: Config) -> dict[str, Any]:
+def setting_of(config: Config, name: str) -> TrackSetting:
+    """A setting of automatic tracking by its name.
+
+    Raises:
+        UserError: the sweep has none of that name.
+    """
+    known = {setting.name: setting for setting in track_settings(config)}
+    if name not in known:
+        raise UserError(f"tracking.sweep: has no setting {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def setting_name(run: str) -> str:
+    """The setting in the name of a run."""
+    return run.partition("@")[2] or BASELINE
+
+
+def mask_parameters(config: Config, setting: str) -> dict[str, Any]:
     """What of a config decides about masks, beside the model, the videos and their prompts."""
     if config.tracking is None:
         return {}
-    names = (*_MASKS, "vos_optimized")
-    return {name: getattr(config.tracking, name) for name in names}
+    values = {name: getattr(config.tracking, name) for name in (*_MASKS, "vos_optimized")}
+    return values if config.tracking.prompts is not None else {**values, **setting_of(config, setting).parameters()}
 
 
 def options_of(config: TrackingConfig) -> TrackOptions:
     """The config's parameters as the tracker takes them."""
     return TrackOptions(**{name: getattr(config, name) for name in (*_MASKS, *_OFFLOADING)})
+
+
+def automatic_options(setting: TrackSetting) -> AutomaticOptions:
+    """How objects are found under a setting, as the tracker takes it."""
+    return AutomaticOptions(**setting.automatic.model_dump())

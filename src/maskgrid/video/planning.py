@@ -6,19 +6,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from maskgrid.config import BASELINE
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import digest, fingerprint
 from maskgrid.plan import Plan
-from maskgrid.sources import SourceItem
+from maskgrid.sources import SourceItem, file_state
 from maskgrid.tables import write_table
-from maskgrid.tracking_config import TrackingConfig
+from maskgrid.tracking_settings import track_settings
 from maskgrid.video.demo_clips import DEMO, GROUND_TRUTH, write_demo_clips
 from maskgrid.video.index import Video, index_videos, read_previous, write_index
 from maskgrid.video.jobs import Job
-from maskgrid.video.parameters import Reading, options_of, reading_of, tracking_config
+from maskgrid.video.parameters import options_of, reading_of, tracking_config
 from maskgrid.video.prompt_reading import resolve_prompts
 from maskgrid.video.prompt_sources import VideoPrompts, read_video_prompts
 from maskgrid.video.prompts import VideoPrompt, passes_of, prompt_contents, prompts_table
@@ -48,7 +50,7 @@ def write_videos(plan: Plan) -> None:
     table = prompts_table(prompts)
     mark = fingerprint({**origin, "rows": prompt_contents(prompts)})
     write_table(layout.prompts, table, {**origin, "fingerprint": mark})
-    jobs = make_jobs(config, reading, videos, prompts)
+    jobs = make_jobs(plan, videos, prompts)
     rows = [asdict(job) for job in jobs]
     write_table(layout.jobs, pa.Table.from_pylist(rows, JOBS), {"fingerprint": fingerprint({"jobs": rows})})
     if not jobs:
@@ -67,32 +69,48 @@ def demo_folder(plan: Plan) -> Path:
 
 
 def source_digest(plan: Plan) -> str:
-    """A digest of names, sizes and times of the videos; their index is stale when it changes.
+    """A digest of names, sizes and times of the videos, and of pictures that a table names as masks.
+
+    The stage ``videos`` is due when it changes.
 
     Raises:
         UserError: the source is missing or empty.
     """
     config = tracking_config(plan)
-    return DEMO if config.source == DEMO else videos_digest(list_videos(config.source, plan.base_dir))
+    videos = DEMO if config.source == DEMO else videos_digest(list_videos(config.source, plan.base_dir))
+    return digest([videos, _pictures(plan)])
 
 
-def make_jobs(
-    config: TrackingConfig, reading: Reading, videos: Sequence[Video], prompts: Sequence[VideoPrompt]
-) -> list[Job]:
+def _pictures(plan: Plan) -> list[Any]:
+    config = tracking_config(plan)
+    if config.prompts is None or config.prompts.endswith(".json") or config.prompts == DEMO:
+        return []
+    try:
+        source = read_video_prompts(prompts_path(plan), config)
+    except UserError:  # the stage that reads it says so
+        return []
+    masks = {entry.entry.mask for entry in source.entries if isinstance(entry.entry.mask, str)}
+    return [[name, *file_state(SourceItem(name, source.folder / name))] for name in sorted(masks)]
+
+
+def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> list[Job]:
     """The jobs of all good videos, by name and group."""
     by_video = {key: list(rows) for key, rows in groupby(prompts, lambda row: row.video_key)}
     jobs = []
     for video in videos:
         if video.status == "ok":
             good = [row for row in by_video.get(video.video_key, []) if row.status == "ok"]
-            jobs += list(_video_jobs(config, reading, video, good))
+            jobs += list(_video_jobs(plan, video, good))
     return sorted(jobs, key=lambda job: (job.run, job.group))
 
 
-def _video_jobs(config: TrackingConfig, reading: Reading, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
+def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
+    config, reading = tracking_config(plan), reading_of(plan)
     data = {"sha256": video.sha256, "reading": [reading.start, reading.stop, reading.stride], "kind": video.kind}
     if config.prompts is None:
-        yield Job(video.video_name, video.video_key, "0000", [], digest(data))
+        for setting in (one.name for one in track_settings(plan.config)):
+            run = video.video_name if setting == BASELINE else f"{video.video_name}@{setting}"
+            yield Job(run, setting, video.video_key, "0000", [], digest(data))
         return
     passes = list(map(str, passes_of(good, video, reading, options_of(config))))
     objects = sorted({prompt.object_id for prompt in good})
@@ -101,7 +119,7 @@ def _video_jobs(config: TrackingConfig, reading: Reading, video: Video, good: li
         members = objects[first : first + size]
         shown = [prompt for prompt in good if prompt.object_id in members]
         content = {**data, "passes": passes, "prompts": prompt_contents(shown)}
-        yield Job(video.video_name, video.video_key, f"{number:04d}", members, digest(content))
+        yield Job(video.video_name, BASELINE, video.video_key, f"{number:04d}", members, digest(content))
 
 
 def _items(plan: Plan) -> list[SourceItem]:

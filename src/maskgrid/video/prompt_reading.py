@@ -65,7 +65,7 @@ class _Checker:
         return [self._row(index, entry, ids) for index, entry in enumerate(entries)]
 
     def _row(self, index: int, found: VideoEntry, ids: Mapping[str, int]) -> VideoPrompt:
-        entry, prompt, frame, number = found.entry, None, None, 0
+        entry, prompt, frame, number = found.entry, None, _whole(found.frame), 0
         status, message = str(PromptStatus.OK), None
         try:
             size_hw = self._size_of(found)

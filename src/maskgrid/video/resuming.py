@@ -2,12 +2,15 @@
 
 import logging
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import IO, Protocol
 
 import pyarrow as pa
+import torch
 
 from maskgrid.files import atomic_write
 from maskgrid.journal import Journal
@@ -15,7 +18,7 @@ from maskgrid.video.options import TrackOptions
 from maskgrid.video.predictor import VideoPredictor
 from maskgrid.video.records import FramePrompt, Frames, TrackedMask
 from maskgrid.video.schedule import Pass
-from maskgrid.video.tracker import Tracking, track
+from maskgrid.video.tracker import track
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,43 @@ _MASKS = pa.schema(
 FrameMasks = tuple[int, list[TrackedMask]]
 
 
+class Resumable(Protocol):
+    """Tracking that can be written down between two frames."""
+
+    def __iter__(self) -> Iterator[FrameMasks]:
+        """The frames to come."""
+        ...
+
+    def save(self, stream: IO[bytes]) -> None:
+        """Write down where it stands; the number of frames given is among it, as ``n_given``."""
+        ...
+
+
+def resumably(begin: Callable[[Path | None], Resumable], journal: Journal, every: int) -> Iterator[FrameMasks]:
+    """Tracking that is written down every so many frames.
+
+    The same frames with the same masks come, however often the process is killed between. Frames that were written down
+    are read and not tracked again.
+
+    Example:
+        >>> begin = partial(track_automatically, tracker, generator, frames, automatic, options)
+        >>> for frame, masks in resumably(begin, Journal(output, fingerprint), every=50): ...
+
+    Args:
+        begin: begins from a snapshot, or anew if None.
+        journal: of the output that is being made. Its fingerprint must cover all that ``begin`` depends on.
+        every: after how many frames they are written down, with what sam2 remembers of the video: some 4 MB an object
+            with sam2.1_hiera_large. For one journal it must be the same number each time.
+    """
+    finished = _finished(journal, every)
+    tracking = begin(journal.snapshot if finished else None)
+    for part in range(finished):
+        tables = journal.read(part, 2)
+        assert tables is not None  # _finished has seen it
+        yield from _frames_of(tables)
+    yield from _written_down(tracking, journal, every, finished)
+
+
 def track_resumably(
     tracker: VideoPredictor,
     frames: Frames,
@@ -42,33 +82,13 @@ def track_resumably(
     every: int,
     passes: Sequence[Pass] | None = None,
 ) -> Iterator[FrameMasks]:
-    """:func:`maskgrid.video.tracker.track`, written down every so many frames.
-
-    The same frames with the same masks come, however often the process is killed between. Frames that were written down
-    are read and not tracked again.
-
-    Args:
-        tracker: as for ``track``.
-        frames: the video.
-        prompts: what to track.
-        options: how to track; sam2's defaults if None.
-        journal: of the output that is being made. Its fingerprint must cover all of the above.
-        every: after how many frames they are written down, with what sam2 remembers of the video: some 4 MB an object
-            with sam2.1_hiera_large. For one journal it must be the same number each time.
-        passes: as for ``track``.
-    """
-    finished = _finished(journal, every)
-    snapshot = journal.snapshot if finished else None
-    tracking = track(tracker, frames, prompts, options, passes, snapshot)
-    for part in range(finished):
-        tables = journal.read(part, 2)
-        assert tables is not None  # _finished has seen it
-        yield from _frames_of(tables)
-    yield from _written_down(tracking, journal, every, finished)
+    """:func:`resumably` for :func:`maskgrid.video.tracker.track`."""
+    return resumably(partial(track, tracker, frames, prompts, options, passes), journal, every)
 
 
-def _written_down(tracking: Tracking, journal: Journal, every: int, part: int) -> Iterator[FrameMasks]:
-    while given := list(islice(tracking, every)):
+def _written_down(tracking: Resumable, journal: Journal, every: int, part: int) -> Iterator[FrameMasks]:
+    frames = iter(tracking)
+    while given := list(islice(frames, every)):
         if len(given) == every:
             journal.write(part, _tables_of(given))
             with atomic_write(journal.snapshot) as stream:
@@ -89,7 +109,7 @@ def _n_given(snapshot: Path) -> int:
     if not snapshot.is_file():
         return 0
     try:
-        return Tracking.n_given_at(snapshot)
+        return int(torch.load(snapshot, weights_only=True, mmap=True)["n_given"])
     except (RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile) as error:  # a disk's mishap
         log.warning("%s: tracking begins anew: %s", snapshot, error)
         return 0

@@ -11,6 +11,8 @@ _STATUS = [
     column("message", pa.string(), "the reason in words", nullable=True),
 ]
 
+_SETTING = column("setting", pa.string(), "the setting of the sweep; baseline for the config's own values")
+
 # A row a video of the source, the bad ones too.
 VIDEOS = pa.schema(
     [
@@ -68,6 +70,7 @@ PROMPTS = pa.schema(
 JOBS = pa.schema(
     [
         column("run", pa.string(), "what the results are named by: the video's name, and the setting of a sweep"),
+        _SETTING,
         _KEY,
         column("group", pa.string(), "the group of objects, by number"),
         column("object_ids", pa.list_(pa.int32()), "the objects; empty where they are found automatically"),
@@ -88,8 +91,6 @@ MASKLETS = pa.schema(
         column("counts", pa.binary(), "COCO's compressed run-length code"),
     ]
 )
-
-_SETTING = column("setting", pa.string(), "the setting of the sweep; baseline for the config's own values")
 
 # A row an object, those that were never seen or never shown too.
 OBJECTS = pa.schema(
@@ -126,6 +127,22 @@ SUMMARY = pa.schema(
         column("median_length", pa.float64(), "the same, the middle one", nullable=True),
         column("masks_per_frame", pa.float64(), "masks that are not empty, over the frames read", nullable=True),
         column("coverage_frac", pa.float64(), "share of a frame that masks cover, over the frames read", nullable=True),
+        column("n_gaps", pa.int32(), "times that an object went out of sight and came back"),
+    ]
+)
+
+# A row a setting of the sweep, over all its videos.
+SETTINGS = pa.schema(
+    [
+        _SETTING,
+        column("parameters", pa.string(), "of automatic and generator, as JSON; null with prompts", nullable=True),
+        column("n_videos", pa.int32(), "videos that were tracked"),
+        column("n_masklets", pa.int32(), "objects with a mask on one frame at least"),
+        column("n_never_visible", pa.int32(), "objects without"),
+        column("mean_length", pa.float64(), "frames with a mask, over the masklets", nullable=True),
+        column("median_length", pa.float64(), "the same, the middle one", nullable=True),
+        column("masks_per_frame", pa.float64(), "over all frames that were read", nullable=True),
+        column("coverage_frac", pa.float64(), "share of a frame under masks, over all frames read", nullable=True),
         column("n_gaps", pa.int32(), "times that an object went out of sight and came back"),
     ]
 )

@@ -1,6 +1,6 @@
 """What came of objects and videos: lengths, gaps, coverage, and what was never seen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
@@ -13,7 +13,6 @@ from maskgrid.video.index import Video
 from maskgrid.video.masklets import Run, by_frames, by_objects
 from maskgrid.video.prompts import VideoPrompt
 
-BASELINE = "baseline"
 Row = dict[str, Any]
 
 
@@ -25,7 +24,7 @@ class RunStatistics:
     summary: Row
 
 
-def run_statistics(run: Run, prompts: Sequence[VideoPrompt], setting: str = BASELINE) -> RunStatistics:
+def run_statistics(run: Run, prompts: Sequence[VideoPrompt], setting: str) -> RunStatistics:
     """Count the masklets of a run.
 
     Args:
@@ -42,9 +41,7 @@ def run_statistics(run: Run, prompts: Sequence[VideoPrompt], setting: str = BASE
     return RunStatistics(objects, _summary_row(run, objects, setting))
 
 
-def lost_statistics(
-    video_key: str, video: Video | None, prompts: Sequence[VideoPrompt], setting: str = BASELINE
-) -> RunStatistics:
+def lost_statistics(video_key: str, video: Video | None, prompts: Sequence[VideoPrompt], setting: str) -> RunStatistics:
     """The rows of a video that was not tracked, and of what should have been followed in it.
 
     Args:
@@ -157,3 +154,32 @@ def _gaps(positions: NDArray[np.int64]) -> NDArray[np.int64]:
     between = np.diff(positions) - 1
     gaps: NDArray[np.int64] = between[between > 0]
     return gaps
+
+
+def settings_rows(summary: Sequence[Row], objects: Sequence[Row], parameters: Mapping[str, str | None]) -> list[Row]:
+    """Rows of ``SETTINGS``: what came of each setting over all its videos.
+
+    Args:
+        summary: rows of ``SUMMARY``.
+        objects: rows of ``OBJECTS``.
+        parameters: of each setting, as JSON, in the order of the rows.
+    """
+    return [_settings_row(name, values, summary, objects) for name, values in parameters.items()]
+
+
+def _settings_row(name: str, values: str | None, summary: Sequence[Row], objects: Sequence[Row]) -> Row:
+    videos = [row for row in summary if row["setting"] == name and row["n_frames_read"] is not None]
+    lengths = [row["n_visible"] for row in objects if row["setting"] == name and row["n_visible"]]
+    n_read = sum(row["n_frames_read"] for row in videos)
+    return {
+        "setting": name,
+        "parameters": values,
+        "n_videos": len(videos),
+        **{column: sum(row[column] for row in videos) for column in ("n_masklets", "n_never_visible", "n_gaps")},
+        "mean_length": mean(lengths) if lengths else None,
+        "median_length": float(median(lengths)) if lengths else None,
+        **{
+            column: sum(row[column] * row["n_frames_read"] for row in videos) / n_read if n_read else None
+            for column in ("masks_per_frame", "coverage_frac")
+        },
+    }

@@ -4,32 +4,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 from sam2.build_sam import build_sam2_video_predictor
 from torch import Tensor
 
 from maskgrid import rle
 from maskgrid.errors import UserError
-from maskgrid.model import DTYPES, built_by, pick_device
+from maskgrid.memory import device_errors
+from maskgrid.model import DTYPES, built_by, pick_device, run_in
 from maskgrid.video.options import TrackOptions
 from maskgrid.video.predictor import CompiledVideoPredictor, State, VideoPredictor
 from maskgrid.video.prompt_checks import check_prompts
 from maskgrid.video.recollection import Horizon, forget, forget_mask_inputs, reach_of
 from maskgrid.video.records import FramePrompt, Frames, TrackedMask
 from maskgrid.video.schedule import Pass, last_passes, plan_passes
+from maskgrid.video.snapshots import kept_state
 from maskgrid.weights import Checkpoint, resolve_checkpoint
 
-# What a snapshot holds of sam2's state; the rest is made anew from the video.
-_KEPT = (
-    "point_inputs_per_obj",
-    "mask_inputs_per_obj",
-    "constants",
-    "obj_id_to_idx",
-    "obj_idx_to_id",
-    "obj_ids",
-    "output_dict_per_obj",
-    "temp_output_dict_per_obj",
-    "frames_tracked_per_obj",
+LESS_MEMORY = (
+    "Track fewer objects at a time (objects_per_job), keep frames and memories in the CPU's memory "
+    "(offload_video_to_cpu, offload_state_to_cpu), or end other programs on it"
 )
 
 
@@ -86,6 +81,8 @@ def build_tracker(
     ).to(device)
     assert isinstance(tracker, VideoPredictor)
     tracker.dtype = DTYPES[dtype]
+    if dtype != "float32":
+        run_in(tracker, device, tracker.dtype)  # for images, which do not come by the methods of video
     return tracker
 
 
@@ -121,6 +118,7 @@ def track(
     Raises:
         BadPrompt: a prompt on a frame that is not there, or one without points, box and mask.
         UserError: the start is no frame of the video.
+        MachineError: while frames are given: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
     check_prompts(prompts, frames)
@@ -149,27 +147,21 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._prompts, self._passes = prompts, passes
-        self._last = last_passes(passes)
         self._state = self._predictor.init_lazily(frames, options)
         self._at = 0, 0  # which pass, and how many of its frames are done
-        self.n_given, self.n_frames = 0, len(self._last)
+        self.n_given, self.n_frames = 0, len(last_passes(passes))
         if snapshot is not None:
             self._restore(torch.load(snapshot, weights_only=True))
         self._results = self._run()
 
     def __next__(self) -> tuple[int, list[TrackedMask]]:
         """The next frame, and the masks of all objects on it."""
-        return next(self._results)
+        with device_errors(LESS_MEMORY):
+            return next(self._results)
 
     def save(self, stream: IO[bytes]) -> None:
         """Write down where tracking stands, so that it can go on after the frame that was given last."""
-        kept = {name: self._state[name] for name in _KEPT}
-        torch.save({"at": self._at, "n_given": self.n_given, "state": kept}, stream)
-
-    @staticmethod
-    def n_given_at(snapshot: Path) -> int:
-        """How many frames had been given when a snapshot was written."""
-        return int(torch.load(snapshot, weights_only=True, mmap=True)["n_given"])
+        torch.save({"at": self._at, "n_given": self.n_given, "state": kept_state(self._state)}, stream)
 
     def _restore(self, saved: dict[str, Any]) -> None:
         self._at, self.n_given = saved["at"], saved["n_given"]
@@ -187,7 +179,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
                 done += 1
                 forget(self._state, frame, self._reach, horizon)
                 self._at = number, done
-                if self._last[frame] == number:
+                if not any(frame in later.frames for later in self._passes[number + 1 :]):
                     self.n_given += 1
                     yield frame, masks
 
@@ -196,22 +188,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
             yield from ((frame, []) for frame in frames)
         elif frames:
             for frame, ids, logits in self._predictor.propagate_quietly(self._state, frames):
-                yield frame, self._masks(frame, ids, logits)
-
-    def _masks(self, frame: int, ids: Sequence[int], logits: Tensor) -> list[TrackedMask]:
-        masks = logits[:, 0] > 0
-        areas_px = masks.sum((1, 2)).tolist()
-        return [
-            TrackedMask(frame, object_id, counts, area_px, self._object_score(frame, index))
-            for index, (object_id, counts, area_px) in enumerate(
-                zip(ids, rle.encode_planes(masks), areas_px, strict=True)
-            )
-        ]
-
-    def _object_score(self, frame: int, index: int) -> float:
-        outputs = self._state["output_dict_per_obj"][index]
-        output = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
-        return float(output["object_score_logits"].item())
+                yield frame, tracked_masks(self._state, frame, ids, logits)
 
     def _give(self, round_: int) -> None:
         for prompt in self._prompts:
@@ -240,3 +217,25 @@ def give_prompt(predictor: VideoPredictor, state: State, prompt: FramePrompt) ->
         box=prompt.box_xyxy,
         clear_old_points=prompt.clear_old_points,
     )
+
+
+def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) -> list[TrackedMask]:
+    """The masks of a frame that sam2 has just tracked, from its logits of shape (objects, 1, H, W).
+
+    Raises:
+        FloatingPointError: the network returned values that are not numbers.
+    """
+    scores = [_object_score(state, frame, index) for index in range(len(ids))]
+    # Of an object whose score is no number sam2 makes an empty mask, as if it were out of sight.
+    if not (np.isfinite(scores).all() and bool(logits.isfinite().all())):
+        raise FloatingPointError(f"frame {frame}: the network returned scores or logits that are not numbers")
+    masks = logits[:, 0] > 0
+    areas_px: list[int] = masks.sum((1, 2)).tolist()
+    found = zip(ids, rle.encode_planes(masks), areas_px, scores, strict=True)
+    return [TrackedMask(frame, *columns) for columns in found]
+
+
+def _object_score(state: State, frame: int, index: int) -> float:
+    outputs = state["output_dict_per_obj"][index]
+    output = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
+    return float(output["object_score_logits"].item())

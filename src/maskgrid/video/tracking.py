@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -9,18 +10,27 @@ import pyarrow as pa
 
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import digest, fingerprint, package_versions
+from maskgrid.generator import MaskGenerator
 from maskgrid.journal import Journal
 from maskgrid.model import pick_device, take_device
 from maskgrid.plan import Plan
 from maskgrid.progress import track as progress
 from maskgrid.tables import read_origin, read_table, write_batches
+from maskgrid.video.automatic import track_automatically
 from maskgrid.video.bad_video import BadVideo
 from maskgrid.video.index import Video, open_frames, read_videos
 from maskgrid.video.jobs import Job, find_job
-from maskgrid.video.parameters import mask_parameters, options_of, reading_of, tracking_config
+from maskgrid.video.parameters import (
+    automatic_options,
+    mask_parameters,
+    options_of,
+    reading_of,
+    setting_of,
+    tracking_config,
+)
 from maskgrid.video.predictor import VideoPredictor
 from maskgrid.video.prompts import VideoPrompt, frame_prompts, passes_of, prompt_contents, read_prompts
-from maskgrid.video.resuming import track_resumably
+from maskgrid.video.resuming import resumably, track_resumably
 from maskgrid.video.rows import RowMaker, by_object, masklets_table
 from maskgrid.video.schedule import last_passes
 from maskgrid.video.schemas import MASKLETS, PROMPTS
@@ -110,8 +120,8 @@ def job_prompts(plan: Plan, job: Job) -> list[VideoPrompt]:
     return read_prompts(read_table(plan.layout.tracked.prompts, filters=filters, schema=PROMPTS))
 
 
-def base_note(plan: Plan, video: Video) -> Note:
-    """What the masklets of a video are made from, but for the prompts."""
+def config_note(plan: Plan, video: Video, setting: str) -> Note:
+    """What the config says about the masklets of a video; what it does not say differs between machines."""
     model, reading = plan.config.model, reading_of(plan)
     checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
     return {
@@ -119,22 +129,30 @@ def base_note(plan: Plan, video: Video) -> Note:
         "checkpoint_sha256": checkpoint.sha256,
         "dtype": model.dtype,
         "apply_postprocessing": model.apply_postprocessing,
-        "device": pick_device(model.device).type,
-        "packages": {**package_versions(), "av": version("av")},
         "video": {"video_key": video.video_key, "sha256": video.sha256, "size_hw": list(video.size_hw)},
         "frames": {"start": reading.start, "stop": reading.stop, "stride": reading.stride},
-        "options": mask_parameters(plan.config),
+        "options": mask_parameters(plan.config, setting),
     }
 
 
-def part_note(plan: Plan, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Note:
-    """What the masklets of a job are made from."""
+def prompts_note(plan: Plan, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Note:
+    """What the masklets of a job are made from, of the prompts."""
     objects = {
         str(object_id): digest(prompt_contents([row for row in prompts if row.object_id == object_id]))
         for object_id in job.object_ids
     }
-    passes = list(map(str, passes_of(prompts, video, reading_of(plan), options_of(tracking_config(plan)))))
-    note = {**base_note(plan, video), "passes": passes, "objects": objects}
+    passes = passes_of(prompts, video, reading_of(plan), options_of(tracking_config(plan)))
+    return {"passes": list(map(str, passes)), "objects": objects}
+
+
+def part_note(plan: Plan, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Note:
+    """What the masklets of a job are made from."""
+    note = {
+        **config_note(plan, video, job.setting),
+        **prompts_note(plan, job, video, prompts),
+        "device": pick_device(plan.config.model.device).type,
+        "packages": {**package_versions(), "av": version("av")},
+    }
     return {**note, "fingerprint": fingerprint(note)}
 
 
@@ -148,14 +166,21 @@ def _masklets(
     every: int,
 ) -> pa.Table:
     """Follow the job's objects, from where an earlier process has come to."""
-    reading, options = reading_of(plan), options_of(tracking_config(plan))
+    config, reading = tracking_config(plan), reading_of(plan)
     frames, numbers = open_frames(video, reading), reading.numbers(int(video.n_frames or 0))
-    passes = passes_of(prompts, video, reading, options)
+    tracker, options = load(plan), options_of(config)
     mine = [prompt for prompt in prompts if prompt.object_id in job.object_ids]
-    given = frame_prompts(mine, video, reading)
-    tracked = track_resumably(load(plan), frames, given, options, journal, every, passes)
-    shown = progress(tracked, len(last_passes(passes)), "track", "frames")
-    return masklets_table(shown, RowMaker(video, mine, numbers))
+    if config.prompts is None:
+        setting = setting_of(plan.config, job.setting)
+        generator = MaskGenerator(tracker, **setting.generator.model_dump())
+        begin = partial(track_automatically, tracker, generator, frames, automatic_options(setting), options)
+        tracked, n_frames = resumably(begin, journal, every), len(frames)
+    else:
+        passes = passes_of(prompts, video, reading, options)
+        given = frame_prompts(mine, video, reading)
+        tracked = track_resumably(tracker, frames, given, options, journal, every, passes)
+        n_frames = len(last_passes(passes))
+    return masklets_table(progress(tracked, n_frames, "track", "frames"), RowMaker(video, mine, numbers))
 
 
 def _is_current(plan: Plan, job: Job, wanted: str) -> bool:

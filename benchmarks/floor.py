@@ -1,0 +1,101 @@
+"""The floor of the hardware under one image, and how far above it the network runs.
+
+    python benchmarks/floor.py [--architecture tiny] [--points-per-side 32]
+
+Compute: multiply-adds of the encoder and of the decoder as sam2 writes it, over the rate of a large matrix product on
+this machine. Memory: the image tokens of every prompt read and written once in each layer and its up-scaled embedding
+once, over the rate of adding two large arrays. Times are of the encoder once and of one batch of 64 prompts, scaled.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sides import machine, parser
+from synthetic_model import make_model
+from torch.utils.flop_counter import FlopCounterMode
+
+import maskgrid
+from maskgrid.decoding import Decoding
+from maskgrid.predictor import make_predictor
+
+BATCH = 64
+
+
+def main() -> int:
+    """Print the floor and the modes above it."""
+    arguments = parser(__doc__, "tiny").parse_args()
+    print(machine(arguments), flush=True)
+    maskgrid.keep_freed_memory()
+    torch.set_num_threads(arguments.threads)
+    model = make_model(arguments.architecture, "cpu")
+    predictor = make_predictor(model)
+    image = np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)
+    side = model.image_size
+    points = torch.rand(BATCH, 1, 2, generator=torch.Generator().manual_seed(0)) * side
+    labels = torch.ones(BATCH, 1, dtype=torch.int)
+    n_prompts = arguments.points_per_side**2
+    with torch.no_grad():
+        encoder_flop = flop(lambda: predictor.set_image(image))
+        prompt_flop = flop(lambda: predictor._predict(points, labels, return_logits=True)) / BATCH
+        rate, bandwidth = matrix_rate(), add_rate()
+        total = encoder_flop + n_prompts * prompt_flop
+        moved = n_prompts * prompt_bytes(predictor)
+        print(f"machine   {rate / 1e9:.0f} GFLOP/s (float32), {bandwidth / 1e9:.1f} GB/s")
+        print(f"work      encoder {encoder_flop / 1e9:.0f} GFLOP, decoder {prompt_flop / 1e9:.2f} GFLOP a prompt")
+        print(f"floor     compute {total / rate:.1f} s, memory {moved / bandwidth:.1f} s for {n_prompts} prompts")
+        encoder_s = seconds(lambda: predictor.set_image(image))
+        ways: dict[str, Callable[[], object]] = {"sam2": lambda: predictor._predict(points, labels, return_logits=True)}
+        for mode in ("exact", "fast"):
+            decoding = Decoding(predictor, mode)
+            ways[mode] = lambda decoding=decoding: decoding.predict(points, labels)
+        for name, way in ways.items():
+            way()
+            network_s = encoder_s + seconds(way) * n_prompts / BATCH
+            above = network_s / (total / rate)
+            print(f"{name:<6}    {network_s:.1f} s, every mask drawn: {above:.2f} times the floor of sam2's arithmetic")
+    return 0
+
+
+def flop(work: Callable[[], object]) -> int:
+    """Floating point operations, two a multiply-add."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def seconds(work: Callable[[], object], repeat: int = 3) -> float:
+    """The best of a few runs."""
+    best = float("inf")
+    for _ in range(repeat):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def matrix_rate(side: int = 2048) -> float:
+    """FLOP/s of a large float32 product."""
+    one = torch.randn(side, side)
+    torch.mm(one, one)
+    return 2 * side**3 / seconds(lambda: torch.mm(one, one), 5)
+
+
+def add_rate(n: int = 1 << 25) -> float:
+    """Bytes a second of adding two arrays of 128 MB into a third."""
+    one, other, total = torch.ones(n), torch.ones(n), torch.empty(n)
+    return 3 * 4 * n / seconds(lambda: torch.add(one, other, out=total), 5)
+
+
+def prompt_bytes(predictor: object) -> int:
+    """Bytes that a prompt's image tokens and up-scaled embedding come to, read and written once a layer."""
+    features, model = predictor._features, predictor.model  # type: ignore[attr-defined]
+    tokens = features["image_embed"].numel() * 4
+    upscaled = sum(level.numel() * 4 for level in features["high_res_feats"])
+    return 2 * len(model.sam_mask_decoder.transformer.layers) * tokens + 2 * upscaled
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Peak memory, above the weights, of an image of 12 megapixels at 64 points a batch: both modes, and sam2's generator.
+
+    python benchmarks/memory.py [PHOTO] [--architecture tiny] [--megapixels 12]
+
+One batch of 64 points (8 a side) is as much as any number of them. sam2 needs 9.2 GB for its logits alone and some more
+for what it makes of them; it is run where the machine has 24 GB to spare, and reckoned otherwise.
+"""
+
+import sys
+from pathlib import Path
+
+from sides import DEFAULT, machine, parser, run_side
+
+_SAM2_NEEDS_GB = 24.0
+
+
+def main() -> int:
+    """Print the peaks."""
+    made = parser(__doc__, "tiny")
+    made.set_defaults(points_per_side=8, photos=1)
+    made.add_argument("--megapixels", type=float, default=12.0)
+    arguments = made.parse_args()
+    print(machine(arguments), flush=True)
+    for side in ("exact", "fast", "sam2"):
+        if side == "sam2" and available_gb() < _SAM2_NEEDS_GB:
+            logits_gb = 64 * 3 * arguments.megapixels * 1e6 * 4 / 1e9
+            print(f"sam2    not run: {available_gb():.0f} GB free; its logits alone are {logits_gb:.1f} GB")
+            continue
+        cost = run_side(side, arguments, [DEFAULT], megapixels=arguments.megapixels)
+        print(f"{side:<6}  peak {cost.peak_mib:.0f} MiB above the weights", flush=True)
+    return 0
+
+
+def available_gb() -> float:
+    """Memory that is free for a new process."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) * 1024 / 1e9
+    return 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

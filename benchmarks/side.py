@@ -1,0 +1,103 @@
+"""One side of a comparison, in a process of its own: sam2's generator, or maskgrid in one of its modes.
+
+Reads what to do as JSON from stdin and prints what it cost as JSON; the other programs of this folder start it. A
+process of its own, so that peak memory is that of one side, and sam2 runs with the allocator as it finds it.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from numpy.typing import NDArray
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+from synthetic_model import make_model
+
+import maskgrid
+from maskgrid.images import read_image
+from maskgrid.predictor import fit_feature_sizes
+from maskgrid.replay import Replay
+from maskgrid.settings import GeneratorConfig
+
+Image = NDArray[np.uint8]
+# Masks of every image, a list of records each, for every setting.
+Masks = list[list[list[dict[str, Any]]]]
+
+
+def main() -> None:
+    """Do what stdin asks for."""
+    task = orjson.loads(sys.stdin.buffer.read())
+    if task["side"] != "sam2":
+        maskgrid.keep_freed_memory()
+    torch.set_num_threads(task["threads"])
+    model = make_model(task["architecture"], task["device"])
+    images = [_sized(read_image(Path(path), 200_000_000).pixels, task["megapixels"]) for path in task["photos"]]
+    before_mib = peak_mib()
+    run = sam2_side if task["side"] == "sam2" else maskgrid_side
+    seconds, masks = run(task, model, images)
+    if task["output"]:
+        Path(task["output"]).write_bytes(orjson.dumps(masks))
+    report = {
+        **seconds,
+        "peak_mib": peak_mib() - before_mib,
+    }
+    sys.stdout.buffer.write(orjson.dumps(report))
+
+
+def sam2_side(task: dict[str, Any], model: Any, images: list[Image]) -> tuple[dict[str, Any], Masks]:  # noqa: ANN401
+    """Seconds of each setting with sam2's generator."""
+    walls, cpus, masks = [], [], []
+    for setting in task["settings"]:
+        generator = SAM2AutomaticMaskGenerator(model, **task["network"], **setting, output_mode="coco_rle")
+        fit_feature_sizes(generator.predictor)
+        wall_s, cpu_s, found = timed(lambda generator=generator: [generator.generate(image) for image in images])
+        walls.append(wall_s)
+        cpus.append(cpu_s)
+        masks.append(found)
+    return {"network_s": walls, "cpu_s": cpus}, masks
+
+
+def maskgrid_side(task: dict[str, Any], model: Any, images: list[Image]) -> tuple[dict[str, Any], Masks]:  # noqa: ANN401
+    """Seconds of the network at the loosest of all settings, and of the replay of all; masks of the asked settings."""
+    floor = {name: min(setting[name] for setting in task["settings"]) for name in task["settings"][0]}
+    generator = maskgrid.MaskGenerator(model, task["side"], **task["network"], **floor, output_mode="coco_rle")
+    wall_s, cpu_s, candidates = timed(lambda: [generator.candidates(image) for image in images])
+    base = generator.parameters.model_dump()
+    configs = [GeneratorConfig.model_validate({**base, **setting}) for setting in task["settings"]]
+    # As the stage replay does: one Replay an image for all settings.
+    replays = [Replay({part.pass_.name: part for part in parts}) for parts in candidates]
+    replay_s, _, _ = timed(lambda: [[replay.select(config) for config in configs] for replay in replays])
+    asked = [task["settings"][index] for index in task["asked"]]
+    masks = [[generator.replay(parts, **setting) for parts in candidates] for setting in asked]
+    n_candidates = sum(len(part.rows) for parts in candidates for part in parts)
+    return {"network_s": [wall_s], "cpu_s": [cpu_s], "replay_s": replay_s, "n_candidates": n_candidates}, masks
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Wall seconds, CPU seconds and the result."""
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    result = work()
+    return time.perf_counter() - wall_s, time.process_time() - cpu_s, result
+
+
+def peak_mib() -> float:
+    """The largest memory of this process so far, in MiB (Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _sized(pixels: Image, megapixels: float | None) -> Image:
+    """The photograph, repeated beside itself and cut to 4:3 of so many megapixels; as it is without."""
+    if megapixels is None:
+        return pixels
+    height, width = round((megapixels * 1e6 * 3 / 4) ** 0.5), round((megapixels * 1e6 * 4 / 3) ** 0.5)
+    times = -(-height // pixels.shape[0]), -(-width // pixels.shape[1])
+    return np.ascontiguousarray(np.tile(pixels, (*times, 1))[:height, :width])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""One setting by sam2's own generator and by maskgrid in both modes: seconds, memory, differences.
+
+    python benchmarks/single.py [PHOTO ...] [--architecture demo|tiny|large] [--repeat 3] [--minutes 60]
+
+The setting is that of sam2's defaults, for the demo's model that of the demo. The sides take turns, each time in a
+process of its own; figures are medians. Exact is compared with sam2 in every field of every mask, fast mask by mask by
+IoU.
+"""
+
+import statistics
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pycocotools import mask as coco_mask
+from sides import DEFAULT, DEMO, Cost, count_differences, machine, parser, run_side
+
+from maskgrid.agreement import AGREEMENT, Agreement, match
+
+SIDES = ("sam2", "exact", "fast")
+
+
+def main() -> int:
+    """Print the sides and their ratios; exit code 1 if exact differs."""
+    made = parser(__doc__)
+    made.add_argument("--repeat", type=int, default=3, help="turns of each side at most")
+    made.add_argument("--minutes", type=float, default=60.0, help="begin no further turn that would end later")
+    arguments = made.parse_args()
+    print(machine(arguments), flush=True)
+    setting = DEMO if arguments.architecture == "demo" else DEFAULT
+    print(", ".join(f"{name} {value}" for name, value in setting.items()), flush=True)
+    started = time.perf_counter()
+    costs: dict[str, list[Cost]] = {side: [] for side in SIDES}
+    for turn in range(arguments.repeat):
+        if turn and (time.perf_counter() - started) * (turn + 1) / turn > arguments.minutes * 60:
+            break
+        for side in SIDES:
+            costs[side].append(run_side(side, arguments, [setting]))
+    n_turns = len(costs["sam2"])
+    wall_s = {side: statistics.median(cost.network_s[0] + cost.replay_s for cost in costs[side]) for side in SIDES}
+    cpu_s = {side: statistics.median(cost.cpu_s[0] for cost in costs[side]) for side in SIDES}
+    for side in SIDES:
+        peak_mib = statistics.median(cost.peak_mib for cost in costs[side])
+        ratio = f"{wall_s['sam2'] / wall_s[side]:5.2f}x  CPU {cpu_s['sam2'] / cpu_s[side]:5.2f}x"
+        print(f"{side:<6}{wall_s[side]:8.1f} s  CPU {cpu_s[side]:8.1f} s  peak {peak_mib:7.0f} MiB  {ratio}")
+    print(f"medians of {n_turns} turns, {sum(map(len, costs['sam2'][0].masks[0]))} masks")
+    differences = sum(map(count_differences, costs["exact"], costs["sam2"]))
+    print(f"exact against sam2: {differences} differences")
+    measures = agreement(costs["sam2"][0], costs["fast"][0]).measures()
+    print("fast against sam2: " + ", ".join(f"{name} {_number(value)}" for name, value in measures.items()))
+    return int(differences > 0)
+
+
+def agreement(first: Cost, second: Cost) -> Agreement:
+    """The agreement of two sides at their first setting."""
+    rows = []
+    for number, (ours, theirs) in enumerate(zip(first.masks[0], second.masks[0], strict=True)):
+        pairs, ious = match(_codes(ours), _codes(theirs))
+        counts = {"n_first": len(ours), "n_second": len(theirs), "n_matched": len(pairs)}
+        mean = float(ious.mean()) if len(ious) else None
+        rows.append({"image_key": str(number), **counts, "n_equal": int(np.sum(ious == 1.0)), "iou_mean": mean})
+    return Agreement(pa.Table.from_pylist(rows, schema=AGREEMENT))
+
+
+def _codes(masks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    codes = [{**mask["segmentation"], "counts": mask["segmentation"]["counts"].encode()} for mask in masks]
+    assert all(coco_mask.area(code) == mask["area"] for code, mask in zip(codes, masks, strict=True))
+    return codes
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Models to measure: the demo's, or an architecture of the official checkpoints with random weights.
+
+Masks of random weights are noise, whose run-length codes cost an unreal time. So, for both sides alike and after all
+the work of the network, the logits of each mask are replaced by a smooth disc whose place and size follow from them,
+and the last layer of the IoU head is scaled so that about four masks in ten clear sam2's default of 0.8.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from sam2.build_sam import build_sam2
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+import maskgrid
+from maskgrid.decoder import PromptDecoder
+from maskgrid.fast_decoder import FastPromptDecoder
+
+CONFIGS = {
+    "tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",
+    "small": "configs/sam2.1/sam2.1_hiera_s.yaml",
+    "base_plus": "configs/sam2.1/sam2.1_hiera_b+.yaml",
+    "large": "configs/sam2.1/sam2.1_hiera_l.yaml",
+}
+# Of the logits of predicted IoUs: 42 % are above 0.8.
+_SCORE_MEAN, _SCORE_STD = 1.2, 1.0
+_CELLS = 16
+
+
+def make_model(architecture: str, device: str) -> SAM2Base:
+    """The demo's model, or an architecture with seeded weights and smooth masks."""
+    warnings.filterwarnings("ignore", message=".*torch.jit.*")
+    if architecture not in CONFIGS:
+        return maskgrid.load_model(architecture, device=device)
+    torch.manual_seed(0)
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    model: SAM2Base = build_sam2(CONFIGS[architecture], None, device=chosen)
+    _smooth_masks(model)
+    _spread_scores(model)
+    return model
+
+
+def smooth(logits: Tensor) -> Tensor:
+    """A disc in place of each mask, (n, c, h, w): its centre where the logits are highest, its size from their sum."""
+    side = logits.shape[-1]
+    cells = F.avg_pool2d(logits, side // _CELLS)
+    best = cells.flatten(2).argmax(-1)
+    mixed = (cells.flatten(2).sum(-1) * 30).frac().abs()
+    radius = side * (0.02 + 0.3 * mixed**2)
+    y = (best // _CELLS + 0.5) * (side / _CELLS)
+    x = (best % _CELLS + 0.5) * (side / _CELLS)
+    steps = torch.arange(side, device=logits.device)
+    distance = torch.sqrt((steps[:, None] - y[..., None, None]) ** 2 + (steps - x[..., None, None]) ** 2)
+    return (radius[..., None, None] - distance).clamp(-10, 10)
+
+
+def _smooth_masks(model: SAM2Base) -> None:
+    decoder = model.sam_mask_decoder
+    predict_masks = decoder.predict_masks
+
+    def smoothed(**inputs: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
+        masks, *others = predict_masks(**inputs)
+        return smooth(masks), *others
+
+    decoder.predict_masks = smoothed
+    for kind in (PromptDecoder, FastPromptDecoder):
+        drawn = kind._drawn
+        kind._drawn = lambda *inputs, drawn=drawn: smooth(drawn(*inputs))  # type: ignore[method-assign]
+
+
+def _spread_scores(model: SAM2Base) -> None:
+    """Scale the last layer of the IoU head by what it gives for random tokens."""
+    head = model.sam_mask_decoder.iou_prediction_head
+    last = head.layers[-1]
+    with torch.no_grad():
+        tokens = F.layer_norm(
+            torch.randn(256, head.layers[0].in_features, device=last.weight.device), (head.layers[0].in_features,)
+        )
+        scores = torch.logit(head(tokens))
+        scale = _SCORE_STD / scores.std(0)
+        last.weight.mul_(scale[:, None])
+        last.bias.copy_((last.bias - scores.mean(0)) * scale + _SCORE_MEAN)

@@ -1,0 +1,1 @@
+"""Advice: which of the sweep's settings to take for a goal, and how sure that is."""

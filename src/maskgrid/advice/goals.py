@@ -1,0 +1,58 @@
+"""What a setting can be chosen for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+GoalName = Literal["masks", "coverage", "steady", "f1", "recall"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What to look for among the settings.
+
+    Attributes:
+        name: ``masks`` and ``coverage``: the mean nearest to ``target``; ``steady``: the count changes least when a
+            threshold moves by a step; ``f1`` and ``recall``: the best against ground truth.
+        target: masks an image, or a share of the image from 0 to 1.
+        min_masks: settings with fewer masks an image on average are left out.
+        max_masks: and those with more.
+    """
+
+    name: GoalName
+    target: float | None = None
+    min_masks: float | None = None
+    max_masks: float | None = None
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether annotated objects are needed."""
+        return self.name in ("f1", "recall")
+
+    def loss(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far values are from the goal, less is better; NaN stays NaN."""
+        if self.name in ("masks", "coverage"):
+            return np.abs(values - (self.target or 0.0))
+        return values if self.name == "steady" else -values
+
+    def words(self) -> str:
+        """The goal, for people."""
+        names = {
+            "masks": f"{self.target or 0:g} masks an image",
+            "coverage": f"{100 * (self.target or 0):g} % of an image in a mask",
+            "steady": "a count that changes least when a threshold moves by a step",
+            "f1": "the best F1 at IoU 0.5 against the annotated objects",
+            "recall": "the best average recall (AR@1000) against the annotated objects",
+        }
+        least = [] if self.min_masks is None else [f"{self.min_masks:g} at least"]
+        most = [] if self.max_masks is None else [f"{self.max_masks:g} at most"]
+        limits = " and ".join([*least, *most])
+        return names[self.name] + (f"; of masks an image {limits}" if limits else "")
+
+    def allows(self, n_masks: float) -> bool:
+        """Whether a setting with so many masks an image may be taken."""
+        return (self.min_masks is None or n_masks >= self.min_masks) and (
+            self.max_masks is None or n_masks <= self.max_masks
+        )

@@ -1,0 +1,195 @@
+"""The mask decoder for the prompts of one image, less what sam2 does once a prompt and could do once.
+
+``MaskDecoder.predict_masks`` repeats the image for every prompt and draws every mask. Without a mask as a prompt all
+prompts see the same image up to the end of the first layer, and the scores are there before a mask is drawn: here the
+first layer's side of the image is computed once, and prompts none of whose masks clears the floor are not drawn. All
+arithmetic is that of sam2's own modules, in their order.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam.mask_decoder import MaskDecoder
+from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
+from sam2.utils.amg import batch_iterator
+from torch import Tensor
+
+# Prompts that are drawn at once; always so many, that the kernels are always the same.
+_DRAWN_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """What the decoder reads of an image.
+
+    Attributes:
+        embedding: (1, c, h, w).
+        position: (1, c, h, w), the positional encoding.
+        high_res: (1, c / 8, 4 h, 4 w) and (1, c / 4, 2 h, 2 w).
+    """
+
+    embedding: Tensor
+    position: Tensor
+    high_res: tuple[Tensor, Tensor]
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the embedding."""
+        height, width = self.embedding.shape[-2:]
+        return height, width
+
+
+class ImageSide:
+    """The image's tokens, which the prompts' tokens attend to and which attend to them."""
+
+    def __init__(self, embedding: Tensor, position: Tensor, projected: dict[torch.nn.Linear, Tensor]) -> None:
+        """Start with what the prompts see before they have changed it.
+
+        Args:
+            embedding: (n, c, h, w) with what prompts add to it; n is 1 where it is one for all of them.
+            position: (1, c, h, w).
+            projected: what projections have made of the shared image; it is read, and added to.
+        """
+        self.keys = embedding.flatten(2).permute(0, 2, 1)
+        self.position = position.flatten(2).permute(0, 2, 1)
+        self.is_shared = len(embedding) == 1
+        self.projected = projected
+        self._placed: Tensor | None = None
+
+    def read(self, attention: Attention, queries: Tensor) -> Tensor:
+        """Tokens (n, t, c) attend to the image: what they gather, (n, t, c)."""
+        k = self._project(attention.k_proj, with_position=True)
+        v = self._project(attention.v_proj, with_position=False)
+        return _attend(attention, attention.q_proj(queries), k, v)
+
+    def write(self, layer: TwoWayAttentionBlock, queries: Tensor, values: Tensor) -> None:
+        """The image attends to tokens (n, t, c), keys and values; from here on each prompt has its own."""
+        attention = layer.cross_attn_image_to_token
+        q = self._project(attention.q_proj, with_position=True)
+        gathered = _attend(attention, q, attention.k_proj(queries), attention.v_proj(values))
+        self._renew(layer.norm4(gathered.add_(self.keys)))
+
+    def _renew(self, keys: Tensor) -> None:
+        self.keys, self._placed = keys, None
+        if self.is_shared:
+            self.position, self.is_shared = self.position.contiguous(), False
+
+    def _with_position(self) -> Tensor:
+        if self._placed is None:
+            self._placed = self.keys + self.position
+        return self._placed
+
+    def _project(self, projection: torch.nn.Linear, *, with_position: bool) -> Tensor:
+        if projection in self.projected:
+            return self.projected[projection]
+        tokens = self._with_position() if with_position else self.keys
+        if not self.is_shared:
+            return self._apply(projection, tokens)
+        # As two prompts where it is one for all: for a batch of one, torch multiplies in another way.
+        self.projected[projection] = self._apply(projection, tokens.expand(2, -1, -1))[:1]
+        return self.projected[projection]
+
+    @staticmethod
+    def _apply(projection: torch.nn.Linear, tokens: Tensor) -> Tensor:
+        projected: Tensor = projection(tokens)
+        return projected
+
+
+class PromptDecoder:
+    """Predicts masks and scores of the prompts of one image."""
+
+    def __init__(self, decoder: MaskDecoder, features: ImageFeatures) -> None:
+        """Prepare for the prompts of an image."""
+        self.decoder, self.features = decoder, features
+        self.projected: dict[torch.nn.Linear, Tensor] = {}
+
+    def predict(
+        self, sparse: Tensor, dense: Tensor, *, multimask_output: bool, floor: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Masks and scores of a batch of prompts.
+
+        Args:
+            sparse: (n, t, c), the prompts' embeddings.
+            dense: (n, c, h, w), those of the masks among the prompts; (1, c, h, w) where there are none.
+            multimask_output: three masks a prompt, or one.
+            floor: prompts none of whose scores exceeds it are not drawn, and their logits are 0.
+
+        Returns:
+            Logits (n, masks, 4 h, 4 w) and predicted IoU (n, masks).
+        """
+        decoder = self.decoder
+        image = self._image(self.features.embedding + dense)
+        queries = transform(decoder, self._tokens(sparse), image)
+        first = int(decoder.pred_obj_scores)
+        scores = decoder.iou_prediction_head(queries[:, first])
+        mask_tokens = queries[:, first + 1 : first + 1 + decoder.num_mask_tokens]
+        hyper = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], 1)
+        some = slice(1, None) if multimask_output else slice(None)
+        # A floor of 0 keeps all; what is not a number is drawn, to be found.
+        below = (scores[:, some] <= floor).all(1) if floor > 0.0 else torch.zeros_like(scores[:, 0], dtype=torch.bool)
+        logits = self._draw(image.keys, hyper, (~below).nonzero()[:, 0], some)
+        scores = scores[:, some]
+        if multimask_output:
+            return logits, scores
+        if decoder.dynamic_multimask_via_stability:
+            chosen: tuple[Tensor, Tensor] = decoder._dynamic_multimask_via_stability(logits, scores)
+            return chosen
+        return logits[:, :1], scores[:, :1]
+
+    def _tokens(self, sparse: Tensor) -> Tensor:
+        decoder = self.decoder
+        own = [decoder.iou_token.weight, decoder.mask_tokens.weight]
+        own = [decoder.obj_score_token.weight, *own] if decoder.pred_obj_scores else own
+        return torch.cat((torch.cat(own).expand(len(sparse), -1, -1), sparse), dim=1)
+
+    def _image(self, embedding: Tensor) -> ImageSide:
+        return ImageSide(embedding, self.features.position, self.projected if len(embedding) == 1 else {})
+
+    def _draw(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
+        """Some masks of some of the prompts; 0 for the others."""
+        (height, width), n_masks = self.features.size_hw, len(range(hyper.shape[1])[some])
+        logits = hyper.new_zeros(len(hyper), n_masks, 4 * height, 4 * width)
+        for (part,) in batch_iterator(self._drawn_at_once(), prompts):
+            logits[part] = self._drawn(keys, hyper, part, some)
+        return logits
+
+    def _drawn_at_once(self) -> int:
+        return _DRAWN_AT_ONCE
+
+    def _drawn(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
+        # Filled up to a full batch: that a mask's bits do not depend on how many others are wanted.
+        rows = torch.cat([prompts, prompts[-1:].expand(_DRAWN_AT_ONCE - len(prompts))])
+        height, width = self.features.size_hw
+        image = torch.unflatten(keys[rows].transpose(1, 2), 2, (height, width))
+        dc1, ln1, act1, dc2, act2 = self.decoder.output_upscaling
+        finer, fine = self.features.high_res
+        upscaled = act2(dc2(act1(ln1(dc1(image).add_(fine)))).add_(finer))
+        planes = hyper[rows] @ upscaled.flatten(2)
+        return torch.unflatten(planes, 2, (4 * height, 4 * width))[: len(prompts), some]
+
+
+def transform(decoder: MaskDecoder, tokens: Tensor, image: ImageSide) -> Tensor:
+    """sam2's two-way transformer over an image and the tokens of prompts (n, t, c); returns these."""
+    queries, transformer = tokens, decoder.transformer
+    for layer in transformer.layers:
+        if layer.skip_first_layer_pe:
+            queries = layer.self_attn(q=queries, k=queries, v=queries)
+        else:
+            placed = queries + tokens
+            queries = queries + layer.self_attn(q=placed, k=placed, v=queries)
+        queries = layer.norm1(queries)
+        queries = layer.norm2(queries + image.read(layer.cross_attn_token_to_image, queries + tokens))
+        queries = layer.norm3(queries + layer.mlp(queries))
+        image.write(layer, queries + tokens, queries)
+    gathered = image.read(transformer.final_attn_token_to_image, queries + tokens)
+    after: Tensor = transformer.norm_final_attn(queries + gathered)
+    return after
+
+
+def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of projected tokens, one of each or one for all prompts."""
+    n_prompts = max(len(q), len(k))
+    heads = (attention._separate_heads(part, attention.num_heads).expand(n_prompts, -1, -1, -1) for part in (q, k, v))
+    gathered: Tensor = attention.out_proj(attention._recombine_heads(F.scaled_dot_product_attention(*heads)))
+    return gathered

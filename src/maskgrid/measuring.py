@@ -1,0 +1,81 @@
+"""Proposals at the size of the image, measured at every recorded level, as the rows that a replay reads."""
+
+import numpy as np
+import torch
+from sam2.utils.amg import batched_mask_to_box, calculate_stability_score, is_box_near_crop_edge, uncrop_points
+from torch import Tensor
+
+from maskgrid.candidates import CandidateRows
+from maskgrid.extents import Extent
+from maskgrid.passes import Recording
+from maskgrid.proposals import Crop, Proposals
+from maskgrid.rle import encode_window
+
+
+def measure(proposals: Proposals, logits: Tensor, extent: Extent, crop: Crop, recording: Recording) -> CandidateRows:
+    """Measure full-resolution logits of a crop at every recorded level and keep what clears the floor.
+
+    Args:
+        proposals: n proposals.
+        logits: float32 (n, H, W), what an extent of the crop shows of them.
+        extent: that part; outside of it no logit reaches the lowest level.
+        crop: the crop.
+        recording: the levels and the floor.
+    """
+    x0, y0, _, _ = extent.box_xyxy
+    levels = [
+        _draw_level(proposals, logits, (y0, x0), threshold, crop, recording) for threshold in recording.mask_thresholds
+    ]
+    rows = CandidateRows.concatenate(levels, len(recording.stability_score_offsets))
+    return rows.take(np.lexsort((rows.mask_threshold, rows.candidate_id))) if len(levels) > 1 else rows
+
+
+def _draw_level(
+    proposals: Proposals,
+    logits: Tensor,
+    corner_yx: tuple[int, int],
+    mask_threshold: float,
+    crop: Crop,
+    recording: Recording,
+) -> CandidateRows:
+    stability = torch.stack(
+        [calculate_stability_score(logits, mask_threshold, offset) for offset in recording.stability_score_offsets],
+        1,
+    )
+    masks = logits > mask_threshold
+    # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.
+    keep = masks.flatten(1).any(1)
+    if recording.stability_score_thresh > 0.0:
+        keep &= (stability >= recording.stability_score_thresh).any(1)
+    if not bool(keep.all()):
+        proposals, stability, masks = proposals.keep(keep), stability[keep], masks[keep]
+    return _rows(proposals, stability, masks, corner_yx, mask_threshold, crop)
+
+
+def _rows(
+    proposals: Proposals,
+    stability: Tensor,
+    masks: Tensor,
+    corner_yx: tuple[int, int],
+    mask_threshold: float,
+    crop: Crop,
+) -> CandidateRows:
+    (height, width), (y, x) = crop.image_size_hw, corner_yx
+    boxes = batched_mask_to_box(masks) + torch.tensor([x, y, x, y], device=masks.device)
+    near_edge = is_box_near_crop_edge(boxes, list(crop.box_xyxy), [0, 0, width, height])
+    x0, y0, _, _ = crop.box_xyxy
+    counts = np.full(len(masks), None, np.object_)
+    for row in (~near_edge).nonzero()[:, 0].tolist():
+        counts[row] = encode_window(masks[row].cpu().numpy(), (y0 + y, x0 + x), crop.image_size_hw)
+    return CandidateRows(
+        candidate_id=proposals.candidate_id.cpu().numpy().astype(np.int32),
+        crop_index=np.full(len(masks), crop.index, np.int16),
+        point_xy=uncrop_points(proposals.point_xy, list(crop.box_xyxy)).cpu().numpy(),
+        predicted_iou=proposals.predicted_iou.float().cpu().numpy(),
+        mask_threshold=np.full(len(masks), mask_threshold, np.float64),
+        stability_scores=stability.float().cpu().numpy(),
+        near_crop_edge=near_edge.cpu().numpy(),
+        box_xyxy=boxes.cpu().numpy().astype(np.int32) + np.array([x0, y0, x0, y0], np.int32),
+        area_px=masks.sum((1, 2), dtype=torch.int64).cpu().numpy().astype(np.int32),
+        counts=counts,
+    )

@@ -1,0 +1,116 @@
+"""The part of the report about annotated objects: how well each setting's masks find them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from maskgrid import charts
+from maskgrid.curves import Answered, not_dominated
+from maskgrid.markup import NOTHING, Column, Html, Row, element, join, paragraph, section, table, text
+from maskgrid.report_data import ReportData
+from maskgrid.report_tables import setting_name, shown_rows
+from maskgrid.wording import count, interval, number, share
+
+# Column of the summary, heading, what it means.
+_SHARES = (
+    ("recall_50", "recall 0.5", "share of the objects that a mask of their own matches at IoU 0.5"),
+    ("recall_75", "recall 0.75", "the same at IoU 0.75"),
+    ("precision_50", "precision 0.5", "share of the masks that match an object at IoU 0.5"),
+    ("ar_10", "AR@10", "recall averaged over IoU 0.5 to 0.95, of the 10 masks of best predicted IoU"),
+    ("ar_100", "AR@100", "of the best 100"),
+    ("ar_1000", "AR@1000", "of the best 1000"),
+    ("ar_small", "AR small", "AR@1000 of objects up to 32 x 32 pixels"),
+    ("ar_medium", "AR medium", "from there to 96 x 96 pixels"),
+    ("ar_large", "AR large", "above"),
+    ("best_iou_mean", "best IoU", "mean over objects of the IoU with the mask that fits best"),
+)
+
+
+def accuracy_section(data: ReportData) -> Html:
+    """How well settings find what is annotated."""
+    measured = [result for result in data.results if result.setting.id in data.accuracy]
+    if not measured:
+        return NOTHING
+    first = data.accuracy[measured[0].setting.id]
+    words = paragraph(
+        f"Against {count(first['n_truth'], 'annotated object')} in {count(first['n_images'], 'image')}, whatever their "
+        "categories, by COCO's rules. Masks of what nobody annotated lower the precision and are not wrong for that. "
+        "Hover over a heading for its meaning."
+    )
+    return section(
+        "accuracy", "Against annotated objects", words, _best(data, measured), _chart(data, measured), _table(data)
+    )
+
+
+def _best(data: ReportData, measured: list[Answered]) -> Html:
+    """The settings that are best by two measures, with the intervals that say how sure that is."""
+    sentences = []
+    for name, words in (("f1_50", "F1 at IoU 0.5"), ("ar_1000", "average recall")):
+        best = max(measured, key=lambda one: data.accuracy[one.setting.id][name] or 0.0)
+        row = data.accuracy[best.setting.id]
+        sentences.append(
+            paragraph(
+                f"Best {words}: {number(row[name], 3)} (95 % interval "
+                f"{interval(row[name + '_low'], row[name + '_high'], 3)}) "
+                f"at {best.setting.label}, with {number(_masks_per_image(row))} masks per image."
+            )
+        )
+    return join(sentences)
+
+
+def _masks_per_image(row: Mapping[str, Any]) -> float:
+    return float(row["n_masks"] / row["n_images"])
+
+
+def _chart(data: ReportData, measured: list[Answered]) -> Html:
+    """Average recall against the number of masks."""
+    rows = data.accuracy
+    placed = [
+        Answered(one.setting, {**one.row, "n_masks_mean": _masks_per_image(rows[one.setting.id])}) for one in measured
+    ]
+    best = not_dominated(placed, lambda one: float(rows[one.setting.id]["ar_1000"]))
+    dots = [
+        charts.SettingDot(
+            one.setting,
+            one.n_masks,
+            100 * (recall := rows[one.setting.id]["ar_1000"]),
+            f"{one.setting.label}: {number(one.n_masks)} masks, average recall {share(recall)}",
+        )
+        for one in placed
+    ]
+    chart = charts.settings_chart(
+        dots,
+        [one.setting.id for one in best],
+        data.plan.baseline.id,
+        ("masks per annotated image", "AR@1000, %"),
+        f"Average recall against masks per image for {len(dots)} settings, of which {len(best)} are not bettered",
+    )
+    words = "On the line: no other setting finds as much with fewer masks, or more with as many."
+    return element("figure", {}, element("div", {"class": "wide"}, chart), element("figcaption", {}, text(words)))
+
+
+def _table(data: ReportData) -> Html:
+    columns = [
+        Column("setting", False),
+        Column("masks", hint="per annotated image"),
+        Column("F1 0.5", hint="harmonic mean of recall and precision at IoU 0.5"),
+        Column("95 % interval", hint="of F1, bootstrapped over images"),
+        *(Column(title, hint=hint) for _, title, hint in _SHARES),
+        Column("split", hint="over-segmentation: objects not found that consist of two masks or more"),
+        Column("merged", hint="under-segmentation: masks without a match that consist of two objects or more"),
+    ]
+    rows = [_row(result, data) for result in shown_rows(data) if result.setting.id in data.accuracy]
+    return table("Settings against annotated objects", columns, rows, True)
+
+
+def _row(result: Answered, data: ReportData) -> Row:
+    row = data.accuracy[result.setting.id]
+    cells = [
+        setting_name(result),
+        text(number(_masks_per_image(row))),
+        text(number(row["f1_50"], 3)),
+        text(interval(row["f1_50_low"], row["f1_50_high"], 3)),
+        *(text(number(row[name], 3)) for name, _, _ in _SHARES),
+        text(row["n_over_segmented"]),
+        text(row["n_under_segmented"]),
+    ]
+    return Row(cells, "baseline" if result.row["is_baseline"] else "")

@@ -1,0 +1,54 @@
+"""How a sweep is written in the config: the same form wherever parameters are swept."""
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, FiniteFloat, Tag, model_validator
+
+from maskgrid.sections import Section
+
+
+class Range(Section):
+    """Evenly spaced values, the stop included, in decimal arithmetic: 0.7 to 0.9 by 0.1 is 0.7, 0.8, 0.9."""
+
+    start: FiniteFloat | int
+    stop: FiniteFloat | int
+    step: Annotated[FiniteFloat, Field(gt=0.0)] | Annotated[int, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Range":
+        if self.stop < self.start:
+            raise ValueError(f"the range from {self.start} to {self.stop} is empty")
+        return self
+
+
+def _kind_of_values(value: Any) -> str:  # noqa: ANN401
+    return "range" if isinstance(value, dict | Range) else "list" if isinstance(value, list) else "value"
+
+
+Values = Annotated[
+    Annotated[Range, Tag("range")]
+    | Annotated[list[Any], Field(min_length=1), Tag("list")]
+    | Annotated[Any, Tag("value")],
+    Discriminator(_kind_of_values),
+]
+
+
+class SweepBlock(Section):
+    """Settings to compare: every combination of ``grid`` with each step of ``zip``, and single ``points``."""
+
+    grid: dict[str, Values] = Field(default_factory=dict, description="every combination of these values")
+    zip: dict[str, Values] = Field(default_factory=dict, description="values walked together, crossed with grid")
+    points: list[dict[str, Any]] = Field(default_factory=list, description="single settings, by name")
+    exclude: list[dict[str, Any]] = Field(default_factory=list, description="partial matches to leave out")
+
+
+def _kind_of_sweep(value: Any) -> str:  # noqa: ANN401
+    return "table" if isinstance(value, str) else "blocks" if isinstance(value, list) else "block"
+
+
+Sweep = Annotated[
+    Annotated[SweepBlock, Tag("block")]
+    | Annotated[list[SweepBlock], Field(min_length=1), Tag("blocks")]
+    | Annotated[str, Tag("table")],
+    Discriminator(_kind_of_sweep),
+]

@@ -1,0 +1,156 @@
+"""Objects found and tracked through a video without a prompt."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from maskgrid import rle
+from maskgrid.errors import UserError
+from maskgrid.generator import MaskGenerator
+from maskgrid.memory import device_errors
+from maskgrid.video.options import AutomaticOptions, TrackOptions
+from maskgrid.video.predictor import VideoPredictor
+from maskgrid.video.proposals import new_objects, propose
+from maskgrid.video.recollection import Horizon, forget, forget_mask_inputs, reach_of
+from maskgrid.video.records import FramePrompt, Frames, TrackedMask
+from maskgrid.video.snapshots import kept_state
+from maskgrid.video.tracker import LESS_MEMORY, give_prompt, tracked_masks
+
+_NOTHING_LATER = Horizon(frozenset(), frozenset())
+
+
+def track_automatically(
+    tracker: VideoPredictor,
+    generator: MaskGenerator,
+    frames: Frames,
+    automatic: AutomaticOptions | None = None,
+    options: TrackOptions | None = None,
+    snapshot: Path | None = None,
+) -> "AutomaticTracking":
+    """Find objects by automatic masks on chosen frames, and track them forward.
+
+    Every frame comes once, in order, with the masks of the objects that are tracked on it; those that cannot be seen
+    for a while are there with empty masks. Objects are numbered from 1 in the order in which they are found. Memory
+    grows with the number of objects at a time, and not with the length of the video.
+
+    Args:
+        tracker: from :func:`maskgrid.video.tracker.load_tracker`.
+        generator: of automatic masks. ``MaskGenerator(tracker, ...)`` uses the same weights.
+        frames: the video. A frame that cannot be read raises its ``BadVideo`` through this iterator.
+        automatic: on which frames masks are generated, and which of them are new objects.
+        options: sam2's; objects are tracked forward from frame 0 only.
+        snapshot: what :meth:`AutomaticTracking.save` has written for the same arguments, to go on from there.
+
+    Raises:
+        UserError: options that have no meaning without prompts.
+        MachineError: while frames are given: the device has failed, or its memory is too small.
+    """
+    options = options or TrackOptions()
+    if options.direction != "forward" or options.start_frame_idx or options.max_frame_num_to_track is not None:
+        raise UserError(
+            "direction, start_frame_idx, max_frame_num_to_track: without prompts, objects are looked for in the whole "
+            "video and tracked forward. Choose the frames by start, stop and stride"
+        )
+    return AutomaticTracking(tracker, generator, frames, automatic or AutomaticOptions(), options, snapshot)
+
+
+class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
+    """Frames with the masks of the objects found so far; see :func:`track_automatically`.
+
+    Attributes:
+        n_given: how many frames have been given, those before a snapshot included.
+        n_frames: how many there will be.
+        generated_on: frames on which masks were generated, since the snapshot.
+    """
+
+    def __init__(
+        self,
+        tracker: VideoPredictor,
+        generator: MaskGenerator,
+        frames: Frames,
+        automatic: AutomaticOptions,
+        options: TrackOptions,
+        snapshot: Path | None,
+    ) -> None:
+        """Set up, from a snapshot if there is one; see :func:`track_automatically`."""
+        self._predictor = tracker.with_options(options)
+        self._reach = reach_of(tracker)
+        self._generator, self._frames, self._automatic = generator, frames, automatic
+        self._state = self._predictor.init_lazily(frames, options)
+        self._unseen: dict[int, int] = {}  # by tracked object, since how many frames it has not been seen
+        self._n_found, self._last_generation = 0, 0
+        self.n_given, self.n_frames = 0, len(frames)
+        self.generated_on: list[int] = []
+        if snapshot is not None:
+            self._restore(snapshot)
+
+    def __next__(self) -> tuple[int, list[TrackedMask]]:
+        """The next frame, and the masks of the objects on it."""
+        frame = self.n_given
+        if frame == self.n_frames:
+            raise StopIteration
+        with device_errors(LESS_MEMORY):
+            masks = self._track(frame)
+            if self._is_asked_for(frame, masks) and self._find(frame, masks):
+                masks = self._track(frame)
+        self._end(masks)
+        forget(self._state, frame, self._reach, _NOTHING_LATER)
+        self.n_given += 1
+        return frame, masks
+
+    def save(self, stream: IO[bytes]) -> None:
+        """Write down where tracking stands, so that it can go on after the frame that was given last."""
+        found = self._n_found, self._last_generation
+        torch.save(
+            {"n_given": self.n_given, "unseen": self._unseen, "found": found, "state": kept_state(self._state)}, stream
+        )
+
+    def _restore(self, snapshot: Path) -> None:
+        saved = torch.load(snapshot, weights_only=True)
+        self.n_given, self._unseen = saved["n_given"], saved["unseen"]
+        self._n_found, self._last_generation = saved["found"]
+        self._state.update(saved["state"])
+
+    def _track(self, frame: int) -> list[TrackedMask]:
+        if not self._unseen:
+            return []
+        ((_, ids, logits),) = self._predictor.propagate_quietly(self._state, range(frame, frame + 1))
+        return tracked_masks(self._state, frame, ids, logits)
+
+    def _is_asked_for(self, frame: int, masks: list[TrackedMask]) -> bool:
+        every = self._automatic.generate_every
+        if frame == 0 or (every is not None and frame % every == 0):
+            return True
+        if frame - self._last_generation < self._automatic.min_generate_gap:
+            return False
+        height, width = self._frames.size_hw
+        covered_px = rle.union_area_px([mask.counts for mask in masks], (height, width))
+        return covered_px < self._automatic.min_coverage_frac * height * width
+
+    def _find(self, frame: int, masks: list[TrackedMask]) -> bool:
+        """Give sam2 the new objects on a frame; tells whether there are any."""
+        size_hw = self._frames.size_hw
+        self._last_generation = frame
+        self.generated_on.append(frame)
+        proposals = propose(self._generator, self._frames.read(frame))
+        found = new_objects(proposals, [mask.counts for mask in masks], size_hw, self._automatic)
+        most = self._automatic.max_objects
+        found = found if most is None else found[: max(0, most - len(self._unseen))]
+        for one in found:
+            self._n_found += 1
+            self._unseen[self._n_found] = 0
+            prompt = FramePrompt(frame, self._n_found, mask=rle.decode(one.counts, size_hw))
+            give_prompt(self._predictor, self._state, prompt)
+        forget_mask_inputs(self._state)
+        return bool(found)
+
+    def _end(self, masks: list[TrackedMask]) -> None:
+        """Count the frames on which each object was not seen; let those go that were not for long."""
+        for mask in masks:
+            seen = mask.area_px > 0 and mask.object_score_logit > 0
+            self._unseen[mask.object_id] = 0 if seen else self._unseen[mask.object_id] + 1
+            if self._automatic.end_after is not None and self._unseen[mask.object_id] >= self._automatic.end_after:
+                del self._unseen[mask.object_id]
+                self._predictor.remove_object(self._state, mask.object_id, need_output=False)

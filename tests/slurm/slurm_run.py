@@ -1,0 +1,156 @@
+"""A run of the workflow on a cluster, and what a test does to its jobs."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster import Cluster, wait_until
+
+from workflow import ROOT
+
+PATIENCE_S = 1800
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+# Nothing is slower here than the machine itself.
+QUICK = ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A job that runs a pass over a shard, stopped in the middle of it.
+
+    Attributes:
+        job_id: SLURM's.
+        node: where it runs.
+        pass_name: of the pass.
+        shard: of the shard.
+        n_images: how many images it had finished when it was stopped, by its journal.
+    """
+
+    job_id: str
+    node: str
+    pass_name: str
+    shard: str
+    n_images: int
+
+
+@dataclass(slots=True)
+class SlurmRun:
+    """A run in a folder with a ``config.yaml``, and what was done to it."""
+
+    folder: Path
+    cluster: Cluster
+    began: float = field(default_factory=time.monotonic)
+    victims: list[Victim] = field(default_factory=list)
+    driver: subprocess.Popen[bytes] | None = None
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "said.txt").read_text()
+
+    def tell(self, words: str) -> None:
+        print(f"{time.monotonic() - self.began:6.0f} s  {words}", flush=True)
+
+    def start(self, said: str = "said.txt") -> subprocess.Popen[bytes]:
+        """A driver, in a process group of its own."""
+        self.driver = launch(self.folder, self.command(), self.environment, said)
+        return self.driver
+
+    def command(self, *options: str) -> list[str]:
+        return [*SNAKEMAKE, "--profile", str(ROOT / "workflow/profiles/slurm"), *QUICK, *options]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        shims = self.cluster.environment["PATH"].partition(":")[0]
+        return {**self.cluster.environment, "PATH": f"{shims}:{os.environ['PATH']}"}
+
+    def stop_one(self, besides: str = "") -> Victim:
+        """Stop a job that has finished some of its images and not all, on any node but one.
+
+        A stopped process is what a hanging one looks like, and cannot slip away while the fault is prepared.
+        """
+        stopped: list[Victim] = []
+
+        def found() -> bool:
+            assert self.driver.poll() is None, self.said[-3000:]
+            for job in self._generating():
+                if job[1] != besides and (victim := self._stop(*job)):
+                    stopped.append(victim)
+                    return True
+            return False
+
+        wait_until(found, PATIENCE_S, "a job in the middle of a shard")
+        self.victims.append(stopped[0])
+        return stopped[0]
+
+    def let_go(self, victim: Victim) -> None:
+        self._signal(victim.pass_name, victim.shard, signal.SIGCONT)
+
+    def wait_for(self, victim: Victim, state: str) -> None:
+        """Wait until SLURM says this of the job."""
+        query = ("squeue", "--noheader", "--states=all", f"--jobs={victim.job_id}", "-o", "%T")
+        wait_until(lambda: self.cluster.call(*query) == state, PATIENCE_S, f"job {victim.job_id} to be {state}")
+
+    def restarts(self, victim: Victim) -> int:
+        """How often SLURM has put the job back into its queue."""
+        return int(re.search(r"Restarts=(\d+)", self.cluster.call("scontrol", "show", "job", victim.job_id))[1])
+
+    def attempts(self, victim: Victim) -> list[str]:
+        """Memory and time limit of each job that has been submitted for the victim's work, in order."""
+        listed = self.cluster.call("squeue", "--noheader", "--states=all", "-o", "%A %k %m %l").splitlines()
+        words = f"rule_generate_wildcards_demo_{victim.pass_name}_{victim.shard}"
+        rows = sorted((int(row.split()[0]), row.split(" ", 2)[2]) for row in listed if row.split()[1] == words)
+        return [asked for _, asked in rows]
+
+    def log(self, victim: Victim) -> str:
+        return (self.folder / f"logs/generate/demo/{victim.pass_name}/{victim.shard}.log").read_text()
+
+    def _generating(self) -> list[tuple[str, str, str, str]]:
+        """Id, node, pass and shard of the jobs that run the network."""
+        listed = self.cluster.call("squeue", "--noheader", "--states=RUNNING", "-o", "%A %N %k").splitlines()
+        rows = (row.split() for row in listed if " rule_generate_" in row)
+        return [(row[0], row[1], *row[2].removeprefix("rule_generate_wildcards_demo_").rsplit("_", 1)) for row in rows]
+
+    def _stop(self, job_id: str, node: str, pass_name: str, shard: str) -> Victim | None:
+        output = self.folder / f"results/candidates/demo/{pass_name}/{shard}.parquet"
+        n_images = len(list(output.parent.glob(f".{output.name}.journal/*.1.arrow")))
+        if n_images == 0 or not self._signal(pass_name, shard, signal.SIGSTOP):
+            return None
+        if output.exists():  # it was quicker
+            self._signal(pass_name, shard, signal.SIGCONT)
+            return None
+        return Victim(job_id, node, pass_name, shard, n_images)
+
+    def _signal(self, pass_name: str, shard: str, number: signal.Signals) -> bool:
+        """Send a signal to the processes of a job; tells whether there were any."""
+        pids = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (path / "cmdline").read_bytes().decode().split("\0")
+                is_wanted = words[1:4] == ["-m", "maskgrid", "generate"] and {pass_name, shard} <= set(words)
+                if is_wanted and (path / "cwd").readlink() == self.folder:
+                    os.kill(int(path.name), number)
+                    pids.append(int(path.name))
+        return bool(pids)
+
+
+def launch(folder: Path, command: list[str], environment: dict[str, str], said: str) -> subprocess.Popen[bytes]:
+    """Start a command in a folder; what it says goes into a file there."""
+    fixed = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, **environment, **fixed}
+    with (folder / said).open("ab") as stream:
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=stream, stderr=stream, start_new_session=True
+        )
+
+
+def kill(driver: subprocess.Popen[bytes]) -> None:
+    """Kill a driver and whatever it has started on this machine; its jobs on the cluster know nothing of it."""
+    with suppress(ProcessLookupError):
+        os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()

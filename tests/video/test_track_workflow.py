@@ -1,0 +1,94 @@
+"""Tracking by the real workflow: the jobs that are needed, and no others."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from made_videos import drawn, with_points, write_frames
+
+from workflow import snakemake
+
+TRACKING = {"source": "clips", "prompts": "prompts.jsonl", "stop": 2, "objects_per_job": 1}
+
+
+def config(**changes):
+    return {"tracking": {**TRACKING, **changes}}
+
+
+def add_prompts(folder, clip, video, objects):
+    with (folder / "prompts.jsonl").open("a") as stream:
+        for number in objects:
+            row = {"video": video, "frame": 0, "object_id": number + 1}
+            stream.write(json.dumps({**row, "point_coords": with_points(clip.masks[0, number])}) + "\n")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with two small videos, one of them broken in its last frame, after a first run."""
+    folder = tmp_path_factory.mktemp("tracked")
+    clip = drawn()
+    write_frames(folder / "clips" / "a", clip.frames[:3])
+    (folder / "clips" / "a" / "2.png").write_bytes(b"no image")
+    write_frames(folder / "clips" / "b", clip.frames[:2])
+    add_prompts(folder, clip, "a", [0])
+    add_prompts(folder, clip, "b", [0, 1])
+    run = snakemake(folder, config(), "tracked")
+    assert run.code == 0, run.output
+    return folder
+
+
+# One after the other, in this order: each starts from what the one before it has left.
+
+
+def test_prompts_in_masklets_out(folder):
+    results = folder / "results/tracked"
+    summary = pd.read_parquet(results / "summary.parquet").set_index("video_key")
+    assert summary["n_objects"].to_dict() == {"a": 1, "b": 2}
+    rows = pd.read_parquet(results / "masklets/b.parquet")
+    assert rows[["object_id", "frame"]].to_numpy().tolist() == [[1, 0], [1, 1], [2, 0], [2, 1]]
+    assert len(json.loads((results / "youtube_vis.json").read_text())["videos"]) == 2
+    assert (results / "overlay/b.webp").is_file()
+    assert "Nothing to be done" in snakemake(folder, config(), "tracked", "-n").output
+
+
+@pytest.mark.parametrize(
+    ("changes", "planned"),
+    [
+        ({"offload_state_to_cpu": True}, {}),
+        ({"exports": ["youtube_vis", "overlay", "png"]}, {"track_png": 2, "track_merge": 1}),
+        ({"fill_hole_area": 3}, {"track": 3, "masklets": 2, "track_overlay": 2, "track_merge": 1}),
+    ],
+)
+def test_a_change_runs_what_depends_on_it(folder, changes, planned):
+    found = snakemake(folder, config(**changes), "tracked", "-n").planned
+    assert {name: count for name, count in found.items() if name not in ("tracked", "total")} == planned
+
+
+def test_a_new_object_runs_its_own_job_alone(folder):
+    add_prompts(folder, drawn(), "a", [1])
+    run = snakemake(folder, config(exports=["youtube_vis"]), "tracked")
+    assert run.code == 0, run.output
+    assert (run.finished["videos"], run.finished["track"], run.finished["masklets"]) == (1, 1, 1)
+    assert sorted(pd.read_parquet(folder / "results/tracked/masklets/a.parquet")["object_id"].unique()) == [1, 2]
+
+
+def test_a_video_that_goes_is_tracked_no_more_and_the_others_stay(folder):
+    shutil.rmtree(folder / "clips/b")
+    run = snakemake(folder, config(exports=["youtube_vis"]), "tracked")
+    assert run.code == 0, run.output
+    assert run.finished["track"] == 0
+    objects = pd.read_parquet(folder / "results/tracked/objects.parquet").set_index(["video_key", "object_id"])
+    assert objects.loc[("b", 1), "status"] == "unknown_video"
+
+
+def test_without_the_section_nothing_of_it_is_planned(folder):
+    planned = snakemake(folder, {"dataset": {"source": "clips"}}, "-n").planned
+    assert planned
+    assert not {"videos", "track", "masklets", "track_merge"} & set(planned)
+
+
+def test_a_wrong_value_is_an_error_before_any_work(folder):
+    run = snakemake(folder, config(strid=2), "tracked", "-n")
+    assert run.code != 0
+    assert "tracking.strid: unknown key; did you mean 'stride'?" in run.output
