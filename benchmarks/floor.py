@@ -30,7 +30,8 @@ def main() -> int:
     print(machine(arguments), flush=True)
     maskgrid.keep_freed_memory()
     torch.set_num_threads(arguments.threads)
-    model = make_model(arguments.architecture, "cpu")
+    # The counter's hooks look for gradients wherever a parameter asks for one.
+    model = make_model(arguments.architecture, "cpu").requires_grad_(False)
     predictor = make_predictor(model)
     image = np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)
     side = model.image_size
