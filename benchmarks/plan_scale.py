@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="plan-scale-", dir=arguments.folder))
         try:
             print(f"| {n_shards:,} | {n_shards * arguments.images_per_shard:,} | ", end="", flush=True)
-            print(" | ".join(measure(folder, n_shards, arguments)), "|", flush=True)
+            for words in measure(folder, n_shards, arguments):
+                print(words, end=" | ", flush=True)
+            print()
         finally:
             if not arguments.keep:
                 shutil.rmtree(folder)
@@ -80,22 +83,22 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(folder: Path, n_shards: int, arguments: argparse.Namespace) -> list[str]:
-    """Seconds and memory of the three calls, as cells."""
+def measure(folder: Path, n_shards: int, arguments: argparse.Namespace) -> Iterator[str]:
+    """The jobs of the first run, then time and memory of the three calls, as cells."""
     plan = pretend_dataset(folder, n_shards, arguments)
     first = snakemake(folder, "-n", "--quiet", "rules", *arguments.also)
-    n_jobs = sum(int(count) for count in re.findall(r"^total +(\d+)$", first.output, re.MULTILINE)[:1])
-    cells = [f"{n_jobs:,}", cell(first)]
+    totals = re.findall(r"^total +(\d+)$", first.output, re.MULTILINE)
+    yield f"{int(totals[0]):,}"
+    yield cell(first)
     if arguments.first_only:
-        return cells
+        return
     pretend_outputs(plan, folder)
     call(folder, str(Path(__file__).with_name("pretend_done.py")), str(ROOT / "Snakefile"))
-    noop = snakemake(folder, "-n", *arguments.also)
-    start = snakemake(folder, "--cores", "2", *arguments.also)
-    for cost in (noop, start):
+    for options in (["-n"], ["--cores", "2"]):
+        cost = snakemake(folder, *options, *arguments.also)
         if "Nothing to be done" not in cost.output or "missing provenance" in cost.output:
             raise SystemExit(f"something was left to do:\n{cost.output[-3000:]}")
-    return [*cells, cell(noop), cell(start)]
+        yield cell(cost)
 
 
 def cell(cost: Cost) -> str:

@@ -2,7 +2,7 @@
 
     python benchmarks/single.py [PHOTO ...] [--architecture demo|tiny|large] [--repeat 3] [--minutes 60]
 
-The setting is that of sam2's defaults, for the demo's model that of the demo. The sides take turns, each time in a
+The setting is that of sam2's defaults, for the demo's model looser. The sides take turns, each time in a
 process of its own; figures are medians. Exact is compared with sam2 in every field of every mask, fast mask by mask by
 IoU.
 """

@@ -26,7 +26,6 @@ CONFIGS = {
 }
 # Of the logits of predicted IoUs: 42 % are above 0.8.
 _SCORE_MEAN, _SCORE_STD = 1.2, 1.0
-_CELLS = 16
 
 
 def make_model(architecture: str, device: str) -> SAM2Base:
@@ -43,17 +42,16 @@ def make_model(architecture: str, device: str) -> SAM2Base:
 
 
 def smooth(logits: Tensor) -> Tensor:
-    """A disc in place of each mask, (n, c, h, w): its centre where the logits are highest, its size from their sum."""
+    """A disc in place of each mask, (n, c, h, w): its centre and its size from the means of four quarters."""
     side = logits.shape[-1]
-    cells = F.avg_pool2d(logits, side // _CELLS)
-    best = cells.flatten(2).argmax(-1)
-    mixed = (cells.flatten(2).sum(-1) * 30).frac().abs()
-    radius = side * (0.02 + 0.3 * mixed**2)
-    y = (best // _CELLS + 0.5) * (side / _CELLS)
-    x = (best % _CELLS + 0.5) * (side / _CELLS)
+    quarters = F.avg_pool2d(logits, side // 2).flatten(2)
+    y, x, size, _ = (quarters * 2000).frac().abs().unbind(-1)
+    radius = side * (0.02 + 0.3 * size**2)
     steps = torch.arange(side, device=logits.device)
-    distance = torch.sqrt((steps[:, None] - y[..., None, None]) ** 2 + (steps - x[..., None, None]) ** 2)
-    return (radius[..., None, None] - distance).clamp(-10, 10)
+    distance_y = steps[:, None] - side * y[..., None, None]
+    distance_x = steps - side * x[..., None, None]
+    # Four a pixel: discs of more than 20 pixels have a stability score above 0.95.
+    return (4 * (radius[..., None, None] - torch.sqrt(distance_y**2 + distance_x**2))).clamp(-20, 20)
 
 
 def _smooth_masks(model: SAM2Base) -> None:

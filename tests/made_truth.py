@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from made_results import make_config, make_results
 from maskgrid import rle
+from maskgrid.dataset_tables import ARCHIVES_SCHEMA
 from maskgrid.kept import kept_masks
 from maskgrid.tables import read_table, write_table
 
@@ -26,17 +27,14 @@ def _add_notes(plan):
     images = read_table(plan.layout.images)
     write_table(plan.layout.images, images, {"fingerprint": "i"})
     write_table(plan.layout.shards, read_table(plan.layout.shards), {"fingerprint": "i"})
+    write_table(plan.layout.archives, ARCHIVES_SCHEMA.empty_table(), {"fingerprint": "i"})
     shards = dict(zip(plan.shards(), plan.shard_digests().values(), strict=True))
     for shard, digest in shards.items():
         path = plan.layout.selections(shard)
         write_table(path, read_table(path), {"images": digest, "passes": {}, "fingerprint": "s"})
-    files = read_table(plan.layout.files).to_pylist()
-    paths = {row["image_key"]: row["path"] for row in files}
-    hashes = {row["image_key"]: row["sha256"] for row in files}
-    rows = [
-        {**row, "path": paths.get(row["image_key"], b"/nowhere"), "sha256": hashes.get(row["image_key"])}
-        for row in images.to_pylist()
-    ]
+    files = {row["image_key"]: row for row in read_table(plan.layout.files).to_pylist()}
+    nowhere = {"path": b"/nowhere", "sha256": None, "member_offset": None}
+    rows = [{**row, **files.get(row["image_key"], nowhere)} for row in images.to_pylist()]
     write_table(plan.layout.files, pa.Table.from_pylist(rows), {"fingerprint": "i"})
 
 

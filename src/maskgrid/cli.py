@@ -269,8 +269,10 @@ def _videos(arguments: argparse.Namespace) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> None:
+    from maskgrid.allocator import keep_freed_memory
     from maskgrid.video.tracking import track_job
 
+    keep_freed_memory()
     track_job(_load(arguments), arguments.name, arguments.group)
 
 

@@ -74,9 +74,10 @@ def annotation_entries(
     if not (np.isfinite(masks.predicted_iou).all() and np.isfinite(masks.stability_score).all()):
         raise ValueError(f"{masks.image_key}: a score is not a finite number")
     form = rle.uncompressed if output_mode == "uncompressed_rle" else rle.compressed
+    rle.check_all(masks.counts, size_hw)
+    boxes_xywh, areas_px = rle.true_boxes_xywh(masks.counts, size_hw), masks.area_px.tolist()
     entries = []
     for index, counts in enumerate(masks.counts):
-        rle.check(counts, size_hw)
         scores = {
             "predicted_iou": masks.predicted_iou[index],
             "stability_score": masks.stability_score[index],
@@ -86,8 +87,8 @@ def annotation_entries(
                 "image_id": image_id,
                 "category_id": CATEGORY["id"],
                 "segmentation": form(counts, size_hw),
-                "area": int(masks.area_px[index]),
-                "bbox": rle.true_box_xywh(counts, size_hw),
+                "area": areas_px[index],
+                "bbox": boxes_xywh[index],
                 "iscrowd": 0,
                 "score": masks.predicted_iou[index],
                 **scores,

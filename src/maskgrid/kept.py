@@ -170,12 +170,17 @@ def _columns(layer: _Layer, image_key: str, candidate_ids: NDArray[np.int32]) ->
     rows = layer.find(image_key, candidate_ids)
     counts = np.empty(len(rows), np.object_)
     counts[:] = rows["counts"].to_pylist()
-    stability = np.array(rows["stability_scores"].to_pylist(), np.float32)
     return {
         "counts": counts,
         "area_px": rows["area_px"].to_numpy().astype(np.int64),
         "predicted_iou": rows["predicted_iou"].to_numpy(),
-        "stability_score": stability[:, layer.offset],
-        "point_xy": np.array(rows["point_xy"].to_pylist(), np.float32),
+        "stability_score": _matrix(rows["stability_scores"])[:, layer.offset],
+        "point_xy": _matrix(rows["point_xy"]),
         "crop_box_xyxy": layer.crop_boxes_xyxy[image_key][rows["crop_index"].to_numpy()],
     }
+
+
+def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Lists of one length as rows."""
+    flat: NDArray[np.float32] = pa.concat_arrays(lists.chunks).flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(lists), -1)

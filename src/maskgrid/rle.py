@@ -74,6 +74,43 @@ def check(counts: bytes, size_hw: tuple[int, int]) -> None:
         raise ValueError(f"run lengths add up to {total} and not to {size_hw[0]} x {size_hw[1]} = {pixels} pixels")
 
 
+def check_all(codes: Sequence[bytes], size_hw: tuple[int, int]) -> None:
+    """Verify, as :func:`check` does, that the runs of each code cover the image exactly; all of them at once.
+
+    Raises:
+        ValueError: those of one do not, or it is malformed.
+    """
+    if codes and not _cover(codes, size_hw[0] * size_hw[1]):
+        for counts in codes:
+            check(counts, size_hw)
+
+
+def _cover(codes: Sequence[bytes], pixels: int) -> bool:
+    """Tell whether every code is well formed, and its runs add up to so many pixels."""
+    lengths = np.fromiter(map(len, codes), np.int64, len(codes))
+    characters = np.frombuffer(b"".join(codes), np.uint8).astype(np.int64) - 48
+    last = (characters & 32) == 0
+    if not lengths.all() or ((characters < 0) | (characters > 63)).any() or not last[np.cumsum(lengths) - 1].all():
+        return False
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    digits = np.arange(len(characters)) - np.repeat(starts, ends - starts + 1)
+    if int(digits.max()) > 11:
+        return False
+    values = np.add.reduceat((characters & 31) << (5 * digits), starts)
+    values -= np.where((characters[ends] & 16) != 0, np.int64(1) << (5 * (ends - starts + 1)), 0)
+    code_of = np.repeat(np.arange(len(codes)), lengths)[starts]
+    first = np.searchsorted(code_of, np.arange(len(codes)))
+    position = np.arange(len(values)) - first[code_of]
+    # As in run_lengths: two interleaved running sums, which begin anew with each code.
+    for members in (np.flatnonzero(position % 2 == 1), np.flatnonzero((position % 2 == 0) & (position > 0))):
+        sums, owner = np.cumsum(values[members]), code_of[members]
+        before = np.searchsorted(owner, owner)  # the first member of the same code
+        values[members] = sums - np.where(before > 0, sums[before - 1], 0)
+    whole = np.add.reduceat(values, first) == pixels
+    return bool(whole.all() and ((values >= 0) & (values <= pixels)).all())
+
+
 def run_lengths(counts: bytes) -> NDArray[np.int64]:
     """The runs of a compressed code, background first, as int64.
 
@@ -121,6 +158,12 @@ def true_box_xywh(counts: bytes, size_hw: tuple[int, int]) -> list[float]:
     """The mask's extent as COCO's XYWH box, last row and column included."""
     box: list[float] = coco_mask.toBbox(_code(counts, size_hw)).tolist()
     return box
+
+
+def true_boxes_xywh(codes: Sequence[bytes], size_hw: tuple[int, int]) -> list[list[float]]:
+    """The extents of several masks, each as :func:`true_box_xywh`."""
+    boxes: list[list[float]] = coco_mask.toBbox([_code(counts, size_hw) for counts in codes]).tolist() if codes else []
+    return boxes
 
 
 def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:

@@ -22,11 +22,12 @@ from maskgrid.training.memory import (
 )
 from maskgrid.training.network import decode
 from maskgrid.training.plans import VideoPlan
-from maskgrid.training.prompts import click_prompts
+from maskgrid.training.prompts import box_prompts, click_prompts
 from maskgrid.training.shards import N_SHARDS, mean_gradients
 from maskgrid.training.state import State, advance, generators, started, trained_parameters
 
 _STAGE = 2  # the stream of random numbers
+_BOX_SHARE = 0.35  # of the rehearsals in scenes; the others are clicks
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class VideoReport:
     Attributes:
         loss: of all parts together.
         tracked_iou: mean IoU of the tracked masks.
-        clicked_iou: mean IoU of the best of three masks after a click.
+        clicked_iou: mean IoU of the best of three masks after a click or a box in a scene.
         presence: share of frames in which the model knows whether the object is there.
     """
 
@@ -87,14 +88,14 @@ def video_step(state: State, plan: VideoPlan, pools: VideoPools, executor: Threa
 
 
 def _shard_loss(state: State, plan: VideoPlan, pools: VideoPools, shard: int) -> tuple[Tensor, VideoReport]:
-    rng, _ = generators(_STAGE, state.step, shard)
+    rng, generator = generators(_STAGE, state.step, shard)
     model = cast(SAM2Base, state.model)
     n_clips, n_frames = plan.n_clips // N_SHARDS, plan.frames_at(state.step)
     window = draw_window(rng, pools.clips, pools.positions, n_clips, plan.n_objects, n_frames)
     answers = track_window(model, window.frames, window.targets[0])
     parts = [_frame_loss(answer, target) for answer, target in zip(answers, window.targets[1:], strict=True)]
     tracked = torch.stack([part.loss for part in parts]).mean()
-    clicked = _clicked(model, pools, plan, rng)
+    clicked = _prompted(model, pools, plan, rng, generator)
     loss = tracked + clicked.masks + clicked.iou
     return loss, VideoReport(
         loss=float(loss.detach()),
@@ -104,12 +105,15 @@ def _shard_loss(state: State, plan: VideoPlan, pools: VideoPools, shard: int) ->
     )
 
 
-def _clicked(model: SAM2Base, pools: VideoPools, plan: VideoPlan, rng: np.random.Generator) -> MaskLoss:
-    """The loss of clicks in scenes, so that the decoder does not forget them."""
+def _prompted(
+    model: SAM2Base, pools: VideoPools, plan: VideoPlan, rng: np.random.Generator, generator: torch.Generator
+) -> MaskLoss:
+    """The loss of clicks or boxes in scenes, so that the decoder does not forget them."""
     n_images = plan.n_clicked // N_SHARDS
     features, targets, clicks = draw_clicked(rng, pools.scenes, pools.positions, n_images, plan.n_targets)
-    answers = decode(model, features, click_prompts(clicks))
-    return mask_loss(answers.logits, answers.predicted_iou, targets.float(), 1.0, three=1.0)
+    boxed = rng.random() < _BOX_SHARE
+    answers = decode(model, features, box_prompts(targets, generator) if boxed else click_prompts(clicks))
+    return mask_loss(answers.logits, answers.predicted_iou, targets.float(), 0.9, three=0.25 if boxed else 1.0)
 
 
 @dataclass(frozen=True, slots=True)

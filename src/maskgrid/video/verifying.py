@@ -52,10 +52,10 @@ def _check_part(plan: Plan, job: Job, video: Video) -> Iterator[Problem]:
         return
     note = read_origin(path)
     expected = {**config_note(plan, video, job.setting), **prompts_note(plan, job, video, job_prompts(plan, job))}
-    for name, value in expected.items():
-        # Through JSON, as the note went.
-        if note.get(name) != orjson.loads(orjson.dumps(value)):
-            yield Problem("stale", path, f"was made with another {name}")
+    # Through JSON, as the note went.
+    others = [name for name, value in expected.items() if note.get(name) != orjson.loads(orjson.dumps(value))]
+    if others:
+        yield Problem("stale", path, f"was made with other {', '.join(others)}")
 
 
 def _check_masklets(plan: Plan, run: str, jobs: list[Job]) -> Iterator[Problem]:
