@@ -114,6 +114,20 @@ def test_a_window_is_encoded_as_the_image_around_it_would_be(mask, room):
     assert rle.encode_window(mask, (above, left), image.shape) == rle.encode(image)
 
 
+def test_overlaps_are_those_of_the_pixels():
+    random = np.random.default_rng(0)
+    masks = [random.random((9, 7)) < share for share in (0.0, 0.2, 0.5, 0.8, 1.0)]
+    codes, size_hw = [rle.encode(mask) for mask in masks], (9, 7)
+    common = np.array([[(a & b).sum() for b in masks] for a in masks], np.float64)
+    union = np.array([[(a | b).sum() for b in masks] for a in masks], np.float64)
+    areas = np.array([[mask.sum()] for mask in masks], np.float64)
+    assert np.allclose(rle.pairwise_iou(codes, codes, size_hw), common / np.maximum(union, 1))
+    assert np.allclose(rle.containment(codes, codes, size_hw), common / np.maximum(areas, 1))
+    assert rle.pairwise_iou(codes, [], size_hw).shape == (5, 0)
+    assert rle.union_area_px(codes[1:3], size_hw) == (masks[1] | masks[2]).sum()
+    assert rle.union_area_px([], size_hw) == 0
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 2**20 - 1), min_size=1, max_size=8), st.data())
 def test_many_codes_are_checked_as_one_by_one(seeds, data):
