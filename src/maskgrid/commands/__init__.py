@@ -1,0 +1,1 @@
+"""The subcommands of ``maskgrid``, by the job that they belong to."""

@@ -1,0 +1,91 @@
+"""The stages of the main job: images in, masks at every setting out."""
+
+import argparse
+
+import orjson
+
+from maskgrid.commands.stages import Commands, add_stage, load_plan
+from maskgrid.errors import MachineError
+
+
+def add_main_job(commands: Commands) -> None:
+    """Add these subcommands."""
+    add_stage(commands, "plan", _plan, "say what a config asks for, what is there and what is missing")
+    add_stage(commands, "index", _index, "list the images, check each, and assign them to shards")
+    generate = add_stage(commands, "generate", _generate, "run one pass of the network over one shard")
+    generate.add_argument("--checkpoint", required=True, help="the checkpoint's folder name, as in maskgrid plan")
+    generate.add_argument("--pass", dest="pass_name", required=True, help="the pass's name, as in maskgrid plan")
+    generate.add_argument("--shard", required=True, help="the shard's name")
+    generate.add_argument("--recording", help="what to record, as JSON (default: what the sweep needs)")
+    replay = add_stage(commands, "replay", _replay, "answer all settings for one shard")
+    replay.add_argument("--shard", required=True, help="the shard's name")
+    merge = add_stage(commands, "merge", _merge, "write one setting's masks as COCO")
+    merge.add_argument("--setting", required=True, help="a setting's name or id")
+    add_stage(commands, "statistics", _statistics, "write the tables of mask counts against settings")
+    add_stage(commands, "accept", _accept, "fail if too many images could not be used")
+    add_stage(commands, "verify", _verify, "name every file of a results folder that is not what it should be")
+    add_stage(commands, "summary", _summary, "print the table of settings")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from maskgrid.plan import plan_text
+
+    print(plan_text(load_plan(arguments)))
+
+
+def _index(arguments: argparse.Namespace) -> None:
+    from maskgrid.indexing import index_dataset
+
+    index_dataset(load_plan(arguments))
+
+
+def _generate(arguments: argparse.Namespace) -> None:
+    from maskgrid.allocator import keep_freed_memory
+    from maskgrid.generation import generate_shard
+    from maskgrid.passes import Recording
+
+    keep_freed_memory()
+    recording = Recording.from_dict(orjson.loads(arguments.recording)) if arguments.recording else None
+    generate_shard(load_plan(arguments), arguments.checkpoint, arguments.pass_name, arguments.shard, recording)
+
+
+def _replay(arguments: argparse.Namespace) -> None:
+    from maskgrid.replaying import replay_shard
+
+    replay_shard(load_plan(arguments), arguments.shard)
+
+
+def _merge(arguments: argparse.Namespace) -> None:
+    from maskgrid.merging import merge_setting
+
+    merge_setting(load_plan(arguments), arguments.setting)
+
+
+def _statistics(arguments: argparse.Namespace) -> None:
+    from maskgrid.counting import write_statistics
+
+    write_statistics(load_plan(arguments))
+
+
+def _accept(arguments: argparse.Namespace) -> None:
+    from maskgrid.acceptance import accept
+
+    accept(load_plan(arguments))
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from maskgrid.verifying import verify_results
+
+    plan = load_plan(arguments)
+    problems = verify_results(plan)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise MachineError(f"{len(problems)} files of {plan.layout.root} are not what they should be")
+    print(f"{plan.layout.root}: complete, and made from this config")
+
+
+def _summary(arguments: argparse.Namespace) -> None:
+    from maskgrid.counting import summary_of
+
+    print(summary_of(load_plan(arguments)))
