@@ -66,7 +66,7 @@ rule card:
         export_files(),
         accuracy_results(),
         "results/statistics/summary.parquet",
-        "results/dataset/images.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/README.md",
         "results/croissant.json",
@@ -75,6 +75,7 @@ rule card:
     conda:
         "../../environment.yml"
     params:
+        images=images_fingerprint,
         maskgrid=MASKGRID,
         options=OPTIONS,
     message:
