@@ -69,10 +69,11 @@ def test_the_command_says_in_one_line_what_to_do(tmp_path, capsys, code, advice)
         exit_code = main(["index", "--config", str(config), "--results", str(tmp_path / "results")])
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert exit_code == 1
-    assert error.startswith(f"maskgrid: {tmp_path}/results/dataset/images.parquet: {os.strerror(code)}. ")
+    assert error.startswith(f"maskgrid: {tmp_path}/results/dataset/.files.parquet.journal/fingerprint: ")
+    assert f": {os.strerror(code)}. " in error
     assert advice in error
     assert "run again" in error
-    assert list((tmp_path / "results" / "dataset").iterdir()) == []
+    assert not list((tmp_path / "results" / "dataset").glob("*.parquet"))
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):
@@ -92,11 +93,10 @@ def test_a_really_full_disk(tmp_path):
     options = ["index", "--config", str(config), "--results", str(tmp_path / "results")]
     run = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert run.stderr.splitlines()[-1].startswith(
-        f"maskgrid: {tmp_path}/results/dataset/images.parquet: File too large"
-    )
+    assert run.stderr.splitlines()[-1].startswith(f"maskgrid: {tmp_path}/results/dataset/.files.parquet.journal/")
+    assert ": File too large. " in run.stderr.splitlines()[-1]
     assert "Traceback" not in run.stderr
-    assert list((tmp_path / "results" / "dataset").iterdir()) == []
+    assert not list((tmp_path / "results" / "dataset").glob("*.parquet"))
 
 
 def test_what_a_killed_writer_leaves_is_written_over(tmp_path):
