@@ -158,7 +158,7 @@ def pretend_outputs(plan: Plan, folder: Path) -> None:
         copy(model, layout.root / "report" / "overlays" / f"{setting.label}.jpg")
     for page in ("index.html", "explorer.html"):
         copy(model, layout.root / "report" / page)
-    for path in (layout.accepted, layout.provenance):
+    for path in (layout.card, layout.croissant, layout.accepted, layout.provenance):
         copy(model, path)
 
 
