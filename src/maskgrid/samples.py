@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maskgrid.candidate_tables import read_shard_results
 from maskgrid.candidates import Candidates
-from maskgrid.dataset_tables import place_of
+from maskgrid.dataset_tables import FILES_SCHEMA, place_of
 from maskgrid.errors import UserError
 from maskgrid.images import BadImage, read_image
 from maskgrid.passes import passes_of
@@ -69,7 +69,7 @@ def _add_candidates(
 def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
     """Rows of ``files.parquet``, by image key."""
     try:
-        rows = read_table(plan.layout.files, filters=[("image_key", "in", keys)])
+        rows = read_table(plan.layout.files, filters=[("image_key", "in", keys)], schema=FILES_SCHEMA)
     except UserError as error:
         log.warning("%s; images are shown without their pixels", error)
         return {}
