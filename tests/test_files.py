@@ -73,7 +73,8 @@ def test_the_command_says_in_one_line_what_to_do(tmp_path, capsys, code, advice)
     assert f": {os.strerror(code)}. " in error
     assert advice in error
     assert "run again" in error
-    assert not list((tmp_path / "results" / "dataset").glob("*.parquet"))
+    # No output, whole or in part: only the journal of what was found so far.
+    assert [path.name for path in (tmp_path / "results" / "dataset").iterdir()] == [".files.parquet.journal"]
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):
@@ -96,7 +97,8 @@ def test_a_really_full_disk(tmp_path):
     assert run.stderr.splitlines()[-1].startswith(f"maskgrid: {tmp_path}/results/dataset/.files.parquet.journal/")
     assert ": File too large. " in run.stderr.splitlines()[-1]
     assert "Traceback" not in run.stderr
-    assert not list((tmp_path / "results" / "dataset").glob("*.parquet"))
+    # No output, whole or in part: only the journal of what was found so far.
+    assert [path.name for path in (tmp_path / "results" / "dataset").iterdir()] == [".files.parquet.journal"]
 
 
 def test_what_a_killed_writer_leaves_is_written_over(tmp_path):
