@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from maskgrid.training.batches import choose_targets, click_inside
+from maskgrid.training.batches import Choice, choose_targets, click_inside
 from maskgrid.training.prompts import IN, OUT, box_prompts, click_prompts, corrected
 
 
@@ -45,6 +45,6 @@ def test_targets_leave_out_what_is_too_small():
     masks = np.zeros((2, 64, 64), np.bool_)
     masks[0, :2, :2] = True
     masks[1, 20:50, 20:50] = True
-    chosen = choose_targets(np.random.default_rng(0), masks, 60, least_area_frac=0.01, ground_share=0.5)
+    chosen = choose_targets(np.random.default_rng(0), masks, Choice(60, 0.01, 0.004, ground_share=0.5))
     areas = set(chosen.sum((1, 2)).tolist())
     assert areas == {900, 64 * 64 - 900 - 4}

@@ -1,6 +1,7 @@
 """Batches of images with clicked targets, drawn from a pool."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -23,25 +24,46 @@ class Batch:
     Attributes:
         images: normalised as sam2 does, (B, 3, S, S) float32.
         targets: full masks, (B * P, S, S) bool, image after image.
+        others: what else a click may have meant, the whole around a part or the part inside a whole, (B * P, S, S)
+            bool; empty where there is nothing else.
         clicks_xy: one click in each target, (B * P, 2) float32, pixel centres.
         labels: the innermost object of each pixel, (B, S, S) int64, 0 for the ground.
     """
 
     images: Tensor
     targets: Tensor
+    others: Tensor
     clicks_xy: Tensor
     labels: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        return Batch(self.images.to(device), self.targets.to(device), self.clicks_xy.to(device), self.labels.to(device))
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def part(self, chosen: slice) -> "Batch":
         """The same images with some of the targets of each."""
-        side = self.targets.shape[-1]
-        targets = self.targets.view(len(self.images), -1, side, side)[:, chosen].flatten(0, 1)
-        clicks = self.clicks_xy.view(len(self.images), -1, 2)[:, chosen].flatten(0, 1)
-        return Batch(self.images, targets, clicks, self.labels)
+
+        def some(each: Tensor) -> Tensor:
+            return each.view(len(self.images), -1, *each.shape[1:])[:, chosen].flatten(0, 1)
+
+        return Batch(self.images, some(self.targets), some(self.others), some(self.clicks_xy), self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which objects become targets.
+
+    Attributes:
+        count: targets in each image; an object can be drawn more than once, with another click.
+        least_area_frac: objects under this share of the image are not drawn.
+        full_area_frac: objects under this share are drawn less often, by the root of their area.
+        ground_share: weight of the ground, where a large object has 1.
+    """
+
+    count: int
+    least_area_frac: float
+    full_area_frac: float
+    ground_share: float
 
 
 def normalise(images: NDArray[np.uint8]) -> Tensor:
@@ -50,33 +72,41 @@ def normalise(images: NDArray[np.uint8]) -> Tensor:
     return ((pixels - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]).contiguous()
 
 
-def draw_batch(
-    rng: Generator, pool: Pool, n_images: int, n_targets: int, least_area_frac: float, ground_share: float
-) -> Batch:
+def draw_batch(rng: Generator, pool: Pool, n_images: int, choices: Sequence[Choice]) -> Batch:
     """Draw scenes, turn and tint them, and click objects in them.
 
     Args:
         rng: the source of chance.
         pool: where the scenes come from.
         n_images: B.
-        n_targets: P, targets in each image; an object can be drawn more than once, with another click.
-        least_area_frac: objects under this share of the image are not clicked.
-        ground_share: weight of the ground among the targets, where a large object has 1.
+        choices: what to choose in each image; P is their counts together, in this order.
     """
-    images, targets, clicks, labels = [], [], [], []
+    images, targets, others, clicks, labels = [], [], [], [], []
     for index in rng.integers(len(pool), size=n_images):
         image, masks = _augmented(rng, pool.images[index], pool.masks(int(index)))
         labels.append(_innermost(masks))
-        chosen = choose_targets(rng, masks, n_targets, least_area_frac, ground_share)
         images.append(image)
-        targets.append(chosen)
-        clicks.append(np.stack([_click(rng, mask) for mask in chosen]))
+        for mask in np.concatenate([choose_targets(rng, masks, choice) for choice in choices]):
+            click = _click(rng, mask)
+            targets.append(mask)
+            clicks.append(click)
+            others.append(_other_under(click, mask, masks))
     return Batch(
         images=normalise(np.stack(images)),
-        targets=torch.from_numpy(np.concatenate(targets)),
-        clicks_xy=torch.from_numpy(np.concatenate(clicks)),
+        targets=torch.from_numpy(np.stack(targets)),
+        others=torch.from_numpy(np.stack(others)),
+        clicks_xy=torch.from_numpy(np.stack(clicks)),
         labels=torch.from_numpy(np.stack(labels)),
     )
+
+
+def _other_under(
+    click_xy: NDArray[np.float32], target: NDArray[np.bool_], masks: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The mask at a click that is not the target; wholes and their parts are all that can overlap."""
+    there = masks[masks[:, int(click_xy[1]), int(click_xy[0])]]
+    different = there[(there != target).any((1, 2))]
+    return different[0] if len(different) else np.zeros_like(target)
 
 
 def _click(rng: Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -117,18 +147,17 @@ def _innermost(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
     return labels
 
 
-def choose_targets(
-    rng: Generator, masks: NDArray[np.bool_], count: int, least_area_frac: float, ground_share: float
-) -> NDArray[np.bool_]:
-    """Draw targets among masks (N, S, S) and the ground, large and small alike, but tiny ones less often.
+def choose_targets(rng: Generator, masks: NDArray[np.bool_], choice: Choice) -> NDArray[np.bool_]:
+    """Draw targets among masks (N, S, S) and the ground.
 
     Returns:
         Masks, (count, S, S) bool; one can come more than once.
     """
     candidates = np.concatenate([masks, ~masks.any(0, keepdims=True)])
     area_frac = candidates.mean((1, 2))
-    weight = np.where(area_frac >= least_area_frac, np.minimum(1.0, np.sqrt(area_frac / 0.004)), 0.0)
-    weight[-1] = ground_share if area_frac[-1] > 0.02 else 0.0
+    often = np.minimum(1.0, np.sqrt(area_frac / choice.full_area_frac))
+    weight = np.where(area_frac >= choice.least_area_frac, often, 0.0)
+    weight[-1] = choice.ground_share if area_frac[-1] > 0.02 else 0.0
     if weight.sum() == 0:
         weight = area_frac
-    return np.asarray(candidates[rng.choice(len(candidates), size=count, p=weight / weight.sum())])
+    return np.asarray(candidates[rng.choice(len(candidates), size=choice.count, p=weight / weight.sum())])

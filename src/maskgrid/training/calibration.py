@@ -11,7 +11,7 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
-from maskgrid.training.batches import draw_batch
+from maskgrid.training.batches import Choice, draw_batch
 from maskgrid.training.losses import drawn_iou
 from maskgrid.training.network import decode, encode
 from maskgrid.training.plans import CalibrationPlan
@@ -19,6 +19,7 @@ from maskgrid.training.pool import Pool
 from maskgrid.training.prompts import click_prompts
 
 _STAGE = 3  # the stream of random numbers
+_FULL_AREA_FRAC = 0.003
 _HELD_BACK = 5  # every fifth record checks the fit
 
 
@@ -50,11 +51,11 @@ def record(model: SAM2Base, pool: Pool, plan: CalibrationPlan) -> Records:
     hook = model.sam_mask_decoder.iou_prediction_head.register_forward_pre_hook(
         lambda _, arguments: tokens.append(arguments[0].detach())
     )
+    clicked = Choice(plan.n_targets, plan.least_area_frac, _FULL_AREA_FRAC, plan.ground_share)
     with torch.no_grad():
         for step in range(plan.batches):
             rng = np.random.default_rng([_STAGE, step])
-            batch = draw_batch(rng, pool, plan.n_images, plan.n_targets, plan.least_area_frac, plan.ground_share)
-            batch = batch.to(model.device)
+            batch = draw_batch(rng, pool, plan.n_images, (clicked,)).to(model.device)
             features = encode(model, batch.images).repeated(plan.n_targets)
             answers = decode(model, features, click_prompts(batch.clicks_xy))
             true_iou.append(drawn_iou(answers.logits, batch.targets.float()))

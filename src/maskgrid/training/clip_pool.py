@@ -11,10 +11,10 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from maskgrid.scenes import Clip
-from maskgrid.training.batches import choose_targets, click_inside, normalise
+from maskgrid.training.batches import Choice, choose_targets, click_inside, normalise
 from maskgrid.training.network import Features, encode
 
-_LEAST_CLICKED_FRAC, _GROUND_SHARE = 0.0007, 0.3
+_LEAST_CLICKED_FRAC, _FULL_CLICKED_FRAC, _GROUND_SHARE = 0.0007, 0.003, 0.3
 _LEAST_FIRST_FRAC = 0.003  # of the image: an object has to be seen where its tracking begins
 
 
@@ -102,7 +102,8 @@ def draw_clicked(
         Features, a row an object; targets (N, S, S) bool; clicks (N, 2) float32. N is ``n_images * n_targets``.
     """
     chosen = [pool[int(index)] for index in rng.integers(len(pool), size=n_images)]
-    masks = [choose_targets(rng, clip.masks[0], n_targets, _LEAST_CLICKED_FRAC, _GROUND_SHARE) for clip in chosen]
+    choice = Choice(n_targets, _LEAST_CLICKED_FRAC, _FULL_CLICKED_FRAC, _GROUND_SHARE)
+    masks = [choose_targets(rng, clip.masks[0], choice) for clip in chosen]
     targets = np.concatenate(masks)
     clicks = np.stack([click_inside(rng, mask) for mask in targets])
     levels = [

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
-from maskgrid.training.batches import Batch, draw_batch
+from maskgrid.training.batches import Batch, Choice, draw_batch
 from maskgrid.training.losses import MaskLoss, PixelEmbedding, mask_loss
 from maskgrid.training.memory import memory_parameters
 from maskgrid.training.network import Answers, Features, decode, encode, pick
@@ -26,7 +26,8 @@ _IOU_WEIGHT = 2.0  # what is told of a mask is learnt more slowly than the mask
 _PRESENCE_WEIGHT = 0.05
 _BOX_WEIGHT, _BOXED_THREE = 0.6, 0.25
 _FOLLOW_WEIGHT, _BOX_FOLLOWED = 0.6, 0.4
-_GROUND_SHARE = 0.5
+_GROUND_CLICKED, _GROUND_BOXED = 0.4, 0.1
+_BOXED_LEAST_FRAC, _BOXED_FULL_FRAC = 0.0003, 0.001  # a box says where even a tiny object is
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class _Round:
     features: Features
     answers: Answers
 
-    def loss(self, wanted: Tensor, best_share: float, three: float) -> MaskLoss:
-        return mask_loss(self.answers.logits, self.answers.predicted_iou, wanted, best_share, three)
+    def loss(self, wanted: Tensor, best_share: float, three: float, others: Tensor | None = None) -> MaskLoss:
+        return mask_loss(self.answers.logits, self.answers.predicted_iou, wanted, best_share, three, others)
 
 
 def start_image_stage(model: SAM2Base) -> State:
@@ -93,13 +94,14 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
     model = cast(SAM2Base, state.model)
     rng, generator = generators(_STAGE + plan.side_px, state.step, shard)
     n_images = plan.n_images // N_SHARDS
-    batch = draw_batch(rng, pool, n_images, plan.n_targets, plan.least_area_frac, _GROUND_SHARE)
-    batch = batch.to(model.device)
+    batch = draw_batch(rng, pool, n_images, _choices(plan)).to(model.device)
     features = encode(model, batch.images)
     n_boxes = plan.n_boxes if state.step >= plan.best else 0
     asked = batch.part(slice(plan.n_targets - n_boxes))
     clicked = _answered(model, features, click_prompts(asked.clicks_xy), asked, n_images)
-    first = clicked.loss(_wanted(asked, plan.disc_radius_frac(state.step)), plan.best_share(state.step), three=1.0)
+    radius_frac = plan.disc_radius_frac(state.step)
+    others = asked.others.float() if radius_frac is None else None
+    first = clicked.loss(_wanted(asked, radius_frac), plan.best_share(state.step), three=1.0, others=others)
     embedding = cast(Tensor, state.helper(features.levels, batch.labels, generator))
     loss = (
         first.masks
@@ -119,6 +121,12 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
             second = _follow_up(model, before, generator, correct=rng.random() < 0.7)
             loss = loss + _FOLLOW_WEIGHT * (second.masks + _IOU_WEIGHT * second.iou)
     return loss, _report(loss, first, embedding, clicked.answers)
+
+
+def _choices(plan: ImagePlan) -> tuple[Choice, Choice]:
+    """What is clicked, and what gets a box."""
+    clicked = Choice(plan.n_targets - plan.n_boxes, plan.least_area_frac, plan.full_area_frac, _GROUND_CLICKED)
+    return clicked, Choice(plan.n_boxes, _BOXED_LEAST_FRAC, _BOXED_FULL_FRAC, _GROUND_BOXED)
 
 
 def _wanted(batch: Batch, disc_radius_frac: float | None) -> Tensor:

@@ -6,8 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FOCAL_WEIGHT, _DICE_WEIGHT, _NEAR_WEIGHT = 20.0, 1.0, 1.0
-_NEAR_CELLS = 3  # of the logits: how far around an object "near" reaches
+from maskgrid.training.prompts import extents
+
+_FOCAL_WEIGHT, _DICE_WEIGHT, _WINDOW_WEIGHT = 20.0, 1.0, 1.0
+_WINDOW_SAMPLES = 48  # along each side of the window around an object
+_WINDOW_MARGIN = 0.2  # of the object's extent on each side, and so many cells of the logits:
+_WINDOW_MARGIN_CELLS = 2
 _EMBEDDED_PIXELS = 256
 
 
@@ -20,8 +24,15 @@ class MaskLoss:
     true_iou: Tensor
 
 
-def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share: float, three: float) -> MaskLoss:
-    """SAM's loss: focal 20, dice 1, IoU 1.
+def mask_loss(
+    logits: Tensor,
+    predicted_iou: Tensor,
+    targets: Tensor,
+    best_share: float,
+    three: float,
+    others: Tensor | None = None,
+) -> MaskLoss:
+    """SAM's loss: focal 20, dice 1, IoU 1; and both once more in a window around the object.
 
     Args:
         logits: (N, 4, h, w): the single mask, then the three of an ambiguous prompt.
@@ -29,14 +40,26 @@ def mask_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor, best_share
         targets: (N, S, S) float32, 0 or 1; S a multiple of h.
         best_share: 1 trains the best of three masks alone, 0 all three alike.
         three: how much the three masks count: 1 for an ambiguous prompt, where the single mask counts half.
+        others: what else the prompt may have meant, as ``targets``; empty where there is nothing else. Of the three
+            masks one is then trained for each.
     """
     each = _each_mask(logits, targets)
     true_iou = drawn_iou(logits.detach(), targets)
     iou_error = _iou_entropy(predicted_iou, true_iou)
-    best = each[:, 1:].min(1).values.mean()
-    ambiguous = best_share * best + (1 - best_share) * each[:, 1:].mean()
+    best = each[:, 1:].min(1).values
+    if others is not None:
+        rows = torch.nonzero(others.flatten(1).any(1))[:, 0]
+        best = best.index_copy(0, rows, _best_pair(each[rows, 1:], _each_mask(logits[rows, 1:], others[rows])))
+    ambiguous = best_share * best.mean() + (1 - best_share) * each[:, 1:].mean()
     loss = (1 - 0.5 * three) * each[:, 0].mean() + three * ambiguous
     return MaskLoss(loss, iou_error.mean(), true_iou)
+
+
+def _best_pair(one: Tensor, other: Tensor) -> Tensor:
+    """The least mean of two losses (n, 3) of different masks, (n,)."""
+    pairs = (one[:, :, None] + other[:, None]) / 2
+    same = torch.eye(one.shape[1], dtype=torch.bool, device=one.device)
+    return pairs.masked_fill(same, torch.inf).flatten(1).min(1).values
 
 
 def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> MaskLoss:
@@ -48,11 +71,33 @@ def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> Mas
 
 def _each_mask(logits: Tensor, targets: Tensor) -> Tensor:
     coarse = F.avg_pool2d(targets[:, None], targets.shape[-1] // logits.shape[-1])
-    near = F.max_pool2d((coarse > 0).float(), 2 * _NEAR_CELLS + 1, stride=1, padding=_NEAR_CELLS)
     entropy = F.binary_cross_entropy_with_logits(logits, coarse.expand_as(logits), reduction="none")
     focal = (entropy * (1 - torch.exp(-entropy)) ** 2).mean((2, 3))
-    local = (entropy * near).sum((2, 3)) / near.sum((2, 3)).clamp(min=1)
-    return _FOCAL_WEIGHT * focal + _DICE_WEIGHT * _dice(logits, coarse) + _NEAR_WEIGHT * local
+    return _FOCAL_WEIGHT * focal + _DICE_WEIGHT * _dice(logits, coarse) + _WINDOW_WEIGHT * _in_window(logits, targets)
+
+
+def _in_window(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy and dice in a window around each object, (N, M): small objects count as much as large ones.
+
+    Logits are sampled as a user's enlargement samples them, so that a border is learnt finer than a cell.
+    """
+    places = _window(targets, targets.shape[-1] / logits.shape[-1] * _WINDOW_MARGIN_CELLS)
+    seen = F.grid_sample(logits, places, padding_mode="border", align_corners=False)
+    wanted = F.grid_sample(targets[:, None], places, mode="nearest", align_corners=False)
+    entropy = F.binary_cross_entropy_with_logits(seen, wanted.expand_as(seen), reduction="none").mean((2, 3))
+    return entropy + _dice(seen, wanted)
+
+
+def _window(targets: Tensor, margin_px: float) -> Tensor:
+    """Places to sample around the objects of targets (N, S, S), as grid_sample takes them: (N, K, K, 2), x then y."""
+    low, high = extents(targets > 0)
+    margin = _WINDOW_MARGIN * (high - low) + margin_px
+    side = targets.shape[-1]
+    low, high = (low - margin).clamp(min=0), (high + margin).clamp(max=side)
+    steps = (torch.arange(_WINDOW_SAMPLES, device=targets.device) + 0.5) / _WINDOW_SAMPLES
+    along = (low[:, None] + (high - low)[:, None] * steps[None, :, None]) * 2 / side - 1
+    x, y = along[..., 0], along[..., 1]
+    return torch.stack([x[:, None].expand(-1, len(steps), -1), y[:, :, None].expand(-1, -1, len(steps))], -1)
 
 
 def _iou_entropy(predicted: Tensor, true: Tensor) -> Tensor:

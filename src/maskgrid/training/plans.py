@@ -24,6 +24,7 @@ class ImagePlan:
         easy: steps in which the scenes are easy ones.
         follow_up: chance of a second round with corrections, once ``best`` has come.
         least_area_frac: objects under this share of the image are not clicked.
+        full_area_frac: objects under this share are clicked less often.
     """
 
     side_px: int
@@ -42,6 +43,7 @@ class ImagePlan:
     easy: int
     follow_up: float
     least_area_frac: float
+    full_area_frac: float
 
     def rate_at(self, step: int) -> float:
         """The learning rate: a linear rise, then a half cosine down."""
@@ -80,6 +82,7 @@ FIRST = ImagePlan(
     easy=900,
     follow_up=0.25,
     least_area_frac=0.003,
+    full_area_frac=0.004,
 )
 SECOND = ImagePlan(
     side_px=256,
@@ -98,6 +101,7 @@ SECOND = ImagePlan(
     easy=0,
     follow_up=0.25,
     least_area_frac=0.0015,
+    full_area_frac=0.003,
 )
 
 

@@ -30,14 +30,22 @@ def click_prompts(clicks_xy: Tensor) -> Prompts:
     return Prompts(clicks_xy[:, None], labels)
 
 
-def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
-    """The box of each target (N, S, S) bool, its corners off by up to a tenth of its size."""
+def extents(targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The upper left and lower right corners of targets (N, S, S) bool, each (N, 2) float32, x then y, in pixels.
+
+    An empty target has the extent of the image.
+    """
     rows, columns = targets.any(2).float(), targets.any(1).float()
     side = targets.shape[-1]
-    top, left = rows.argmax(1), columns.argmax(1)
-    bottom, right = side - rows.flip(1).argmax(1), side - columns.flip(1).argmax(1)
-    low = torch.stack([left, top], 1).float()
-    high = torch.stack([right, bottom], 1).float()
+    low = torch.stack([columns.argmax(1), rows.argmax(1)], 1).float()
+    high = side - torch.stack([columns.flip(1).argmax(1), rows.flip(1).argmax(1)], 1).float()
+    return low, high
+
+
+def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
+    """The box of each target (N, S, S) bool, its corners off by up to a tenth of its size."""
+    side = targets.shape[-1]
+    low, high = extents(targets)
     corners = torch.stack([low, high], 1)
     off = (torch.rand(corners.shape, generator=generator) * 0.2 - 0.1).to(targets.device)
     corners = (corners + off * (high - low)[:, None]).clamp(0, side)

@@ -51,7 +51,7 @@ def started(
     others = [{"params": [p for p in some if not _is_matrix(p)], "share": share} for some, share in both]
     optimizers = (
         torch.optim.Muon(matrices, lr=0.0, weight_decay=0.02, ns_steps=4, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=0.0, weight_decay=0.02, betas=(0.9, 0.98)),
+        torch.optim.AdamW(others, lr=0.0, weight_decay=0.02, betas=(0.9, 0.98), fused=True),
     )
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     return State(model, helper, optimizers, average, 0)
