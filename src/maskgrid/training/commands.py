@@ -30,7 +30,7 @@ from maskgrid.training.state import State, averaged_weights, restore, save
 from maskgrid.training.video_stage import VideoPools, VideoReport, start_video_stage, video_step
 from maskgrid.training.weights import load_demo, publish, sharpened, start_from
 
-_EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 1600
+_EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 8000
 _SAVED_EVERY, _TOLD_EVERY = 20, 10
 
 
