@@ -13,7 +13,7 @@ import pytest
 from maskgrid.weights import resolve_checkpoint
 from workflow import ROOT, snakemake
 
-RULES = ("index", "generate", "replay", "merge", "statistics", "report", "accept")
+RULES = ("index", "generate", "replay", "gather", "merge", "statistics", "report", "accept")
 N_IMAGES, SHARD_SIZE = 10, 5
 CONFIG = {
     "dataset": {"source": "images", "shard_size": SHARD_SIZE, "max_failed_fraction": 0.5},

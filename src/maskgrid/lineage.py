@@ -93,6 +93,16 @@ def dataset_note(plan: Plan) -> Note:
     }
 
 
+def gathered_note(plan: Plan) -> Note:
+    """What the selections of all shards are made from, with the settings that they answer.
+
+    Raises:
+        UserError: as :func:`dataset_note`.
+    """
+    content = {"settings": [setting.id for setting in plan.settings], **dataset_note(plan)}
+    return {**content, "fingerprint": fingerprint(content)}
+
+
 def statistics_note(plan: Plan) -> Note:
     """What the statistics are made from.
 

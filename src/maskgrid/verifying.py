@@ -24,6 +24,7 @@ from maskgrid.journal import is_journal
 from maskgrid.lineage import (
     accuracy_note,
     annotations_fingerprint,
+    gathered_note,
     network_note,
     report_fingerprint,
     selections_note,
@@ -100,6 +101,10 @@ def _check_ground_truth(plan: Plan) -> Iterator[Problem]:
     yield from check_tables(paths, lambda: accuracy_note(plan)["fingerprint"], "masks or annotated objects")
 
 
+def _check_gathered(plan: Plan) -> Iterator[Problem]:
+    return _check_note(plan.layout.gathered, lambda: gathered_note(plan)["fingerprint"], "other selections")
+
+
 def _check_annotations(plan: Plan) -> Iterator[Problem]:
     for setting in plan.exported():
         expected = partial(annotations_fingerprint, plan, setting)
@@ -143,16 +148,21 @@ def _note_in(path: Path) -> dict[str, str]:
 
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
     for path in (plan.layout.accepted, plan.layout.provenance):
-        if not path.is_file():
-            yield Problem("missing", path, "there is no such file")
-            continue
-        try:
-            content: Any = orjson.loads(path.read_bytes())
-        except orjson.JSONDecodeError:
-            yield Problem("truncated", path, "is not complete JSON")
-            continue
-        if differs(content, lambda: statistics_note(plan)["fingerprint"]):
-            yield Problem("stale", path, "tells of another run")
+        yield from _check_note(path, lambda: statistics_note(plan)["fingerprint"], "another run")
+
+
+def _check_note(path: Path, expected: Callable[[], str], other: str) -> Iterator[Problem]:
+    """A small JSON file with a fingerprint: there, whole, and of what lies there now."""
+    if not path.is_file():
+        yield Problem("missing", path, "there is no such file")
+        return
+    try:
+        content: Any = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        yield Problem("truncated", path, "is not complete JSON")
+        return
+    if differs(content, expected):
+        yield Problem("stale", path, f"tells of {other}")
 
 
 def _leftovers(root: Path) -> Iterator[Problem]:
@@ -177,6 +187,7 @@ def _strangers(plan: Plan) -> Iterator[Problem]:
 # The outputs of the whole dataset: each check names what is amiss with the files of one job, if the config asks for it.
 _OF_DATASET: tuple[Callable[[Plan], Iterator[Problem]], ...] = (
     _check_statistics,
+    _check_gathered,
     _check_annotations,
     _check_report,
     _check_ground_truth,
