@@ -55,7 +55,7 @@ esac
 
 
 def test_jobs_run_in_the_environment_that_a_stand_in_for_conda_makes(tmp_path):
-    """It shows that Snakemake finds the file for each job, and not that conda can install it: there may be none here."""
+    """It shows that Snakemake finds the file for each job, and not that conda can install it: none may be here."""
     conda, activate = tmp_path / "bin" / "conda", tmp_path / "bin" / "activate"
     conda.parent.mkdir()
     conda.write_text(CONDA.replace("FOLDER", str(tmp_path)).replace("PYTHON", sys.executable))

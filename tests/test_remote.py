@@ -13,6 +13,8 @@ import pytest
 
 from maskgrid.config import Config
 from maskgrid.errors import UserError
+from maskgrid.indexing import index_dataset
+from maskgrid.plan import make_plan
 from maskgrid.remote import RemoteFile, remote_files
 from test_archives import samples, write_tar
 from workflow import snakemake
@@ -151,12 +153,55 @@ def test_prompts_and_ground_truth_by_url(server, tmp_path):
     assert "Nothing to be done" in snakemake(tmp_path, None, "-n").output
 
 
+def test_archives_in_a_bucket(tmp_path):
+    """S3 as moto speaks it; neither it nor the plugin is among the requirements."""
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
+    moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    pytest.importorskip("snakemake_storage_plugin_s3", reason="snakemake-storage-plugin-s3 is not installed")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        url, key, region = f"http://{host}:{port}", "pretended", "us-east-1"
+        keys = {"aws_access_key_id": key, "aws_secret_access_key": key}
+        s3 = boto3.client("s3", endpoint_url=url, region_name=region, **keys)
+        s3.create_bucket(Bucket="sets")
+        for number in range(2):
+            path = write_tar(tmp_path / "made" / f"{number}.tar", samples(3 * number, 3 * number + 3))
+            s3.upload_file(str(path), "sets", f"many/images-{number}.tar")
+        options = {"endpoint-url": url, "access-key": key, "secret-key": key, "region": region}
+        arguments = [word for name, value in options.items() for word in (f"--storage-s3-{name}", value)]
+        config = {"dataset": {"source": "s3://sets/many/images-{0..1}.tar"}, "generator": GENERATOR}
+        run = snakemake(tmp_path, config, "--until", "index", *arguments)
+        assert run.finished == {"fetch": 2, "index": 1}, run.output
+    finally:
+        server.stop()
+    keys = list(pd.read_parquet(tmp_path / "results/dataset/images.parquet")["image_key"])
+    assert keys == [f"images-{number // 3}.tar/{number:04d}.png" for number in range(6)]
+
+
+def test_results_elsewhere_than_in_a_folder_are_refused(tmp_path):
+    pytest.importorskip("snakemake_storage_plugin_fs", reason="snakemake-storage-plugin-fs is not installed")
+    run = snakemake(tmp_path, {}, "-n", "--default-storage-provider", "fs", "--shared-fs-usage", "none")
+    assert run.code != 0
+    assert "cannot have them on --default-storage-provider fs" in run.output
+    assert "Traceback" not in run.output
+
+
 def test_a_plugin_that_is_missing_is_named(tmp_path):
     run = snakemake(tmp_path, {"dataset": {"source": "sftp://host/a.tar"}}, "-n")
     assert run.code != 0
     assert "dataset.source: sftp://host/a.tar" in run.output
     assert "pip install snakemake-storage-plugin-sftp" in run.output
     assert "Traceback" not in run.output
+
+
+def test_maskgrid_by_itself_fetches_nothing(tmp_path):
+    plan = make_plan(
+        Config.model_validate({"dataset": {"source": "https://host/a.tar"}}), tmp_path, tmp_path / "results"
+    )
+    with pytest.raises(UserError, match=r"is not fetched: there is no .*/results/fetched/host/a\.tar"):
+        index_dataset(plan)
 
 
 @pytest.mark.parametrize(

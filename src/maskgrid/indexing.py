@@ -65,6 +65,11 @@ def source_digest(plan: Plan) -> str:
 def _source(plan: Plan) -> Path | str:
     source = plan.config.dataset.source
     if is_url(source):
+        for path in plan.source_files():
+            if not Path(path).is_file():
+                raise UserError(
+                    f"dataset.source: {source} is not fetched: there is no {path}. Run snakemake, which fetches it"
+                )
         return plan.located(source).absolute()
     if source != DEMO:
         return source

@@ -40,6 +40,13 @@ def command(wildcards, threads):
 
 OPTIONS = f"--config {CONFIG_FILE} --results results"
 
+# Jobs write into the folder by its own name, and not where a storage plugin would keep its copy of each file.
+if workflow.storage_settings.default_storage_provider not in (None, "none"):
+    raise WorkflowError(
+        "Results lie in a folder: this workflow cannot have them on --default-storage-provider "
+        f"{workflow.storage_settings.default_storage_provider}. Leave the option out; docs/cluster.md says what does."
+    )
+
 try:
     PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
 except UserError as error:
@@ -81,17 +88,25 @@ def after(checkpoint):
         getattr(checkpoints, checkpoint).get()
 
 
-def remote_file(wildcards):
-    """A file that the config names by URL, through the storage plugin that takes such URLs."""
-    file = next(file for file in PLAN.remote if file.path == wildcards.path)
+def stored(file):
+    """A file that the config names by URL, as the storage plugin that takes such URLs knows it."""
     try:
         return storage(file.url)
     except WorkflowError as error:
         scheme = file.url.partition("://")[0]
         raise WorkflowError(
-            f"{file.key}: {file.url} is fetched by a storage plugin of Snakemake, perhaps "
-            f"pip install snakemake-storage-plugin-{scheme}. Snakemake says: {error}"
+            f"{file.key}: {file.url} is fetched by a storage plugin of Snakemake: "
+            f"pip install snakemake-storage-plugin-{scheme}, or what its catalog names for such URLs. {error}"
         ) from None
+
+
+# A plugin that is missing is said before any work.
+STORED = {file.path: stored(file) for file in PLAN.remote if workflow.is_main_process}
+
+
+def remote_file(wildcards):
+    """What the rule fetch fetches; it runs in the main process alone."""
+    return STORED[wildcards.path]
 
 
 def index_files():
