@@ -40,6 +40,7 @@ case "$1 $2" in
   "--version ") echo "conda 25.1.0" ;;
   "info --json") echo '{"conda_prefix": "FOLDER", "platform": "linux-64"}' ;;
   "config --get") echo '{"get": {"channel_priority": "strict"}}' ;;
+  "clean -y") ;;
   "env create")
     while [ $# -gt 0 ]; do
       case "$1" in --file) file=$2 ;; --prefix) prefix=$2 ;; esac
