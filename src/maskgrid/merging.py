@@ -5,7 +5,7 @@ import logging
 import orjson
 
 from maskgrid.files import write_bytes
-from maskgrid.lineage import annotations_fingerprint, gathered_note
+from maskgrid.lineage import annotations_fingerprint, dataset_note, gathered_note
 from maskgrid.merge import merge_annotations
 from maskgrid.plan import Plan
 from maskgrid.sweep import find
@@ -33,6 +33,6 @@ def merge_setting(plan: Plan, label: str) -> None:
     """
     setting = find(plan.settings, label, "--setting")
     path = plan.layout.annotations(setting.label)
-    made_from = annotations_fingerprint(plan, setting)
+    made_from = annotations_fingerprint(plan, setting, dataset_note(plan))
     counts = merge_annotations(setting, plan.layout, checkpoint_id(setting.checkpoint), path, made_from)
     log.info("%s: %d masks in %d images", path, counts.n_annotations, counts.n_images)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from maskgrid.journal import is_journal
 from maskgrid.lineage import (
     accuracy_note,
     annotations_fingerprint,
+    dataset_note,
     gathered_note,
     network_note,
     report_fingerprint,
@@ -33,6 +34,7 @@ from maskgrid.lineage import (
 from maskgrid.passes import PassRun, Recording
 from maskgrid.plan import Plan
 from maskgrid.prompted_checks import check_prompted
+from maskgrid.settings import Setting
 from maskgrid.tables import read_origin
 from maskgrid.weights import checkpoint_id
 
@@ -106,8 +108,12 @@ def _check_gathered(plan: Plan) -> Iterator[Problem]:
 
 
 def _check_annotations(plan: Plan) -> Iterator[Problem]:
+    note = cache(partial(dataset_note, plan))  # a footer of each shard, read once for all settings
     for setting in plan.exported():
-        expected = partial(annotations_fingerprint, plan, setting)
+
+        def expected(setting: Setting = setting) -> str:
+            return annotations_fingerprint(plan, setting, note())
+
         yield from check_annotations(plan.layout.annotations(setting.label), expected, "masks or settings")
 
 
