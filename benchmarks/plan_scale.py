@@ -151,10 +151,12 @@ def pretend_outputs(plan: Plan, folder: Path) -> None:
     for shard in plan.shards():
         copy(model, layout.selections(shard))
         copy(model, layout.shard_counts(shard))
+    copy(model, layout.gathered)
     for table in ("settings", "mask_counts", "summary", "effects"):
         copy(model, layout.statistics(table))
     for setting in plan.exported():
         copy(model, layout.annotations(setting.label))
+    for setting in plan.exported():
         copy(model, layout.root / "report" / "overlays" / f"{setting.label}.jpg")
     for page in ("index.html", "explorer.html"):
         copy(model, layout.root / "report" / page)

@@ -25,7 +25,7 @@ from maskgrid.counting import write_statistics
 from maskgrid.files import Step, observed
 from maskgrid.generation import generate_shard
 from maskgrid.indexing import index_dataset
-from maskgrid.merging import merge_setting
+from maskgrid.merging import gather, merge_setting
 from maskgrid.network import Network
 from maskgrid.passes import Pass, PassRun, Recording
 from maskgrid.plan import Plan, make_plan
@@ -113,6 +113,7 @@ def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage
             yield f"generate {name} {shard}", generate
     for shard in plan.shards():
         yield f"replay {shard}", lambda plan, shard=shard: replay_shard(plan, shard)
+    yield "gather", gather
     for setting in plan.exported():
         yield f"merge {setting.label}", lambda plan, label=setting.label: merge_setting(plan, label)
     if plan.config.prompts:

@@ -13,7 +13,7 @@ import pytest
 from maskgrid.weights import resolve_checkpoint
 from workflow import ROOT, snakemake
 
-RULES = ("index", "generate", "replay", "merge", "statistics", "report", "accept")
+RULES = ("index", "generate", "replay", "gather", "merge", "statistics", "report", "accept")
 N_IMAGES, SHARD_SIZE = 10, 5
 CONFIG = {
     "dataset": {"source": "images", "shard_size": SHARD_SIZE, "max_failed_fraction": 0.5},
@@ -98,9 +98,21 @@ def removed(pattern, one=False):
     return remove
 
 
+def exported_without(pattern):
+    """Another setting to export, of which a file that it is made from was deleted."""
+
+    def change(folder):
+        removed(pattern, one=True)(folder)
+        return {"annotations": ["few"]}
+
+    return change
+
+
 def name_a_setting(folder):
     return {"sweep": {**CONFIG["sweep"], "points": [{"name": "fewer", "pred_iou_thresh": 0.3}]}}
 
+
+SELECTIONS, CANDIDATES = "results/selections/d*[!s].parquet", "results/candidates/*/*/d*[!s].parquet"
 
 # What each row of the table does to the folder, and to sections of the config.
 CASES: dict[str, Callable] = {
@@ -131,10 +143,12 @@ CASES: dict[str, Callable] = {
     "a larger shard_size that fits all images into one shard": changed("dataset", shard_size=64),
     "max_failed_fraction": changed("dataset", max_failed_fraction=0.4),
     "a table of the index is deleted": removed("results/dataset/archives.parquet"),
-    "a shard's candidates are deleted": removed("results/candidates/*/*/d*[!s].parquet", one=True),
-    "a shard's selections are deleted": removed("results/selections/d*.parquet", one=True),
+    "a shard's candidates are deleted": removed(CANDIDATES, one=True),
+    "a shard's selections are deleted": removed(SELECTIONS, one=True),
     "a COCO file is deleted": removed("results/annotations/*.json"),
     "the logs are deleted": removed("logs/*/*.log"),
+    "another setting is exported, and selections were deleted": exported_without(SELECTIONS),
+    "another setting is exported, and candidates were deleted": exported_without(CANDIDATES),
 }
 
 

@@ -16,7 +16,19 @@ from maskgrid.index import read_shard
 from maskgrid.network import Network
 from maskgrid.plan import Plan
 
-STAGES = ("index", "generate", "replay", "merge", "prompts", "prompt", "prompt-merge", "statistics", "report", "accept")
+STAGES = (
+    "index",
+    "generate",
+    "replay",
+    "gather",
+    "merge",
+    "prompts",
+    "prompt",
+    "prompt-merge",
+    "statistics",
+    "report",
+    "accept",
+)
 
 
 class Runs:

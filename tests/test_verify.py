@@ -17,7 +17,7 @@ from maskgrid.config_files import save_config
 from maskgrid.counting import write_statistics
 from maskgrid.errors import UserError
 from maskgrid.indexing import index_dataset
-from maskgrid.merging import merge_setting
+from maskgrid.merging import gather, merge_setting
 from maskgrid.network import Network
 from maskgrid.plan import Plan
 from maskgrid.prompt_reading import write_prompts
@@ -60,7 +60,7 @@ def files(plan: Plan, pattern: str = "*") -> list[Path]:
 
 def test_a_finished_run_is_what_it_should_be(plan):
     assert found(plan) == []
-    assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 4 + 3 + 2
+    assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 1 + 4 + 3 + 2
 
 
 def test_every_missing_file_is_named(plan):
@@ -108,6 +108,7 @@ def test_another_sweep_makes_selections_and_all_after_them_stale(plan):
     other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, sweep=sweep)
     assert {name.split("/")[0] for _, name in found(other)} == {
         "selections",
+        "selections.json",
         "statistics",
         "accepted.json",
         "provenance.json",
@@ -125,9 +126,11 @@ def test_a_replay_that_nobody_has_counted_makes_later_outputs_stale(plan, networ
     for shard in other.shards():
         replay_shard(other, shard)
     # The report among them: its explorer offers the passes of the sweep, and these are others.
-    later = {"statistics", "report", "accepted.json", "provenance.json"}
+    later = {"selections.json", "statistics", "report", "accepted.json", "provenance.json"}
     assert {name.split("/")[0] for _, name in found(other)} == later
+    gather(other)
     merge_setting(other, "baseline")
+    assert not [name for _, name in found(other) if name == "selections.json"]
     assert not [name for _, name in found(other) if name.startswith("annotations")]
 
 

@@ -26,7 +26,7 @@ class DatasetConfig(Section):
         "demo",
         min_length=1,
         description="demo, a folder (searched recursively), a glob, a list (.txt, .csv, .parquet), a COCO .json or tar "
-        "archives (images-{000..009}.tar)",
+        "archives (images-{000..009}.tar), also by URL",
     )
     shard_size: int = Field(64, ge=1, description="images in a shard at most; a shard is what one job works on")
     max_pixels: int = Field(100_000_000, ge=1, description="a larger image is rejected by its header, not decoded")

@@ -11,6 +11,7 @@ from maskgrid.fingerprint import fingerprint
 from maskgrid.index import index_images, read_previous, write_index
 from maskgrid.journal import Journal, forget_journal
 from maskgrid.plan import Plan
+from maskgrid.remote import is_url
 from maskgrid.sources import list_inputs, listing_digest
 
 log = logging.getLogger(__name__)
@@ -53,13 +54,23 @@ def source_digest(plan: Plan) -> str:
     Raises:
         UserError: the source is missing or empty.
     """
-    if plan.config.dataset.source == DEMO:
+    source = plan.config.dataset.source
+    if source == DEMO:
         return DEMO_VERSION
-    return listing_digest(plan.config.dataset.source, plan.base_dir)
+    if is_url(source):  # its files are inputs of the index, one by one
+        return source
+    return listing_digest(source, plan.base_dir)
 
 
 def _source(plan: Plan) -> Path | str:
     source = plan.config.dataset.source
+    if is_url(source):
+        for path in plan.source_files():
+            if not Path(path).is_file():
+                raise UserError(
+                    f"dataset.source: {source} is not fetched: there is no {path}. Run snakemake, which fetches it"
+                )
+        return plan.located(source).absolute()
     if source != DEMO:
         return source
     folder = (plan.layout.root / "demo").resolve()

@@ -32,6 +32,11 @@ class Layout:
         """A row for every shard."""
         return self.root / "dataset" / "shards.parquet"
 
+    @property
+    def fetched(self) -> Path:
+        """Files that the config names by URL: ``{host}/{path}``."""
+        return self.root / "fetched"
+
     def candidates(self, checkpoint_id: str, pass_name: str, shard: str) -> Path:
         """The candidates of a pass over a shard."""
         return self.root / "candidates" / checkpoint_id / pass_name / f"{shard}.parquet"
@@ -43,6 +48,11 @@ class Layout:
     def selections(self, shard: str) -> Path:
         """What every setting keeps of a shard's images."""
         return self.root / "selections" / f"{shard}.parquet"
+
+    @property
+    def gathered(self) -> Path:
+        """What the selections of all shards are made from: there, where they belong together."""
+        return self.root / "selections.json"
 
     def shard_counts(self, shard: str) -> Path:
         """Mask counts of a shard, by setting and image."""

@@ -93,6 +93,16 @@ def dataset_note(plan: Plan) -> Note:
     }
 
 
+def gathered_note(plan: Plan) -> Note:
+    """What the selections of all shards are made from, with the settings that they answer.
+
+    Raises:
+        UserError: as :func:`dataset_note`.
+    """
+    content = {"settings": [setting.id for setting in plan.settings], **dataset_note(plan)}
+    return {**content, "fingerprint": fingerprint(content)}
+
+
 def statistics_note(plan: Plan) -> Note:
     """What the statistics are made from.
 
@@ -117,13 +127,8 @@ def accuracy_note(plan: Plan) -> Note:
     return {**content, "fingerprint": fingerprint(content)}
 
 
-def annotations_fingerprint(plan: Plan, setting: Setting) -> str:
-    """Of what the annotations of a setting are made from.
-
-    Raises:
-        UserError: as :func:`dataset_note`.
-    """
-    note = dataset_note(plan)
+def annotations_fingerprint(plan: Plan, setting: Setting, note: Note) -> str:
+    """Of what the annotations of a setting are made from; ``note`` is that of the dataset, which takes reading."""
     folder = checkpoint_id(setting.checkpoint)
     # Passes of other settings come and go without a change to this one.
     passes = {name: note["passes"].get(name) for name in (f"{folder}/{p.name}" for p in passes_of(setting.generator))}

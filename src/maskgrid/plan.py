@@ -15,6 +15,7 @@ from maskgrid.estimates import estimate, estimate_lines
 from maskgrid.layout import Layout
 from maskgrid.passes import PassRun, Recording, pass_runs
 from maskgrid.prompt_settings import PromptSetting
+from maskgrid.remote import RemoteFile, fetched_path, is_url, remote_files
 from maskgrid.settings import Setting
 from maskgrid.sweep import expand, expand_prompts, find
 from maskgrid.tables import read_origin
@@ -37,6 +38,7 @@ class Plan:
         settings: baseline first, then the sweep's.
         runs: the passes of the network that answer them.
         prompt_settings: the settings of the prompted job, baseline first; none where the config has no such job.
+        remote: the files that the config names by URL.
     """
 
     config: Config
@@ -45,15 +47,25 @@ class Plan:
     settings: tuple[Setting, ...]
     runs: tuple[PassRun, ...]
     prompt_settings: tuple[PromptSetting, ...] = ()
+    remote: tuple[RemoteFile, ...] = ()
 
     @property
     def baseline(self) -> Setting:
         """The setting that differences are measured against."""
         return find(self.settings, self.config.baseline, "baseline")
 
+    def located(self, source: str) -> Path:
+        """Where a file that the config names lies: one by URL among the fetched files, another where it says."""
+        if is_url(source):
+            return fetched_path(source, self.layout.fetched)
+        return self.base_dir / Path(source).expanduser()
+
     def source_files(self) -> list[str]:
-        """The source itself, where it is one file: a list, a table, a COCO document."""
-        path = Path(self.config.dataset.source).expanduser()
+        """The source itself, where it is one file: a list, a table, a COCO document; all of it, where it is by URL."""
+        source = self.config.dataset.source
+        if is_url(source):
+            return [str(self.layout.fetched / file.path) for file in self.remote if file.key == "dataset.source"]
+        path = Path(source).expanduser()
         return [str(path)] if (self.base_dir / path).is_file() else []
 
     def ground_truth(self) -> Path | None:
@@ -65,7 +77,7 @@ class Plan:
         if given is None:
             return None
         if given != "auto":
-            return self.base_dir / Path(given).expanduser()
+            return self.located(given)
         if source == "demo":
             return self.layout.root / "demo" / GROUND_TRUTH
         path = Path(source).expanduser()
@@ -132,11 +144,12 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
     """Expand the config and check all that can be checked before any work.
 
     Raises:
-        UserError: anything wrong in the sweep, the baseline or the annotations.
+        UserError: anything wrong in the sweep, the baseline, the annotations or the URLs.
     """
     settings = tuple(expand(config, base_dir))
     prompted = tuple(expand_prompts(config.prompts, base_dir)) if config.prompts else ()
-    plan = Plan(config, base_dir, Layout(results), settings, tuple(pass_runs(settings, config.record)), prompted)
+    runs, remote = tuple(pass_runs(settings, config.record)), tuple(remote_files(config))
+    plan = Plan(config, base_dir, Layout(results), settings, runs, prompted, remote)
     _ = plan.baseline, plan.exported(), track_settings(config)
     return plan
 

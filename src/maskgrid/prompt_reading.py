@@ -82,7 +82,7 @@ def prompt_config(plan: Plan) -> PromptConfig:
 def source_path(plan: Plan) -> Path:
     """The file that prompts are read from."""
     source = prompt_config(plan).source
-    return plan.layout.root / DEMO / GROUND_TRUTH if source.lower() == DEMO else plan.base_dir / source
+    return plan.layout.root / DEMO / GROUND_TRUTH if source.lower() == DEMO else plan.located(source)
 
 
 def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:

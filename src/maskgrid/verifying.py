@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from maskgrid.journal import is_journal
 from maskgrid.lineage import (
     accuracy_note,
     annotations_fingerprint,
+    dataset_note,
+    gathered_note,
     network_note,
     report_fingerprint,
     selections_note,
@@ -32,6 +34,7 @@ from maskgrid.lineage import (
 from maskgrid.passes import PassRun, Recording
 from maskgrid.plan import Plan
 from maskgrid.prompted_checks import check_prompted
+from maskgrid.settings import Setting
 from maskgrid.tables import read_origin
 from maskgrid.weights import checkpoint_id
 
@@ -100,9 +103,17 @@ def _check_ground_truth(plan: Plan) -> Iterator[Problem]:
     yield from check_tables(paths, lambda: accuracy_note(plan)["fingerprint"], "masks or annotated objects")
 
 
+def _check_gathered(plan: Plan) -> Iterator[Problem]:
+    return _check_note(plan.layout.gathered, lambda: gathered_note(plan)["fingerprint"], "other selections")
+
+
 def _check_annotations(plan: Plan) -> Iterator[Problem]:
+    note = cache(partial(dataset_note, plan))  # a footer of each shard, read once for all settings
     for setting in plan.exported():
-        expected = partial(annotations_fingerprint, plan, setting)
+
+        def expected(setting: Setting = setting) -> str:
+            return annotations_fingerprint(plan, setting, note())
+
         yield from check_annotations(plan.layout.annotations(setting.label), expected, "masks or settings")
 
 
@@ -143,16 +154,21 @@ def _note_in(path: Path) -> dict[str, str]:
 
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
     for path in (plan.layout.accepted, plan.layout.provenance):
-        if not path.is_file():
-            yield Problem("missing", path, "there is no such file")
-            continue
-        try:
-            content: Any = orjson.loads(path.read_bytes())
-        except orjson.JSONDecodeError:
-            yield Problem("truncated", path, "is not complete JSON")
-            continue
-        if differs(content, lambda: statistics_note(plan)["fingerprint"]):
-            yield Problem("stale", path, "tells of another run")
+        yield from _check_note(path, lambda: statistics_note(plan)["fingerprint"], "another run")
+
+
+def _check_note(path: Path, expected: Callable[[], str], other: str) -> Iterator[Problem]:
+    """A small JSON file with a fingerprint: there, whole, and of what lies there now."""
+    if not path.is_file():
+        yield Problem("missing", path, "there is no such file")
+        return
+    try:
+        content: Any = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        yield Problem("truncated", path, "is not complete JSON")
+        return
+    if differs(content, expected):
+        yield Problem("stale", path, f"tells of {other}")
 
 
 def _leftovers(root: Path) -> Iterator[Problem]:
@@ -177,6 +193,7 @@ def _strangers(plan: Plan) -> Iterator[Problem]:
 # The outputs of the whole dataset: each check names what is amiss with the files of one job, if the config asks for it.
 _OF_DATASET: tuple[Callable[[Plan], Iterator[Problem]], ...] = (
     _check_statistics,
+    _check_gathered,
     _check_annotations,
     _check_report,
     _check_ground_truth,

@@ -14,6 +14,7 @@ from maskgrid.cluster_jobs import refuse_second_writers
 from maskgrid.config_files import parse_config, save_config
 from maskgrid.errors import UserError
 from maskgrid.plan import make_plan, plan_text
+from maskgrid.remote import is_url
 from maskgrid.sweep import find
 from maskgrid.weights import checkpoint_id, own_files
 
@@ -26,7 +27,25 @@ if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     MASKGRID = f"PYTHONPATH={shlex.quote(SOURCE_FOLDER)} python -m maskgrid"
 else:
     MASKGRID = f"{shlex.quote(sys.executable)} -m maskgrid"
+
+
+def command(wildcards, threads):
+    """How jobs call maskgrid.
+
+    Snakemake takes no param that asks for threads for a reason to run again: another Python, or an environment that has
+    moved, must not cost the network's work.
+    """
+    return MASKGRID
+
+
 OPTIONS = f"--config {CONFIG_FILE} --results results"
+
+# Jobs write into the folder by its own name, and not where a storage plugin would keep its copy of each file.
+if workflow.storage_settings.default_storage_provider not in (None, "none"):
+    raise WorkflowError(
+        "Results lie in a folder: this workflow cannot have them on --default-storage-provider "
+        f"{workflow.storage_settings.default_storage_provider}. Leave the option out; docs/cluster.md says what does."
+    )
 
 try:
     PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
@@ -67,6 +86,27 @@ def after(checkpoint):
     """
     if workflow.is_main_process:
         getattr(checkpoints, checkpoint).get()
+
+
+def stored(file):
+    """A file that the config names by URL, as the storage plugin that takes such URLs knows it."""
+    try:
+        return storage(file.url)
+    except WorkflowError as error:
+        scheme = file.url.partition("://")[0]
+        raise WorkflowError(
+            f"{file.key}: {file.url} is fetched by a storage plugin of Snakemake: "
+            f"pip install snakemake-storage-plugin-{scheme}, or what its catalog names for such URLs. {error}"
+        ) from None
+
+
+# A plugin that is missing is said before any work.
+STORED = {file.path: stored(file) for file in PLAN.remote if workflow.is_main_process}
+
+
+def remote_file(wildcards):
+    """What the rule fetch fetches; it runs in the main process alone."""
+    return STORED[wildcards.path]
 
 
 def index_files():
@@ -119,22 +159,54 @@ def checkpoint_file(wildcards):
     return own_files(run.checkpoint)
 
 
-def candidate_files(wildcards):
+def candidate_files_of(shard):
     """The candidates of all passes over a shard."""
-    after("index")
     return [
         str(
-            PLAN.layout.candidates(
-                checkpoint_id(run.checkpoint), run.pass_.name, wildcards.shard
-            )
+            PLAN.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
         )
         for run in PLAN.runs
     ]
 
 
+def candidate_files(wildcards):
+    """The same, of a job's shard."""
+    after("index")
+    return candidate_files_of(wildcards.shard)
+
+
 def selection_files(wildcards):
     """The selections of all shards."""
     return [str(PLAN.layout.selections(shard)) for shard in shards()]
+
+
+def gathered_file(wildcards):
+    """The selections of all shards, as one file.
+
+    A function that waits for the index: else Snakemake, which judges each job once before the checkpoint and once
+    after it, would keep for what follows a merge the verdict of before.
+    """
+    after("index")
+    return str(PLAN.layout.gathered)
+
+
+def deleted_files(wildcards):
+    """Candidates and selections that a COCO file is to be made from, and that were deleted when all was finished.
+
+    A merge names none of its shards, so the target of everything asks for them. Usually nothing is looked at.
+    """
+    is_merged = all(Path(path).is_file() for path in annotation_files())
+    if is_merged or not PLAN.layout.gathered.is_file():
+        return []
+    wanted = [
+        path
+        for shard in shards()
+        for path in (
+            *map(Path, candidate_files_of(shard)),
+            PLAN.layout.selections(shard),
+        )
+    ]
+    return [str(path) for path in wanted if not path.is_file()]
 
 
 def count_files(wildcards):
@@ -223,15 +295,14 @@ PROMPT_SETTINGS = [[setting.id, setting.label] for setting in PLAN.prompt_settin
 
 def prompt_source():
     """The file of prompts; the demo's comes with its images."""
-    return (
-        [PROMPTS["source"]] if PROMPTS.get("source", "demo").lower() != "demo" else []
-    )
+    source = PROMPTS.get("source", "demo")
+    return [str(PLAN.located(source))] if source.lower() != "demo" else []
 
 
 @cache
 def prompt_pictures():
     """A digest of the pictures that the file of prompts names: a new or changed one makes it be read again."""
-    if not workflow.is_main_process:
+    if not workflow.is_main_process or is_url(PROMPTS.get("source")):
         return "not listed"
     from maskgrid.prompted_lineage import pictures_digest
 
@@ -277,10 +348,32 @@ def video_listing():
         raise WorkflowError(str(error)) from None
 
 
+def video_planning(wildcards):
+    """What the config says about videos, prompts and jobs, but not about masks."""
+    names = (
+        "source",
+        "prompts",
+        "use",
+        "prompt_frames",
+        "normalized",
+        "start",
+        "stop",
+        "stride",
+        "objects_per_job",
+        "non_overlap_masks",
+        "sweep",
+    )
+    return orjson.dumps({name: TRACKING.get(name) for name in names}).decode()
+
+
 def video_files():
     """The source of videos and that of prompts, where they are files of the user's own."""
     files = [TRACKING.get("source"), TRACKING.get("prompts")]
-    return [path for path in files if path and Path(path).expanduser().is_file()]
+    return [
+        str(PLAN.located(path))
+        for path in files
+        if path and (is_url(path) or PLAN.located(path).is_file())
+    ]
 
 
 @cache

@@ -14,8 +14,8 @@ rule truth:
     conda:
         "../../environment.yml"
     params:
-        ground_truth=PLAN.config.dataset.ground_truth,
-        maskgrid=MASKGRID,
+        ground_truth=lambda wildcards: PLAN.config.dataset.ground_truth,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Reading the annotated objects"
@@ -38,7 +38,7 @@ rule evaluate:
         "../../environment.yml"
     params:
         settings=SETTINGS_DIGEST,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Measuring the masks of shard {wildcards.shard} against the annotated objects"
@@ -59,7 +59,7 @@ rule accuracy:
         "../../environment.yml"
     params:
         settings=SETTINGS_DIGEST,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Accuracy against settings"

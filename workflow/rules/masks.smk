@@ -23,7 +23,7 @@ rule generate:
         dtype=PLAN.config.model.dtype,
         mode=PLAN.config.model.mode,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "{wildcards.checkpoint}: {wildcards.pass_name} over shard {wildcards.shard}"
@@ -47,7 +47,7 @@ rule replay:
         "../../environment.yml"
     params:
         settings=SETTINGS_DIGEST,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         f"Replaying {len(PLAN.settings)} settings over shard {{wildcards.shard}}"

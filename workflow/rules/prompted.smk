@@ -13,11 +13,11 @@ rule prompts:
         "../../environment.yml"
     params:
         images=images_fingerprint,
-        source=PROMPTS.get("source"),
+        source=lambda wildcards: PROMPTS.get("source"),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
         pictures=lambda wildcards: prompt_pictures(),
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Reading the given objects of {params.source}"
@@ -51,7 +51,7 @@ rule prompt:
         dtype=PLAN.config.model.dtype,
         mode=PLAN.config.model.mode,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Given objects of shard {wildcards.shard}"
@@ -75,7 +75,7 @@ rule prompt_merge:
     params:
         settings=PROMPT_SETTINGS,
         images=images_fingerprint,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Writing the given objects' masks as COCO"

@@ -1,9 +1,33 @@
 """What people take away: COCO annotations, statistics, the report."""
 
 
-rule merge:
+# All shards in one small file: with a hundred settings to export, each merge asking for each shard would be more than
+# Snakemake can plan. On a cluster it runs beside Snakemake: seconds of work.
+rule gather:
     input:
         selection_files,
+        index=ancient("results/dataset/files.parquet"),
+    output:
+        "results/selections.json",
+    log:
+        "logs/gather.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        images=images_fingerprint,
+        settings=SETTINGS_DIGEST,
+        maskgrid=command,
+        options=OPTIONS,
+    message:
+        "Checking that the selections of all shards belong together"
+    shell:
+        "{params.maskgrid} gather {params.options} 2> >(tee {log:q} >&2)"
+
+
+rule merge:
+    input:
+        gathered_file,
         index=ancient("results/dataset/files.parquet"),
     output:
         "results/annotations/{label}.json",
@@ -15,7 +39,7 @@ rule merge:
         images=images_fingerprint,
         setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
         output_mode=PLAN.config.generator.output_mode,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Writing the masks of {wildcards.label} as COCO"
@@ -33,7 +57,7 @@ rule export_sa1b:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Writing the masks of {wildcards.label} in SA-1B's form"
@@ -51,7 +75,7 @@ rule export_polygons:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Writing the masks of {wildcards.label} as polygons"
@@ -76,7 +100,7 @@ rule card:
         "../../environment.yml"
     params:
         images=images_fingerprint,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Writing the dataset card"
@@ -101,7 +125,7 @@ rule statistics:
         images=images_fingerprint,
         settings=SETTINGS_DIGEST,
         baseline=PLAN.baseline.id,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Mask counts against settings"
@@ -131,7 +155,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Writing the report"
@@ -158,7 +182,7 @@ rule accept:
     params:
         images=images_fingerprint,
         max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Checking that few enough images failed"

@@ -15,27 +15,10 @@ checkpoint videos:
     conda:
         "../../environment.yml"
     params:
-        planning=orjson.dumps(
-            {
-                name: TRACKING.get(name)
-                for name in (
-                    "source",
-                    "prompts",
-                    "use",
-                    "prompt_frames",
-                    "normalized",
-                    "start",
-                    "stop",
-                    "stride",
-                    "objects_per_job",
-                    "non_overlap_masks",
-                    "sweep",
-                )
-            }
-        ).decode(),
+        planning=video_planning,
         max_pixels=PLAN.config.dataset.max_pixels,
         listing=lambda wildcards: video_listing(),
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Looking at the videos and their prompts"
@@ -68,7 +51,7 @@ rule track:
         checkpoint=PLAN.config.model.checkpoint,
         dtype=PLAN.config.model.dtype,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Following the objects of {wildcards.run}, group {wildcards.group}"
@@ -89,7 +72,7 @@ rule masklets:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Putting the masklets of {wildcards.run} together"
@@ -111,7 +94,7 @@ rule track_overlay:
         "../../environment.yml"
     params:
         form="overlay",
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Writing the masklets of {wildcards.run} as {params.form}"
@@ -127,7 +110,7 @@ use rule track_overlay as track_sa_v with:
         "logs/tracked/{run}/sa_v.log",
     params:
         form="sa_v",
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
 
 
@@ -138,7 +121,7 @@ use rule track_overlay as track_png with:
         "logs/tracked/{run}/png.log",
     params:
         form="png",
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
 
 
@@ -149,7 +132,7 @@ use rule track_overlay as track_palette with:
         "logs/tracked/{run}/palette.log",
     params:
         form="palette",
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
 
 
@@ -171,7 +154,7 @@ rule track_merge:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=MASKGRID,
+        maskgrid=command,
         options=OPTIONS,
     message:
         "Counting the masklets of all videos"

@@ -19,6 +19,7 @@ def add_main_job(commands: Commands) -> None:
     generate.add_argument("--recording", help="what to record, as JSON (default: what the sweep needs)")
     replay = add_stage(commands, "replay", _replay, "answer all settings for one shard")
     replay.add_argument("--shard", required=True, help="the shard's name")
+    add_stage(commands, "gather", _gather, "check that the selections of all shards belong together")
     merge = add_stage(commands, "merge", _merge, "write one setting's masks as COCO")
     merge.add_argument("--setting", required=True, help="a setting's name or id")
     add_stage(commands, "statistics", _statistics, "write the tables of mask counts against settings")
@@ -53,6 +54,12 @@ def _replay(arguments: argparse.Namespace) -> None:
     from maskgrid.replaying import replay_shard
 
     replay_shard(load_plan(arguments), arguments.shard)
+
+
+def _gather(arguments: argparse.Namespace) -> None:
+    from maskgrid.merging import gather
+
+    gather(load_plan(arguments))
 
 
 def _merge(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from maskgrid.config import BASELINE
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import digest, fingerprint
 from maskgrid.plan import Plan
+from maskgrid.remote import is_url
 from maskgrid.sources import SourceItem, file_state
 from maskgrid.tables import write_table
 from maskgrid.tracking_settings import track_settings
@@ -60,7 +61,7 @@ def write_videos(plan: Plan) -> None:
 def prompts_path(plan: Plan) -> Path:
     """The file that prompts are read from."""
     source = str(tracking_config(plan).prompts)
-    return demo_folder(plan) / GROUND_TRUTH if source == DEMO else plan.base_dir / source
+    return demo_folder(plan) / GROUND_TRUTH if source == DEMO else plan.located(source)
 
 
 def demo_folder(plan: Plan) -> Path:
@@ -77,13 +78,15 @@ def source_digest(plan: Plan) -> str:
         UserError: the source is missing or empty.
     """
     config = tracking_config(plan)
-    videos = DEMO if config.source == DEMO else videos_digest(list_videos(config.source, plan.base_dir))
+    # Files by URL are inputs of the stage themselves.
+    is_given = config.source == DEMO or is_url(config.source)
+    videos = config.source if is_given else videos_digest(list_videos(config.source, plan.base_dir))
     return digest([videos, _pictures(plan)])
 
 
 def _pictures(plan: Plan) -> list[Any]:
     config = tracking_config(plan)
-    if config.prompts is None or config.prompts.endswith(".json") or config.prompts == DEMO:
+    if config.prompts is None or config.prompts.endswith(".json") or config.prompts == DEMO or is_url(config.prompts):
         return []
     try:
         source = read_video_prompts(prompts_path(plan), config)
@@ -128,7 +131,7 @@ def _items(plan: Plan) -> list[SourceItem]:
         folder = demo_folder(plan)
         write_demo_clips(folder)
         return list_videos(str(folder), plan.base_dir)
-    return list_videos(source, plan.base_dir)
+    return list_videos(str(plan.located(source).absolute()) if is_url(source) else source, plan.base_dir)
 
 
 def _counted(statuses: Iterable[str]) -> str:

@@ -9,13 +9,10 @@ from maskgrid.errors import UserError
 from maskgrid.listings import has_magic, image_key, matches
 from maskgrid.lists import LIST_READERS
 from maskgrid.sources import IMAGE_SUFFIXES, SourceItem, file_state, files_below, listed_files, split_glob
+from maskgrid.video.suffixes import VIDEO_SUFFIXES
 
 KEY = "tracking.source"
 
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
-    | {".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".y4m"}
-)
 _LISTS = tuple(suffix for suffix in LIST_READERS if suffix != ".json")
 
 
