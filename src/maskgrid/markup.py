@@ -77,13 +77,28 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Row], sortable
     return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": caption}, whole)
 
 
+def breakable(name: str) -> Html:
+    """A parameter's name, which may go on in the next line after each underscore."""
+    return Html(text(name).replace("_", "_<wbr>"))
+
+
+def meanings(columns: Iterable[Column]) -> Html:
+    """What the headings mean, for those who cannot hover over them: on a phone, and by the keyboard."""
+    pairs = [
+        join([element("dt", {}, text(column.title)), element("dd", {}, text(column.hint))])
+        for column in columns
+        if column.hint
+    ]
+    return details("What the columns mean", element("dl", {}, *pairs))
+
+
 def _head(column: Column, sortable: bool) -> Html:
     attributes: dict[str, str | float] = {"scope": "col"}
     if column.is_number:
         attributes["class"] = "number"
     if column.hint:
         attributes["title"] = column.hint
-    title = text(column.title)
+    title = breakable(column.title)
     return element("th", attributes, element("button", {"type": "button"}, title) if sortable else title)
 
 
