@@ -151,7 +151,7 @@ def pretend_outputs(plan: Plan, folder: Path) -> None:
     for shard in plan.shards():
         copy(model, layout.selections(shard))
         copy(model, layout.shard_counts(shard))
-    for table in ("settings", "mask_counts", "summary", "effects"):
+    for table in ("settings", "mask_counts", "summary", "effects", "interactions"):
         copy(model, layout.statistics(table))
     for setting in plan.exported():
         copy(model, layout.annotations(setting.label))
