@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test test-loaders test-slurm bench bench-full soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-loaders test-slurm bench bench-full bench-explorer soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -74,6 +74,10 @@ bench-full: $(INSTALLED)
 	$(BIN)/python benchmarks/single.py $(PHOTOS)
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny
 
+# How fast the explorer's sliders answer at 1,500 candidates (docs/benchmarks.md); needs Chromium.
+bench-explorer: $(INSTALLED)
+	$(BIN)/python benchmarks/sliders.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -91,11 +95,12 @@ schema: $(INSTALLED)
 	$(BIN)/python -m maskgrid.config_docs .
 
 # The figures of docs/parameters.md and docs/prompted.md, from real output of the demo checkpoint; the latter's from SAM 2's
-# photographs, where they lie in PHOTOS.
+# photographs, where they lie in PHOTOS. Then the demo, and pictures of its pages, where there is a Chromium.
 PHOTOS ?= ../shared/photos
 docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs_figures.py docs/images
 	$(BIN)/python scripts/prompted_figure.py docs/images $(PHOTOS)
+	$(BIN)/python scripts/screenshots.py docs/images
 
 clean:
 	rm -rf $(VENV) demo .snakemake

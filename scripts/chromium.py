@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +54,7 @@ class Tab:
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.send("Page.enable")
 
-    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def send(self, method: str, **parameters: object) -> dict[str, Any]:
         """Give a command of the protocol, and wait for its result."""
         number = next(self._ids)
         message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
@@ -67,7 +67,7 @@ class Tab:
         result: dict[str, Any] = reply["result"]
         return result
 
-    def _wait(self, is_it: Any) -> dict[str, Any]:
+    def _wait(self, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         while True:
             while (end := self._buffer.find(0)) < 0:
                 part = os.read(self.replies, 1 << 20)
@@ -89,7 +89,7 @@ class Tab:
         self.send("Page.navigate", url=page.resolve().as_uri())
         self._wait(lambda told: told.get("method") == "Page.loadEventFired")
 
-    def run(self, script: str) -> Any:
+    def run(self, script: str) -> Any:  # noqa: ANN401
         """The value of a JavaScript expression, a promise's once it is there."""
         done = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in done:
