@@ -10,6 +10,8 @@ Html = NewType("Html", str)
 Attributes = Mapping[str, str | float]
 
 NOTHING = Html("")
+# Letters of a cell that takes more than one line on a phone.
+_LONG = 20
 _WITHOUT_END = frozenset({"img", "br", "hr", "meta"})
 
 
@@ -104,12 +106,13 @@ def _head(column: Column, sortable: bool) -> Html:
 
 def _row(row: Row, columns: Sequence[Column]) -> Html:
     first, *rest = (
-        element("th" if position == 0 else "td", _cell_attributes(column, position), cell)
+        element("th" if position == 0 else "td", _cell_attributes(column, position, cell), cell)
         for position, (cell, column) in enumerate(zip(row.cells, columns, strict=True))
     )
     return element("tr", {"class": row.kind} if row.kind else {}, first, *rest)
 
 
-def _cell_attributes(column: Column, position: int) -> dict[str, str | float]:
+def _cell_attributes(column: Column, position: int, cell: Html) -> dict[str, str | float]:
     attributes: dict[str, str | float] = {"scope": "row"} if position == 0 else {}
-    return attributes | ({"class": "number"} if column.is_number else {})
+    kind = "number" if column.is_number else "long" if len(cell) > _LONG else ""
+    return attributes | ({"class": kind} if kind else {})
