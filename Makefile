@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test test-slurm bench bench-full soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-loaders test-slurm bench bench-full bench-explorer soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,13 @@ demo: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
+# The snippets of docs/loading.md for libraries that want other versions than maskgrid's: in an environment of their own,
+# 0.6 GB for a minute.
+test-loaders: $(INSTALLED)
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
+	  "$$folder/bin/pip" install --quiet -r requirements-loaders.lock && \
+	  MASKGRID_LOADERS_PYTHON="$$folder/bin/python" $(BIN)/python -m pytest tests/test_loading.py
+
 # The demo through a real SLURM on this machine, with every fault that a cluster has. Installs Debian's slurm-wlm
 # and munge where they are missing (as root), and stops what it has started. docs/cluster.md
 test-slurm: $(INSTALLED)
@@ -67,6 +74,10 @@ bench-full: $(INSTALLED)
 	$(BIN)/python benchmarks/single.py $(PHOTOS)
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny
 
+# How fast the explorer's sliders answer at 1,500 candidates (docs/benchmarks.md); needs Chromium.
+bench-explorer: $(INSTALLED)
+	$(BIN)/python benchmarks/sliders.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -84,11 +95,12 @@ schema: $(INSTALLED)
 	$(BIN)/python -m maskgrid.config_docs .
 
 # The figures of docs/parameters.md and docs/prompted.md, from real output of the demo checkpoint; the latter's from SAM 2's
-# photographs, where they lie in PHOTOS.
+# photographs, where they lie in PHOTOS. Then the demo, and pictures of its pages, where there is a Chromium.
 PHOTOS ?= ../shared/photos
 docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs_figures.py docs/images
 	$(BIN)/python scripts/prompted_figure.py docs/images $(PHOTOS)
+	$(BIN)/python scripts/screenshots.py docs/images
 
 clean:
 	rm -rf $(VENV) demo .snakemake

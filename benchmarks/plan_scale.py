@@ -152,7 +152,7 @@ def pretend_outputs(plan: Plan, folder: Path) -> None:
         copy(model, layout.selections(shard))
         copy(model, layout.shard_counts(shard))
     copy(model, layout.gathered)
-    for table in ("settings", "mask_counts", "summary", "effects"):
+    for table in ("settings", "mask_counts", "summary", "effects", "interactions"):
         copy(model, layout.statistics(table))
     for setting in plan.exported():
         copy(model, layout.annotations(setting.label))

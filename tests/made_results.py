@@ -9,7 +9,7 @@ import PIL.Image
 import pyarrow as pa
 
 from maskgrid.config import Config
-from maskgrid.effects import effects_table
+from maskgrid.effects import effects_table, interactions_table
 from maskgrid.plan import make_plan
 from maskgrid.settings import Setting
 from maskgrid.statistics import settings_table, write_mask_counts
@@ -95,3 +95,4 @@ def _write_statistics(plan):
     write_table(layout.statistics("settings"), settings_table(settings), {})
     write_table(layout.statistics("summary"), summary, {})
     write_table(layout.statistics("effects"), effects_table(settings, summary), {})
+    write_table(layout.statistics("interactions"), interactions_table(settings, summary), {})

@@ -118,6 +118,6 @@ def test_other_images_give_other_fingerprints(source, results, network, tmp_path
     changed = shutil.copytree(source, tmp_path / "changed" / "images")
     PIL.Image.fromarray(scene(40, 60, seed=99)).save(changed / "zero.png")
     other = run(plan_of(changed, tmp_path / "results"), network)
-    for name in ("summary", "effects", "mask_counts", "settings"):
+    for name in ("summary", "effects", "interactions", "mask_counts", "settings"):
         prints = [read_origin(folder / "statistics" / f"{name}.parquet")["fingerprint"] for folder in (other, results)]
         assert prints[0] != prints[1]

@@ -11,6 +11,7 @@ from corpus import MAX_PIXELS, encode, samples, scene, write_corpus
 from killing import tiny_plan
 from maskgrid import index as index_module
 from maskgrid import indexing as indexing_module
+from maskgrid import inputs as inputs_module
 from maskgrid.dataset_tables import FILES_SCHEMA, IMAGES_SCHEMA
 from maskgrid.errors import UserError
 from maskgrid.images import ImageStatus, read_image
@@ -62,7 +63,7 @@ def reads(monkeypatch):
         names.append(path.name)
         return read_image(path, *arguments)
 
-    monkeypatch.setattr(index_module, "read_image", spy)
+    monkeypatch.setattr(inputs_module, "read_image", spy)
     return names
 
 
@@ -150,7 +151,7 @@ def test_a_killed_index_goes_on_where_it_was(tmp_path, monkeypatch):
 
     monkeypatch.setattr(index_module, "_BATCH", 4)
     monkeypatch.setattr(index_module, "_MAX_WORKERS", 1)
-    monkeypatch.setattr(index_module, "read_image", mortal)
+    monkeypatch.setattr(inputs_module, "read_image", mortal)
     source = small_dataset(tmp_path / "photos")
     plan = tiny_plan(source, tmp_path / "results")
     while len(limits) > 1:
@@ -323,7 +324,7 @@ def test_an_unexpected_error_names_the_file(tmp_path, monkeypatch):
         raise KeyError("bug")
 
     source = small_dataset(tmp_path / "photos", count=1)
-    monkeypatch.setattr(index_module, "read_image", fail)
+    monkeypatch.setattr(inputs_module, "read_image", fail)
     with pytest.raises(KeyError) as caught:
         make_index(source, tmp_path)
     assert caught.value.__notes__ == [f"while reading {source / '0.png'}"]

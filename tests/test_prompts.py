@@ -17,7 +17,7 @@ from maskgrid.errors import UserError
 from maskgrid.fingerprint import fingerprint
 from maskgrid.plan import make_plan, plan_text
 from maskgrid.prompt_config import PromptConfig
-from maskgrid.prompt_reading import KnownImage, resolve
+from maskgrid.prompt_reading import KnownImage, resolve, source_path
 from maskgrid.prompt_sources import Entry, read_source
 from maskgrid.prompt_tables import PROMPTS, ShardedPrompt, prompts_table, read_prompts, read_unsharded
 from maskgrid.prompted_statistics import agreement, statistics_table, summary_line
@@ -361,6 +361,12 @@ def test_names_of_images_are_normalised_as_keys_are(tmp_path):
 def test_the_plan_names_the_source(tmp_path):
     plan = make_plan(Config(prompts=PromptConfig(source="boxes.json")), tmp_path, tmp_path / "results")
     assert "prompts   boxes.json; nothing there yet" in plan_text(plan)
+
+
+def test_the_demo_s_objects_go_with_the_demo_s_images(tmp_path):
+    plan = make_plan(Config(dataset={"source": "photos"}, prompts={"source": "demo"}), tmp_path, tmp_path)
+    with pytest.raises(UserError, match=r"goes with dataset\.source: demo"):
+        source_path(plan)
 
 
 def test_commands_without_the_section_say_so(tmp_path):

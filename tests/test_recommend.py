@@ -59,6 +59,20 @@ def test_limits_leave_settings_out(plan):
     assert 0 < evidence.n_left_out == len(plan.settings) - len(counts)
 
 
+def test_the_steadiest_setting_is_none_of_few_masks(plan):
+    """A setting that keeps next to nothing changes little, and nobody looks for it."""
+    summary = rows(plan, "summary")
+    base = summary[plan.baseline.id]["n_masks_mean"]
+    counts = [one.result.n_masks for one in gather(plan, Goal("steady")).contenders]
+    assert base / 2 <= min(counts)
+    assert len(counts) < len(gather(plan, Goal("steady", min_masks=0.0)).contenders)
+    assert min(one.result.n_masks for one in gather(plan, Goal("steady", min_masks=0.0)).contenders) < base / 2
+    limit = min(row["n_masks_mean"] for row in summary.values() if row["n_masks_mean"] > 0)
+    assert limit < base / 2
+    few = gather(plan, Goal("steady", max_masks=limit)).contenders
+    assert 0 < max(one.result.n_masks for one in few) <= limit
+
+
 def test_shares_of_replicates_add_up(plan):
     contenders = gather(plan, Goal("masks", 4.0)).contenders
     assert sum(one.best_frac for one in contenders) == pytest.approx(1.0)

@@ -139,6 +139,13 @@ def test_all_parts_are_there(plan):
         assert re.search(r'alt="[^"]+"', image)
 
 
+def test_what_a_heading_means_is_there_without_hovering(plan):
+    page = read(plan, "index.html")
+    hints = set(re.findall(r'<th [^>]*title="([^"]+)"', page))
+    assert len(hints) > 5
+    assert hints <= set(re.findall(r"<dd>(.*?)</dd>", page))
+
+
 def test_pages_are_small(plan):
     assert len(read(plan, "index.html")) < 10_000_000
     assert len(read(plan, "explorer.html")) < 15_000_000

@@ -60,7 +60,7 @@ def files(plan: Plan, pattern: str = "*") -> list[Path]:
 
 def test_a_finished_run_is_what_it_should_be(plan):
     assert found(plan) == []
-    assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 1 + 4 + 3 + 2
+    assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 1 + 5 + 3 + 2
 
 
 def test_every_missing_file_is_named(plan):

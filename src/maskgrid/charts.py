@@ -137,19 +137,22 @@ def _dot_names(chart: Frame, best: Sequence[SettingDot]) -> list[Html]:
 
 def effects_chart(effects: Sequence[Mapping[str, Any]]) -> Html:
     """Main effects as bars to the left and right of none."""
-    row_h, left, width = 22.0, 270.0, 640.0
+    row_h, room = 22.0, 44.0
+    names = [f"{row['parameter']} {row['value'][:16]}" for row in effects]
+    # Narrow enough for a phone, whatever the names.
+    left = _LETTER_W * max(map(len, names)) * 0.9
+    width = max(left + 2 * room + 100, 366.0)
     most = max(abs(row["n_masks_effect"]) for row in effects) or 1.0
-    scale = Scale(-most, most, left, width - 56)
+    scale = Scale(-most, most, left + room, width - room)
     marks, y, previous = [], 6.0, None
-    for row in effects:
+    for row, name in zip(effects, names, strict=True):
         if row["parameter"] != previous:
             y += 8 if previous is not None else 0
             previous = row["parameter"]
         effect = row["n_masks_effect"]
         start, stop = sorted((scale.at(0.0), scale.at(effect)))
-        name = f"{row['parameter']} {row['value'][:16]}"
         kind = "bar" if effect >= 0 else "bar less"
-        marks.append(words(left - 52, y + 15, name, "tick end"))
+        marks.append(words(left, y + 15, name, "tick end"))
         marks.append(box(start, y + 3, max(stop - start, 1), row_h - 6, kind, 1, f"{name}: {effect:+.2f}"))
         at_end = stop + 4 if effect >= 0 else start - 4
         marks.append(words(at_end, y + 15, f"{effect:+.1f}", "tick" if effect >= 0 else "tick end"))

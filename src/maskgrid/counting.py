@@ -1,6 +1,6 @@
 """The stage ``statistics``: from the shards' counts to tables of mask counts against settings."""
 
-from maskgrid.effects import effects_table
+from maskgrid.effects import effects_table, interactions_table
 from maskgrid.lineage import statistics_note
 from maskgrid.plan import Plan
 from maskgrid.statistics import settings_table, write_mask_counts
@@ -10,7 +10,7 @@ from maskgrid.tables import read_table, write_table
 
 
 def write_statistics(plan: Plan) -> None:
-    """Write settings, mask_counts, summary and effects.
+    """Write settings, mask_counts, summary, effects and interactions.
 
     Raises:
         maskgrid.errors.UserError: a shard has not been replayed.
@@ -22,6 +22,7 @@ def write_statistics(plan: Plan) -> None:
     write_mask_counts(layout.statistics("mask_counts"), plan.settings, counts, origin)
     summary = summary_table(plan.settings, layout.statistics("mask_counts"), plan.baseline)
     write_table(layout.statistics("effects"), effects_table(plan.settings, summary), origin)
+    write_table(layout.statistics("interactions"), interactions_table(plan.settings, summary), origin)
     write_table(layout.statistics("summary"), summary, origin)
 
 

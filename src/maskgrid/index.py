@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from tqdm import tqdm
 
 from maskgrid.dataset_tables import ARCHIVES_SCHEMA, FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA, place_of
 from maskgrid.errors import UserError
-from maskgrid.images import BadImage, ImageStatus, read_image
+from maskgrid.images import ImageStatus
+from maskgrid.inputs import EarlierRows, InputRow, input_row
 from maskgrid.journal import Journal
-from maskgrid.listings import is_outside_root
 from maskgrid.shards import Shard, assign_shards
-from maskgrid.sources import SourceItem, file_state
-from maskgrid.spans import Span, open_span
+from maskgrid.sources import SourceItem
+from maskgrid.spans import Span
 from maskgrid.tables import read_table, write_table
 
 IMAGES_FILE = "images.parquet"
@@ -46,17 +46,6 @@ _MAX_WORKERS = 4
 _ROWS_IN_GROUP = 8192
 # Images that a killed process does again at most.
 _BATCH = 256
-# Verdicts on the bytes of a file. The others may change while the file does not: permissions, the pixel
-# limit.
-_LASTING = frozenset(
-    {
-        ImageStatus.OK,
-        ImageStatus.EMPTY,
-        ImageStatus.NOT_AN_IMAGE,
-        ImageStatus.UNSUPPORTED,
-        ImageStatus.TRUNCATED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +69,6 @@ class IndexedImage:
     width: int
     height: int
     span: Span | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What the index finds out about one input: columns of ``FILES_SCHEMA``."""
-
-    image_key: str
-    path: bytes
-    status: str
-    message: str | None = None
-    width: int | None = None
-    height: int | None = None
-    exif_orientation: int | None = None
-    mode: str | None = None
-    format: str | None = None
-    size_bytes: int | None = None
-    mtime_ns: int | None = None
-    sha256: str | None = None
-    archive: str | None = None
-    member_offset: int | None = None
 
 
 def index_images(
@@ -127,8 +96,7 @@ def index_images(
     kept = [journal.read(number, 1) if journal else None for number in range(len(starts))]
     # A killed process knows more than the index before it, and like that index it may tell of older files.
     there = [table for table in (previous, *(tables[0] for tables in kept if tables)) if table is not None]
-    previous = pa.concat_tables(there).combine_chunks() if there else None
-    known = _rows_by_key(previous)
+    earlier = EarlierRows.of(pa.concat_tables(there).combine_chunks()) if there else None
     chunks: list[pa.Table] = []
     n_good = 0
     with (
@@ -137,7 +105,7 @@ def index_images(
     ):
         for number, start in enumerate(starts):
             batch = items[start : start + _BATCH]
-            rows = list(pool.map(lambda item: _row(item, max_pixels, previous, known), batch))
+            rows = list(pool.map(lambda item: input_row(item, max_pixels, earlier), batch))
             chunks.append(_chunk(rows, n_good))
             if journal and kept[number] != [chunks[-1]]:
                 journal.write(number, chunks[-1:])
@@ -225,83 +193,14 @@ def _shards_table(shards: Sequence[Shard]) -> pa.Table:
     return pa.Table.from_pylist(rows, SHARDS_SCHEMA)
 
 
-def _rows_by_key(previous: pa.Table | None) -> dict[str, int]:
-    if previous is None:
-        return {}
-    return {key: number for number, key in enumerate(previous["image_key"].to_pylist())}
-
-
-def _chunk(rows: Sequence[_Row], n_good: int) -> pa.Table:
+def _chunk(rows: Sequence[InputRow], n_good: int) -> pa.Table:
     """The rows as a table, good images numbered on from ``n_good``."""
     numbers = count(n_good + 1)
     numbered = [{**asdict(row), "image_id": next(numbers) if row.status == ImageStatus.OK else None} for row in rows]
     return pa.Table.from_pylist(numbered, FILES_SCHEMA)
 
 
-def _row(item: SourceItem, max_pixels: int, previous: pa.Table | None, known: dict[str, int]) -> _Row:
-    offset = None if item.span is None else item.span.offset
-    if item.problem is not None:
-        return _Row(item.key, os.fsencode(item.path), *item.problem, archive=item.archive)
-    if is_outside_root(item.key):
-        message = "the entry leads out of the dataset's root by '..'"
-        return _Row(item.key, os.fsencode(item.path), ImageStatus.OUTSIDE_ROOT, message)
-    # Before reading: if the file changes meanwhile, the next run will see another time and read it again.
-    size, mtime_ns = file_state(item)
-    if previous is not None and item.key in known:
-        old = previous.slice(known[item.key], 1).to_pylist()[0]
-        same = (size, mtime_ns, offset) == (old["size_bytes"], old["mtime_ns"], old["member_offset"])
-        if same and _still_holds(old, max_pixels):
-            fields = {name: old[name] for name in _Row.__slots__}
-            return _Row(**{**fields, "path": os.fsencode(item.path)})
-    try:
-        return _examine(item, max_pixels, size, mtime_ns)
-    except Exception as error:  # a bug, and without its file hard to find
-        error.add_note(f"while reading {item.path}")
-        raise
-
-
-def _still_holds(old: dict[str, Any], max_pixels: int) -> bool:
-    if old["status"] == ImageStatus.OK:
-        return bool(old["width"] * old["height"] <= max_pixels)
-    return old["status"] in _LASTING
-
-
-def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int | None) -> _Row:
-    found = _Row(
-        image_key=item.key,
-        path=os.fsencode(item.path),
-        status=ImageStatus.OK,
-        size_bytes=size,
-        mtime_ns=mtime_ns,
-        sha256=_hash(item.path, item.span),
-        archive=item.archive,
-        member_offset=None if item.span is None else item.span.offset,
-    )
-    try:
-        image = read_image(item.path, max_pixels, None, item.span)
-    except BadImage as bad:
-        return replace(found, status=bad.status, message=bad.message)
-    return replace(
-        found,
-        width=image.pixels.shape[1],
-        height=image.pixels.shape[0],
-        exif_orientation=image.exif_orientation,
-        mode=image.mode,
-        format=image.format,
-    )
-
-
 def _digest(index: pa.Table) -> str:
     """A hash of the inputs' keys, contents and statuses."""
     columns = (index[name].to_pylist() for name in ("image_key", "sha256", "status"))
     return hashlib.sha256(orjson.dumps(list(zip(*columns, strict=True)))).hexdigest()
-
-
-def _hash(path: Path, span: Span | None) -> str | None:
-    try:
-        if not path.is_file():  # opening a named pipe would block for ever
-            return None
-        with open_span(path, span) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except (OSError, ValueError):
-        return None

@@ -10,6 +10,8 @@ Html = NewType("Html", str)
 Attributes = Mapping[str, str | float]
 
 NOTHING = Html("")
+# Letters of a cell that takes more than one line on a phone.
+_LONG = 20
 _WITHOUT_END = frozenset({"img", "br", "hr", "meta"})
 
 
@@ -77,24 +79,40 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Row], sortable
     return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": caption}, whole)
 
 
+def breakable(name: str) -> Html:
+    """A parameter's name, which may go on in the next line after each underscore."""
+    return Html(text(name).replace("_", "_<wbr>"))
+
+
+def meanings(columns: Iterable[Column]) -> Html:
+    """What the headings mean, for those who cannot hover over them: on a phone, and by the keyboard."""
+    pairs = [
+        join([element("dt", {}, text(column.title)), element("dd", {}, text(column.hint))])
+        for column in columns
+        if column.hint
+    ]
+    return details("What the columns mean", element("dl", {}, *pairs))
+
+
 def _head(column: Column, sortable: bool) -> Html:
     attributes: dict[str, str | float] = {"scope": "col"}
     if column.is_number:
         attributes["class"] = "number"
     if column.hint:
         attributes["title"] = column.hint
-    title = text(column.title)
+    title = breakable(column.title)
     return element("th", attributes, element("button", {"type": "button"}, title) if sortable else title)
 
 
 def _row(row: Row, columns: Sequence[Column]) -> Html:
     first, *rest = (
-        element("th" if position == 0 else "td", _cell_attributes(column, position), cell)
+        element("th" if position == 0 else "td", _cell_attributes(column, position, cell), cell)
         for position, (cell, column) in enumerate(zip(row.cells, columns, strict=True))
     )
     return element("tr", {"class": row.kind} if row.kind else {}, first, *rest)
 
 
-def _cell_attributes(column: Column, position: int) -> dict[str, str | float]:
+def _cell_attributes(column: Column, position: int, cell: Html) -> dict[str, str | float]:
     attributes: dict[str, str | float] = {"scope": "row"} if position == 0 else {}
-    return attributes | ({"class": "number"} if column.is_number else {})
+    kind = "number" if column.is_number else "long" if len(cell) > _LONG else ""
+    return attributes | ({"class": kind} if kind else {})

@@ -80,9 +80,19 @@ def prompt_config(plan: Plan) -> PromptConfig:
 
 
 def source_path(plan: Plan) -> Path:
-    """The file that prompts are read from."""
+    """The file that prompts are read from.
+
+    Raises:
+        UserError: it is the demo's, and the dataset is not.
+    """
     source = prompt_config(plan).source
-    return plan.layout.root / DEMO / GROUND_TRUTH if source.lower() == DEMO else plan.located(source)
+    if source.lower() != DEMO:
+        return plan.located(source)
+    if plan.config.dataset.source.lower() != DEMO:
+        raise UserError(
+            "prompts.source: 'demo' are the objects of the demo's images; it goes with dataset.source: demo"
+        )
+    return plan.layout.root / DEMO / GROUND_TRUTH
 
 
 def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:

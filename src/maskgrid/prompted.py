@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NO_PIXEL = "no pixel of its logits is above mask_threshold, or max_sprinkle_area took them all"
+
 
 def make_prompter(plan: Plan) -> "Prompter":
     """Load the network for the config's prompts on its device; of several CUDA devices, on one that no other job has.
@@ -159,7 +161,7 @@ def _mask_values(
             "counts": counts,
         }
         if area_px == 0:
-            values |= {"status": PromptStatus.NO_MASK, "message": "the network drew no pixel"}
+            values |= {"status": PromptStatus.NO_MASK, "message": _NO_PIXEL}
         yield values
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from maskgrid import charts
 from maskgrid.curves import Answered, not_dominated
-from maskgrid.markup import NOTHING, Column, Html, Row, element, join, paragraph, section, table, text
+from maskgrid.markup import NOTHING, Column, Html, Row, element, join, meanings, paragraph, section, table, text
 from maskgrid.report_data import ReportData
 from maskgrid.report_tables import setting_name, shown_rows
 from maskgrid.wording import count, interval, number, share
@@ -33,8 +33,7 @@ def accuracy_section(data: ReportData) -> Html:
     first = data.accuracy[measured[0].setting.id]
     words = paragraph(
         f"Against {count(first['n_truth'], 'annotated object')} in {count(first['n_images'], 'image')}, whatever their "
-        "categories, by COCO's rules. Masks of what nobody annotated lower the precision and are not wrong for that. "
-        "Hover over a heading for its meaning."
+        "categories, by COCO's rules. Masks of what nobody annotated lower the precision and are not wrong for that."
     )
     return section(
         "accuracy", "Against annotated objects", words, _best(data, measured), _chart(data, measured), _table(data)
@@ -85,7 +84,7 @@ def _chart(data: ReportData, measured: list[Answered]) -> Html:
         f"Average recall against masks per image for {len(dots)} settings, of which {len(best)} are not bettered",
     )
     words = "On the line: no other setting finds as much with fewer masks, or more with as many."
-    return element("figure", {}, element("div", {"class": "wide"}, chart), element("figcaption", {}, text(words)))
+    return element("figure", {}, element("div", {"class": "fitted"}, chart), element("figcaption", {}, text(words)))
 
 
 def _table(data: ReportData) -> Html:
@@ -99,7 +98,7 @@ def _table(data: ReportData) -> Html:
         Column("merged", hint="under-segmentation: masks without a match that consist of two objects or more"),
     ]
     rows = [_row(result, data) for result in shown_rows(data) if result.setting.id in data.accuracy]
-    return table("Settings against annotated objects", columns, rows, True)
+    return join([meanings(columns), table("Settings against annotated objects", columns, rows, True)])
 
 
 def _row(result: Answered, data: ReportData) -> Row:

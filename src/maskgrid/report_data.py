@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 
 from maskgrid.curves import Answered, answered
-from maskgrid.effects import interactions_table
 from maskgrid.fingerprint import fingerprint, package_versions
 from maskgrid.image_spread import ImageCounts, read_image_counts
 from maskgrid.plan import Plan
@@ -66,7 +65,7 @@ class ReportData:
         plan: the plan of the run.
         results: the settings that were answered, with their rows of the summary.
         effects: rows of the table of effects.
-        interactions: rows of ``result_schemas.INTERACTIONS``.
+        interactions: rows of the table of interactions.
         accuracy: rows of the summary of accuracies by setting's id; empty where there is nothing to measure against.
         images: how much settings disagree about images, and counts of a few.
         samples: images with their candidates, to be drawn.
@@ -98,8 +97,8 @@ def read_report_data(plan: Plan) -> ReportData:
     """
     layout = plan.layout
     summary = read_table(layout.statistics("summary"))
-    interactions = interactions_table(plan.settings, summary).to_pylist()
     effects = read_table(layout.statistics("effects")).to_pylist()
+    interactions = read_table(layout.statistics("interactions")).to_pylist()
     images = read_image_counts(layout.statistics("mask_counts"), N_WIDEST, N_LINES)
     return ReportData(
         plan,

@@ -139,7 +139,7 @@ def trade_off_section(data: ReportData) -> Html:
         (_MASKS, "mean coverage, %"),
         f"Coverage against masks per image for {len(dots)} settings, of which {len(best)} are not bettered",
     )
-    figure = element("figure", {}, element("div", {"class": "wide"}, chart))
+    figure = element("figure", {}, element("div", {"class": "fitted"}, chart))
     return section("trade-off", "Coverage against count", paragraph(words), figure, trade_off_table(data))
 
 
@@ -157,7 +157,7 @@ def effects_section(data: ReportData) -> Html:
         )
     )
     shown = data.effects[:_MAX_EFFECTS]
-    chart = element("figure", {}, element("div", {"class": "wide"}, charts.effects_chart(shown)))
+    chart = element("figure", {}, charts.effects_chart(shown))
     columns = [Column("parameter", False), Column("value"), Column("settings"), Column("masks"), Column("effect")]
     columns += [Column("covered"), Column("effect on it")]
     rows = [

@@ -40,8 +40,8 @@ def report_page(data: ReportData) -> bytes:
     """The report as one HTML file."""
     parts = [(name, title, make(data)) for name, title, make in _PARTS]
     there = [(name, title) for name, title, content in parts if content]
-    links = [element("a", {"href": f"#{name}"}, text(title)) for name, title in there]
-    links.append(element("a", {"href": "explorer.html"}, text("Explorer")))
+    links = [element("a", {"href": "explorer.html"}, text("Explorer"))]
+    links += [element("a", {"href": f"#{name}"}, text(title)) for name, title in there]
     return page(
         "report.html",
         {

@@ -61,15 +61,24 @@ def overlays_section(data: ReportData) -> Html:
     words = "Settings side by side. A mask keeps its colour from setting to setting."
     if len(exported) > len(shown):
         words += f" {count(len(exported) - len(shown), 'more exported setting')} not drawn."
-    rows = [_overlay_row(sample, shown, data.plan.baseline) for sample in data.samples[:_MAX_OVERLAY_IMAGES]]
+    samples = data.samples[:_MAX_OVERLAY_IMAGES]
+    if len(shown) == 1:
+        alone = [
+            element("div", {}, _heading(sample), _overlay(sample, shown[0], data.plan.baseline)) for sample in samples
+        ]
+        return section("overlays", "Masks", element("div", {"class": "overlays"}, *alone))
+    rows = [_overlay_row(sample, shown, data.plan.baseline) for sample in samples]
     return section("overlays", "Masks", paragraph(words), *rows)
 
 
 def _overlay_row(sample: Sample, settings: Sequence[Setting], baseline: Setting) -> Html:
     figures = [_overlay(sample, setting, baseline) for setting in settings]
+    return element("div", {}, _heading(sample), element("div", {"class": "overlays"}, *figures))
+
+
+def _heading(sample: Sample) -> Html:
     remark = "" if sample.pixels is not None else " (the file has gone or changed since)"
-    heading = element("h3", {}, text(sample.image_key + remark))
-    return element("div", {}, heading, element("div", {"class": "overlays"}, *figures))
+    return element("h3", {}, text(sample.image_key + remark))
 
 
 def _overlay(sample: Sample, setting: Setting, baseline: Setting) -> Html:

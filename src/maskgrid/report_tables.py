@@ -17,6 +17,7 @@ from maskgrid.markup import (
     details,
     element,
     join,
+    meanings,
     paragraph,
     section,
     table,
@@ -108,7 +109,8 @@ def settings_section(data: ReportData) -> Html:
     left_out = len(data.results) - len(shown)
     more = paragraph(f"{count(left_out, 'more setting')} in statistics/summary.parquet.") if left_out else NOTHING
     hint = paragraph("Choose a heading to sort by it. The baseline is marked.")
-    return section("settings", "Settings", hint, table("Settings and their results", columns, rows, True), more)
+    whole = table("Settings and their results", columns, rows, True)
+    return section("settings", "Settings", hint, meanings(columns), whole, more)
 
 
 def _setting_row(result: Answered, swept: Sequence[str]) -> Row:
@@ -179,14 +181,14 @@ def _filter_row(result: Answered, used: Sequence[tuple[str, str, str]]) -> Row:
 
 def trade_off_table(data: ReportData) -> Html:
     """The settings that no other betters."""
-    columns = [Column("setting", False), Column("values", False), Column("masks"), Column("covered")]
+    columns = [Column("setting", False), Column("masks"), Column("covered"), Column("values", False)]
     rows = [
         Row(
             [
                 setting_name(result),
-                text(differences(result.setting, data.plan.baseline)),
                 text(number(result.n_masks)),
                 text(share(result.coverage)),
+                text(differences(result.setting, data.plan.baseline)),
             ]
         )
         for result in not_dominated(data.results)

@@ -38,7 +38,7 @@ from maskgrid.settings import Setting
 from maskgrid.tables import read_origin
 from maskgrid.weights import checkpoint_id
 
-_TABLES = ("settings", "mask_counts", "summary", "effects")
+_TABLES = ("settings", "mask_counts", "summary", "effects", "interactions")
 _SELECTED_FROM = "candidates or settings"
 
 

@@ -117,6 +117,7 @@ rule statistics:
         "results/statistics/mask_counts.parquet",
         "results/statistics/summary.parquet",
         "results/statistics/effects.parquet",
+        "results/statistics/interactions.parquet",
     log:
         "logs/statistics.log",
     conda:

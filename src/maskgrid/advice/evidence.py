@@ -1,7 +1,7 @@
 """What speaks for each setting: its value over all images, and how often it is best when images are resampled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,15 @@ from maskgrid.curves import Answered, answered
 from maskgrid.errors import UserError
 from maskgrid.plan import Plan
 from maskgrid.report_data import read_accuracy
+from maskgrid.settings import Setting
 from maskgrid.tables import read_table
 from maskgrid.truth.summary import ratio_columns
 
 # Settings that are resampled: the nearest to the goal. One far from it is best in no replicate.
 _MAX_RESAMPLED = 64
+# Few masks change little: without a limit of the user's, the steadiest setting has at least this share of the
+# baseline's.
+STEADY_LEAST_SHARE = 0.5
 _COLUMNS = {"masks": "n_masks", "coverage": "coverage_frac", "f1": "f1_50", "recall": "ar_1000"}
 
 
@@ -50,7 +54,7 @@ class Evidence:
     """All settings that may be taken, the best first.
 
     Attributes:
-        goal: what was looked for.
+        goal: what was looked for, with the limits that were applied.
         contenders: by the value, the best first; of equals the steadier, then the one of fewer masks.
         n_images: images that the values are from.
         n_left_out: settings that were left out for too few or too many masks.
@@ -77,6 +81,7 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
         raise UserError(
             f"recommend: the goal is {goal.words()}, but there are none; give dataset.ground_truth, or another goal"
         )
+    goal = _with_least(goal, results, plan.baseline)
     allowed = [one for one in results if goal.allows(one.n_masks)]
     if not allowed:
         fewest, most = (pick((one.n_masks for one in results), default=0.0) for pick in (min, max))
@@ -93,6 +98,15 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
     contenders = [_contender(one, values[one.setting.id], resampled, steadiness) for one in ranked]
     n_images = accuracy[ranked[0].setting.id]["n_images"] if goal.needs_truth else ranked[0].row["n_images"]
     return Evidence(goal, tuple(contenders), int(n_images), len(results) - len(allowed), accuracy)
+
+
+def _with_least(goal: Goal, results: Sequence[Answered], baseline: Setting) -> Goal:
+    """The goal; that of a steady count with a least number of masks, where it says none."""
+    base = next((one.n_masks for one in results if one.setting.id == baseline.id), None)
+    if goal.name != "steady" or goal.min_masks is not None or base is None:
+        return goal
+    least = STEADY_LEAST_SHARE * base
+    return goal if goal.max_masks is not None and goal.max_masks < least else replace(goal, min_masks=least)
 
 
 def _contender(

@@ -46,8 +46,8 @@ class Goal:
             "f1": "the best F1 at IoU 0.5 against the annotated objects",
             "recall": "the best average recall (AR@1000) against the annotated objects",
         }
-        least = [] if self.min_masks is None else [f"{self.min_masks:g} at least"]
-        most = [] if self.max_masks is None else [f"{self.max_masks:g} at most"]
+        least = [] if self.min_masks is None else [f"{round(self.min_masks, 1):g} at least"]
+        most = [] if self.max_masks is None else [f"{round(self.max_masks, 1):g} at most"]
         limits = " and ".join([*least, *most])
         return names[self.name] + (f"; of masks an image {limits}" if limits else "")
 

@@ -85,6 +85,7 @@ def _how_sure(best: Contender, evidence: Evidence, baseline: Setting) -> list[st
     left_out = [f"{count(evidence.n_left_out, 'setting')} left out for the number of masks."]
     limit = left_out if evidence.n_left_out else []
     if best.best_frac is None:
+        limit = [line + " --min-masks 0 leaves out none for few." for line in limit]
         lines = ["How sure: the change of the count is that of these images; its uncertainty is not estimated.", *limit]
         return [*lines, *_listed("Next:", others[:_MAX_OTHERS], evidence, baseline)]
     lines = [

@@ -19,6 +19,7 @@ _TABLES = {
     "statistics/mask_counts.parquet": "a row for each setting and image: parameters, masks kept and dropped, coverage",
     "statistics/summary.parquet": "a row for each setting, with bootstrap intervals",
     "statistics/effects.parquet": "the main effect of each parameter value",
+    "statistics/interactions.parquet": "what two parameter values do together beyond both main effects",
     "statistics/settings.parquet": "the settings and their ids",
     "statistics/accuracy.parquet": "a row for each setting and annotated image: recall, precision, IoU",
     "statistics/accuracy_summary.parquet": "the same for each setting over all images",

@@ -1,6 +1,7 @@
 "use strict";
 
-const OPACITY = 0.45, GOLDEN = 0.6180339887498949;
+// How much of a pixel a mask hides, of 256; white, as pixels are packed: opaque, blue, green, red.
+const OPACITY = 115, WHITE = 0xffffffff, GOLDEN = 0.6180339887498949;
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (name) => document.getElementById(name);
 const canvas = byId("canvas"), context = canvas.getContext("2d");
@@ -82,7 +83,9 @@ function loadImage(index) {
   picture.onload = () => {
     const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
     copy.drawImage(picture, 0, 0, width, height);
-    current.pixels = copy.getImageData(0, 0, width, height);
+    current.shown = copy.getImageData(0, 0, width, height);
+    current.pixels = transposed(new Uint32Array(current.shown.data.buffer), width, height, new Uint32Array(height * width));
+    current.drawn = new Uint32Array(height * width);
     if (image === current) ask();
   };
   picture.src = image.source.pixels;
@@ -99,6 +102,19 @@ function redraw() {
   image.ends = new Map();
   image.outlines = new Map();
   image.stamp.fill(0);
+  rememberAll(image, [...(image.rows?.id.keys() ?? [])].sort((a, b) => image.rows.iou[a] - image.rows.iou[b]));
+}
+
+// Outlines are found while nobody waits, so that a slider's first way is as quick as its second.
+function rememberAll(current, rows) {
+  if (!window.requestIdleCallback || !rows.length) return;
+  requestIdleCallback((idle) => {
+    while (rows.length && idle.timeRemaining() > 5 && image === current) {
+      const row = rows.pop();
+      if (codeOf(row)) outlineOf(row);
+    }
+    if (image === current) rememberAll(current, rows);
+  });
 }
 
 const codeOf = (row) => image.redrawn?.get(row)?.counts ?? image.rows.counts[row];
@@ -170,42 +186,44 @@ function ask() {
 
 function draw() {
   if (!image.pixels) return;
-  const { height, width } = image;
-  const frame = new ImageData(new Uint8ClampedArray(image.pixels.data), width, height);
+  const { height, width, pixels, drawn, shown } = image;
+  drawn.set(pixels);
   if (byId("show-masks").checked) {
     // Largest first, so that a part is not hidden under its whole.
-    for (const row of [...selection.kept].sort((a, b) => areaOf(b) - areaOf(a))) paint(frame.data, row, colourOf(row));
+    for (const row of [...selection.kept].sort((a, b) => areaOf(b) - areaOf(a))) paint(drawn, row, packed(colourOf(row)));
   }
-  if (pointedRow >= 0 && codeOf(pointedRow)) paintOutline(frame.data, pointedRow, [255, 255, 255]);
-  context.putImageData(frame, 0, 0);
+  if (pointedRow >= 0 && codeOf(pointedRow)) paintOutline(drawn, pointedRow, WHITE);
+  transposed(drawn, height, width, new Uint32Array(shown.data.buffer));
+  context.putImageData(shown, 0, 0);
   if (byId("show-dropped").checked) drawDropped();
 }
 
+// Pixels lie column by column here, as masks do, so that a run of a mask is a stretch of the array; red and blue are
+// mixed in one multiplication.
 function paint(pixels, row, colour) {
-  const ends = endsOf(row), { height, width } = image, [red, green, blue] = colour;
+  const ends = endsOf(row), rest = 256 - OPACITY;
+  const redBlue = (colour & 0xff00ff) * OPACITY | 0, green = (colour & 0xff00) * OPACITY;
   for (let run = 0; run < ends.length; run += 2) {
-    let y = ends[run] % height, at = 4 * (y * width + Math.floor(ends[run] / height));
-    for (let left = ends[run + 1] - ends[run]; left > 0; left--) {
-      pixels[at] += (red - pixels[at]) * OPACITY;
-      pixels[at + 1] += (green - pixels[at + 1]) * OPACITY;
-      pixels[at + 2] += (blue - pixels[at + 2]) * OPACITY;
-      at += 4 * width;
-      if (++y === height) {  // on to the top of the next column
-        y = 0;
-        at += 4 - 4 * width * height;
-      }
+    for (let place = ends[run], end = ends[run + 1]; place < end; place++) {
+      const old = pixels[place];
+      pixels[place] = 0xff000000 | ((Math.imul(old & 0xff00ff, rest) + redBlue | 0) >>> 8 & 0xff00ff) |
+        ((old & 0xff00) * rest + green >>> 8 & 0xff00);
     }
   }
   paintOutline(pixels, row, colour);
 }
 
 function paintOutline(pixels, row, colour) {
-  const { height, width } = image;
-  for (const place of outlineOf(row)) {
-    const at = 4 * ((place % height) * width + ((place / height) | 0));
-    for (let band = 0; band < 3; band++) pixels[at + band] = colour[band];
-  }
+  for (const place of outlineOf(row)) pixels[place] = colour;
 }
+
+// Pixels from rows after rows to columns after columns; and back with width and height exchanged.
+function transposed(pixels, width, height, target) {
+  for (let y = 0, from = 0; y < height; y++) for (let x = 0, at = y; x < width; x++, at += height) target[at] = pixels[from++];
+  return target;
+}
+
+const packed = ([red, green, blue]) => 0xff000000 | (blue << 16) | (green << 8) | red;
 
 function drawDropped() {
   const scale = image.width / image.source.size_hw[1];

@@ -146,7 +146,10 @@ function suppress(box, rows, scores, limit, fate, by, reason) {
   const area = new Float32Array(n), isDropped = new Uint8Array(n), kept = [];
   order.forEach((at, i) => {
     const start = 4 * rows[at];
-    [x0[i], y0[i], x1[i], y1[i]] = [box[start], box[start + 1], box[start + 2], box[start + 3]];
+    x0[i] = box[start];
+    y0[i] = box[start + 1];
+    x1[i] = box[start + 2];
+    y1[i] = box[start + 3];
     area[i] = fround(x1[i] - x0[i]) * fround(y1[i] - y0[i]);
   });
   for (let i = 0; i < n; i++) {

@@ -1,0 +1,104 @@
+"""How fast the explorer's sliders answer: every position of each, on an image with about 1,500 candidates.
+
+    python benchmarks/sliders.py [--points-per-side 23] [--results FOLDER]
+
+The demo checkpoint segments a photograph with all floors open, so that every mask proposed is a candidate; headless
+Chromium shows the explorer and moves each slider through all its positions, a hundredth a step. An answer is from the
+input event to the end of the drawing that shows its masks. ``--results`` takes the explorer of a finished run instead.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import skimage.data
+import yaml
+
+from maskgrid.cli import main as maskgrid
+
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+import chromium
+
+COMMANDS = (["index"], ["generate"], ["replay", "--shard", "all"], ["statistics"], ["report"])
+# Runs in the page, with its own functions. Once through all positions first, so that outlines are remembered as they
+# are after some use; what each first look at a position takes is told beside.
+MOVES = """
+(async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  while (!image.pixels) await frame();
+  const answers = [];
+  for (const round of ["first", "again"]) {
+    for (const range of document.querySelectorAll("#sliders input[type=range]")) {
+      const before = range.value;
+      for (let value = Number(range.min); value <= 1.0001; value += 0.01) {
+        await frame();
+        const start = performance.now();
+        range.value = value;
+        range.dispatchEvent(new Event("input"));
+        const selected = performance.now();
+        isAsked = true;  // drawn here and now: waiting for the screen's next frame is not the page's work
+        draw();
+        isAsked = false;
+        answers.push([round, range.id, selected - start, performance.now() - start, selection.kept.length]);
+      }
+      range.value = before;
+      range.dispatchEvent(new Event("input"));
+    }
+  }
+  return {candidates: image.rows.id.length, shown: [image.height, image.width], answers};
+})()
+"""
+
+
+def main() -> int:
+    """Print the times of answers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points-per-side", type=int, default=23)
+    parser.add_argument("--results", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        page = (arguments.results or make(Path(folder), arguments.points_per_side)) / "report" / "explorer.html"
+        with chromium.tab() as tab:
+            tab.show(page, 1280, 900)
+            found = tab.run(MOVES)
+            version = tab.send("Browser.getVersion")["product"]
+    height, width = found["shown"]
+    print(f"{found['candidates']:,} candidates, shown at {width} x {height}; {version} on {platform.machine()}")
+    for turn in ("first", "again"):
+        for name in dict.fromkeys(row[1] for row in found["answers"]):
+            rows = [row[2:] for row in found["answers"] if row[:2] == [turn, name]]
+            choose, whole, kept = np.array(rows, float).T
+            print(
+                f"{turn:<6} {name:<24} {len(rows):>3} positions, {kept.min():.0f} to {kept.max():.0f} masks: "
+                f"median {np.median(whole):.1f} ms, at most {whole.max():.1f} ms "
+                f"(choosing {np.median(choose):.1f}, at most {choose.max():.1f})"
+            )
+    return 0
+
+
+def make(folder: Path, points_per_side: int) -> Path:
+    """A run over one photograph with open floors; the results folder."""
+    (folder / "photos").mkdir()
+    PIL.Image.fromarray(skimage.data.astronaut()).save(folder / "photos" / "astronaut.png")
+    config = {
+        "dataset": {"source": str(folder / "photos")},
+        "generator": {"points_per_side": points_per_side, "pred_iou_thresh": 0.6, "stability_score_thresh": 0.6},
+        "record": {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0},
+    }
+    os.chdir(folder)
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    commands = [*COMMANDS]
+    commands[1] = ["generate", "--checkpoint", "demo", "--pass", f"crop0-grid{points_per_side}", "--shard", "all"]
+    for command in commands:
+        if code := maskgrid(command):
+            sys.exit(code)
+    return Path("results").resolve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

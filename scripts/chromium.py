@@ -1,0 +1,141 @@
+"""A headless Chromium that is told what to do through pipes: sizes, dark mode, keys, scripts, screenshots.
+
+Nothing but Chromium itself is needed: its DevTools protocol is JSON, a message each ended by a zero byte.
+"""
+
+import base64
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+)
+
+
+@dataclass(slots=True)
+class Tab:
+    """One page of the browser.
+
+    Attributes:
+        commands: the file descriptor that the browser reads commands from.
+        replies: the one that it answers to.
+    """
+
+    commands: int
+    replies: int
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _session: str | None = None
+    _buffer: bytearray = field(default_factory=bytearray)
+
+    def attach(self) -> None:
+        """Open an empty page and talk to it from now on."""
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.send("Page.enable")
+
+    def send(self, method: str, **parameters: object) -> dict[str, Any]:
+        """Give a command of the protocol, and wait for its result."""
+        number = next(self._ids)
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self.commands, orjson.dumps(message) + b"\0")
+        reply = self._wait(lambda told: told.get("id") == number)
+        if "error" in reply:
+            raise RuntimeError(f"{method}: {reply['error']['message']}")
+        result: dict[str, Any] = reply["result"]
+        return result
+
+    def _wait(self, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        while True:
+            while (end := self._buffer.find(0)) < 0:
+                part = os.read(self.replies, 1 << 20)
+                if not part:
+                    raise RuntimeError("the browser has gone")
+                self._buffer += part
+            told: dict[str, Any] = orjson.loads(bytes(self._buffer[:end]))
+            del self._buffer[: end + 1]
+            if is_it(told):
+                return told
+
+    def show(self, page: Path, width: int, height: int, is_dark: bool = False) -> None:
+        """Open a page in a window of so many CSS pixels, and wait until it has loaded."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
+        self.send("Page.navigate", url=page.resolve().as_uri())
+        self._wait(lambda told: told.get("method") == "Page.loadEventFired")
+
+    def run(self, script: str) -> Any:  # noqa: ANN401
+        """The value of a JavaScript expression, a promise's once it is there."""
+        done = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in done:
+            raise RuntimeError(str(done["exceptionDetails"].get("exception", {}).get("description")))
+        return done["result"].get("value")
+
+    def picture(self, y: float = 0, height: float | None = None) -> bytes:
+        """The page as PNG: what is in the window, or a strip of it from ``y`` on, in CSS pixels."""
+        clip: dict[str, Any] = {}
+        if height is not None:
+            width = self.run("innerWidth")
+            area = {"x": 0, "y": y, "width": width, "height": height, "scale": 1}
+            clip = {"clip": area, "captureBeyondViewport": True}
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png", **clip)["data"])
+
+
+def find() -> str | None:
+    """The path of a browser on this machine."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def tab() -> Iterator[Tab]:
+    """A page of a browser that ends with the context; without a browser the program ends with a message."""
+    path = find()
+    if path is None:
+        sys.exit(f"This needs a browser: none of {', '.join(NAMES)} is installed (apt-get install chromium).")
+    commands_in, commands = os.pipe()
+    replies, replies_out = os.pipe()
+    with tempfile.TemporaryDirectory() as profile:
+        # The browser reads commands at descriptor 3 and answers at 4.
+        line = f'exec "$@" 3<&{commands_in} 4>&{replies_out}'
+        browser = subprocess.Popen(
+            ["bash", "-c", line, "bash", path, *_FLAGS, f"--user-data-dir={profile}"],
+            pass_fds=(commands_in, replies_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(commands_in)
+        os.close(replies_out)
+        page = Tab(commands, replies)
+        try:
+            page.attach()
+            yield page
+        finally:
+            os.close(commands)
+            browser.terminate()
+            browser.wait()
+            os.close(replies)
