@@ -74,16 +74,16 @@ def annotation_lines(masks: KeptMasks, image_id: int, size_hw: tuple[int, int], 
         raise ValueError(f"{masks.image_key}: a score is not a finite number")
     rle.check_all(masks.counts, size_hw)
     # Numbers are written column by column, and lines put together from texts: many times faster than a dict a mask.
-    boxes_xywh = masks.box_xyxy - np.pad(masks.box_xyxy[:, :2], ((0, 0), (2, 0))) + (0, 0, 1, 1)
-    crops_xywh = masks.crop_box_xyxy - np.pad(masks.crop_box_xyxy[:, :2], ((0, 0), (2, 0)))
+    boxes_xywh, crops_xywh = _xywh(masks.box_xyxy), _xywh(masks.crop_box_xyxy)
+    boxes_xywh[:, 2:] += 1  # sam2's boxes are a pixel short
     columns = (
         _codes(masks.counts, output_mode),
         _texts(masks.area_px),
-        _texts(boxes_xywh.astype(np.float64)),
+        _texts(boxes_xywh),
         _texts(masks.predicted_iou),
         _texts(masks.stability_score),
         _texts(masks.point_xy),
-        _texts(crops_xywh.astype(np.float64)),
+        _texts(crops_xywh),
     )
     head = b'{"image_id":%d,"category_id":%d,"segmentation":{"size":[%d,%d],"counts":' % (
         image_id,
@@ -96,6 +96,12 @@ def annotation_lines(masks: KeptMasks, image_id: int, size_hw: tuple[int, int], 
         % (head, code, area, box, iou, iou, stability, point, crop, iou, stability)
         for code, area, box, iou, stability, point, crop in zip(*columns, strict=True)
     ]
+
+
+def _xywh(box_xyxy: NDArray[np.int32]) -> NDArray[np.float64]:
+    box = box_xyxy.astype(np.float64)
+    box[:, 2:] -= box[:, :2]
+    return box
 
 
 def _texts(values: NDArray[Any]) -> list[bytes]:

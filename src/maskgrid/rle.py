@@ -122,12 +122,12 @@ def _numbers(
     most = int(n_digits.max())
     if most > 12:
         return None
-    digits = (characters & 31).astype(np.int64)
-    values: NDArray[np.int64] = digits[starts]
+    digits = characters & np.uint8(31)
+    values: NDArray[np.int64] = digits[starts].astype(np.int64)
     longer = np.arange(len(starts))
     for digit in range(1, most):
         longer = longer[n_digits[longer] > digit]
-        values[longer] |= digits[starts[longer] + digit] << (5 * digit)
+        values[longer] |= digits[starts[longer] + digit].astype(np.int64) << (5 * digit)
     negative = np.flatnonzero(characters[ends] & 16)
     values[negative] -= np.int64(1) << (5 * n_digits[negative])
     return values
