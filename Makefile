@@ -69,8 +69,8 @@ bench: $(INSTALLED)
 bench-full: $(INSTALLED)
 	$(BIN)/python benchmarks/floor.py
 	$(BIN)/python benchmarks/memory.py $(firstword $(PHOTOS))
-	$(BIN)/python benchmarks/replay.py $(PHOTOS)
-	$(BIN)/python benchmarks/sweep.py $(PHOTOS)
+	$(BIN)/python benchmarks/replay.py $(PHOTOS) --repeat 3
+	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --repeat 3
 	$(BIN)/python benchmarks/single.py $(PHOTOS)
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny
 

@@ -37,14 +37,14 @@ def main() -> None:
     torch.set_num_threads(task["threads"])
     model = make_model(task["architecture"], task["device"])
     images = [_sized(read_image(Path(path), 200_000_000).pixels, task["megapixels"]) for path in task["photos"]]
-    before_mib = peak_mib()
+    before_mib = peak_mib(model.device)
     run = sam2_side if task["side"] == "sam2" else maskgrid_side
     seconds, masks = run(task, model, images)
     if task["output"]:
         Path(task["output"]).write_bytes(orjson.dumps(masks))
     report = {
         **seconds,
-        "peak_mib": peak_mib() - before_mib,
+        "peak_mib": peak_mib(model.device) - before_mib,
     }
     sys.stdout.buffer.write(orjson.dumps(report))
 
@@ -85,8 +85,10 @@ def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - wall_s, time.process_time() - cpu_s, result
 
 
-def peak_mib() -> float:
-    """The largest memory of this process so far, in MiB (Linux)."""
+def peak_mib(device: torch.device) -> float:
+    """The most that torch has held on a CUDA device so far, in MiB; elsewhere this process at its largest (Linux)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -38,6 +38,8 @@ def main() -> int:
             break
         for side in SIDES:
             costs[side].append(run_side(side, arguments, [setting]))
+        walls_s = ", ".join(f"{side} {costs[side][-1].network_s[0] + costs[side][-1].replay_s:.1f} s" for side in SIDES)
+        print(f"turn {turn + 1}: {walls_s}", flush=True)
     n_turns = len(costs["sam2"])
     wall_s = {side: statistics.median(cost.network_s[0] + cost.replay_s for cost in costs[side]) for side in SIDES}
     cpu_s = {side: statistics.median(cost.cpu_s[0] for cost in costs[side]) for side in SIDES}

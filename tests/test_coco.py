@@ -197,13 +197,13 @@ def made_masks(score: np.float32) -> KeptMasks:
         stability_score=np.array([1.0], np.float32),
         point_xy=np.array([[score, 1.5]], np.float32),
         crop_box_xyxy=np.array([[0, 0, 3, 2]], np.int32),
+        box_xyxy=np.array([[0, 0, 2, 1]], np.int32),
     )
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_scores_are_read_back_to_the_bit(score):
-    (entry,) = coco.annotation_entries(made_masks(np.float32(score)), 1, (2, 3), "coco_rle")
-    text = coco.dumps(entry)
+    (text,) = coco.annotation_lines(made_masks(np.float32(score)), 1, (2, 3), "coco_rle")
     read = json.loads(text)
     for number in (read["score"], read["attributes"]["predicted_iou"], read["point_coords"][0][0]):
         assert np.float32(number).tobytes() == np.float32(score).tobytes()
@@ -213,4 +213,4 @@ def test_scores_are_read_back_to_the_bit(score):
 @pytest.mark.parametrize("score", [math.nan, math.inf])
 def test_a_score_that_is_no_number_is_refused(score):
     with pytest.raises(ValueError, match="not a finite number"):
-        coco.annotation_entries(made_masks(np.float32(score)), 1, (2, 3), "coco_rle")
+        coco.annotation_lines(made_masks(np.float32(score)), 1, (2, 3), "coco_rle")

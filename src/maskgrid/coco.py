@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from maskgrid import rle
 from maskgrid.kept import KeptMasks
-from maskgrid.records import xywh
 from maskgrid.settings import Setting
 
-CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}
+_CATEGORY_ID = 1
+CATEGORY = {"id": _CATEGORY_ID, "name": "object", "supercategory": "object"}
 
 
 def dumps(entry: dict[str, Any] | list[Any]) -> bytes:
@@ -56,10 +57,8 @@ def image_entry(image_id: int, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def annotation_entries(
-    masks: KeptMasks, image_id: int, size_hw: tuple[int, int], output_mode: str
-) -> list[dict[str, Any]]:
-    """The entries of ``annotations`` of one image, still without their own ``id``.
+def annotation_lines(masks: KeptMasks, image_id: int, size_hw: tuple[int, int], output_mode: str) -> list[bytes]:
+    """The entries of ``annotations`` of one image as JSON, each on one line and still without its own ``id``.
 
     Args:
         masks: the masks.
@@ -73,28 +72,49 @@ def annotation_entries(
     """
     if not (np.isfinite(masks.predicted_iou).all() and np.isfinite(masks.stability_score).all()):
         raise ValueError(f"{masks.image_key}: a score is not a finite number")
-    form = rle.uncompressed if output_mode == "uncompressed_rle" else rle.compressed
     rle.check_all(masks.counts, size_hw)
-    boxes_xywh, areas_px = rle.true_boxes_xywh(masks.counts, size_hw), masks.area_px.tolist()
-    entries = []
-    for index, counts in enumerate(masks.counts):
-        scores = {
-            "predicted_iou": masks.predicted_iou[index],
-            "stability_score": masks.stability_score[index],
-        }
-        entries.append(
-            {
-                "image_id": image_id,
-                "category_id": CATEGORY["id"],
-                "segmentation": form(counts, size_hw),
-                "area": areas_px[index],
-                "bbox": boxes_xywh[index],
-                "iscrowd": 0,
-                "score": masks.predicted_iou[index],
-                **scores,
-                "point_coords": masks.point_xy[index : index + 1],
-                "crop_box": xywh(masks.crop_box_xyxy[index]),
-                "attributes": scores,
-            }
-        )
-    return entries
+    # Numbers are written column by column, and lines put together from texts: many times faster than a dict a mask.
+    boxes_xywh, crops_xywh = _xywh(masks.box_xyxy), _xywh(masks.crop_box_xyxy)
+    boxes_xywh[:, 2:] += 1  # sam2's boxes are a pixel short
+    columns = (
+        _codes(masks.counts, output_mode),
+        _texts(masks.area_px),
+        _texts(boxes_xywh),
+        _texts(masks.predicted_iou),
+        _texts(masks.stability_score),
+        _texts(masks.point_xy),
+        _texts(crops_xywh),
+    )
+    head = b'{"image_id":%d,"category_id":%d,"segmentation":{"size":[%d,%d],"counts":' % (
+        image_id,
+        _CATEGORY_ID,
+        *size_hw,
+    )
+    return [
+        b'%b%b},"area":%b,"bbox":[%b],"iscrowd":0,"score":%b,"predicted_iou":%b,"stability_score":%b,'
+        b'"point_coords":[[%b]],"crop_box":[%b],"attributes":{"predicted_iou":%b,"stability_score":%b}}'
+        % (head, code, area, box, iou, iou, stability, point, crop, iou, stability)
+        for code, area, box, iou, stability, point, crop in zip(*columns, strict=True)
+    ]
+
+
+def _xywh(box_xyxy: NDArray[np.int32]) -> NDArray[np.float64]:
+    box = box_xyxy.astype(np.float64)
+    box[:, 2:] -= box[:, :2]
+    return box
+
+
+def _texts(values: NDArray[Any]) -> list[bytes]:
+    """Each number (n,) or row of numbers (n, k) as JSON, rows without their brackets."""
+    if not len(values):
+        return []
+    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    return text[1:-1].split(b",") if values.ndim == 1 else text[2:-2].split(b"],[")
+
+
+def _codes(codes: list[bytes], output_mode: str) -> list[bytes]:
+    """Run-length codes as JSON."""
+    if output_mode == "uncompressed_rle":
+        return [orjson.dumps(rle.run_lengths(counts).tolist()) for counts in codes]
+    # Of the characters of a checked code, JSON escapes the backslash alone.
+    return [b'"%b"' % counts.replace(b"\\", b"\\\\") for counts in codes]

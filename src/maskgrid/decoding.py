@@ -11,6 +11,7 @@ import torch
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from torch import Tensor
 
+from maskgrid.allocator import freed_memory_given_back
 from maskgrid.decoder import ImageFeatures, PromptDecoder
 from maskgrid.fast_decoder import FastPromptDecoder
 
@@ -85,7 +86,8 @@ class Decoding:
         return decoder.predict(sparse, shared, multimask_output=multimask_output, floor=floor)
 
     def _compare(self, points: Tensor, labels: Tensor, multimask_output: bool) -> Prediction:
-        theirs = self._as_sam2(points, labels, None, multimask_output)
+        with freed_memory_given_back():
+            theirs = self._as_sam2(points, labels, None, multimask_output)
         ours = self._shorter(points, labels, None, multimask_output, 0.0)
         is_equal = all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
         # Values that are not numbers equal nothing, and say nothing of the kernels.

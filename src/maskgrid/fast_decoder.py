@@ -15,9 +15,11 @@ from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
 from maskgrid.decoder import ImageFeatures, ImageSide, PromptDecoder
+from maskgrid.workers import in_parts
 
-# Image tokens that are worked on at once: on a CPU a few megabytes at each step, elsewhere a batch of sam2's.
-_TOKENS_AT_ONCE = {"cpu": 16384, "other": 1 << 20}
+# Image tokens that are worked on at once: on a CPU each core has a few megabytes at each step, elsewhere it is a batch
+# of sam2's.
+_TOKENS_AT_ONCE = {"cpu": 8192, "other": 1 << 20}
 
 
 class FastImageSide(ImageSide):
@@ -93,18 +95,17 @@ class FastPromptDecoder(PromptDecoder):
     def predict(
         self, sparse: Tensor, dense: Tensor, *, multimask_output: bool, floor: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """As :meth:`PromptDecoder.predict`, a few prompts at a time."""
-        dense = dense.expand(len(sparse), -1, -1, -1)
-        parts = [
-            super(FastPromptDecoder, self).predict(
-                sparse_part,
-                dense_part[:1] if dense.stride(0) == 0 else dense_part,
-                multimask_output=multimask_output,
-                floor=floor,
+        """As :meth:`PromptDecoder.predict`, a few prompts at a time on each core."""
+
+        def predict(part: list[Tensor]) -> tuple[Tensor, Tensor]:
+            sparse, dense = part
+            shared = dense[:1] if dense.stride(0) == 0 else dense
+            return super(FastPromptDecoder, self).predict(
+                sparse, shared, multimask_output=multimask_output, floor=floor
             )
-            for sparse_part, dense_part in batch_iterator(self.at_once, sparse, dense)
-        ]
-        logits, scores = zip(*parts, strict=True)
+
+        parts = batch_iterator(self.at_once, sparse, dense.expand(len(sparse), -1, -1, -1))
+        logits, scores = zip(*in_parts(predict, parts, sparse.device), strict=True)
         return torch.cat(logits), torch.cat(scores)
 
     def _image(self, embedding: Tensor) -> ImageSide:

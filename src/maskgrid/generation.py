@@ -2,8 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from maskgrid.candidate_tables import PassResult, image_table, rows_table
 from maskgrid.errors import ImageTooLargeError
@@ -89,24 +92,54 @@ def _parts(
 ) -> Iterator[list[pa.Table]]:
     """Rows and image row of every image, from the journal or, for the rest, from the network."""
     network: Network | None = None
-    for number, image in enumerate(track(images, len(images), run.pass_.name, "images")):
-        tables = journal.read(number, 2)
-        if tables is None:
-            if network is None:
-                if number:
-                    log.info("%d of %d images were finished before", number, len(images))
-                network = load(plan, run)
-            result = _process(plan, run, recording, image, network)
-            tables = [_rows_of(result), image_table(result)]
-            journal.write(number, tables)
-        yield tables
+    # One image is read beside the network; the next part of the journal is always that of the image in hand.
+    with ThreadPoolExecutor(1, "maskgrid-read") as reader:
+        ahead = _Ahead(images, plan.config.dataset.max_pixels, reader)
+        for number, image in enumerate(track(images, len(images), run.pass_.name, "images")):
+            tables = journal.read(number, 2)
+            if tables is None:
+                if network is None:
+                    if number:
+                        log.info("%d of %d images were finished before", number, len(images))
+                    network = load(plan, run)
+                result = _process(plan, run, recording, image, network, ahead.take(number))
+                tables = [_rows_of(result), image_table(result)]
+                journal.write(number, tables)
+            yield tables
 
 
-def _process(plan: Plan, run: PassRun, recording: Recording, image: IndexedImage, network: Network) -> PassResult:
+class _Ahead:
+    """Reads the image after the one that is asked for, so that the network need not wait: two are held at most."""
+
+    def __init__(self, images: list[IndexedImage], max_pixels: int, reader: ThreadPoolExecutor) -> None:
+        self.images, self.max_pixels, self.reader = images, max_pixels, reader
+        self.next: tuple[int, Future[NDArray[np.uint8]]] | None = None
+
+    def take(self, number: int) -> Future[NDArray[np.uint8]]:
+        """The pixels of an image, or the error of reading it; begins with the next one."""
+        at, pixels = self.next or (-1, None)
+        if pixels is None or at != number:  # the first one, or one behind an image that the journal had
+            pixels = self._begin(number)
+        self.next = (number + 1, self._begin(number + 1)) if number + 1 < len(self.images) else None
+        return pixels
+
+    def _begin(self, number: int) -> Future[NDArray[np.uint8]]:
+        image = self.images[number]
+        return self.reader.submit(lambda: read_image(image.path, self.max_pixels, image.sha256, image.span).pixels)
+
+
+def _process(
+    plan: Plan,
+    run: PassRun,
+    recording: Recording,
+    image: IndexedImage,
+    network: Network,
+    pixels: Future[NDArray[np.uint8]],
+) -> PassResult:
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
         points_per_batch = plan.config.generator.points_per_batch
-        return PassResult(image.image_key, "ok", None, network.run(pixels, run.pass_, recording, points_per_batch))
+        candidates = network.run(pixels.result(), run.pass_, recording, points_per_batch)
+        return PassResult(image.image_key, "ok", None, candidates)
     except BadImage as error:
         log.warning("%s: %s", image.image_key, error)
         return PassResult(image.image_key, str(error.status), error.message, None)

@@ -2,7 +2,7 @@
 
 Images are spread over shards by a hash, so that the shards' keys interleave. Shard by shard, each image's
 annotations go to a spool file; then they are copied to the final file in the order of keys. What stays in
-memory is one shard and where each image's annotations lie, however many masks there are.
+memory is a few images, a shard's selections, and where each image's annotations lie, however many masks there are.
 """
 
 import tempfile
@@ -65,7 +65,7 @@ def merge_annotations(
     known = image_ids(images)
     form = setting.generator.output_mode
     entries = (
-        (part.image_key, coco.annotation_entries(part, *known[part.image_key], form))
+        (part.image_key, coco.annotation_lines(part, *known[part.image_key], form))
         for shard in shards
         for part in kept_masks(setting, layout, checkpoint_id, shard)
         if part.image_key in known  # a shard's files may be older than the index, and know images gone since
@@ -75,15 +75,15 @@ def merge_annotations(
 
 
 def write_coco(
-    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, list[dict[str, Any]]]]
+    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, list[bytes]]]
 ) -> MergeCounts:
-    """Write a COCO file, an entry a line, holding the annotations of one image at a time.
+    """Write a COCO file, an entry a line, holding the annotations of a few images at a time.
 
     Args:
         path: where to; replaced in one step when the file is complete.
         head: what comes before ``images`` and ``annotations``.
         images: of :func:`good_images`.
-        entries: image keys, in any order and each once, with the image's annotations without their ``id``.
+        entries: image keys, in any order and each once, with the image's annotations as JSON, without their ``id``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the result and not in the system's folder for temporary files, which may be memory.
@@ -111,14 +111,14 @@ def image_ids(images: pa.Table) -> dict[str, tuple[int, tuple[int, int]]]:
     }
 
 
-def _spool(entries: Iterable[tuple[str, list[dict[str, Any]]]], spool: IO[bytes]) -> dict[str, _Span]:
+def _spool(entries: Iterable[tuple[str, list[bytes]]], spool: IO[bytes]) -> dict[str, _Span]:
     """Write the images' annotations one after another, and note where."""
     spans: dict[str, _Span] = {}
     offset = 0
     for image_key, annotations in entries:
         if not annotations:
             continue
-        block = b"\n".join(map(coco.dumps, annotations))
+        block = b"\n".join(annotations)
         spool.write(block)
         spans[image_key] = _Span(offset, len(block))
         offset += len(block)

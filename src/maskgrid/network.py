@@ -22,6 +22,7 @@ from maskgrid.memory import with_less, with_smaller_chunks
 from maskgrid.passes import Pass, Recording
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.proposals import Crop, Proposals, layer_crops
+from maskgrid.workers import in_parts
 
 # How far sam2 lets the logits of a mask go that becomes a prompt.
 _CLAMP = 32.0
@@ -147,12 +148,13 @@ class Network:
     def _record_chunks(
         self, proposals: Proposals, crop: Crop, recording: Recording, chunk_px: int
     ) -> list[CandidateRows]:
-        rows = []
-        for chunk in proposals.chunks(masks_at_once(chunk_px, crop.size_hw)):
+        def record(chunk: Proposals) -> CandidateRows:
             extent = _extent(chunk.logits, crop, recording)
             logits = self.predictor._transforms.upsample(chunk.logits, extent)
-            rows.append(measure(chunk, logits, extent, crop, recording))
-        return rows
+            return measure(chunk, logits, extent, crop, recording)
+
+        chunks = proposals.chunks(masks_at_once(chunk_px, crop.size_hw))
+        return in_parts(record, chunks, proposals.logits.device)
 
 
 def _extent(logits: Tensor, crop: Crop, recording: Recording) -> Extent:

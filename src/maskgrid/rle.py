@@ -88,27 +88,49 @@ def check_all(codes: Sequence[bytes], size_hw: tuple[int, int]) -> None:
 def _cover(codes: Sequence[bytes], pixels: int) -> bool:
     """Tell whether every code is well formed, and its runs add up to so many pixels."""
     lengths = np.fromiter(map(len, codes), np.int64, len(codes))
-    characters = np.frombuffer(b"".join(codes), np.uint8).astype(np.int64) - 48
-    last = (characters & 32) == 0
-    if not lengths.all() or ((characters < 0) | (characters > 63)).any() or not last[np.cumsum(lengths) - 1].all():
+    # Of unsigned bytes, those below the first character become large.
+    characters = np.frombuffer(b"".join(codes), np.uint8) - np.uint8(48)
+    last = characters < 32
+    last_of_code = np.cumsum(lengths) - 1
+    if not lengths.all() or int(characters.max()) > 63 or not last[last_of_code].all():
         return False
     ends = np.flatnonzero(last)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    digits = np.arange(len(characters)) - np.repeat(starts, ends - starts + 1)
-    if int(digits.max()) > 11:
+    values = _numbers(characters, starts, ends)
+    if values is None:
         return False
-    values = np.add.reduceat((characters & 31) << (5 * digits), starts)
-    values -= np.where((characters[ends] & 16) != 0, np.int64(1) << (5 * (ends - starts + 1)), 0)
-    code_of = np.repeat(np.arange(len(codes)), lengths)[starts]
-    first = np.searchsorted(code_of, np.arange(len(codes)))
-    position = np.arange(len(values)) - first[code_of]
+    # Where each code's numbers begin among all of them.
+    first = np.concatenate([[0], np.searchsorted(ends, last_of_code[:-1]) + 1])
+    n_values = np.diff(first, append=len(values))
+    position = np.arange(len(values)) - np.repeat(first, n_values)
     # As in run_lengths: two interleaved running sums, which begin anew with each code.
-    for members in (np.flatnonzero(position % 2 == 1), np.flatnonzero((position % 2 == 0) & (position > 0))):
-        sums, owner = np.cumsum(values[members]), code_of[members]
-        before = np.searchsorted(owner, owner)  # the first member of the same code
-        values[members] = sums - np.where(before > 0, sums[before - 1], 0)
+    for parity in (1, 0):
+        members = np.flatnonzero((position & 1 == parity) & (position > 0))
+        n_members = (n_values - 1 + parity) // 2
+        sums = np.cumsum(values[members])
+        before = np.concatenate([[0], sums])[np.cumsum(n_members) - n_members]
+        values[members] = sums - np.repeat(before, n_members)
     whole = np.add.reduceat(values, first) == pixels
-    return bool(whole.all() and ((values >= 0) & (values <= pixels)).all())
+    return bool(whole.all() and int(values.min()) >= 0 and int(values.max()) <= pixels)
+
+
+def _numbers(
+    characters: NDArray[np.uint8], starts: NDArray[np.intp], ends: NDArray[np.intp]
+) -> NDArray[np.int64] | None:
+    """The signed numbers from ``starts`` to ``ends``; None where one has more digits than a number of pixels."""
+    n_digits = ends - starts + 1
+    most = int(n_digits.max())
+    if most > 12:
+        return None
+    digits = characters & np.uint8(31)
+    values: NDArray[np.int64] = digits[starts].astype(np.int64)
+    longer = np.arange(len(starts))
+    for digit in range(1, most):
+        longer = longer[n_digits[longer] > digit]
+        values[longer] |= digits[starts[longer] + digit].astype(np.int64) << (5 * digit)
+    negative = np.flatnonzero(characters[ends] & 16)
+    values[negative] -= np.int64(1) << (5 * n_digits[negative])
+    return values
 
 
 def run_lengths(counts: bytes) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Parquet as this project writes it: an explicit schema, compressed, atomic, and saying what it was made from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,23 @@ def read_table(
     if schema is not None and not table.schema.equals(schema):
         raise UserError(f"{path}: has other columns than this version of maskgrid writes; delete it and run again")
     return table
+
+
+def iter_table(path: Path, columns: list[str], n_rows: int = 8192) -> Iterator[pa.Table]:
+    """The rows of a table in their order, so many at a time; what is not given yet stays in the file.
+
+    Raises:
+        UserError: the file is missing or cut off.
+    """
+    try:
+        # Read by a small buffer: by default the whole of each column is fetched at the first row.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 18) as file:
+            for batch in file.iter_batches(n_rows, columns=columns, use_threads=False):
+                yield pa.Table.from_batches([batch])
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; run the step that makes it") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
 
 
 def read_origin(path: Path) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Parts of work on several cores: in order, each on one core, and all over before an error is told."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+
+from maskgrid.allocator import freed_memory_given_back
+from maskgrid.workers import in_parts
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_order_from_threads_of_one_core_without_gradients():
+    meeting = threading.Barrier(2, timeout=60)
+
+    def work(part):
+        if part < 2:
+            meeting.wait()  # passes only if two parts are worked on at once
+        return part, torch.get_num_threads(), torch.is_grad_enabled()
+
+    assert in_parts(work, range(7), CPU) == [(part, 1, False) for part in range(7)]
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_made_later_have_torchs_number_again():
+    in_parts(str, range(3), CPU)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert found == [2]
+
+
+def test_nothing_goes_on_behind_an_error():
+    finished = []
+
+    def work(part):
+        if part == 0:
+            raise torch.OutOfMemoryError("out of memory")
+        time.sleep(0.2)
+        finished.append(part)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        in_parts(work, range(50), CPU)
+    n_finished = len(finished)
+    time.sleep(0.5)
+    assert len(finished) == n_finished < 49
+    assert in_parts(abs, [-1, -2], CPU) == [1, 2]
+
+
+def test_one_core_or_another_device_works_part_by_part():
+    here = threading.get_ident()
+    assert in_parts(lambda _: threading.get_ident(), range(3), torch.device("meta")) == [here] * 3
+    torch.set_num_threads(1)
+    assert in_parts(lambda _: threading.get_ident(), range(3), CPU) == [here] * 3
+
+
+def test_memory_is_given_back_in_a_block_only_where_it_is_kept():
+    with freed_memory_given_back():  # nothing is kept in this process: a plain block
+        assert torch.ones(3).sum() == 3
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    assert in_parts(abs, [-1, -2], CPU) == [1, 2]
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        os._exit(int(in_parts(abs, [-1, -2], CPU) != [1, 2]))
+    assert os.waitpid(child, 0)[1] == 0
