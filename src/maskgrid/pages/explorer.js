@@ -1,5 +1,7 @@
 "use strict";
 
+// How much time finding new outlines may take of an answer.
+const OUTLINES_MS = 16;
 // How much of a pixel a mask hides, of 256; white, as pixels are packed: opaque, blue, green, red.
 const OPACITY = 115, WHITE = 0xffffffff, GOLDEN = 0.6180339887498949;
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -187,15 +189,24 @@ function ask() {
 function draw() {
   if (!image.pixels) return;
   const { height, width, pixels, drawn, shown } = image;
+  let leftMs = OUTLINES_MS, isComplete = true;
   drawn.set(pixels);
   if (byId("show-masks").checked) {
     // Largest first, so that a part is not hidden under its whole.
-    for (const row of [...selection.kept].sort((a, b) => areaOf(b) - areaOf(a))) paint(drawn, row, packed(colourOf(row)));
+    for (const row of [...selection.kept].sort((a, b) => areaOf(b) - areaOf(a))) {
+      const colour = packed(colourOf(row));
+      paint(drawn, row, colour);
+      const isKnown = image.outlines.has(row), start = performance.now();
+      if (isKnown || leftMs > 0) paintOutline(drawn, row, colour);
+      else isComplete = false;
+      if (!isKnown) leftMs -= performance.now() - start;
+    }
   }
   if (pointedRow >= 0 && codeOf(pointedRow)) paintOutline(drawn, pointedRow, WHITE);
   transposed(drawn, height, width, new Uint32Array(shown.data.buffer));
   context.putImageData(shown, 0, 0);
   if (byId("show-dropped").checked) drawDropped();
+  if (!isComplete) ask();  // outlines that had no time come with the next pictures
 }
 
 // Pixels lie column by column here, as masks do, so that a run of a mask is a stretch of the array; red and blue are
@@ -210,7 +221,6 @@ function paint(pixels, row, colour) {
         ((old & 0xff00) * rest + green >>> 8 & 0xff00);
     }
   }
-  paintOutline(pixels, row, colour);
 }
 
 function paintOutline(pixels, row, colour) {
