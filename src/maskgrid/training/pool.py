@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.files import atomic_write
-from maskgrid.scenes import Scene, Style, draw_scene
+from maskgrid.scenes import Style, draw_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,17 @@ def _draw(seeds: range, side_px: int, style: Style, workers: int) -> Pool:
         return _pack(list(executor.map(draw, seeds, chunksize=16)))
 
 
-def _draw_one(seed: int, side_px: int, style: Style) -> Scene:
-    return draw_scene(seed, (side_px, side_px), style)
+def _draw_one(seed: int, side_px: int, style: Style) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A scene's image and its masks packed to bits: thousands of scenes are held at once."""
+    scene = draw_scene(seed, (side_px, side_px), style)
+    return scene.image, np.packbits(scene.masks.reshape(-1, side_px * side_px), axis=1)
 
 
-def _pack(scenes: Sequence[Scene]) -> Pool:
-    scenes = [scene for scene in scenes if len(scene.masks)]
-    counts = [len(scene.masks) for scene in scenes]
-    bits = [np.packbits(scene.masks.reshape(len(scene.masks), -1), axis=1) for scene in scenes]
-    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Pool(np.stack([scene.image for scene in scenes]), np.concatenate(bits), first)
+def _pack(scenes: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Pool:
+    scenes = [(image, bits) for image, bits in scenes if len(bits)]
+    images, bits = zip(*scenes, strict=True)
+    first = np.concatenate([[0], np.cumsum([len(some) for some in bits])]).astype(np.int64)
+    return Pool(np.stack(images), np.concatenate(bits), first)
 
 
 def _save(pool: Pool, path: Path) -> None:
