@@ -9,7 +9,6 @@ orjson alone turns the same objects, which lie in memory as plain Python, to lin
 
 import argparse
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 import orjson
 import pyarrow as pa
+from resident import peak_mib
 
 from maskgrid import rle
 from maskgrid.config import GeneratorConfig
@@ -57,7 +57,7 @@ def main() -> None:
             alone_s = orjson_alone(Path(folder) / "merged.json")
         print(
             f"{n_shards:5} shards  merge {float(told[0]):.1f} s ({arguments.masks / float(told[0]):,.0f} masks/s), "
-            f"orjson alone {alone_s:.1f} s, ratio {float(told[0]) / alone_s:.1f}; peak memory {told[1]} MB",
+            f"orjson alone {alone_s:.1f} s, ratio {float(told[0]) / alone_s:.1f}; peak memory {told[1]} MiB",
             flush=True,
         )
 
@@ -68,10 +68,10 @@ def setting() -> Setting:
 
 
 def merge(folder: Path) -> None:
-    """Merge, and print seconds of the process's CPU and its peak of resident memory in MB."""
+    """Merge, and print seconds of the process's CPU and its peak of resident memory in MiB."""
     started = time.process_time()
     merge_annotations(setting(), Layout(folder), "demo", folder / "merged.json")
-    print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print(time.process_time() - started, round(peak_mib()))
 
 
 def orjson_alone(path: Path) -> float:

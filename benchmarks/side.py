@@ -4,7 +4,6 @@ Reads what to do as JSON from stdin and prints what it cost as JSON; the other p
 process of its own, so that peak memory is that of one side, and sam2 runs with the allocator as it finds it.
 """
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import resident
 import torch
 from numpy.typing import NDArray
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
@@ -86,10 +86,10 @@ def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def peak_mib(device: torch.device) -> float:
-    """The most that torch has held on a CUDA device so far, in MiB; elsewhere this process at its largest (Linux)."""
+    """The most that torch has held on a CUDA device so far, in MiB; elsewhere this process at its largest."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resident.peak_mib()
 
 
 def _sized(pixels: Image, megapixels: float | None) -> Image:

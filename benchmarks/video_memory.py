@@ -11,7 +11,6 @@ of them take too long: sam2 reads the whole video all the same, and its peak is 
 import argparse
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+from resident import peak_mib
 
 CLIP_FRAMES = 100
 SIZE_HW = 256, 256
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> dict[str, float | str]:
         digest.update(counts)
         n_frames += 1
     rate_hz = n_frames / (time.perf_counter() - started)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = peak_mib()
     return {"peak_mb": peak_mb, "rate_hz": rate_hz, "digest": digest.hexdigest()}
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 from made_results import make_config, make_results
 from maskgrid import rle
 from maskgrid.dataset_tables import ARCHIVES_SCHEMA
-from maskgrid.kept import kept_masks
 from maskgrid.tables import read_table, write_table
+from synthetic import kept_by_image
 
 
 def make_plan_with_truth(root, annotate, config=None):
@@ -48,7 +48,7 @@ def masks_as_objects(plan):
     images, annotations = [], []
     for image_id, (key, size_hw) in enumerate(sorted(sizes(plan).items()), start=1):
         images.append({"id": image_id, "file_name": key, "height": size_hw[0], "width": size_hw[1]})
-        for part in kept_masks(plan.baseline, plan.layout, "demo", "d0"):
+        for part in kept_by_image(plan.baseline, plan.layout, "demo", "d0"):
             if part.image_key == key:
                 annotations += [
                     {"image_id": image_id, "segmentation": rle.compressed(one, size_hw)} for one in part.counts

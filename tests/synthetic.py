@@ -1,7 +1,7 @@
 """Small made-up datasets with the tables that the stages leave behind: candidates, selections and counts."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maskgrid.candidates import CandidateRows, Candidates
 from maskgrid.config import GeneratorConfig
 from maskgrid.coverage import Coverage
+from maskgrid.kept import kept_masks
 from maskgrid.layout import Layout
 from maskgrid.passes import Pass, Recording, passes_of
 from maskgrid.replay import Selection, replay
@@ -192,6 +193,24 @@ def _write_selections(layout: Layout, shard: str, images: Sequence[MadeImage], s
             counts.append(image_counts(wanted, image.key, selection, *measure(selection)))
     write_table(layout.selections(shard), pa.Table.from_pylist(selections, schema=SELECTIONS), {})
     write_table(layout.shard_counts(shard), pa.Table.from_pylist(counts, schema=MASK_COUNTS), {})
+
+
+@dataclass(frozen=True, slots=True)
+class OfImage:
+    """What a setting keeps of one image."""
+
+    image_key: str
+    counts: list[bytes]
+    predicted_iou: NDArray[np.float32]
+
+
+def kept_by_image(setting: Setting, layout: Layout, checkpoint_id: str, shard: str) -> Iterator[OfImage]:
+    """The masks of ``kept_masks``, image by image."""
+    for part in kept_masks(setting, layout, checkpoint_id, shard):
+        start = 0
+        for key, end in zip(part.image_keys, np.cumsum(part.n_masks).tolist(), strict=True):
+            yield OfImage(key, part.counts[start:end], part.predicted_iou[start:end])
+            start = end
 
 
 def codes(selection: Selection) -> list[bytes]:

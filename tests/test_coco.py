@@ -2,6 +2,7 @@ import contextlib
 import io
 import json
 import math
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from maskgrid import coco
+from maskgrid import coco, kept, kept_layers
 from maskgrid.errors import UserError
 from maskgrid.kept import KeptMasks, kept_masks
 from maskgrid.layout import Layout
@@ -24,6 +25,7 @@ from maskgrid.merge import MergeCounts, merge_annotations
 from maskgrid.passes import passes_of
 from maskgrid.records import mask_records
 from maskgrid.rle import encode
+from maskgrid.tables import open_table, read_table, write_table
 from synthetic import CHECKPOINT_ID, GENERATOR, make_images, setting, write_dataset
 
 SETTINGS = [
@@ -101,6 +103,23 @@ def test_the_form_of_masks_follows_the_output_mode(layout):
 def test_shards_do_not_change_a_byte(tmp_path, layout, n_shards):
     other = write_dataset(tmp_path, IMAGES[::-1], SETTINGS, lambda key: f"s{crc32(key.encode()) % n_shards}")
     for wanted in SETTINGS[1:4]:
+        assert merged(wanted, other) == merged(wanted, layout)
+
+
+@pytest.mark.parametrize(("n_rows", "n_masks"), [(1, 1), (7, 5), (50, 3), (3, 50)])
+def test_how_much_is_read_at_once_does_not_matter(layout, monkeypatch, n_rows, n_masks):
+    whole = [merged(wanted, layout) for wanted in SETTINGS]
+    monkeypatch.setattr(kept_layers, "open_table", partial(open_table, n_rows=n_rows))
+    monkeypatch.setattr(kept, "_MASKS_AT_ONCE", n_masks)
+    assert [merged(wanted, layout) for wanted in SETTINGS] == whole
+
+
+def test_rows_in_another_order_are_put_in_theirs(tmp_path, layout):
+    other = write_dataset(tmp_path, IMAGES, SETTINGS, lambda key: "s")
+    table = read_table(other.selections("s"))
+    shuffled = table.take(pa.array(np.random.default_rng(0).permutation(len(table))))
+    write_table(other.selections("s"), shuffled, {}, rows_in_group=9)
+    for wanted in SETTINGS:
         assert merged(wanted, other) == merged(wanted, layout)
 
 
@@ -184,13 +203,15 @@ def test_an_image_of_another_size_is_refused(tmp_path):
     rows = pq.read_table(layout.images).to_pylist()
     turned = [row | {"width": row["height"], "height": row["width"] and row["width"] + 1} for row in rows]
     pq.write_table(pa.Table.from_pylist(turned, schema=pq.read_schema(layout.images)), layout.images)
-    with pytest.raises(ValueError, match="run lengths add up to"):
+    with pytest.raises(UserError, match=r"its masks are of \d+ x \d+ pixels, and the image is of"):
         merged(SETTINGS[0], layout)
 
 
 def made_masks(score: np.float32) -> KeptMasks:
     return KeptMasks(
-        image_key="a",
+        image_keys=["a"],
+        size_hw=np.array([[2, 3]], np.int32),
+        n_masks=np.array([1]),
         counts=[encode(np.ones((2, 3), np.bool_))],
         area_px=np.array([6]),
         predicted_iou=np.array([score], np.float32),
@@ -203,8 +224,8 @@ def made_masks(score: np.float32) -> KeptMasks:
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_scores_are_read_back_to_the_bit(score):
-    (text,) = coco.annotation_lines(made_masks(np.float32(score)), 1, (2, 3), "coco_rle")
-    read = json.loads(text)
+    (text,) = coco.annotation_lines(made_masks(np.float32(score)), [1], "coco_rle")
+    read = json.loads(b"{" + text)
     for number in (read["score"], read["attributes"]["predicted_iou"], read["point_coords"][0][0]):
         assert np.float32(number).tobytes() == np.float32(score).tobytes()
     assert len(repr(read["score"])) <= len(repr(score))
@@ -213,4 +234,4 @@ def test_scores_are_read_back_to_the_bit(score):
 @pytest.mark.parametrize("score", [math.nan, math.inf])
 def test_a_score_that_is_no_number_is_refused(score):
     with pytest.raises(ValueError, match="not a finite number"):
-        coco.annotation_lines(made_masks(np.float32(score)), 1, (2, 3), "coco_rle")
+        coco.annotation_lines(made_masks(np.float32(score)), [1], "coco_rle")

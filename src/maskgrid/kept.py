@@ -5,25 +5,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from maskgrid.kept_layers import Columns, Layer, matrix
+from maskgrid.kept_layers import Columns, Layer, image_positions, joint, matrix
 from maskgrid.layout import Layout
 from maskgrid.passes import passes_of
 from maskgrid.settings import Setting
-from maskgrid.tables import read_table
+from maskgrid.tables import open_table
 
-_SELECTION_COLUMNS = ["image_key", "rank", "layer", "candidate_id", "counts", "area_px", "box_xyxy"]
+_SELECTION_COLUMNS = ["setting_id", "image_key", "rank", "layer", "candidate_id", "counts", "area_px", "box_xyxy"]
 # Masks that are put together at once, in whole images.
 _MASKS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class KeptMasks:
-    """The masks that a setting keeps of one image, n of them in sam2's order.
+    """The masks that a setting keeps of some images, n of them, image after image, each image's in sam2's order.
 
     Attributes:
-        image_key: the image.
+        image_keys: the images, m of them, each with one mask at least.
+        size_hw: int32 (m, 2), the images' heights and widths in pixels.
+        n_masks: int64 (m,), how many of the masks are of each image.
         counts: COCO's compressed run-length codes.
         area_px: int64 (n,).
         predicted_iou: float32 (n,).
@@ -33,7 +36,9 @@ class KeptMasks:
         box_xyxy: int32 (n, 4), sam2's boxes in image pixels: the masks' extents, right and bottom edge inclusive.
     """
 
-    image_key: str
+    image_keys: list[str]
+    size_hw: NDArray[np.int32]
+    n_masks: NDArray[np.int64]
     counts: list[bytes]
     area_px: NDArray[np.int64]
     predicted_iou: NDArray[np.float32]
@@ -42,12 +47,9 @@ class KeptMasks:
     crop_box_xyxy: NDArray[np.int32]
     box_xyxy: NDArray[np.int32]
 
-    def __len__(self) -> int:
-        return len(self.counts)
-
 
 def kept_masks(setting: Setting, layout: Layout, checkpoint_id: str, shard: str) -> Iterator[KeptMasks]:
-    """The masks of each image of a shard that has any, in the order of image keys.
+    """The masks of a shard's images that have any, a few images at a time, in the order of image keys.
 
     Args:
         setting: whose masks.
@@ -61,34 +63,48 @@ def kept_masks(setting: Setting, layout: Layout, checkpoint_id: str, shard: str)
             different runs.
     """
     selected = _selected(setting, layout, shard)
-    if selected.num_rows == 0:
+    if selected is None:
         return
+    keys = sorted(selected["image_key"].dictionary.to_pylist())
+    image_of = image_positions(selected, keys)
+    place = joint(image_of, selected["rank"].to_numpy())
+    if not (place[1:] >= place[:-1]).all():  # the stage that writes them has them in order
+        order = np.argsort(place, kind="stable")
+        selected, image_of = selected.take(pa.array(order)), image_of[order]
     layers = [Layer(setting, layout, checkpoint_id, pass_.name, shard) for pass_ in passes_of(setting.generator)]
-    keys = selected["image_key"].to_numpy(zero_copy_only=False)
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    ends = np.append(starts[1:], len(keys))
-    first = 0
-    while first < len(starts):
+    n_masks = np.bincount(image_of, minlength=len(keys))
+    first, start = 0, 0
+    ends = np.cumsum(n_masks)
+    while start < len(image_of):
         # Whole images: as many as fit, and one at least.
-        last = max(first + 1, int(np.searchsorted(ends, starts[first] + _MASKS_AT_ONCE, side="right")))
-        part = selected.slice(starts[first], ends[last - 1] - starts[first])
-        yield from _of_images(
-            [str(key) for key in keys[starts[first:last]]], ends[first:last] - starts[first], part, layers
-        )
-        first = last
+        last = max(first + 1, int(np.searchsorted(ends, start + _MASKS_AT_ONCE, side="right")))
+        end = int(ends[last - 1])
+        there = first + np.flatnonzero(n_masks[first:last])
+        part = selected.slice(start, end - start)
+        if len(there):
+            yield _of_images([keys[number] for number in there], n_masks[there], part, layers)
+        first, start = last, end
 
 
-def _selected(setting: Setting, layout: Layout, shard: str) -> pa.Table:
-    table = read_table(layout.selections(shard), _SELECTION_COLUMNS, [("setting_id", "=", setting.id)])
-    # Image keys as text: dictionaries are in the order of appearance, by which nothing can be sorted.
-    keys = table["image_key"].cast(pa.string())
-    table = table.set_column(table.column_names.index("image_key"), "image_key", keys)
-    return table.sort_by([("image_key", "ascending"), ("rank", "ascending")]).combine_chunks()
+def _selected(setting: Setting, layout: Layout, shard: str) -> pa.RecordBatch | None:
+    """A shard's selections at a setting; None where there are none."""
+    _, batches = open_table(layout.selections(shard), _SELECTION_COLUMNS, where=("setting_id", setting.id))
+    parts = [part for part in (_of_setting(batch, setting.id) for batch in batches) if len(part)]
+    if not parts:
+        return None
+    (whole,) = pa.Table.from_batches(parts).unify_dictionaries().combine_chunks().to_batches()
+    return whole
 
 
-def _of_images(keys: list[str], ends: NDArray[np.intp], selected: pa.Table, layers: list[Layer]) -> Iterator[KeptMasks]:
-    """The masks of some images, whose rows end at these positions of the selection."""
-    image_of = np.repeat(np.arange(len(keys)), np.diff(ends, prepend=0))
+def _of_setting(batch: pa.RecordBatch, setting_id: str) -> pa.RecordBatch:
+    column = batch["setting_id"]
+    wanted = pc.equal(column.dictionary, setting_id).to_numpy(zero_copy_only=False)[column.indices.to_numpy()]
+    return batch if wanted.all() else batch.filter(pa.array(wanted))
+
+
+def _of_images(keys: list[str], n_masks: NDArray[np.int64], selected: pa.RecordBatch, layers: list[Layer]) -> KeptMasks:
+    """The masks of some images, so many of each."""
+    image_of = np.repeat(np.arange(len(keys)), n_masks)
     layer_of, candidate_ids = selected["layer"].to_numpy(), selected["candidate_id"].to_numpy()
     columns: Columns = {}
     for number in np.unique(layer_of):
@@ -98,18 +114,22 @@ def _of_images(keys: list[str], ends: NDArray[np.intp], selected: pa.Table, laye
             whole = columns.setdefault(name, np.empty((len(layer_of), *values.shape[1:]), values.dtype))
             whole[here] = values
     _redraw(columns, selected)
-    start = 0
-    for key, end in zip(keys, ends.tolist(), strict=True):
-        of_image = {name: values[start:end] for name, values in columns.items()}
-        yield KeptMasks(image_key=key, counts=of_image.pop("counts").tolist(), **of_image)
-        start = end
+    images = layers[0].images
+    return KeptMasks(
+        image_keys=keys,
+        size_hw=images.size_hw[images.rows(keys)],
+        n_masks=n_masks,
+        counts=columns.pop("counts").tolist(),
+        **columns,
+    )
 
 
-def _redraw(columns: Columns, selected: pa.Table) -> None:
+def _redraw(columns: Columns, selected: pa.RecordBatch) -> None:
     """Put what ``min_mask_region_area`` has changed in place of the candidates' own masks."""
-    redrawn = selected["counts"].is_valid().to_numpy()
-    if redrawn.any():
-        some = selected.filter(pa.array(redrawn))
-        columns["counts"][redrawn] = some["counts"].to_numpy(zero_copy_only=False)
-        columns["area_px"][redrawn] = some["area_px"].to_numpy()
-        columns["box_xyxy"][redrawn] = matrix(some["box_xyxy"])
+    if selected["counts"].null_count == len(selected):
+        return
+    redrawn = selected["counts"].is_valid().to_numpy(zero_copy_only=False)
+    some = selected.filter(pa.array(redrawn))
+    columns["counts"][redrawn] = some["counts"].to_numpy(zero_copy_only=False)
+    columns["area_px"][redrawn] = some["area_px"].to_numpy()
+    columns["box_xyxy"][redrawn] = matrix(some["box_xyxy"])

@@ -1,7 +1,8 @@
 """The candidates of a pass over a shard, read a few images at a time."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from maskgrid.errors import UserError
 from maskgrid.layout import Layout
 from maskgrid.passes import Recording
 from maskgrid.settings import Setting
-from maskgrid.tables import iter_table, read_origin, read_table
+from maskgrid.tables import open_table, read_table
 
 Columns = dict[str, NDArray[Any]]
 
@@ -37,23 +38,19 @@ class Layer:
         """Begin with the first image.
 
         Raises:
-            UserError: the table is missing or cut off, or was recorded without the setting's level.
+            UserError: a table is missing or cut off, or was recorded without the setting's level.
         """
         path = layout.candidates(checkpoint_id, pass_name, shard)
         self.pass_name = pass_name
         self.level, offset = float(setting.generator.mask_threshold), float(setting.generator.stability_score_offset)
-        recording = Recording.from_dict(read_origin(path)["recording"])
+        origin, self.batches = open_table(path, _COLUMNS)
+        recording = Recording.from_dict(origin["recording"])
         if self.level not in recording.mask_thresholds or offset not in recording.stability_score_offsets:
             raise UserError(f"{path}: was recorded without a level that setting {setting.label} needs; run again")
+        self.n_levels = len(recording.mask_thresholds)
         self.offset = recording.stability_score_offsets.index(offset)
-        self.batches = self._plain(iter_table(path, _COLUMNS))
-        self.waiting: list[pa.Table] = []
-        crops = read_table(layout.pass_images(checkpoint_id, pass_name, shard), ["image_key", "crop_boxes_xyxy"])
-        self.crop_boxes_xyxy = {
-            row["image_key"]: np.array(row["crop_boxes_xyxy"], np.int32)
-            for row in crops.to_pylist()
-            if row["crop_boxes_xyxy"] is not None
-        }
+        self.waiting: list[pa.RecordBatch] = []
+        self.images = LayerImages.read(layout, checkpoint_id, pass_name, shard)
 
     def find(self, keys: Sequence[str], image_of: NDArray[np.intp], candidate_ids: NDArray[np.int32]) -> Columns:
         """Candidates of some images, in the order asked for.
@@ -70,11 +67,14 @@ class Layer:
             UserError: one of them is not there.
         """
         rows = self._up_to(keys[-1])
-        image_of_row = pc.index_in(rows["image_key"], value_set=pa.array(keys, pa.string()))
-        rows = rows.filter(image_of_row.is_valid())
-        there = _joint(image_of_row.drop_null().to_numpy(), rows["candidate_id"].to_numpy())
+        image_of_row = image_positions(rows, keys)
+        known = image_of_row >= 0
+        if self.n_levels > 1:
+            known &= rows["mask_threshold"].to_numpy() == self.level
+        at_level = np.flatnonzero(known)
+        there = joint(image_of_row[at_level], rows["candidate_id"].to_numpy()[at_level])
         order = np.argsort(there, kind="stable")
-        wanted = _joint(image_of, candidate_ids)
+        wanted = joint(image_of, candidate_ids)
         at = np.searchsorted(there[order], wanted)
         found = at < len(there)
         found[found] = there[order[at[found]]] == wanted[found]
@@ -83,50 +83,103 @@ class Layer:
                 f"{keys[image_of[~found][0]]}: selections name candidates that pass {self.pass_name} does not have; "
                 "delete the selections and run again"
             )
-        return self._columns(rows.take(order[at]), keys, image_of)
+        return self._columns(rows, at_level[order[at]], keys, image_of)
 
-    def _plain(self, batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
-        for batch in batches:
-            rows = batch.filter(pc.equal(batch["mask_threshold"], self.level)).drop_columns("mask_threshold")
-            at = rows.column_names.index("image_key")
-            yield rows.set_column(at, "image_key", rows["image_key"].cast(pa.string()))
-
-    def _up_to(self, last_key: str) -> pa.Table:
+    def _up_to(self, last_key: str) -> pa.RecordBatch:
         """The rows of images up to this one that have not been given yet."""
-        while not (self.waiting and len(self.waiting[-1]) and self.waiting[-1]["image_key"][-1].as_py() > last_key):
+        while not (self.waiting and _last_key(self.waiting[-1]) > last_key):
             batch = next(self.batches, None)
             if batch is None:
                 break
-            self.waiting.append(batch)
+            if len(batch):
+                self.waiting.append(batch)
         if not self.waiting:
             raise UserError(f"pass {self.pass_name}: selections name candidates that it does not have; run again")
-        rows = pa.concat_tables(self.waiting).combine_chunks()
-        n_given = pc.sum(pc.less_equal(rows["image_key"], last_key)).as_py() or 0
+        rows = self.waiting[0] if len(self.waiting) == 1 else _joined(self.waiting)
+        keys = rows["image_key"]
+        up_to = pc.less_equal(keys.dictionary, last_key).to_numpy(zero_copy_only=False)
+        n_given = int(np.count_nonzero(up_to[keys.indices.to_numpy()]))
         # Copied, so that what is given is not held by what waits.
-        rest = rows.slice(n_given)
-        self.waiting = [rest.take(pa.array(np.arange(len(rest))))] if len(rest) else []
+        self.waiting = [rows.take(pa.array(np.arange(n_given, len(rows))))] if n_given < len(rows) else []
         return rows.slice(0, n_given)
 
-    def _columns(self, rows: pa.Table, keys: Sequence[str], image_of: NDArray[np.intp]) -> Columns:
-        crops = [self.crop_boxes_xyxy.get(key, np.empty((0, 4), np.int32)) for key in keys]
-        first_crop = np.cumsum([0, *map(len, crops)])
+    def _columns(
+        self, rows: pa.RecordBatch, at: NDArray[np.intp], keys: Sequence[str], image_of: NDArray[np.intp]
+    ) -> Columns:
+        crop_index = rows["crop_index"].to_numpy()[at]
         return {
-            "counts": rows["counts"].to_numpy(zero_copy_only=False),
-            "area_px": rows["area_px"].to_numpy().astype(np.int64),
-            "predicted_iou": rows["predicted_iou"].to_numpy(),
-            "stability_score": matrix(rows["stability_scores"])[:, self.offset],
-            "point_xy": matrix(rows["point_xy"]),
-            "crop_box_xyxy": np.concatenate(crops)[first_crop[image_of] + rows["crop_index"].to_numpy()],
-            "box_xyxy": matrix(rows["box_xyxy"]),
+            "counts": rows["counts"].take(pa.array(at)).to_numpy(zero_copy_only=False),
+            "area_px": rows["area_px"].to_numpy()[at].astype(np.int64),
+            "predicted_iou": rows["predicted_iou"].to_numpy()[at],
+            "stability_score": matrix(rows["stability_scores"])[at, self.offset],
+            "point_xy": matrix(rows["point_xy"])[at],
+            "crop_box_xyxy": self.images.crop_boxes(keys, image_of, crop_index),
+            "box_xyxy": matrix(rows["box_xyxy"])[at],
         }
 
 
-def matrix(lists: pa.ChunkedArray) -> NDArray[Any]:
+@dataclass(frozen=True, slots=True)
+class LayerImages:
+    """What a pass notes of the images of a shard.
+
+    Attributes:
+        row: of each image key, its row in the table.
+        size_hw: int32 (n, 2), heights and widths in pixels; 0 for images that could not be used.
+        first_crop: int64 (n + 1,), where each image's crops begin.
+        crop_boxes_xyxy: int32 (m, 4), the crops of all images in image pixels.
+    """
+
+    row: dict[str, int]
+    size_hw: NDArray[np.int32]
+    first_crop: NDArray[np.int64]
+    crop_boxes_xyxy: NDArray[np.int32]
+
+    @classmethod
+    def read(cls, layout: Layout, checkpoint_id: str, pass_name: str, shard: str) -> Self:
+        """Raises ``UserError`` where the table is missing or cut off."""
+        path = layout.pass_images(checkpoint_id, pass_name, shard)
+        table = read_table(path, ["image_key", "height", "width", "crop_boxes_xyxy"]).combine_chunks()
+        sizes = [pc.fill_null(table[name], 0).to_numpy() for name in ("height", "width")]
+        n_crops = pc.fill_null(pc.list_value_length(table["crop_boxes_xyxy"]), 0).to_numpy()
+        boxes = table["crop_boxes_xyxy"].combine_chunks().flatten().flatten().to_numpy().reshape(-1, 4)
+        row = {key: number for number, key in enumerate(table["image_key"].to_pylist())}
+        return cls(row, np.stack(sizes, 1), np.cumsum([0, *n_crops]), boxes)
+
+    def rows(self, keys: Sequence[str]) -> NDArray[np.intp]:
+        """The rows of some images."""
+        return np.array([self.row[key] for key in keys], np.intp)
+
+    def crop_boxes(
+        self, keys: Sequence[str], image_of: NDArray[np.intp], crop_index: NDArray[np.int16]
+    ) -> NDArray[np.int32]:
+        """The crop of each mask: int32 (n, 4)."""
+        boxes: NDArray[np.int32] = self.crop_boxes_xyxy[self.first_crop[self.rows(keys)][image_of] + crop_index]
+        return boxes
+
+
+def image_positions(rows: pa.RecordBatch, keys: Sequence[str]) -> NDArray[np.intp]:
+    """Of each row, the position of its image among the keys; -1 where it is another's."""
+    column = rows["image_key"]
+    positions = pc.fill_null(pc.index_in(column.dictionary, pa.array(keys, pa.string())), -1)
+    found: NDArray[np.intp] = positions.to_numpy()[column.indices.to_numpy()].astype(np.intp)
+    return found
+
+
+def matrix(lists: pa.Array) -> NDArray[Any]:
     """Lists of one length as rows."""
-    flat: NDArray[Any] = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    flat: NDArray[Any] = lists.flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(lists), -1)
 
 
-def _joint(image_of: NDArray[Any], candidate_ids: NDArray[np.int32]) -> NDArray[np.int64]:
-    """One number for an image's position and a candidate's id, in the order of both."""
-    return (image_of.astype(np.int64) << 32) | candidate_ids.astype(np.int64)
+def joint(image_of: NDArray[Any], number: NDArray[Any]) -> NDArray[np.int64]:
+    """One number for an image's position and a number within it, in the order of both."""
+    return (image_of.astype(np.int64) << 32) | number.astype(np.int64)
+
+
+def _last_key(rows: pa.RecordBatch) -> str:
+    return str(rows["image_key"][-1].as_py())
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    (whole,) = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()
+    return whole

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskgrid import coco
+from maskgrid.errors import UserError
 from maskgrid.files import atomic_write
 from maskgrid.json_lists import write_head, write_list
-from maskgrid.kept import kept_masks
+from maskgrid.kept import KeptMasks, kept_masks
 from maskgrid.layout import Layout
 from maskgrid.settings import Setting
 from maskgrid.tables import read_table
@@ -58,24 +59,24 @@ def merge_annotations(
 
     Raises:
         maskgrid.errors.UserError: a table is missing or cut off, or tables are of different runs.
-        ValueError: a mask is not of its image's size.
+        ValueError: a score is no number.
     """
     images = good_images(layout)
     shards = sorted(pc.unique(images["shard"]).to_pylist())
     known = image_ids(images)
     form = setting.generator.output_mode
     entries = (
-        (part.image_key, coco.annotation_lines(part, *known[part.image_key], form))
+        entry
         for shard in shards
         for part in kept_masks(setting, layout, checkpoint_id, shard)
-        if part.image_key in known  # a shard's files may be older than the index, and know images gone since
+        for entry in _entries(part, known, form)
     )
     head = {"info": coco.info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [coco.CATEGORY]}
     return write_coco(path, head, images, entries)
 
 
 def write_coco(
-    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, list[bytes]]]
+    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, bytes]]
 ) -> MergeCounts:
     """Write a COCO file, an entry a line, holding the annotations of a few images at a time.
 
@@ -83,7 +84,8 @@ def write_coco(
         path: where to; replaced in one step when the file is complete.
         head: what comes before ``images`` and ``annotations``.
         images: of :func:`good_images`.
-        entries: image keys, in any order and each once, with the image's annotations as JSON, without their ``id``.
+        entries: image keys, in any order and each once, with the image's annotations as JSON, one on a line, each
+            without what comes first: the brace and its ``id``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the result and not in the system's folder for temporary files, which may be memory.
@@ -93,7 +95,7 @@ def write_coco(
             write_head(stream, head)
             write_list(stream, b"images", _image_lines(images))
             stream.write(b",\n")
-            n_annotations = write_list(stream, b"annotations", _annotation_lines(images, spans, spool))
+            n_annotations = _write_annotations(stream, images, spans, spool)
             stream.write(b"\n}\n")
     return MergeCounts(images.num_rows, n_annotations)
 
@@ -111,14 +113,29 @@ def image_ids(images: pa.Table) -> dict[str, tuple[int, tuple[int, int]]]:
     }
 
 
-def _spool(entries: Iterable[tuple[str, list[bytes]]], spool: IO[bytes]) -> dict[str, _Span]:
+def _entries(
+    masks: KeptMasks, known: Mapping[str, tuple[int, tuple[int, int]]], form: str
+) -> Iterator[tuple[str, bytes]]:
+    """The annotations of each image. A shard's files may be older than the index, and know images gone since."""
+    ids = [known.get(key, (0, None))[0] for key in masks.image_keys]
+    for key, size_hw in zip(masks.image_keys, masks.size_hw.tolist(), strict=True):
+        if key in known and known[key][1] != tuple(size_hw):
+            (height, width), (is_height, is_width) = size_hw, known[key][1]
+            raise UserError(
+                f"{key}: its masks are of {height} x {width} pixels, and the image is of {is_height} x {is_width}; "
+                "delete the candidates and run again"
+            )
+    lines = coco.annotation_lines(masks, ids, form)
+    return ((key, block) for key, block in zip(masks.image_keys, lines, strict=True) if key in known)
+
+
+def _spool(entries: Iterable[tuple[str, bytes]], spool: IO[bytes]) -> dict[str, _Span]:
     """Write the images' annotations one after another, and note where."""
     spans: dict[str, _Span] = {}
     offset = 0
-    for image_key, annotations in entries:
-        if not annotations:
+    for image_key, block in entries:
+        if not block:
             continue
-        block = b"\n".join(annotations)
         spool.write(block)
         spans[image_key] = _Span(offset, len(block))
         offset += len(block)
@@ -133,14 +150,19 @@ def _image_lines(images: pa.Table) -> Iterator[bytes]:
             yield coco.dumps(coco.image_entry(image_id, row))
 
 
-def _annotation_lines(images: pa.Table, spans: dict[str, _Span], spool: IO[bytes]) -> Iterator[bytes]:
-    """The spooled annotations in the order of keys, with their ids."""
-    annotation_id = 0
+def _write_annotations(stream: IO[bytes], images: pa.Table, spans: dict[str, _Span], spool: IO[bytes]) -> int:
+    """The spooled annotations in the order of keys, with their ids; returns how many there were."""
+    n_written = 0
+    stream.write(b'"annotations": [')
     for key in images["image_key"].to_pylist():
         span = spans.get(key)
         if span is None:
             continue
         spool.seek(span.offset)
-        for line in spool.read(span.length).split(b"\n"):
-            annotation_id += 1
-            yield b'{"id":%d,%s' % (annotation_id, line[1:])
+        lines = spool.read(span.length).split(b"\n")
+        numbered = [b'{"id":%d,%b' % numbered for numbered in enumerate(lines, n_written + 1)]
+        stream.write(b",\n" if n_written else b"\n")
+        stream.write(b",\n".join(numbered))
+        n_written += len(lines)
+    stream.write(b"\n]")
+    return n_written

@@ -111,14 +111,15 @@ def _entries(
     setting: PromptSetting,
     known: dict[str, tuple[int, tuple[int, int]]],
     category_ids: dict[str, int],
-) -> Iterator[tuple[str, list[bytes]]]:
-    """The annotations of each image as JSON, shard by shard."""
+) -> Iterator[tuple[str, bytes]]:
+    """The annotations of each image as JSON, shard by shard, as :func:`maskgrid.merge.write_coco` takes them."""
     for path in paths:
         for key, rows in groupby(_rows([path], setting), lambda row: row["image_key"]):
             if key in known:
                 image_id, size_hw = known[key]
                 drawn = [row for row in rows if row["status"] == "ok"]
-                yield key, [coco.dumps(_annotation(row, image_id, size_hw, category_ids)) for row in drawn]
+                lines = [coco.dumps(_annotation(row, image_id, size_hw, category_ids))[1:] for row in drawn]
+                yield key, b"\n".join(lines)
 
 
 def _annotation(

@@ -20,6 +20,9 @@ from maskgrid.statistics import image_counts
 from maskgrid.tables import write_table
 from maskgrid.weights import checkpoint_id
 
+# Rows lie by setting, and who wants one setting reads the groups that have it.
+_ROWS_IN_GROUP = 16384
+
 
 def replay_shard(plan: Plan, shard: str) -> None:
     """Answer every setting for the images of a shard; write the selections and the counts."""
@@ -35,7 +38,7 @@ def replay_shard(plan: Plan, shard: str) -> None:
     counts.sort(key=lambda row: (order[row["setting_id"]], row["image_key"]))
     origin = selections_note(plan, shard)
     write_table(plan.layout.shard_counts(shard), pa.Table.from_pylist(counts, schema=MASK_COUNTS), origin)
-    write_table(plan.layout.selections(shard), _by_setting(selections, order), origin)
+    write_table(plan.layout.selections(shard), _by_setting(selections, order), origin, _ROWS_IN_GROUP)
     for run in plan.runs:
         forget_journal(plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard))
 

@@ -74,65 +74,6 @@ def check(counts: bytes, size_hw: tuple[int, int]) -> None:
         raise ValueError(f"run lengths add up to {total} and not to {size_hw[0]} x {size_hw[1]} = {pixels} pixels")
 
 
-def check_all(codes: Sequence[bytes], size_hw: tuple[int, int]) -> None:
-    """Verify, as :func:`check` does, that the runs of each code cover the image exactly; all of them at once.
-
-    Raises:
-        ValueError: those of one do not, or it is malformed.
-    """
-    if codes and not _cover(codes, size_hw[0] * size_hw[1]):
-        for counts in codes:
-            check(counts, size_hw)
-
-
-def _cover(codes: Sequence[bytes], pixels: int) -> bool:
-    """Tell whether every code is well formed, and its runs add up to so many pixels."""
-    lengths = np.fromiter(map(len, codes), np.int64, len(codes))
-    # Of unsigned bytes, those below the first character become large.
-    characters = np.frombuffer(b"".join(codes), np.uint8) - np.uint8(48)
-    last = characters < 32
-    last_of_code = np.cumsum(lengths) - 1
-    if not lengths.all() or int(characters.max()) > 63 or not last[last_of_code].all():
-        return False
-    ends = np.flatnonzero(last)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    values = _numbers(characters, starts, ends)
-    if values is None:
-        return False
-    # Where each code's numbers begin among all of them.
-    first = np.concatenate([[0], np.searchsorted(ends, last_of_code[:-1]) + 1])
-    n_values = np.diff(first, append=len(values))
-    position = np.arange(len(values)) - np.repeat(first, n_values)
-    # As in run_lengths: two interleaved running sums, which begin anew with each code.
-    for parity in (1, 0):
-        members = np.flatnonzero((position & 1 == parity) & (position > 0))
-        n_members = (n_values - 1 + parity) // 2
-        sums = np.cumsum(values[members])
-        before = np.concatenate([[0], sums])[np.cumsum(n_members) - n_members]
-        values[members] = sums - np.repeat(before, n_members)
-    whole = np.add.reduceat(values, first) == pixels
-    return bool(whole.all() and int(values.min()) >= 0 and int(values.max()) <= pixels)
-
-
-def _numbers(
-    characters: NDArray[np.uint8], starts: NDArray[np.intp], ends: NDArray[np.intp]
-) -> NDArray[np.int64] | None:
-    """The signed numbers from ``starts`` to ``ends``; None where one has more digits than a number of pixels."""
-    n_digits = ends - starts + 1
-    most = int(n_digits.max())
-    if most > 12:
-        return None
-    digits = characters & np.uint8(31)
-    values: NDArray[np.int64] = digits[starts].astype(np.int64)
-    longer = np.arange(len(starts))
-    for digit in range(1, most):
-        longer = longer[n_digits[longer] > digit]
-        values[longer] |= digits[starts[longer] + digit].astype(np.int64) << (5 * digit)
-    negative = np.flatnonzero(characters[ends] & 16)
-    values[negative] -= np.int64(1) << (5 * n_digits[negative])
-    return values
-
-
 def run_lengths(counts: bytes) -> NDArray[np.int64]:
     """The runs of a compressed code, background first, as int64.
 
@@ -180,12 +121,6 @@ def true_box_xywh(counts: bytes, size_hw: tuple[int, int]) -> list[float]:
     """The mask's extent as COCO's XYWH box, last row and column included."""
     box: list[float] = coco_mask.toBbox(_code(counts, size_hw)).tolist()
     return box
-
-
-def true_boxes_xywh(codes: Sequence[bytes], size_hw: tuple[int, int]) -> list[list[float]]:
-    """The extents of several masks, each as :func:`true_box_xywh`."""
-    boxes: list[list[float]] = coco_mask.toBbox([_code(counts, size_hw) for counts in codes]).tolist() if codes else []
-    return boxes
 
 
 def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:

@@ -7,13 +7,13 @@ from pycocotools import mask as coco_mask
 from made_results import HOSTILE
 from made_truth import make_plan_with_truth, masks_as_objects, sizes
 from maskgrid.errors import UserError
-from maskgrid.kept import kept_masks
 from maskgrid.report import write_report
 from maskgrid.tables import read_table
 from maskgrid.truth.accuracy import ImageTruth
 from maskgrid.truth.evaluation import evaluate_shard, write_accuracies, write_truth
 from maskgrid.truth.records import TrueObjects
 from maskgrid.truth.schemas import ACCURACY, ACCURACY_SUMMARY, MEASURED
+from synthetic import kept_by_image
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,11 @@ def test_rows_are_those_of_the_masks_that_are_exported(plan):
     objects = read_table(plan.layout.ground_truth("objects"), filters=[("status", "=", "ok")]).to_pylist()
     n_compared = 0
     for setting in plan.settings:
-        for part in kept_masks(setting, plan.layout, "demo", "d0"):
+        for part in kept_by_image(setting, plan.layout, "demo", "d0"):
             listed = [row for row in objects if row["image_key"] == part.image_key]
             truth = TrueObjects(tuple(row["counts"] for row in listed), np.zeros(len(listed), bool))
             alone = ImageTruth.of(truth, part.counts, sizes(plan)[part.image_key])
-            measured = alone.measure(np.arange(len(part)), part.predicted_iou)
+            measured = alone.measure(np.arange(len(part.counts)), part.predicted_iou)
             assert measured == {name: rows[setting.id, part.image_key][name] for name in MEASURED}
             n_compared += 1
     assert n_compared > len(plan.settings)
