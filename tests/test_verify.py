@@ -80,6 +80,22 @@ def test_every_truncated_file_is_named(plan):
         path.write_bytes(content)
 
 
+def test_every_damaged_table_is_named(plan):
+    for path in files(plan, "*.parquet"):
+        content = path.read_bytes()
+        if pq.read_metadata(path).num_rows == 0:
+            continue
+        column = pq.read_metadata(path).row_group(0).column(0)
+        damaged = bytearray(content)
+        start = column.data_page_offset if column.dictionary_page_offset is None else column.dictionary_page_offset
+        damaged[start + column.total_compressed_size - 1] ^= 1  # the end of the column's last page
+        path.write_bytes(damaged)
+        problems = verify_results(plan, pages=True)
+        assert [(problem.kind, problem.path) for problem in problems] == [("damaged", path)]
+        path.write_bytes(content)
+    assert verify_results(plan, pages=True) == []
+
+
 def test_foreign_tables_are_named(plan):
     for path in files(plan, "*.parquet"):
         content = path.read_bytes()
@@ -233,7 +249,7 @@ def test_leftovers_are_named(plan):
 def test_the_command(plan, tmp_path, capsys):
     save_config(plan.config, tmp_path / "config.json")
     options = ["verify", "--config", str(tmp_path / "config.json"), "--results", str(plan.layout.root)]
-    assert main(options) == 0
+    assert main(options) == main([*options, "--pages"]) == 0
     assert "complete" in capsys.readouterr().out
     plan.layout.annotations("baseline").unlink()
     assert main(options) == 1

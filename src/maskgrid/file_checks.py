@@ -10,7 +10,7 @@ import orjson
 import PIL.Image
 
 from maskgrid.errors import UserError
-from maskgrid.tables import read_origin, read_table
+from maskgrid.tables import open_table, read_origin, read_table
 
 # What complete files of ours end with.
 _ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9", ".tar": bytes(1024)}
@@ -22,7 +22,7 @@ class Problem:
     """A file that is not what it should be.
 
     Attributes:
-        kind: missing, truncated, foreign, stale or left over.
+        kind: missing, truncated, damaged, foreign, stale or left over.
         path: which.
         reason: why, for a person.
     """
@@ -45,6 +45,17 @@ def check_table(path: Path) -> list[Problem]:
         read_table(path, columns=[])
     except UserError:
         return [Problem("truncated", path, "is not a complete Parquet file")]
+    return []
+
+
+def check_pages(path: Path) -> list[Problem]:
+    """A Parquet table that is complete: what lies between its beginning and its end, against the pages' checksums."""
+    try:
+        _, batches = open_table(path, None)
+        for _ in batches:
+            pass
+    except UserError:
+        return [Problem("damaged", path, "does not hold what was written to it; delete it and run again")]
     return []
 
 

@@ -95,13 +95,13 @@ def _read(path: Path, columns: list[str] | None, filters: list[tuple[str, str, A
 
 
 def open_table(
-    path: Path, columns: list[str], n_rows: int = _ROWS_AT_ONCE, where: tuple[str, str] | None = None
+    path: Path, columns: list[str] | None, n_rows: int = _ROWS_AT_ONCE, where: tuple[str, str] | None = None
 ) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
     """What a table was made from, and its rows in their order, so many at a time; the rest stays in the file.
 
     Args:
         path: where from.
-        columns: names of the columns to read.
+        columns: names of the columns to read; None for all.
         n_rows: rows of a batch, at most.
         where: a text column and a value: row groups that cannot have it are left out, other rows of theirs are not.
 
@@ -123,7 +123,7 @@ def _may_hold(file: pq.ParquetFile, number: int, name: str, value: str) -> bool:
 
 
 def _batches(
-    path: Path, file: pq.ParquetFile, columns: list[str], n_rows: int, groups: list[int]
+    path: Path, file: pq.ParquetFile, columns: list[str] | None, n_rows: int, groups: list[int]
 ) -> Iterator[pa.RecordBatch]:
     try:
         with file:

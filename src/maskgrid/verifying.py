@@ -13,6 +13,7 @@ from maskgrid.file_checks import (
     Problem,
     check_annotations,
     check_end,
+    check_pages,
     check_picture,
     check_table,
     check_tables,
@@ -42,11 +43,19 @@ _TABLES = ("settings", "mask_counts", "summary", "effects", "interactions")
 _SELECTED_FROM = "candidates or settings"
 
 
-def verify_results(plan: Plan) -> list[Problem]:
+def verify_results(plan: Plan, pages: bool = False) -> list[Problem]:
     """Check every file that the plan asks for, and name what else lies in the folder and is nobody's.
 
-    Footers, beginnings and ends of files are read, not all that is in between.
+    Args:
+        plan: what there should be.
+        pages: first read every table as a whole, against its checksums; where some are damaged, only these are named.
+            Without, footers, beginnings and ends of files are read, not all that is in between.
     """
+    # What tables say that are damaged within is not to be judged by.
+    return (_check_pages(plan.layout.root) if pages else []) or _check_all(plan)
+
+
+def _check_all(plan: Plan) -> list[Problem]:
     tracked = _check_tracked(plan)
     problems = _check_index(plan)
     if problems:  # nothing else of the images can be judged
@@ -59,6 +68,12 @@ def verify_results(plan: Plan) -> list[Problem]:
         problems += check(plan)
     problems += tracked
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
+
+
+def _check_pages(root: Path) -> list[Problem]:
+    """All complete tables of the folder."""
+    tables = (path for path in sorted(root.rglob("*.parquet")) if not _is_hidden(path, root) and not check_table(path))
+    return [problem for path in tables for problem in check_pages(path)]
 
 
 def _check_index(plan: Plan) -> list[Problem]:
@@ -182,12 +197,16 @@ def _strangers(plan: Plan) -> Iterator[Problem]:
     root, shards = plan.layout.root, set(plan.shards())
     for folder in ("candidates", "selections"):
         for path in sorted((root / folder).rglob("*")):
-            if not path.is_file() or any(part.startswith(".") for part in path.relative_to(root).parts):
+            if not path.is_file() or _is_hidden(path, root):
                 continue
             if path.suffix != ".parquet":
                 yield Problem("foreign", path, "was not written by maskgrid")
             elif path.name.split(".")[0] not in shards:
                 yield Problem("stale", path, "is of a shard that the index does not have any more")
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 # The outputs of the whole dataset: each check names what is amiss with the files of one job, if the config asks for it.

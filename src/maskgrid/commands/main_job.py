@@ -24,7 +24,8 @@ def add_main_job(commands: Commands) -> None:
     merge.add_argument("--setting", required=True, help="a setting's name or id")
     add_stage(commands, "statistics", _statistics, "write the tables of mask counts against settings")
     add_stage(commands, "accept", _accept, "fail if too many images could not be used")
-    add_stage(commands, "verify", _verify, "name every file of a results folder that is not what it should be")
+    verify = add_stage(commands, "verify", _verify, "name every file of a results folder that is not what it should be")
+    verify.add_argument("--pages", action="store_true", help="read every table as a whole, against its checksums")
     add_stage(commands, "summary", _summary, "print the table of settings")
 
 
@@ -84,7 +85,7 @@ def _verify(arguments: argparse.Namespace) -> None:
     from maskgrid.verifying import verify_results
 
     plan = load_plan(arguments)
-    problems = verify_results(plan)
+    problems = verify_results(plan, arguments.pages)
     for problem in problems:
         print(problem)
     if problems:
