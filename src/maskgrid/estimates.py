@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import pyarrow.parquet as pq
-
 from maskgrid.errors import UserError
 from maskgrid.layout import Layout
 from maskgrid.passes import PassRun
-from maskgrid.tables import read_origin
+from maskgrid.tables import read_origin, read_table
 from maskgrid.weights import checkpoint_id
 from maskgrid.wording import count
 
@@ -121,7 +119,7 @@ def _bytes(n_bytes: float) -> str:
 
 
 def _images_by_shard(layout: Layout) -> dict[str, int]:
-    table = pq.read_table(layout.shards, columns=["shard", "n_images"])
+    table = read_table(layout.shards, ["shard", "n_images"])
     return dict(zip(table["shard"].to_pylist(), table["n_images"].to_pylist(), strict=True))
 
 

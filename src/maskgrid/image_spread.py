@@ -71,7 +71,7 @@ def sample(keys: Sequence[str], n: int) -> list[str]:
 
 
 def _batches(mask_counts: Path) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(mask_counts) as file:
+    with pq.ParquetFile(mask_counts, page_checksum_verification=True) as file:
         yield from file.iter_batches(columns=_COLUMNS)
 
 

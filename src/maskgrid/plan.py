@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-import pyarrow.parquet as pq
 
 from maskgrid.config import Config
 from maskgrid.demo import GROUND_TRUTH
@@ -18,7 +17,7 @@ from maskgrid.prompt_settings import PromptSetting
 from maskgrid.remote import RemoteFile, fetched_path, is_url, remote_files
 from maskgrid.settings import Setting
 from maskgrid.sweep import expand, expand_prompts, find
-from maskgrid.tables import read_origin
+from maskgrid.tables import read_origin, read_table
 from maskgrid.tracking_config import TrackingConfig
 from maskgrid.tracking_settings import track_settings
 from maskgrid.weights import checkpoint_id
@@ -107,12 +106,12 @@ class Plan:
         """Names of the shards, once the index is there; empty before."""
         if not self.layout.shards.is_file():
             return []
-        names: list[str] = pq.read_table(self.layout.shards, columns=["shard"])["shard"].to_pylist()
+        names: list[str] = read_table(self.layout.shards, ["shard"])["shard"].to_pylist()
         return names
 
     def shard_digests(self) -> dict[str, str]:
         """The digest of each shard's members, by the shard's name."""
-        table = pq.read_table(self.layout.shards, columns=["shard", "digest"])
+        table = read_table(self.layout.shards, ["shard", "digest"])
         return dict(zip(table["shard"].to_pylist(), table["digest"].to_pylist(), strict=True))
 
     def images_fingerprint(self) -> str:
@@ -193,7 +192,7 @@ def _tracking_line(plan: Plan, tracking: TrackingConfig) -> str:
     layout = plan.layout.tracked
     if not layout.jobs.is_file():
         return f"  tracking  {tracking.source}; {how}; nothing there yet"
-    jobs = pq.read_table(layout.jobs, columns=["run", "group"]).to_pylist()
+    jobs = read_table(layout.jobs, ["run", "group"]).to_pylist()
     there = sum(layout.part(job["run"], job["group"]).is_file() for job in jobs)
     return f"  tracking  {tracking.source}; {how}; {there} of {len(jobs)} jobs there"
 

@@ -60,7 +60,8 @@ def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Sett
 def _image_keys(mask_counts: Path) -> pa.Array:
     """All images of the table, sorted."""
     read_origin(mask_counts)  # says in a person's words what is wrong with the file
-    column = pq.read_table(mask_counts, columns=["image_key"], read_dictionary=["image_key"])["image_key"]
+    with pq.ParquetFile(mask_counts, read_dictionary=["image_key"], page_checksum_verification=True) as file:
+        column = file.read(["image_key"])["image_key"]
     keys = pc.unique(column.cast(pa.string()))
     return keys.take(pc.array_sort_indices(keys))
 

@@ -62,7 +62,7 @@ def _tables(paths: list[Path]) -> Iterator[pa.Table]:
     """The row groups of all parts, which hold an object each; the empty one only where there is no other."""
     n_rows = 0
     for path in paths:
-        with pq.ParquetFile(path) as part:
+        with pq.ParquetFile(path, page_checksum_verification=True) as part:
             for number in range(part.num_row_groups):
                 table = part.read_row_group(number)
                 n_rows += len(table)

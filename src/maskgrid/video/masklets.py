@@ -79,7 +79,7 @@ def by_objects(path: Path) -> Iterator[list[dict[str, Any]]]:
         UserError: the file is missing or cut off.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for number in range(file.num_row_groups):
                 if rows := file.read_row_group(number).to_pylist():
                     yield rows
