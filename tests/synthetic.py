@@ -21,7 +21,7 @@ from maskgrid.rle import encode
 from maskgrid.schemas import CANDIDATES, MASK_COUNTS, PASS_IMAGES, SELECTIONS
 from maskgrid.settings import Setting, make_setting
 from maskgrid.statistics import image_counts
-from maskgrid.tables import write_table
+from maskgrid.tables import read_table, write_table
 
 CHECKPOINT, CHECKPOINT_ID = "demo", "demo-0123"
 RECORDING = Recording(0.0, 0.0, (0.0, 1.5), (0.5, 1.0))
@@ -206,7 +206,9 @@ class OfImage:
 
 def kept_by_image(setting: Setting, layout: Layout, checkpoint_id: str, shard: str) -> Iterator[OfImage]:
     """The masks of ``kept_masks``, image by image."""
-    for part in kept_masks(setting, layout, checkpoint_id, shard):
+    images = read_table(layout.images, filters=[("status", "=", "ok")]).to_pylist()
+    sizes_hw = {row["image_key"]: (row["height"], row["width"]) for row in images}
+    for part in kept_masks(setting, layout, checkpoint_id, shard, sizes_hw):
         start = 0
         for key, end in zip(part.image_keys, np.cumsum(part.n_masks).tolist(), strict=True):
             yield OfImage(key, part.counts[start:end], part.predicted_iou[start:end])

@@ -17,16 +17,18 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from made_results import make_results
 from maskgrid import coco, kept, kept_layers
 from maskgrid.errors import UserError
-from maskgrid.kept import KeptMasks, kept_masks
+from maskgrid.kept import KeptMasks
 from maskgrid.layout import Layout
 from maskgrid.merge import MergeCounts, merge_annotations
+from maskgrid.merging import merge_setting
 from maskgrid.passes import passes_of
 from maskgrid.records import mask_records
 from maskgrid.rle import encode
 from maskgrid.tables import open_table, read_table, write_table
-from synthetic import CHECKPOINT_ID, GENERATOR, make_images, setting, write_dataset
+from synthetic import CHECKPOINT_ID, GENERATOR, kept_by_image, make_images, setting, write_dataset
 
 SETTINGS = [
     setting("baseline"),
@@ -195,16 +197,13 @@ def test_a_level_that_was_not_recorded_is_refused(tmp_path):
     schema = pq.read_schema(layout.selections("s"))
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), layout.selections("s"))
     with pytest.raises(UserError, match="without a level that setting stray needs"):
-        list(kept_masks(stray, layout, CHECKPOINT_ID, "s"))
+        list(kept_by_image(stray, layout, CHECKPOINT_ID, "s"))
 
 
-def test_an_image_of_another_size_is_refused(tmp_path):
-    layout = write_dataset(tmp_path, IMAGES, SETTINGS[:1], lambda key: "s")
-    rows = pq.read_table(layout.images).to_pylist()
-    turned = [row | {"width": row["height"], "height": row["width"] and row["width"] + 1} for row in rows]
-    pq.write_table(pa.Table.from_pylist(turned, schema=pq.read_schema(layout.images)), layout.images)
-    with pytest.raises(UserError, match=r"its masks are of \d+ x \d+ pixels, and the image is of"):
-        merged(SETTINGS[0], layout)
+def test_masks_of_images_that_the_index_has_otherwise_are_refused(tmp_path):
+    plan = make_results(tmp_path)
+    with pytest.raises(UserError, match=r"d0\.parquet: is of other images than the index"):
+        merge_setting(plan, "baseline")
 
 
 def made_masks(score: np.float32) -> KeptMasks:

@@ -1,6 +1,6 @@
 """The masks that a setting keeps of a shard's images, read back from selections and candidates."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,9 @@ class KeptMasks:
     box_xyxy: NDArray[np.int32]
 
 
-def kept_masks(setting: Setting, layout: Layout, checkpoint_id: str, shard: str) -> Iterator[KeptMasks]:
+def kept_masks(
+    setting: Setting, layout: Layout, checkpoint_id: str, shard: str, sizes_hw: Mapping[str, tuple[int, int]]
+) -> Iterator[KeptMasks]:
     """The masks of a shard's images that have any, a few images at a time, in the order of image keys.
 
     Args:
@@ -57,6 +59,7 @@ def kept_masks(setting: Setting, layout: Layout, checkpoint_id: str, shard: str)
         checkpoint_id: the folder of the setting's checkpoint.
         shard: the shard; its selections at this setting are in memory at once, and of its candidates those of a
             few images.
+        sizes_hw: the images that are wanted, with their heights and widths; a shard may know others.
 
     Raises:
         maskgrid.errors.UserError: a table is missing or cut off, or selections and candidates are of
@@ -65,13 +68,15 @@ def kept_masks(setting: Setting, layout: Layout, checkpoint_id: str, shard: str)
     selected = _selected(setting, layout, shard)
     if selected is None:
         return
-    keys = sorted(selected["image_key"].dictionary.to_pylist())
+    keys = sorted(key for key in selected["image_key"].dictionary.to_pylist() if key in sizes_hw)
     image_of = image_positions(selected, keys)
+    if not (image_of >= 0).all():
+        selected, image_of = selected.filter(pa.array(image_of >= 0)), image_of[image_of >= 0]
     place = joint(image_of, selected["rank"].to_numpy())
     if not (place[1:] >= place[:-1]).all():  # the stage that writes them has them in order
         order = np.argsort(place, kind="stable")
         selected, image_of = selected.take(pa.array(order)), image_of[order]
-    layers = [Layer(setting, layout, checkpoint_id, pass_.name, shard) for pass_ in passes_of(setting.generator)]
+    layers = [Layer(setting, layout, checkpoint_id, pass_, shard) for pass_ in passes_of(setting.generator)]
     n_masks = np.bincount(image_of, minlength=len(keys))
     first, start = 0, 0
     ends = np.cumsum(n_masks)
@@ -82,7 +87,9 @@ def kept_masks(setting: Setting, layout: Layout, checkpoint_id: str, shard: str)
         there = first + np.flatnonzero(n_masks[first:last])
         part = selected.slice(start, end - start)
         if len(there):
-            yield _of_images([keys[number] for number in there], n_masks[there], part, layers)
+            some = [keys[number] for number in there]
+            size_hw = np.array([sizes_hw[key] for key in some], np.int32)
+            yield _of_images(some, size_hw, n_masks[there], part, layers)
         first, start = last, end
 
 
@@ -102,22 +109,27 @@ def _of_setting(batch: pa.RecordBatch, setting_id: str) -> pa.RecordBatch:
     return batch if wanted.all() else batch.filter(pa.array(wanted))
 
 
-def _of_images(keys: list[str], n_masks: NDArray[np.int64], selected: pa.RecordBatch, layers: list[Layer]) -> KeptMasks:
+def _of_images(
+    keys: list[str],
+    size_hw: NDArray[np.int32],
+    n_masks: NDArray[np.int64],
+    selected: pa.RecordBatch,
+    layers: list[Layer],
+) -> KeptMasks:
     """The masks of some images, so many of each."""
     image_of = np.repeat(np.arange(len(keys)), n_masks)
     layer_of, candidate_ids = selected["layer"].to_numpy(), selected["candidate_id"].to_numpy()
     columns: Columns = {}
     for number in np.unique(layer_of):
         here = layer_of == number
-        for name, values in layers[number].find(keys, image_of[here], candidate_ids[here]).items():
+        for name, values in layers[number].find(keys, size_hw, image_of[here], candidate_ids[here]).items():
             # Each rank's row at its place, from whatever layer it is.
             whole = columns.setdefault(name, np.empty((len(layer_of), *values.shape[1:]), values.dtype))
             whole[here] = values
     _redraw(columns, selected)
-    images = layers[0].images
     return KeptMasks(
         image_keys=keys,
-        size_hw=images.size_hw[images.rows(keys)],
+        size_hw=size_hw,
         n_masks=n_masks,
         counts=columns.pop("counts").tolist(),
         **columns,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskgrid.errors import UserError
 from maskgrid.layout import Layout
-from maskgrid.passes import Recording
+from maskgrid.passes import Pass, Recording
 from maskgrid.settings import Setting
 from maskgrid.tables import open_table, read_table
 
@@ -34,14 +35,14 @@ _COLUMNS = [
 class Layer:
     """A pass over a shard at one level; its rows are asked for in the order of image keys, which is the file's."""
 
-    def __init__(self, setting: Setting, layout: Layout, checkpoint_id: str, pass_name: str, shard: str) -> None:
+    def __init__(self, setting: Setting, layout: Layout, checkpoint_id: str, pass_: Pass, shard: str) -> None:
         """Begin with the first image.
 
         Raises:
             UserError: a table is missing or cut off, or was recorded without the setting's level.
         """
-        path = layout.candidates(checkpoint_id, pass_name, shard)
-        self.pass_name = pass_name
+        path = layout.candidates(checkpoint_id, pass_.name, shard)
+        self.pass_name = pass_.name
         self.level, offset = float(setting.generator.mask_threshold), float(setting.generator.stability_score_offset)
         origin, self.batches = open_table(path, _COLUMNS)
         recording = Recording.from_dict(origin["recording"])
@@ -50,13 +51,21 @@ class Layer:
         self.n_levels = len(recording.mask_thresholds)
         self.offset = recording.stability_score_offsets.index(offset)
         self.waiting: list[pa.RecordBatch] = []
-        self.images = LayerImages.read(layout, checkpoint_id, pass_name, shard)
+        # The whole image is the one crop of layer 0.
+        self.crops = Crops.read(layout.pass_images(checkpoint_id, pass_.name, shard)) if pass_.layer else None
 
-    def find(self, keys: Sequence[str], image_of: NDArray[np.intp], candidate_ids: NDArray[np.int32]) -> Columns:
+    def find(
+        self,
+        keys: Sequence[str],
+        size_hw: NDArray[np.int32],
+        image_of: NDArray[np.intp],
+        candidate_ids: NDArray[np.int32],
+    ) -> Columns:
         """Candidates of some images, in the order asked for.
 
         Args:
             keys: image keys, ascending, and behind those of earlier calls.
+            size_hw: int32 (m, 2), the images' heights and widths in pixels.
             image_of: of each candidate, the position of its image among the keys.
             candidate_ids: their ids.
 
@@ -83,7 +92,13 @@ class Layer:
                 f"{keys[image_of[~found][0]]}: selections name candidates that pass {self.pass_name} does not have; "
                 "delete the selections and run again"
             )
-        return self._columns(rows, at_level[order[at]], keys, image_of)
+        columns = self._columns(rows, at_level[order[at]])
+        crop_index = columns.pop("crop_index")
+        if self.crops is None:
+            columns["crop_box_xyxy"] = np.pad(size_hw[:, ::-1], ((0, 0), (2, 0)))[image_of]
+        else:
+            columns["crop_box_xyxy"] = self.crops.boxes_xyxy(keys, image_of, crop_index)
+        return columns
 
     def _up_to(self, last_key: str) -> pa.RecordBatch:
         """The rows of images up to this one that have not been given yet."""
@@ -103,57 +118,47 @@ class Layer:
         self.waiting = [rows.take(pa.array(np.arange(n_given, len(rows))))] if n_given < len(rows) else []
         return rows.slice(0, n_given)
 
-    def _columns(
-        self, rows: pa.RecordBatch, at: NDArray[np.intp], keys: Sequence[str], image_of: NDArray[np.intp]
-    ) -> Columns:
-        crop_index = rows["crop_index"].to_numpy()[at]
+    def _columns(self, rows: pa.RecordBatch, at: NDArray[np.intp]) -> Columns:
         return {
+            "crop_index": rows["crop_index"].to_numpy()[at],
             "counts": rows["counts"].take(pa.array(at)).to_numpy(zero_copy_only=False),
             "area_px": rows["area_px"].to_numpy()[at].astype(np.int64),
             "predicted_iou": rows["predicted_iou"].to_numpy()[at],
             "stability_score": matrix(rows["stability_scores"])[at, self.offset],
             "point_xy": matrix(rows["point_xy"])[at],
-            "crop_box_xyxy": self.images.crop_boxes(keys, image_of, crop_index),
             "box_xyxy": matrix(rows["box_xyxy"])[at],
         }
 
 
 @dataclass(frozen=True, slots=True)
-class LayerImages:
-    """What a pass notes of the images of a shard.
+class Crops:
+    """The crops of a pass, of all images of a shard.
 
     Attributes:
-        row: of each image key, its row in the table.
-        size_hw: int32 (n, 2), heights and widths in pixels; 0 for images that could not be used.
-        first_crop: int64 (n + 1,), where each image's crops begin.
-        crop_boxes_xyxy: int32 (m, 4), the crops of all images in image pixels.
+        row: of each image key, its row.
+        first: int64 (m + 1,), where each row's crops begin.
+        box_xyxy: int32 (n, 4), in image pixels.
     """
 
     row: dict[str, int]
-    size_hw: NDArray[np.int32]
-    first_crop: NDArray[np.int64]
-    crop_boxes_xyxy: NDArray[np.int32]
+    first: NDArray[np.int64]
+    box_xyxy: NDArray[np.int32]
 
     @classmethod
-    def read(cls, layout: Layout, checkpoint_id: str, pass_name: str, shard: str) -> Self:
+    def read(cls, path: Path) -> Self:
         """Raises ``UserError`` where the table is missing or cut off."""
-        path = layout.pass_images(checkpoint_id, pass_name, shard)
-        table = read_table(path, ["image_key", "height", "width", "crop_boxes_xyxy"]).combine_chunks()
-        sizes = [pc.fill_null(table[name], 0).to_numpy() for name in ("height", "width")]
+        table = read_table(path, ["image_key", "crop_boxes_xyxy"]).combine_chunks()
         n_crops = pc.fill_null(pc.list_value_length(table["crop_boxes_xyxy"]), 0).to_numpy()
         boxes = table["crop_boxes_xyxy"].combine_chunks().flatten().flatten().to_numpy().reshape(-1, 4)
         row = {key: number for number, key in enumerate(table["image_key"].to_pylist())}
-        return cls(row, np.stack(sizes, 1), np.cumsum([0, *n_crops]), boxes)
+        return cls(row, np.cumsum([0, *n_crops]), boxes)
 
-    def rows(self, keys: Sequence[str]) -> NDArray[np.intp]:
-        """The rows of some images."""
-        return np.array([self.row[key] for key in keys], np.intp)
-
-    def crop_boxes(
+    def boxes_xyxy(
         self, keys: Sequence[str], image_of: NDArray[np.intp], crop_index: NDArray[np.int16]
     ) -> NDArray[np.int32]:
         """The crop of each mask: int32 (n, 4)."""
-        boxes: NDArray[np.int32] = self.crop_boxes_xyxy[self.first_crop[self.rows(keys)][image_of] + crop_index]
+        first = self.first[[self.row[key] for key in keys]]
+        boxes: NDArray[np.int32] = self.box_xyxy[first[image_of] + crop_index]
         return boxes
 
 

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskgrid import coco
-from maskgrid.errors import UserError
 from maskgrid.files import atomic_write
 from maskgrid.json_lists import write_head, write_list
-from maskgrid.kept import KeptMasks, kept_masks
+from maskgrid.kept import kept_masks
 from maskgrid.layout import Layout
 from maskgrid.settings import Setting
 from maskgrid.tables import read_table
@@ -64,12 +63,17 @@ def merge_annotations(
     images = good_images(layout)
     shards = sorted(pc.unique(images["shard"]).to_pylist())
     known = image_ids(images)
+    sizes_hw = {key: size_hw for key, (_, size_hw) in known.items()}
     form = setting.generator.output_mode
     entries = (
         entry
         for shard in shards
-        for part in kept_masks(setting, layout, checkpoint_id, shard)
-        for entry in _entries(part, known, form)
+        for part in kept_masks(setting, layout, checkpoint_id, shard, sizes_hw)
+        for entry in zip(
+            part.image_keys,
+            coco.annotation_lines(part, [known[key][0] for key in part.image_keys], form),
+            strict=True,
+        )
     )
     head = {"info": coco.info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [coco.CATEGORY]}
     return write_coco(path, head, images, entries)
@@ -102,7 +106,8 @@ def write_coco(
 
 def good_images(layout: Layout) -> pa.Table:
     """The images that can be used, by key."""
-    return read_table(layout.images, _IMAGE_COLUMNS, [("status", "=", "ok")]).sort_by("image_key")
+    images = read_table(layout.images, _IMAGE_COLUMNS)
+    return images.filter(pc.equal(images["status"], "ok")).sort_by("image_key")
 
 
 def image_ids(images: pa.Table) -> dict[str, tuple[int, tuple[int, int]]]:
@@ -111,22 +116,6 @@ def image_ids(images: pa.Table) -> dict[str, tuple[int, tuple[int, int]]]:
     return {
         key: (image_id, (height, width)) for image_id, (key, height, width) in enumerate(zip(*columns, strict=True), 1)
     }
-
-
-def _entries(
-    masks: KeptMasks, known: Mapping[str, tuple[int, tuple[int, int]]], form: str
-) -> Iterator[tuple[str, bytes]]:
-    """The annotations of each image. A shard's files may be older than the index, and know images gone since."""
-    ids = [known.get(key, (0, None))[0] for key in masks.image_keys]
-    for key, size_hw in zip(masks.image_keys, masks.size_hw.tolist(), strict=True):
-        if key in known and known[key][1] != tuple(size_hw):
-            (height, width), (is_height, is_width) = size_hw, known[key][1]
-            raise UserError(
-                f"{key}: its masks are of {height} x {width} pixels, and the image is of {is_height} x {is_width}; "
-                "delete the candidates and run again"
-            )
-    lines = coco.annotation_lines(masks, ids, form)
-    return ((key, block) for key, block in zip(masks.image_keys, lines, strict=True) if key in known)
 
 
 def _spool(entries: Iterable[tuple[str, bytes]], spool: IO[bytes]) -> dict[str, _Span]:
