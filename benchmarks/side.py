@@ -20,6 +20,7 @@ from synthetic_model import make_model
 
 import maskgrid
 from maskgrid.images import read_image
+from maskgrid.model import DTYPES, run_in
 from maskgrid.predictor import fit_feature_sizes
 from maskgrid.replay import Replay
 from maskgrid.settings import GeneratorConfig
@@ -36,6 +37,8 @@ def main() -> None:
         maskgrid.keep_freed_memory()
     torch.set_num_threads(task["threads"])
     model = make_model(task["architecture"], task["device"])
+    if task["dtype"] != "float32":
+        run_in(model, model.device, DTYPES[task["dtype"]])
     images = [_sized(read_image(Path(path), 200_000_000).pixels, task["megapixels"]) for path in task["photos"]]
     before_mib = peak_mib(model.device)
     run = sam2_side if task["side"] == "sam2" else maskgrid_side

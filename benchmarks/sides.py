@@ -68,6 +68,7 @@ def run_side(
     settings: list[dict[str, float]],
     asked: list[int] | None = None,
     megapixels: float | None = None,
+    dtype: str = "float32",
 ) -> Cost:
     """Run ``sam2``, ``exact`` or ``fast`` in a process of its own.
 
@@ -77,6 +78,7 @@ def run_side(
         settings: sam2 runs each; maskgrid runs the network at the loosest and replays each.
         asked: positions of the settings whose masks maskgrid gives back; all by default.
         megapixels: enlarge the photographs to this size.
+        dtype: below float32 the network's parts run under ``torch.autocast``.
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "masks.json"
@@ -85,6 +87,7 @@ def run_side(
             "side": side,
             "architecture": arguments.architecture,
             "device": arguments.device,
+            "dtype": dtype,
             "threads": arguments.threads,
             "photos": [str(path) for path in photos],
             "megapixels": megapixels,

@@ -1,10 +1,10 @@
 """One setting by sam2's own generator and by maskgrid in both modes: seconds, memory, differences.
 
-    python benchmarks/single.py [PHOTO ...] [--architecture demo|tiny|large] [--repeat 3] [--minutes 60]
+    python benchmarks/single.py [PHOTO ...] [--architecture demo|tiny|large] [--dtype bfloat16] [--repeat 3]
 
 The setting is that of sam2's defaults, for the demo's model looser. The sides take turns, each time in a
-process of its own; figures are medians. Exact is compared with sam2 in every field of every mask, fast mask by mask by
-IoU.
+process of its own; figures are medians. Exact is compared with sam2 in every field of every mask, all others mask by
+mask by IoU. A lower precision adds sam2 and fast in it.
 """
 
 import statistics
@@ -19,7 +19,8 @@ from sides import DEFAULT, DEMO, Cost, count_differences, machine, parser, run_s
 
 from maskgrid.agreement import AGREEMENT, Agreement, match
 
-SIDES = ("sam2", "exact", "fast")
+# A side and its precision; the first is what all others are compared with.
+SIDES = (("sam2", "float32"), ("exact", "float32"), ("fast", "float32"))
 
 
 def main() -> int:
@@ -27,32 +28,52 @@ def main() -> int:
     made = parser(__doc__)
     made.add_argument("--repeat", type=int, default=3, help="turns of each side at most")
     made.add_argument("--minutes", type=float, default=60.0, help="begin no further turn that would end later")
+    made.add_argument("--dtype", choices=["bfloat16", "float16"], help="a lower precision to measure besides")
     arguments = made.parse_args()
     print(machine(arguments), flush=True)
     setting = DEMO if arguments.architecture == "demo" else DEFAULT
     print(", ".join(f"{name} {value}" for name, value in setting.items()), flush=True)
+    lower = [("sam2", arguments.dtype), ("fast", arguments.dtype)] if arguments.dtype else []
+    costs: dict[tuple[str, str], list[Cost]] = {side: [] for side in [*SIDES, *lower]}
     started = time.perf_counter()
-    costs: dict[str, list[Cost]] = {side: [] for side in SIDES}
     for turn in range(arguments.repeat):
         if turn and (time.perf_counter() - started) * (turn + 1) / turn > arguments.minutes * 60:
             break
-        for side in SIDES:
-            costs[side].append(run_side(side, arguments, [setting]))
-        walls_s = ", ".join(f"{side} {costs[side][-1].network_s[0] + costs[side][-1].replay_s:.1f} s" for side in SIDES)
-        print(f"turn {turn + 1}: {walls_s}", flush=True)
-    n_turns = len(costs["sam2"])
-    wall_s = {side: statistics.median(cost.network_s[0] + cost.replay_s for cost in costs[side]) for side in SIDES}
-    cpu_s = {side: statistics.median(cost.cpu_s[0] for cost in costs[side]) for side in SIDES}
-    for side in SIDES:
-        peak_mib = statistics.median(cost.peak_mib for cost in costs[side])
-        ratio = f"{wall_s['sam2'] / wall_s[side]:5.2f}x  CPU {cpu_s['sam2'] / cpu_s[side]:5.2f}x"
-        print(f"{side:<6}{wall_s[side]:8.1f} s  CPU {cpu_s[side]:8.1f} s  peak {peak_mib:7.0f} MiB  {ratio}")
-    print(f"medians of {n_turns} turns, {sum(map(len, costs['sam2'][0].masks[0]))} masks")
-    differences = sum(map(count_differences, costs["exact"], costs["sam2"]))
+        for (side, dtype), taken in costs.items():
+            taken.append(run_side(side, arguments, [setting], dtype=dtype))
+        print(
+            f"turn {turn + 1}: {', '.join(f'{_name(side)} {_wall_s(costs[side][-1]):.1f} s' for side in costs)}",
+            flush=True,
+        )
+    return _report(costs)
+
+
+def _report(costs: dict[tuple[str, str], list[Cost]]) -> int:
+    """Print medians and differences; 1 if exact differs."""
+    sam2, exact, *others = costs
+    wall_s = {side: statistics.median(map(_wall_s, taken)) for side, taken in costs.items()}
+    cpu_s = {side: statistics.median(cost.cpu_s[0] for cost in taken) for side, taken in costs.items()}
+    for side, taken in costs.items():
+        peak_mib = statistics.median(cost.peak_mib for cost in taken)
+        ratio = f"{wall_s[sam2] / wall_s[side]:5.2f}x  CPU {cpu_s[sam2] / cpu_s[side]:5.2f}x"
+        print(f"{_name(side):<14}{wall_s[side]:8.1f} s  CPU {cpu_s[side]:8.1f} s  peak {peak_mib:7.0f} MiB  {ratio}")
+    print(f"medians of {len(costs[sam2])} turns, {sum(map(len, costs[sam2][0].masks[0]))} masks")
+    differences = sum(map(count_differences, costs[exact], costs[sam2]))
     print(f"exact against sam2: {differences} differences")
-    measures = agreement(costs["sam2"][0], costs["fast"][0]).measures()
-    print("fast against sam2: " + ", ".join(f"{name} {_number(value)}" for name, value in measures.items()))
+    for side in others:
+        measures = agreement(costs[sam2][0], costs[side][0]).measures()
+        print(
+            f"{_name(side)} against sam2: " + ", ".join(f"{name} {_number(value)}" for name, value in measures.items())
+        )
     return int(differences > 0)
+
+
+def _name(side: tuple[str, str]) -> str:
+    return " ".join(part for part in side if part != "float32")
+
+
+def _wall_s(cost: Cost) -> float:
+    return cost.network_s[0] + cost.replay_s
 
 
 def agreement(first: Cost, second: Cost) -> Agreement:

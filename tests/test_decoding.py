@@ -10,6 +10,7 @@ from maskgrid.agreement import match
 from maskgrid.decoder import PromptDecoder
 from maskgrid.decoding import Decoding
 from maskgrid.lineage import network_note
+from maskgrid.model import load_model
 from maskgrid.predictor import make_predictor
 
 FLOOR = 0.6
@@ -83,6 +84,24 @@ def test_fast_gives_the_masks_of_sam2_within_rounding(predictor, multimask_outpu
         found = Decoding(predictor, "fast").predict(points, labels, masks, multimask_output=multimask_output)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_fast_is_as_near_in_lower_precision_as_sam2_under_autocast(predictor, photos, monkeypatch, dtype, with_masks):
+    points, labels = clicks(predictor, 21)
+    masks = as_sam2(predictor, points, labels)[0][:, :1].clamp(-32, 32) if with_masks else None
+    true_logits, true_scores = as_sam2(predictor, points, labels, masks)
+    low = make_predictor(load_model("demo", device="cpu", dtype=dtype))
+    low.set_image(photos["coffee"])
+    logits, scores = as_sam2(low, points, labels, masks)
+    decoding = Decoding(low, "fast")
+    monkeypatch.setattr(low, "_predict", None)
+    with torch.no_grad():
+        our_logits, our_scores = decoding.predict(points, labels, masks)
+    assert our_logits.dtype == our_scores.dtype == torch.float32
+    assert 0 < (our_logits - true_logits).abs().mean() < 1.5 * (logits - true_logits).abs().mean()
+    assert 0 < (our_scores - true_scores).abs().mean() < 1.5 * (scores - true_scores).abs().mean()
 
 
 def test_an_image_after_another_is_decoded_as_itself(demo_model, photos):

@@ -62,7 +62,8 @@ class ModelConfig(Section):
         description="auto, cpu, cuda, cuda:1, ... or mps; of several CUDA devices auto and cuda take a free one",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="the network's arithmetic; below float32 it runs under torch.autocast"
+        "float32",
+        description="the network's arithmetic; below float32 under torch.autocast, with the decoder of mode fast in it",
     )
     apply_postprocessing: bool = Field(
         True,

@@ -4,16 +4,19 @@ Kernels may give other last bits for other shapes. Whether the shorter way gives
 threads and for batches of this size, is not taken on trust: the first batch of each size goes both ways.
 """
 
+import copy
 import logging
 from typing import Literal
 
 import torch
+from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from torch import Tensor
 
 from maskgrid.allocator import freed_memory_given_back
 from maskgrid.decoder import ImageFeatures, PromptDecoder
 from maskgrid.fast_decoder import FastPromptDecoder
+from maskgrid.model import arithmetic_of
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,10 @@ class Decoding:
         """
         self.predictor, self.mode = predictor, mode
         decoder = predictor.model.sam_mask_decoder
-        # Below float32 the decoder's forward runs under autocast, which the shorter ways would go round.
-        self.can_shorten = decoder.use_high_res_features and "forward" not in vars(decoder)
+        self.dtype = arithmetic_of(predictor.model)
+        # Below float32 sam2's own decoder runs under autocast, whose bits the shorter way does not have.
+        self.can_shorten = decoder.use_high_res_features and (mode == "fast" or self.dtype == torch.float32)
+        self.decoder = _cast(decoder, self.dtype) if self.can_shorten and self.dtype != torch.float32 else decoder
         self.is_equal: dict[tuple[int, bool], bool] = {}
         self._image: tuple[object, PromptDecoder] | None = None
 
@@ -83,7 +88,10 @@ class Decoding:
         sparse, dense = encoder(points=(points, labels), boxes=None, masks=mask_input)
         decoder = self._of_image()
         shared = dense[:1] if mask_input is None else dense
-        return decoder.predict(sparse, shared, multimask_output=multimask_output, floor=floor)
+        logits, scores = decoder.predict(
+            sparse.to(self.dtype), shared.to(self.dtype), multimask_output=multimask_output, floor=floor
+        )
+        return logits.float(), scores.float()
 
     def _compare(self, points: Tensor, labels: Tensor, multimask_output: bool) -> Prediction:
         with freed_memory_given_back():
@@ -100,15 +108,23 @@ class Decoding:
     def _of_image(self) -> PromptDecoder:
         features, model = self.predictor._features, self.predictor.model
         if self._image is None or self._image[0] is not features:
+            finer, fine = features["high_res_feats"]
             image = ImageFeatures(
-                features["image_embed"],
-                model.sam_prompt_encoder.get_dense_pe(),
-                tuple(features["high_res_feats"]),
+                features["image_embed"].to(self.dtype),
+                model.sam_prompt_encoder.get_dense_pe().to(self.dtype),
+                (finer.to(self.dtype), fine.to(self.dtype)),
             )
             kind = FastPromptDecoder if self.mode == "fast" else PromptDecoder
-            self._image = features, kind(model.sam_mask_decoder, image)
+            self._image = features, kind(self.decoder, image)
         return self._image[1]
 
     def forget(self) -> None:
         """Let go of the image."""
         self._image = None
+
+
+def _cast(decoder: MaskDecoder, dtype: torch.dtype) -> MaskDecoder:
+    """A copy whose weights are of this dtype, without autocast around it."""
+    copied: MaskDecoder = copy.deepcopy(decoder).to(dtype)
+    vars(copied).pop("forward", None)
+    return copied

@@ -91,6 +91,13 @@ def run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
     model.sam_prompt_encoder.get_dense_pe = autocast(model.sam_prompt_encoder.get_dense_pe)
     for part in (model.sam_prompt_encoder, model.sam_mask_decoder, model.memory_attention, model.memory_encoder):
         part.forward = autocast(part.forward)
+    model.autocast_dtype = dtype
+
+
+def arithmetic_of(model: SAM2Base) -> torch.dtype:
+    """The dtype in which :func:`run_in` has a model's parts run; float32 without."""
+    dtype: torch.dtype = getattr(model, "autocast_dtype", torch.float32)
+    return dtype
 
 
 @contextmanager
