@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+import torch
 
 from browser import find_browser, shown_document
 from made_results import make_config, make_results
@@ -26,7 +27,7 @@ from synthetic import GENERATOR, RECORDING, make_images
 
 N_SETTINGS = 150
 REGION_AREAS = (2, 9)
-IMAGES = {"few": 6, "many": 60, "1500": 500}
+IMAGES = {"few": 6, "many": 60, "1500": 500, "bfloat16": 60, "float16": 200}
 SETTINGS = [
     GENERATOR.model_copy(
         update={
@@ -62,23 +63,28 @@ document.getElementById("result").textContent = JSON.stringify(results);
 
 
 def make_samples():
-    """Images with scores of two decimals, so that some equal each other and thresholds; in ``1500`` all differ."""
+    """Images with scores of two decimals, so that some equal each other and thresholds; in ``1500`` all differ.
+
+    In lower precision, scores are numbers of it, and so equal thresholds that are rounded to it.
+    """
     samples = {}
     for number, (name, n_points) in enumerate(IMAGES.items()):
         image = make_images(1, n_points, seed=number)[0]
         parts = image.candidates
         if name != "1500":
-            parts = tuple(dataclasses.replace(part, rows=rounded(part.rows)) for part in parts)
+            dtype = name if name.endswith("float16") else "float32"
+            parts = tuple(dataclasses.replace(part, rows=rounded(part.rows, dtype), dtype=dtype) for part in parts)
         parts = tuple(dataclasses.replace(part, proposed_iou=np.sort(part.rows.predicted_iou[::2])) for part in parts)
         replay = Replay({part.pass_.name: part for part in parts})
         samples[name] = Sample(name, image.size_hw, None, {"demo": replay})
     return samples
 
 
-def rounded(rows: CandidateRows):
+def rounded(rows: CandidateRows, dtype):
+    scores = torch.from_numpy(np.round(rows.predicted_iou, 2))
     return dataclasses.replace(
         rows,
-        predicted_iou=np.round(rows.predicted_iou, 2),
+        predicted_iou=scores.to(getattr(torch, dtype)).float().numpy(),
         stability_scores=np.round(rows.stability_scores, 2),
     )
 
@@ -150,7 +156,7 @@ def test_the_page_keeps_what_the_replay_keeps(samples, answers, name):
         ]
         n_kept.add(len(ours))
         n_redrawn += drops.n_dropped_regions
-    assert n_redrawn > 0 or name == "few"
+    assert n_redrawn > 0 or name not in ("many", "1500")
     assert len(n_kept) > 4, "the settings do not differ, and so the comparison says little"
 
 

@@ -158,10 +158,35 @@ def test_unknown_parameters_and_unrecorded_settings_are_said_so(demo_model, phot
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_lower_precision_is_that_of_sam2_under_autocast(dtype, photos):
+    """At thresholds that scores equal, once rounded, too: torch compares in the scores' own precision."""
+    generator = MaskGenerator(load_model("demo", device="cpu", dtype=dtype), points_per_side=4, pred_iou_thresh=0.1)
+    candidates = generator.candidates(photos["coffee"], stability_score_thresh=0.0)
+    scores = np.unique(candidates[0].proposed_iou)
+    middle = float(scores[len(scores) // 2])
+    thresholds = [0.1, middle, middle - 1e-5, middle + 1e-5]
+    n_masks = set()
+    for threshold in thresholds:
+        parameters = {"points_per_side": 4, "pred_iou_thresh": threshold, "stability_score_thresh": 0.0}
+        ours = generator.replay(candidates, pred_iou_thresh=threshold, stability_score_thresh=0.0)
+        with torch.autocast("cpu", dtype=getattr(torch, dtype)):
+            theirs = sam2_masks(load_model("demo", device="cpu"), photos["coffee"], **parameters)
+        assert differences(ours, theirs) == []
+        n_masks.add(len(ours))
+    assert len(n_masks) > 1
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_fast_in_lower_precision_compares_as_the_replay_does(dtype, photos):
+    """A floor at a score leaves out what the replay of a wider recording leaves out."""
     model = load_model("demo", device="cpu", dtype=dtype)
-    parameters = {"points_per_side": 4, "pred_iou_thresh": 0.1, "stability_score_thresh": 0.0}
-    ours = MaskGenerator(model, **parameters).generate(photos["coffee"])
-    with torch.autocast("cpu", dtype=getattr(torch, dtype)):
-        theirs = sam2_masks(load_model("demo", device="cpu"), photos["coffee"], **parameters)
-    assert ours
-    assert differences(ours, theirs) == []
+    generator = MaskGenerator(model, "fast", points_per_side=4, pred_iou_thresh=1.0)
+    image, rest = photos["coffee"], {"stability_score_thresh": 0.0, "mask_threshold": -1.0}
+    wide = generator.candidates(image, pred_iou_thresh=0.1, stability_score_thresh=0.0, mask_thresholds=[-1.0])
+    scores = np.unique(wide[0].proposed_iou)
+    for score in scores[len(scores) // 4 :: len(scores) // 8].tolist():
+        for threshold in (score - 1e-5, score, score + 1e-5):
+            narrow = generator.candidates(
+                image, pred_iou_thresh=threshold, stability_score_thresh=0.0, mask_thresholds=[-1.0]
+            )
+            replayed = (generator.replay(part, pred_iou_thresh=threshold, **rest) for part in (wide, narrow))
+            assert differences(*replayed) == []

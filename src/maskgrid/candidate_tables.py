@@ -67,7 +67,8 @@ def read_results(candidates_path: Path, images_path: Path, pass_: Pass) -> Itera
     Raises:
         maskgrid.errors.UserError: a file is missing or cut off.
     """
-    recording = Recording.from_dict(read_origin(candidates_path)["recording"])
+    origin = read_origin(candidates_path)
+    recording = Recording.from_dict(origin["recording"])
     table = read_table(candidates_path)
     keys = table["image_key"].cast(pa.string()).to_numpy(zero_copy_only=False)
     for image in read_table(images_path).to_pylist():
@@ -83,6 +84,7 @@ def read_results(candidates_path: Path, images_path: Path, pass_: Pass) -> Itera
             crop_boxes_xyxy=np.array(image["crop_boxes_xyxy"], np.int32).reshape(-1, 4),
             proposed_iou=np.array(image["proposed_iou"], np.float32),
             rows=_rows(table.slice(start, stop - start), len(recording.stability_score_offsets)),
+            dtype=origin.get("dtype", "float32"),
         )
         yield PassResult(image["image_key"], "ok", None, candidates)
 

@@ -83,6 +83,7 @@ class Candidates:
         proposed_iou: float32, the predicted IoU of every mask that the network proposed, sorted: what a threshold
             drops can be counted whatever the floor was.
         rows: the candidates.
+        dtype: the network's arithmetic, such as ``bfloat16``; scores are numbers of it, and compared in it.
     """
 
     pass_: Pass
@@ -91,3 +92,4 @@ class Candidates:
     crop_boxes_xyxy: NDArray[np.int32]
     proposed_iou: NDArray[np.float32]
     rows: CandidateRows
+    dtype: str = "float32"

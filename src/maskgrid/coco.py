@@ -73,8 +73,10 @@ def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: st
     Raises:
         ValueError: a score is no number.
     """
-    if not (np.isfinite(masks.predicted_iou).all() and np.isfinite(masks.stability_score).all()):
-        raise ValueError(f"{masks.image_keys[0]} to {masks.image_keys[-1]}: a score is not a finite number")
+    is_number = np.isfinite(masks.predicted_iou) & np.isfinite(masks.stability_score)
+    if not is_number.all():
+        image = int(np.searchsorted(np.cumsum(masks.n_masks), int(is_number.argmin()), side="right"))
+        raise ValueError(f"{masks.image_keys[image]}: a score is not a finite number")
     boxes_xywh, crops_xywh = _xywh(masks.box_xyxy), _xywh(masks.crop_box_xyxy)
     boxes_xywh[:, 2:] += 1  # sam2's boxes are a pixel short
     iou, stability = _texts(masks.predicted_iou), _texts(masks.stability_score)

@@ -63,7 +63,7 @@ class ModelConfig(Section):
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
-        description="the network's arithmetic; below float32 under torch.autocast, with the decoder of mode fast in it",
+        description="the network's arithmetic; below float32 under torch.autocast, but for the decoder of mode fast",
     )
     apply_postprocessing: bool = Field(
         True,

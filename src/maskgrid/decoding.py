@@ -62,7 +62,8 @@ class Decoding:
             floor: clicks none of whose scores exceeds it may come with logits of 0.
 
         Returns:
-            Logits float32 (n, masks, 4 h, 4 w), neither up-sampled nor clamped, and predicted IoU (n, masks).
+            Logits float32 (n, masks, 4 h, 4 w), neither up-sampled nor clamped, and predicted IoU (n, masks), in the
+            dtype of the network's arithmetic.
         """
         if self.mode == "fast" and self.can_shorten:
             return self._shorter(points, labels, mask_input, multimask_output, floor)
@@ -91,7 +92,7 @@ class Decoding:
         logits, scores = decoder.predict(
             sparse.to(self.dtype), shared.to(self.dtype), multimask_output=multimask_output, floor=floor
         )
-        return logits.float(), scores.float()
+        return logits.float(), scores
 
     def _compare(self, points: Tensor, labels: Tensor, multimask_output: bool) -> Prediction:
         with freed_memory_given_back():

@@ -185,6 +185,7 @@ def _pass_data(sample: Sample, run: PassRun, thumbnail: Thumbnail, areas: Sequen
     counts = ["" if code is None else thumbnail.counts(code).decode("ascii") for code in rows.counts]
     return {
         "recording": recording.as_dict(),
+        "dtype": part.dtype,
         "proposed": part.proposed_iou,
         "crops": part.crop_boxes_xyxy,
         "id": rows.candidate_id,

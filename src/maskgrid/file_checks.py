@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import PIL.Image
+import pyarrow as pa
 
 from maskgrid.errors import UserError
 from maskgrid.tables import open_table, read_origin, read_table
@@ -52,9 +53,9 @@ def check_pages(path: Path) -> list[Problem]:
     """A Parquet table that is complete: what lies between its beginning and its end, against the pages' checksums."""
     try:
         _, batches = open_table(path, None)
-        for _ in batches:
-            pass
-    except UserError:
+        for batch in batches:
+            batch.validate(full=True)
+    except (UserError, pa.ArrowException):
         return [Problem("damaged", path, "does not hold what was written to it; delete it and run again")]
     return []
 

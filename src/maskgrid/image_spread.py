@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from maskgrid.tables import read_origin
+from maskgrid.tables import open_table
 
 _COLUMNS = ["setting_id", "image_key", "n_masks"]
+_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,7 @@ def read_image_counts(mask_counts: Path, n_widest: int, n_sampled: int) -> Image
     Raises:
         maskgrid.errors.UserError: the table is missing or cut off.
     """
-    read_origin(mask_counts)  # says in a person's words what is wrong with the file
-    keys = _keys(mask_counts)
+    keys = image_keys(mask_counts)
     widest = _widest(mask_counts, keys, n_widest)
     sampled = tuple(sample(keys.to_pylist(), n_sampled))
     # Sorted: the order of a set is another in each process, and the report draws in the order of these.
@@ -70,16 +69,21 @@ def sample(keys: Sequence[str], n: int) -> list[str]:
     return sorted(ranked[:n])
 
 
-def _batches(mask_counts: Path) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(mask_counts, page_checksum_verification=True) as file:
-        yield from file.iter_batches(columns=_COLUMNS)
+def image_keys(mask_counts: Path) -> pa.Array:
+    """All images of a table of counts, sorted.
 
-
-def _keys(mask_counts: Path) -> pa.Array:
+    Raises:
+        maskgrid.errors.UserError: the table is missing, cut off or damaged.
+    """
+    _, batches = open_table(mask_counts, ["image_key"], _ROWS_AT_ONCE)
     found: pa.Array = pa.array([], pa.string())
-    for batch in _batches(mask_counts):
+    for batch in batches:
         found = pc.unique(pa.concat_arrays([found, batch["image_key"]]))
     return found.take(pc.array_sort_indices(found))
+
+
+def _batches(mask_counts: Path) -> Iterator[pa.RecordBatch]:
+    return open_table(mask_counts, _COLUMNS, _ROWS_AT_ONCE)[1]
 
 
 def _widest(mask_counts: Path, keys: pa.Array, n_widest: int) -> tuple[Spread, ...]:

@@ -16,16 +16,15 @@ def write_head(stream: IO[bytes], head: Mapping[str, Any]) -> None:
         stream.write(b'"%s": %s,\n' % (name.encode(), orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)))
 
 
-def write_list(stream: IO[bytes], name: bytes, lines: Iterable[bytes]) -> int:
-    """Write a JSON list, an entry a line; returns how many there were."""
-    n_lines = 0
+def write_list(stream: IO[bytes], name: bytes, parts: Iterable[bytes]) -> None:
+    """Write a JSON list, an entry a line, from entries or from lines of several entries."""
     stream.write(b'"%s": [' % name)
-    for line in lines:
-        stream.write(b",\n" if n_lines else b"\n")
-        stream.write(line)
-        n_lines += 1
+    between = b"\n"
+    for part in parts:
+        stream.write(between)
+        stream.write(part)
+        between = b",\n"
     stream.write(b"\n]")
-    return n_lines
 
 
 def write_document(path: Path, head: Mapping[str, Any], lists: Mapping[str, Iterable[bytes]]) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from maskgrid.kept_layers import Columns, Layer, image_positions, joint, matrix
+from maskgrid.kept_layers import Columns, Layer, image_positions, joined, joint, matrix
 from maskgrid.layout import Layout
 from maskgrid.passes import passes_of
 from maskgrid.settings import Setting
@@ -57,8 +57,8 @@ def kept_masks(
         setting: whose masks.
         layout: the results folder.
         checkpoint_id: the folder of the setting's checkpoint.
-        shard: the shard; its selections at this setting are in memory at once, and of its candidates those of a
-            few images.
+        shard: the shard; its selections at this setting are in memory at once, and of its candidates, at the
+            setting's level, those up to the last image whose masks are put together.
         sizes_hw: the images that are wanted, with their heights and widths; a shard may know others.
 
     Raises:
@@ -95,12 +95,11 @@ def kept_masks(
 
 def _selected(setting: Setting, layout: Layout, shard: str) -> pa.RecordBatch | None:
     """A shard's selections at a setting; None where there are none."""
-    _, batches = open_table(layout.selections(shard), _SELECTION_COLUMNS, where=("setting_id", setting.id))
+    _, batches = open_table(layout.selections(shard), _SELECTION_COLUMNS, filters=[("setting_id", "=", setting.id)])
     parts = [part for part in (_of_setting(batch, setting.id) for batch in batches) if len(part)]
     if not parts:
         return None
-    (whole,) = pa.Table.from_batches(parts).unify_dictionaries().combine_chunks().to_batches()
-    return whole
+    return joined(parts)
 
 
 def _of_setting(batch: pa.RecordBatch, setting_id: str) -> pa.RecordBatch:

@@ -77,11 +77,8 @@ class Layer:
         """
         rows = self._up_to(keys[-1])
         image_of_row = image_positions(rows, keys)
-        known = image_of_row >= 0
-        if self.n_levels > 1:
-            known &= rows["mask_threshold"].to_numpy() == self.level
-        at_level = np.flatnonzero(known)
-        there = joint(image_of_row[at_level], rows["candidate_id"].to_numpy()[at_level])
+        known = np.flatnonzero(image_of_row >= 0)
+        there = joint(image_of_row[known], rows["candidate_id"].to_numpy()[known])
         order = np.argsort(there, kind="stable")
         wanted = joint(image_of, candidate_ids)
         at = np.searchsorted(there[order], wanted)
@@ -92,7 +89,7 @@ class Layer:
                 f"{keys[image_of[~found][0]]}: selections name candidates that pass {self.pass_name} does not have; "
                 "delete the selections and run again"
             )
-        columns = self._columns(rows, at_level[order[at]])
+        columns = self._columns(rows, known[order[at]])
         crop_index = columns.pop("crop_index")
         if self.crops is None:
             columns["crop_box_xyxy"] = np.pad(size_hw[:, ::-1], ((0, 0), (2, 0)))[image_of]
@@ -106,11 +103,13 @@ class Layer:
             batch = next(self.batches, None)
             if batch is None:
                 break
+            if self.n_levels > 1:
+                batch = batch.filter(pa.array(batch["mask_threshold"].to_numpy() == self.level))
             if len(batch):
                 self.waiting.append(batch)
         if not self.waiting:
             raise UserError(f"pass {self.pass_name}: selections name candidates that it does not have; run again")
-        rows = self.waiting[0] if len(self.waiting) == 1 else _joined(self.waiting)
+        rows = joined(self.waiting)
         keys = rows["image_key"]
         up_to = pc.less_equal(keys.dictionary, last_key).to_numpy(zero_copy_only=False)
         n_given = int(np.count_nonzero(up_to[keys.indices.to_numpy()]))
@@ -185,6 +184,9 @@ def _last_key(rows: pa.RecordBatch) -> str:
     return str(rows["image_key"][-1].as_py())
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+def joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Batches as one."""
+    if len(batches) == 1:
+        return batches[0]
     (whole,) = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()
     return whole

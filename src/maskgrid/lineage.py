@@ -48,7 +48,8 @@ def network_note(plan: Plan, run: PassRun) -> Note:
         "checkpoint_sha256": checkpoint.sha256,
         "pass": run.pass_.name,
         "dtype": model.dtype,
-        "mode": model.mode,
+        # Below float32 mode fast once had sam2's own decoder.
+        "mode": model.mode if model.dtype == "float32" or model.mode == "exact" else f"{model.mode} in {model.dtype}",
         "apply_postprocessing": model.apply_postprocessing,
     }
 

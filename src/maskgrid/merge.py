@@ -35,10 +35,11 @@ class MergeCounts:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where an image's annotations lie in the spool."""
+    """Where an image's annotations lie in the spool, and how many they are."""
 
     offset: int
     length: int
+    n_annotations: int
 
 
 def merge_annotations(
@@ -99,9 +100,9 @@ def write_coco(
             write_head(stream, head)
             write_list(stream, b"images", _image_lines(images))
             stream.write(b",\n")
-            n_annotations = _write_annotations(stream, images, spans, spool)
+            write_list(stream, b"annotations", _numbered(images, spans, spool))
             stream.write(b"\n}\n")
-    return MergeCounts(images.num_rows, n_annotations)
+    return MergeCounts(images.num_rows, sum(span.n_annotations for span in spans.values()))
 
 
 def good_images(layout: Layout) -> pa.Table:
@@ -126,7 +127,7 @@ def _spool(entries: Iterable[tuple[str, bytes]], spool: IO[bytes]) -> dict[str, 
         if not block:
             continue
         spool.write(block)
-        spans[image_key] = _Span(offset, len(block))
+        spans[image_key] = _Span(offset, len(block), block.count(b"\n") + 1)
         offset += len(block)
     return spans
 
@@ -139,19 +140,12 @@ def _image_lines(images: pa.Table) -> Iterator[bytes]:
             yield coco.dumps(coco.image_entry(image_id, row))
 
 
-def _write_annotations(stream: IO[bytes], images: pa.Table, spans: dict[str, _Span], spool: IO[bytes]) -> int:
-    """The spooled annotations in the order of keys, with their ids; returns how many there were."""
-    n_written = 0
-    stream.write(b'"annotations": [')
+def _numbered(images: pa.Table, spans: dict[str, _Span], spool: IO[bytes]) -> Iterator[bytes]:
+    """The spooled annotations of each image in the order of keys, with their ids."""
+    n_before = 0
     for key in images["image_key"].to_pylist():
-        span = spans.get(key)
-        if span is None:
-            continue
-        spool.seek(span.offset)
-        lines = spool.read(span.length).split(b"\n")
-        numbered = [b'{"id":%d,%b' % numbered for numbered in enumerate(lines, n_written + 1)]
-        stream.write(b",\n" if n_written else b"\n")
-        stream.write(b",\n".join(numbered))
-        n_written += len(lines)
-    stream.write(b"\n]")
-    return n_written
+        if (span := spans.get(key)) is not None:
+            spool.seek(span.offset)
+            lines = spool.read(span.length).split(b"\n")
+            yield b",\n".join([b'{"id":%d,%b' % numbered for numbered in enumerate(lines, n_before + 1)])
+            n_before += len(lines)

@@ -92,6 +92,7 @@ class Network:
             crop_boxes_xyxy=np.array([crop.box_xyxy for crop in crops], np.int32).reshape(-1, 4),
             proposed_iou=scores,
             rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
+            dtype=str(self.decoding.dtype).removeprefix("torch."),
         )
 
     def _proposals(self, crop: Crop, pass_: Pass, floor: float, points_per_batch: int) -> Iterator[Proposals]:

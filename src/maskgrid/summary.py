@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from maskgrid.bootstrap import mean_intervals
+from maskgrid.image_spread import image_keys
 from maskgrid.result_schemas import SUMMARY
 from maskgrid.settings import Setting
 from maskgrid.statistics import settings_table
-from maskgrid.tables import read_origin, read_table
+from maskgrid.tables import read_table
 
 # Rows, one an image and setting, that are in memory at once.
 _ROWS_AT_ONCE = 1_000_000
@@ -46,7 +46,7 @@ def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Sett
     Raises:
         maskgrid.errors.UserError: the table is missing or cut off.
     """
-    keys = _image_keys(mask_counts)
+    keys = image_keys(mask_counts)
     base = _aligned(keys, _tables(mask_counts, [baseline])[0])
     at_once = max(1, _ROWS_AT_ONCE // max(len(keys), 1))
     rows: list[dict[str, Any]] = []
@@ -55,15 +55,6 @@ def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Sett
     for setting, known, row in zip(settings, settings_table(settings).to_pylist(), rows, strict=True):
         row |= {**known, "is_baseline": setting.id == baseline.id}
     return pa.Table.from_pylist(rows, schema=SUMMARY)
-
-
-def _image_keys(mask_counts: Path) -> pa.Array:
-    """All images of the table, sorted."""
-    read_origin(mask_counts)  # says in a person's words what is wrong with the file
-    with pq.ParquetFile(mask_counts, read_dictionary=["image_key"], page_checksum_verification=True) as file:
-        column = file.read(["image_key"])["image_key"]
-    keys = pc.unique(column.cast(pa.string()))
-    return keys.take(pc.array_sort_indices(keys))
 
 
 def _tables(mask_counts: Path, settings: Sequence[Setting]) -> list[pa.Table]:

@@ -1,11 +1,13 @@
 """Parquet as this project writes it: an explicit schema, compressed, atomic, and saying what it was made from."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from maskgrid.errors import UserError
@@ -15,6 +17,9 @@ _KEY = b"maskgrid"
 # Changes when a table's meaning changes, so that tables of other versions are made anew.
 SCHEMA_VERSION = 1
 _ROWS_AT_ONCE, _BUFFER_BYTES = 8192, 1 << 18
+
+# A column, how it is compared (=, != or in), and with what: a value, or for ``in`` a list of them.
+Condition = tuple[str, str, Any]
 
 
 def column(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
@@ -58,7 +63,7 @@ def write_batches(
 def read_table(
     path: Path,
     columns: list[str] | None = None,
-    filters: list[tuple[str, str, Any]] | None = None,
+    filters: Sequence[Condition] | None = None,
     schema: pa.Schema | None = None,
 ) -> pa.Table:
     """Read a table written by :func:`write_table`.
@@ -66,36 +71,29 @@ def read_table(
     Args:
         path: where from.
         columns: names of the columns to read; all by default.
-        filters: conditions (column, operator, value) that the rows must meet.
+        filters: conditions that the rows must meet; row groups that cannot meet them are not read.
         schema: the columns that the table must have.
 
     Raises:
-        UserError: the file is missing or cut off, or has other columns than ``schema``.
+        UserError: the file is missing, cut off or damaged, or has other columns than ``schema``.
     """
-    try:
-        table = _read(path, columns, filters)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from None
+    with open_file(path) as file:
+        wanted = file.schema_arrow.names if columns is None else columns
+        needed = _columns(file, [*wanted, *(name for name, _, _ in filters or ())])
+        if filters:
+            parts = [_matching(_group(file, number, needed), filters) for number in _groups(file, filters)]
+            table = pa.concat_tables([file.schema_arrow.empty_table().select(needed), *parts])
+        else:
+            table = file.read(needed, use_threads=file.metadata.num_rows > _ROWS_AT_ONCE)
+            _require_rows(file.metadata.num_rows - len(table))
+        table = table.select(wanted)
     if schema is not None and not table.schema.equals(schema):
         raise UserError(f"{path}: has other columns than this version of maskgrid writes; delete it and run again")
     return table
 
 
-def _read(path: Path, columns: list[str] | None, filters: list[tuple[str, str, Any]] | None) -> pa.Table:
-    if filters is not None:
-        return pq.read_table(path, columns=columns, filters=filters, partitioning=None, page_checksum_verification=True)
-    # A third of the time that read_table takes, which counts where there are thousands of small tables.
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        table = file.read(columns, use_threads=file.metadata.num_rows > _ROWS_AT_ONCE)
-    if columns is None:
-        return table
-    if missing := [name for name in columns if name not in table.column_names]:
-        raise pa.ArrowInvalid(f"there is no column {missing[0]}")
-    return table.select(columns)
-
-
 def open_table(
-    path: Path, columns: list[str] | None, n_rows: int = _ROWS_AT_ONCE, where: tuple[str, str] | None = None
+    path: Path, columns: list[str] | None, n_rows: int = _ROWS_AT_ONCE, filters: Sequence[Condition] = ()
 ) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
     """What a table was made from, and its rows in their order, so many at a time; the rest stays in the file.
 
@@ -103,38 +101,36 @@ def open_table(
         path: where from.
         columns: names of the columns to read; None for all.
         n_rows: rows of a batch, at most.
-        where: a text column and a value: row groups that cannot have it are left out, other rows of theirs are not.
+        filters: row groups that cannot meet these conditions are left out; of the others all rows are given.
 
     Raises:
-        UserError: the file is missing or cut off; also while the rows are taken.
+        UserError: the file is missing, cut off or damaged; also while the rows are taken.
     """
-    try:
+    with _told(path):
         # Read by a small buffer: by default the whole of each column is fetched at the first row.
         file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from None
-    groups = [number for number in range(file.num_row_groups) if where is None or _may_hold(file, number, *where)]
-    return _origin(file.metadata.metadata), _batches(path, file, columns, n_rows, groups)
-
-
-def _may_hold(file: pq.ParquetFile, number: int, name: str, value: str) -> bool:
-    statistics = file.metadata.row_group(number).column(file.schema_arrow.get_field_index(name)).statistics
-    return statistics is None or not statistics.has_min_max or bool(statistics.min <= value <= statistics.max)
+        needed = None if columns is None else _columns(file, columns)
+        groups = _groups(file, filters)
+        origin = _origin(file.metadata.metadata)
+    return origin, _batches(path, file, needed, n_rows, groups)
 
 
 def _batches(
     path: Path, file: pq.ParquetFile, columns: list[str] | None, n_rows: int, groups: list[int]
 ) -> Iterator[pa.RecordBatch]:
-    try:
-        with file:
-            missing = sum(file.metadata.row_group(number).num_rows for number in groups)
-            for batch in file.iter_batches(n_rows, groups, columns, use_threads=False):
-                missing -= len(batch)
-                yield batch
-        if missing:  # the reader believes a damaged page that says that it has none
-            raise pa.ArrowInvalid(f"{missing} rows are missing")
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from None
+    with _told(path), file:
+        missing = sum(file.metadata.row_group(number).num_rows for number in groups)
+        for batch in file.iter_batches(n_rows, groups, columns, use_threads=False):
+            missing -= len(batch)
+            yield batch
+        _require_rows(missing)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[pq.ParquetFile]:
+    """A table's file, to be read within the block; what is wrong with it is raised as ``UserError``."""
+    with _told(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        yield file
 
 
 def read_origin(path: Path) -> dict[str, Any]:
@@ -143,11 +139,8 @@ def read_origin(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or cut off.
     """
-    try:
-        metadata = pq.read_schema(path).metadata
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from None
-    return _origin(metadata)
+    with _told(path):
+        return _origin(pq.read_schema(path).metadata)
 
 
 def _origin(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
@@ -155,7 +148,64 @@ def _origin(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     return origin
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-    if isinstance(error, FileNotFoundError):
-        return UserError(f"{path}: there is no such file; run the step that makes it")
-    return UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again")
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raise what is wrong with a table in words for a person; other failures of the disk as they are."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; run the step that makes it") from None
+    # Damage shows in many ways: in the footer's texts and numbers, and in the pages.
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
+
+
+def _columns(file: pq.ParquetFile, names: list[str]) -> list[str]:
+    """Names without repetition, all of which the file must have."""
+    if missing := [name for name in names if name not in file.schema_arrow.names]:
+        raise pa.ArrowInvalid(f"there is no column {missing[0]}")
+    return list(dict.fromkeys(names))
+
+
+def _group(file: pq.ParquetFile, number: int, columns: list[str]) -> pa.Table:
+    table = file.read_row_group(number, columns, use_threads=False)
+    _require_rows(file.metadata.row_group(number).num_rows - len(table))
+    return table
+
+
+def _require_rows(n_missing: int) -> None:
+    """The checksum of a page is not that of its head: the reader believes one that says that the page has no rows."""
+    if n_missing:
+        raise pa.ArrowInvalid(f"{n_missing} rows are missing")
+
+
+def _groups(file: pq.ParquetFile, filters: Sequence[Condition]) -> list[int]:
+    """The row groups that may have rows which meet all conditions."""
+    places = {file.schema.column(place).path: place for place in range(len(file.schema))} if filters else {}
+
+    def may_hold(number: int) -> bool:
+        group = file.metadata.row_group(number)
+        return all(_may_meet(group.column(places[name]).statistics, *rest) for name, *rest in filters)
+
+    return [number for number in range(file.num_row_groups) if may_hold(number)]
+
+
+def _may_meet(statistics: pq.Statistics | None, operator: str, value: Any) -> bool:  # noqa: ANN401
+    if operator == "!=" or statistics is None or not statistics.has_min_max:
+        return True
+    return any(statistics.min <= one <= statistics.max for one in ([value] if operator == "=" else value))
+
+
+def _matching(table: pa.Table, filters: Sequence[Condition]) -> pa.Table:
+    for name, operator, value in filters:
+        column = table[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if operator == "in":
+            found = pc.is_in(column, value_set=pa.array(value, column.type))
+        else:
+            found = {"=": pc.equal, "!=": pc.not_equal}[operator](column, pa.scalar(value, column.type))
+        table = table.filter(found)
+    return table

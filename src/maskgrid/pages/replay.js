@@ -15,7 +15,7 @@ function layersOf(image, group) {
     const pass = image.passes[name], own = pass.recording;
     const rows = [...pass.id.keys()].filter((row) => levels.includes(own.mask_thresholds[pass.level[row]]));
     const pick = (column, width = 1) => rows.flatMap((row) => column.slice(width * row, width * row + width));
-    const layer = { proposed: pass.proposed, crops: pass.crops, box: pick(pass.box, 4), point: pick(pass.point, 2) };
+    const layer = { dtype: pass.dtype, proposed: pass.proposed, crops: pass.crops, box: pick(pass.box, 4), point: pick(pass.point, 2) };
     for (const column of ["id", "crop", "iou", "edge", "area", "counts"]) layer[column] = pick(pass[column]);
     layer.level = rows.map((row) => levels.indexOf(own.mask_thresholds[pass.level[row]]));
     layer.stability = offsets.map((offset) => pick(pass.stability[own.stability_score_offsets.indexOf(offset)]));
@@ -62,6 +62,7 @@ function prepareImage(image, nLevels) {
   });
   const prepared = {
     ...rows,
+    dtype: image.layers[0].dtype,
     iou: Float32Array.from(iou),
     stability: stability.map((scores) => Float32Array.from(scores)),
     box: Float32Array.from(box),
@@ -85,13 +86,22 @@ function cropsOf(image, rows, level) {
   return crops;
 }
 
+// A threshold as torch compares it with scores: the nearest number of their type; of two, the one whose last bit is 0.
+function inDtype(value, dtype) {
+  if (dtype === "float32" || value === 0) return Math.fround(value);
+  const [digits, least] = { bfloat16: [8, -126], float16: [11, -14] }[dtype];
+  const step = 2 ** (Math.max(least, Math.floor(Math.log2(Math.abs(value)))) - digits + 1);
+  const below = Math.floor(value / step), rest = value / step - below;
+  return step * (below + (rest > 0.5 || (rest === 0.5 && below % 2 !== 0)));
+}
+
 // The rows kept, in order; for each row of the level its fate, and the row that suppressed it (-1 for none). Masks that
 // min_mask_region_area redraws are given as a map by row; null leaves that step out.
 function select(rows, setting, redrawn = null) {
   const fate = new Int8Array(rows.id.length).fill(-1);
   const by = new Int32Array(rows.id.length).fill(-1);
   const stability = rows.stability[setting.offset];
-  const iouLimit = Math.fround(setting.pred_iou_thresh), stabilityLimit = Math.fround(setting.stability_score_thresh);
+  const iouLimit = inDtype(setting.pred_iou_thresh, rows.dtype), stabilityLimit = Math.fround(setting.stability_score_thresh);
   const counts = new Array(FATES.length).fill(0);
   let proposed = 0, aboveIou = 0;
   for (const scores of rows.proposed) {

@@ -35,7 +35,7 @@ def read_jobs(path: Path, run: str | None = None) -> list[Job]:
     Raises:
         UserError: it is missing or cut off, or has no such run.
     """
-    filters = None if run is None else [("run", "=", run)]
+    filters = [] if run is None else [("run", "=", run)]
     jobs = [Job(**row) for row in read_table(path, filters=filters, schema=JOBS).to_pylist()]
     if run is not None and not jobs:
         raise UserError(f"{path}: there is no job for {run!r}; maskgrid videos makes the list")

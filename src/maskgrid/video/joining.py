@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from maskgrid.errors import UserError
 from maskgrid.fingerprint import fingerprint
 from maskgrid.plan import Plan
-from maskgrid.tables import read_origin, write_batches
+from maskgrid.tables import open_file, read_origin, write_batches
 from maskgrid.video.jobs import read_jobs
 from maskgrid.video.schemas import MASKLETS
 
@@ -62,7 +61,7 @@ def _tables(paths: list[Path]) -> Iterator[pa.Table]:
     """The row groups of all parts, which hold an object each; the empty one only where there is no other."""
     n_rows = 0
     for path in paths:
-        with pq.ParquetFile(path, page_checksum_verification=True) as part:
+        with open_file(path) as part:
             for number in range(part.num_row_groups):
                 table = part.read_row_group(number)
                 n_rows += len(table)

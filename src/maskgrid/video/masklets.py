@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from maskgrid.errors import UserError
 from maskgrid.plan import Plan
-from maskgrid.tables import read_origin, read_table
+from maskgrid.tables import open_file, read_origin, read_table
 from maskgrid.video.bad_video import BadVideo
 from maskgrid.video.frames import FrameFolder
 from maskgrid.video.index import Video, read_videos
@@ -78,15 +75,10 @@ def by_objects(path: Path) -> Iterator[list[dict[str, Any]]]:
     Raises:
         UserError: the file is missing or cut off.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for number in range(file.num_row_groups):
-                if rows := file.read_row_group(number).to_pylist():
-                    yield rows
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; run the step that makes it") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
+    with open_file(path) as file:
+        for number in range(file.num_row_groups):
+            if rows := file.read_row_group(number).to_pylist():
+                yield rows
 
 
 def by_frames(path: Path, frames: Collection[int] | None = None) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -95,7 +87,7 @@ def by_frames(path: Path, frames: Collection[int] | None = None) -> Iterator[tup
     Raises:
         UserError: the file is missing or cut off.
     """
-    filters = None if frames is None else [("frame", "in", list(frames) or [-1])]
+    filters = [] if frames is None else [("frame", "in", list(frames) or [-1])]
     table = read_table(path, _COLUMNS, filters).sort_by([("frame", "ascending"), ("object_id", "ascending")])
     counts = pc.value_counts(table["frame"]).to_pylist()
     start = 0
