@@ -67,7 +67,11 @@ rule prompt_merge:
         "results/prompted/annotations.json",
         "results/prompted/statistics.parquet",
         "results/prompted/settings.parquet",
-        "results/prompted/worst.jpg",
+        report(
+            "results/prompted/worst.jpg",
+            category="Masks",
+            caption="../report/worst.rst",
+        ),
     log:
         "logs/prompted/merge.log",
     conda:
