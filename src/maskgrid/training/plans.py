@@ -201,5 +201,5 @@ CALIBRATION = CalibrationPlan(
     batch=512,
     rate=1e-3,
     weight_decay=0.05,
-    quantile=0.7,
+    quantile=0.8,
 )
