@@ -7,6 +7,7 @@ memory is a few images, a shard's selections, and where each image's annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -77,7 +78,19 @@ def merge_annotations(
         )
     )
     head = {"info": coco.info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [coco.CATEGORY]}
-    return write_coco(path, head, images, entries)
+    with _freed_memory_given_back():
+        return write_coco(path, head, images, entries)
+
+
+@contextmanager
+def _freed_memory_given_back() -> Iterator[None]:
+    """Arrow's own allocator keeps what columns leave behind, several times what is ever held at once."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def write_coco(

@@ -14,6 +14,7 @@ from oracle_video import boxed, click, clip_folder, painted, sam2_logits, write_
 
 from maskgrid import rle
 from maskgrid.errors import MachineError
+from maskgrid.training.batches import middle
 from maskgrid.video.frames import FrameFolder
 from maskgrid.video.options import TrackOptions
 from maskgrid.video.predictor import VideoPredictor
@@ -241,7 +242,16 @@ def test_holes_are_filled_as_by_the_kernel_of_sam2(tracker, sam2_video, clip, lo
         return torch.from_numpy(labels), torch.from_numpy(counts)
 
     monkeypatch.setattr(sam2.utils.misc, "get_connected_components", components)
-    prompts = [click(masks[0, 0]), boxed(masks[0, 1], 0, 2), click(masks[3, 1], 3, 2, round=1)]
+    # Masks that are given have the holes that a good network would not draw.
+    pierced = masks[0, 0].copy()
+    x, y = (int(place) for place in middle(pierced))
+    pierced[y - 4 : y + 5, x - 4 : x + 5] = False
+    prompts = [
+        click(masks[0, 0]),
+        boxed(masks[0, 1], 0, 2),
+        painted(pierced, 0, 3),
+        click(masks[3, 1], 3, 2, round=1),
+    ]
     options = TrackOptions(fill_hole_area=60, add_all_frames_to_correct_as_cond=True, max_frame_num_to_track=4)
     oracle = with_attributes(sam2_video, fill_hole_area=60, add_all_frames_to_correct_as_cond=True)
     compare(tracker, oracle, folder, prompts, options, logits)
