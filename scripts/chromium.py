@@ -119,7 +119,7 @@ def tab() -> Iterator[Tab]:
         sys.exit(f"This needs a browser: none of {', '.join(NAMES)} is installed (apt-get install chromium).")
     commands_in, commands = os.pipe()
     replies, replies_out = os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # Chromium writes to its last moment
         # The browser reads commands at descriptor 3 and answers at 4.
         line = f'exec "$@" 3<&{commands_in} 4>&{replies_out}'
         browser = subprocess.Popen(
