@@ -1,5 +1,6 @@
 """The heart: for every setting the replay gives what a fresh run of sam2's own generator gives, bit for bit."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 
 from maskgrid import MaskGenerator, load_model
 from maskgrid.errors import UserError
+from maskgrid.replay import replay
 from oracle import differences, sam2_generator, sam2_masks
+from synthetic import GENERATOR, make_images
 
 GRIDS = [
     np.random.default_rng(1).random((24, 2)),
@@ -190,3 +193,22 @@ def test_fast_in_lower_precision_compares_as_the_replay_does(dtype, photos):
             )
             replayed = (generator.replay(part, pred_iou_thresh=threshold, **rest) for part in (wide, narrow))
             assert differences(*replayed) == []
+
+
+@pytest.mark.parametrize(("threshold", "dropped"), [(0.0, False), (1e-9, True)])
+def test_a_threshold_that_rounds_to_zero_still_filters(threshold, dropped):
+    """As in sam2, where a threshold above 0 is compared, and one of 0 is off."""
+    image = make_images(1)[0]
+    parts = [
+        dataclasses.replace(
+            part,
+            dtype="float16",
+            proposed_iou=np.zeros_like(part.proposed_iou),
+            rows=dataclasses.replace(part.rows, predicted_iou=np.zeros_like(part.rows.predicted_iou)),
+        )
+        for part in image.candidates
+    ]
+    generator = GENERATOR.model_copy(update={"pred_iou_thresh": threshold, "stability_score_thresh": 0.0})
+    selection = replay(parts, generator)
+    assert (len(selection) == 0) == dropped
+    assert (selection.drops.n_dropped_pred_iou == selection.drops.n_proposed) == dropped

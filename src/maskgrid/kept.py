@@ -68,7 +68,7 @@ def kept_masks(
     selected = _selected(setting, layout, shard)
     if selected is None:
         return
-    keys = sorted(key for key in selected["image_key"].dictionary.to_pylist() if key in sizes_hw)
+    keys = sorted(key for key in selected["image_key"].unique().to_pylist() if key in sizes_hw)
     image_of = image_positions(selected, keys)
     if not (image_of >= 0).all():
         selected, image_of = selected.filter(pa.array(image_of >= 0)), image_of[image_of >= 0]
@@ -84,12 +84,9 @@ def kept_masks(
         # Whole images: as many as fit, and one at least.
         last = max(first + 1, int(np.searchsorted(ends, start + _MASKS_AT_ONCE, side="right")))
         end = int(ends[last - 1])
-        there = first + np.flatnonzero(n_masks[first:last])
-        part = selected.slice(start, end - start)
-        if len(there):
-            some = [keys[number] for number in there]
-            size_hw = np.array([sizes_hw[key] for key in some], np.int32)
-            yield _of_images(some, size_hw, n_masks[there], part, layers)
+        some = keys[first:last]
+        size_hw = np.array([sizes_hw[key] for key in some], np.int32)
+        yield _of_images(some, size_hw, n_masks[first:last], selected.slice(start, end - start), layers)
         first, start = last, end
 
 

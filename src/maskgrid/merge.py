@@ -78,12 +78,12 @@ def merge_annotations(
         )
     )
     head = {"info": coco.info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [coco.CATEGORY]}
-    with _freed_memory_given_back():
+    with _arrow_in_system_memory():
         return write_coco(path, head, images, entries)
 
 
 @contextmanager
-def _freed_memory_given_back() -> Iterator[None]:
+def _arrow_in_system_memory() -> Iterator[None]:
     """Arrow's own allocator keeps what columns leave behind, several times what is ever held at once."""
     before = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())

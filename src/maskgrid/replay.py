@@ -104,7 +104,7 @@ class Replay:
         n_proposed, n_iou, n_stable, n_inner, n_boxes = 0, 0, 0, 0, 0
         for layer, candidates in enumerate(passes):
             n_proposed += len(candidates.proposed_iou)
-            iou_limit = _in_dtype(generator.pred_iou_thresh, candidates.dtype)
+            iou_limit = _iou_limit(generator.pred_iou_thresh, candidates.dtype)
             n_iou += _count_above(candidates.proposed_iou, iou_limit)
             for crop in self._crop_rows(layer, candidates, generator):
                 stable = crop.take(_clears(crop, generator, iou_limit))
@@ -203,22 +203,18 @@ def _split_crops(layer: int, candidates: Candidates, level: float, offset: float
     return parts
 
 
-def _in_dtype(threshold: float, dtype: str) -> np.float32:
-    """A threshold as torch compares it with a tensor: as a number of the tensor's own type."""
-    return np.float32(torch.tensor(threshold, dtype=getattr(torch, dtype)).item())
+def _iou_limit(threshold: float, dtype: str) -> np.float32:
+    """The limit that scores must exceed, in their own type, as torch compares; none at 0, where sam2 does not filter."""
+    return np.float32(torch.tensor(threshold if threshold > 0.0 else -torch.inf, dtype=getattr(torch, dtype)).item())
 
 
 def _count_above(sorted_scores: NDArray[np.float32], limit: np.float32) -> int:
-    if limit <= 0.0:
-        return len(sorted_scores)
     return int(len(sorted_scores) - np.searchsorted(sorted_scores, limit, side="right"))
 
 
 def _clears(crop: _CropRows, generator: GeneratorConfig, iou_limit: np.float32) -> NDArray[np.bool_]:
     """sam2's two filters: predicted IoU above, stability at least; each is off at a threshold of 0."""
-    clears = np.ones(len(crop), np.bool_)
-    if generator.pred_iou_thresh > 0.0:
-        clears &= crop.predicted_iou > iou_limit
+    clears: NDArray[np.bool_] = crop.predicted_iou > iou_limit
     if generator.stability_score_thresh > 0.0:
         clears &= crop.stability_score >= np.float32(generator.stability_score_thresh)
     return clears
