@@ -204,7 +204,7 @@ def _split_crops(layer: int, candidates: Candidates, level: float, offset: float
 
 
 def _iou_limit(threshold: float, dtype: str) -> np.float32:
-    """The limit that scores must exceed, in their own type, as torch compares; none at 0, where sam2 does not filter."""
+    """The limit that scores must exceed, in their own type, as torch compares; none at 0."""
     return np.float32(torch.tensor(threshold if threshold > 0.0 else -torch.inf, dtype=getattr(torch, dtype)).item())
 
 
