@@ -14,7 +14,8 @@ from maskgrid.passes import passes_of
 from maskgrid.settings import Setting
 from maskgrid.tables import open_table
 
-_SELECTION_COLUMNS = ["setting_id", "image_key", "rank", "layer", "candidate_id", "counts", "area_px", "box_xyxy"]
+_SELECTION_COLUMNS = ["setting_id", "image_key", "rank", "layer", "candidate_id"]
+_REDRAWN_COLUMNS = ["counts", "area_px", "box_xyxy"]
 # Masks that are put together at once, in whole images.
 _MASKS_AT_ONCE = 4096
 
@@ -92,7 +93,8 @@ def kept_masks(
 
 def _selected(setting: Setting, layout: Layout, shard: str) -> pa.RecordBatch | None:
     """A shard's selections at a setting; None where there are none."""
-    _, batches = open_table(layout.selections(shard), _SELECTION_COLUMNS, filters=[("setting_id", "=", setting.id)])
+    columns = [*_SELECTION_COLUMNS, *(_REDRAWN_COLUMNS if setting.generator.min_mask_region_area > 0 else ())]
+    _, batches = open_table(layout.selections(shard), columns, filters=[("setting_id", "=", setting.id)])
     parts = [part for part in (_of_setting(batch, setting.id) for batch in batches) if len(part)]
     if not parts:
         return None
@@ -122,7 +124,8 @@ def _of_images(
             # Each rank's row at its place, from whatever layer it is.
             whole = columns.setdefault(name, np.empty((len(layer_of), *values.shape[1:]), values.dtype))
             whole[here] = values
-    _redraw(columns, selected)
+    if "counts" in selected.schema.names:
+        _redraw(columns, selected)
     return KeptMasks(
         image_keys=keys,
         size_hw=size_hw,
@@ -134,8 +137,6 @@ def _of_images(
 
 def _redraw(columns: Columns, selected: pa.RecordBatch) -> None:
     """Put what ``min_mask_region_area`` has changed in place of the candidates' own masks."""
-    if selected["counts"].null_count == len(selected):
-        return
     redrawn = selected["counts"].is_valid().to_numpy(zero_copy_only=False)
     some = selected.filter(pa.array(redrawn))
     columns["counts"][redrawn] = some["counts"].to_numpy(zero_copy_only=False)

@@ -21,7 +21,6 @@ Columns = dict[str, NDArray[Any]]
 _COLUMNS = [
     "image_key",
     "candidate_id",
-    "crop_index",
     "point_xy",
     "predicted_iou",
     "mask_threshold",
@@ -44,14 +43,14 @@ class Layer:
         path = layout.candidates(checkpoint_id, pass_.name, shard)
         self.pass_name = pass_.name
         self.level, offset = float(setting.generator.mask_threshold), float(setting.generator.stability_score_offset)
-        origin, self.batches = open_table(path, _COLUMNS)
+        # The whole image is the one crop of layer 0.
+        origin, self.batches = open_table(path, [*_COLUMNS, *(["crop_index"] if pass_.layer else ())])
         recording = Recording.from_dict(origin["recording"])
         if self.level not in recording.mask_thresholds or offset not in recording.stability_score_offsets:
             raise UserError(f"{path}: was recorded without a level that setting {setting.label} needs; run again")
         self.n_levels = len(recording.mask_thresholds)
         self.offset = recording.stability_score_offsets.index(offset)
         self.waiting: list[pa.RecordBatch] = []
-        # The whole image is the one crop of layer 0.
         self.crops = Crops.read(layout.pass_images(checkpoint_id, pass_.name, shard)) if pass_.layer else None
 
     def find(
@@ -89,12 +88,12 @@ class Layer:
                 f"{keys[image_of[~found][0]]}: selections name candidates that pass {self.pass_name} does not have; "
                 "delete the selections and run again"
             )
-        columns = self._columns(rows, known[order[at]])
-        crop_index = columns.pop("crop_index")
+        at = known[order[at]]
+        columns = self._columns(rows, at)
         if self.crops is None:
-            columns["crop_box_xyxy"] = np.pad(size_hw[:, ::-1], ((0, 0), (2, 0)))[image_of]
+            columns["crop_box_xyxy"] = np.hstack([np.zeros_like(size_hw), size_hw[:, ::-1]])[image_of]
         else:
-            columns["crop_box_xyxy"] = self.crops.boxes_xyxy(keys, image_of, crop_index)
+            columns["crop_box_xyxy"] = self.crops.boxes_xyxy(keys, image_of, rows["crop_index"].to_numpy()[at])
         return columns
 
     def _up_to(self, last_key: str) -> pa.RecordBatch:
@@ -119,7 +118,6 @@ class Layer:
 
     def _columns(self, rows: pa.RecordBatch, at: NDArray[np.intp]) -> Columns:
         return {
-            "crop_index": rows["crop_index"].to_numpy()[at],
             "counts": rows["counts"].take(pa.array(at)).to_numpy(zero_copy_only=False),
             "area_px": rows["area_px"].to_numpy()[at].astype(np.int64),
             "predicted_iou": rows["predicted_iou"].to_numpy()[at],

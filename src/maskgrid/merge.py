@@ -73,6 +73,7 @@ def merge_annotations(
         for part in kept_masks(setting, layout, checkpoint_id, shard, sizes_hw)
         for entry in zip(
             part.image_keys,
+            part.n_masks.tolist(),
             coco.annotation_lines(part, [known[key][0] for key in part.image_keys], form),
             strict=True,
         )
@@ -94,7 +95,7 @@ def _arrow_in_system_memory() -> Iterator[None]:
 
 
 def write_coco(
-    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, bytes]]
+    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, int, bytes]]
 ) -> MergeCounts:
     """Write a COCO file, an entry a line, holding the annotations of a few images at a time.
 
@@ -102,8 +103,8 @@ def write_coco(
         path: where to; replaced in one step when the file is complete.
         head: what comes before ``images`` and ``annotations``.
         images: of :func:`good_images`.
-        entries: image keys, in any order and each once, with the image's annotations as JSON, one on a line, each
-            without what comes first: the brace and its ``id``.
+        entries: image keys, in any order and each once, with the number of the image's annotations and themselves as
+            JSON, one on a line, each without what comes first: the brace and its ``id``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the result and not in the system's folder for temporary files, which may be memory.
@@ -132,15 +133,15 @@ def image_ids(images: pa.Table) -> dict[str, tuple[int, tuple[int, int]]]:
     }
 
 
-def _spool(entries: Iterable[tuple[str, bytes]], spool: IO[bytes]) -> dict[str, _Span]:
+def _spool(entries: Iterable[tuple[str, int, bytes]], spool: IO[bytes]) -> dict[str, _Span]:
     """Write the images' annotations one after another, and note where."""
     spans: dict[str, _Span] = {}
     offset = 0
-    for image_key, block in entries:
-        if not block:
+    for image_key, n_annotations, block in entries:
+        if not n_annotations:
             continue
         spool.write(block)
-        spans[image_key] = _Span(offset, len(block), block.count(b"\n") + 1)
+        spans[image_key] = _Span(offset, len(block), n_annotations)
         offset += len(block)
     return spans
 

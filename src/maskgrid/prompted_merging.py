@@ -111,7 +111,7 @@ def _entries(
     setting: PromptSetting,
     known: dict[str, tuple[int, tuple[int, int]]],
     category_ids: dict[str, int],
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[str, int, bytes]]:
     """The annotations of each image as JSON, shard by shard, as :func:`maskgrid.merge.write_coco` takes them."""
     for path in paths:
         for key, rows in groupby(_rows([path], setting), lambda row: row["image_key"]):
@@ -119,7 +119,7 @@ def _entries(
                 image_id, size_hw = known[key]
                 drawn = [row for row in rows if row["status"] == "ok"]
                 lines = [coco.dumps(_annotation(row, image_id, size_hw, category_ids))[1:] for row in drawn]
-                yield key, b"\n".join(lines)
+                yield key, len(lines), b"\n".join(lines)
 
 
 def _annotation(

@@ -164,7 +164,8 @@ def _told(path: Path) -> Iterator[None]:
 
 def _columns(file: pq.ParquetFile, names: list[str]) -> list[str]:
     """Names without repetition, all of which the file must have."""
-    if missing := [name for name in names if name not in file.schema_arrow.names]:
+    there = set(file.schema_arrow.names)
+    if missing := [name for name in names if name not in there]:
         raise pa.ArrowInvalid(f"there is no column {missing[0]}")
     return list(dict.fromkeys(names))
 
