@@ -1,10 +1,16 @@
 """The network's work on large images: never a full batch of full-resolution logits at once."""
 
+from dataclasses import fields
+from functools import partial
+
 import numpy as np
 import pytest
 
+from maskgrid import network as network_module
+from maskgrid import rle
 from maskgrid.network import Network
 from maskgrid.passes import Pass, Recording
+from maskgrid.workers import one_behind
 
 PASS = Pass(0, 4, None, None, use_m2m=False, multimask_output=True)
 EVERYTHING = Recording(0.0, 0.0, (0.0,), (1.0,))
@@ -37,3 +43,19 @@ def test_what_is_under_the_floor_is_never_up_sampled(demo_model, monkeypatch):
     assert not calls
     assert len(candidates.rows) == 0
     assert len(candidates.proposed_iou) == 48
+
+
+def test_the_ways_of_a_gpu_give_the_same_candidates(demo_model, monkeypatch):
+    network = Network(demo_model)
+    random = np.random.default_rng(0)
+    image = np.kron(random.integers(0, 256, (6, 8, 3), np.uint8), np.ones((20, 20, 1), np.uint8))
+    pass_, recording = Pass(1, 4, None, 0.3, use_m2m=False, multimask_output=True), EVERYTHING
+    usual = network.run(image, pass_, recording, points_per_batch=5)
+    monkeypatch.setattr(network_module, "one_behind", partial(one_behind, beside=True))
+    monkeypatch.setattr(rle, "encode_window", None)
+    monkeypatch.setattr("maskgrid.measuring.encode_windows", rle.encode_together)
+    beside = network.run(image, pass_, recording, points_per_batch=5)
+    assert len(usual.rows) > 20
+    for field in fields(usual.rows):
+        assert np.array_equal(getattr(beside.rows, field.name), getattr(usual.rows, field.name)), field.name
+    assert np.array_equal(beside.proposed_iou, usual.proposed_iou)

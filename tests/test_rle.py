@@ -112,6 +112,18 @@ def test_a_window_is_encoded_as_the_image_around_it_would_be(mask, room):
     assert rle.encode_window(mask, (above, left), image.shape) == rle.encode(image)
 
 
+@given(masks(), st.integers(0, 4), st.tuples(*[st.integers(0, 3)] * 4), st.randoms(use_true_random=False))
+def test_windows_together_are_encoded_as_one_by_one(mask, n_masks, room, chance):
+    above, below, left, right = room
+    size_hw = (mask.shape[0] + above + below, mask.shape[1] + left + right)
+    others = [np.array([chance.random() < 0.5 for _ in range(mask.size)]).reshape(mask.shape) for _ in range(n_masks)]
+    for several in ([mask, *others], others):
+        tensor = torch.from_numpy(np.array(several, np.bool_).reshape(-1, *mask.shape))
+        codes = [rle.encode_window(each, (above, left), size_hw) for each in several]
+        assert rle.encode_windows(tensor, (above, left), size_hw) == codes
+        assert rle.encode_together(tensor, (above, left), size_hw) == codes
+
+
 def test_overlaps_are_those_of_the_pixels():
     random = np.random.default_rng(0)
     masks = [random.random((9, 7)) < share for share in (0.0, 0.2, 0.5, 0.8, 1.0)]

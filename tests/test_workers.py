@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from maskgrid.allocator import freed_memory_given_back
-from maskgrid.workers import in_parts
+from maskgrid.workers import in_parts, one_behind
 
 CPU = torch.device("cpu")
 
@@ -65,6 +65,58 @@ def test_one_core_or_another_device_works_part_by_part():
     assert in_parts(lambda _: threading.get_ident(), range(3), torch.device("meta")) == [here] * 3
     torch.set_num_threads(1)
     assert in_parts(lambda _: threading.get_ident(), range(3), CPU) == [here] * 3
+
+
+def test_work_goes_on_beside_the_making_of_the_next_part():
+    begun = [threading.Event() for _ in range(4)]
+    made = []
+
+    def parts():
+        for number in range(4):
+            made.append(number)
+            yield number
+            if number < 3:
+                assert begun[number].wait(60)  # the work of this part begins before the next part is there
+
+    def work(part):
+        begun[part].set()
+        return part, torch.is_grad_enabled(), threading.get_ident()
+
+    results = []
+    for result in one_behind(work, parts(), CPU, beside=True):
+        results.append(result[:2])
+        assert result[2] != threading.get_ident()
+        assert len(made) <= len(results) + 1  # two parts are held
+    assert results == [(number, False) for number in range(4)]
+
+
+@pytest.mark.parametrize("fails_in", ["work", "making"])
+def test_an_error_beside_the_making_of_parts_is_raised(fails_in):
+    def parts():
+        yield from range(3)
+        if fails_in == "making":
+            raise ValueError("part 3")
+
+    def work(part):
+        if fails_in == "work" and part == 1:
+            raise ValueError("part 1")
+        return part
+
+    with pytest.raises(ValueError, match="part 1" if fails_in == "work" else "part 3"):
+        list(one_behind(work, parts(), CPU, beside=True))
+
+
+def test_a_cpu_does_the_work_as_parts_come():
+    order = []
+
+    def parts():
+        for number in range(2):
+            order.append(f"made {number}")
+            yield number
+
+    assert list(one_behind(lambda part: order.append(f"done {part}"), parts(), CPU)) == [None, None]
+    assert order == ["made 0", "done 0", "made 1", "done 1"]
+    assert list(one_behind(str, iter(()), CPU, beside=True)) == []
 
 
 def test_memory_is_given_back_in_a_block_only_where_it_is_kept():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sam2.utils.amg import batched_mask_to_box, calculate_stability_score, is_box_near_crop_edge, uncrop_points
 from torch import Tensor
 
@@ -9,7 +10,7 @@ from maskgrid.candidates import CandidateRows
 from maskgrid.extents import Extent
 from maskgrid.passes import Recording
 from maskgrid.proposals import Crop, Proposals
-from maskgrid.rle import encode_window
+from maskgrid.rle import encode_windows
 
 
 def measure(proposals: Proposals, logits: Tensor, extent: Extent, crop: Crop, recording: Recording) -> CandidateRows:
@@ -64,9 +65,6 @@ def _rows(
     boxes = batched_mask_to_box(masks) + torch.tensor([x, y, x, y], device=masks.device)
     near_edge = is_box_near_crop_edge(boxes, list(crop.box_xyxy), [0, 0, width, height])
     x0, y0, _, _ = crop.box_xyxy
-    counts = np.full(len(masks), None, np.object_)
-    for row in (~near_edge).nonzero()[:, 0].tolist():
-        counts[row] = encode_window(masks[row].cpu().numpy(), (y0 + y, x0 + x), crop.image_size_hw)
     return CandidateRows(
         candidate_id=proposals.candidate_id.cpu().numpy().astype(np.int32),
         crop_index=np.full(len(masks), crop.index, np.int16),
@@ -77,5 +75,16 @@ def _rows(
         near_crop_edge=near_edge.cpu().numpy(),
         box_xyxy=boxes.cpu().numpy().astype(np.int32) + np.array([x0, y0, x0, y0], np.int32),
         area_px=masks.sum((1, 2), dtype=torch.int64).cpu().numpy().astype(np.int32),
-        counts=counts,
+        counts=_codes(masks, ~near_edge, (y0 + y, x0 + x), crop.image_size_hw),
     )
+
+
+def _codes(
+    masks: Tensor, wanted: Tensor, corner_yx: tuple[int, int], image_size_hw: tuple[int, int]
+) -> NDArray[np.object_]:
+    """The wanted masks' run-length codes, (n,); None for the others."""
+    codes = np.full(len(masks), None, np.object_)
+    rows = wanted.nonzero()[:, 0].tolist()
+    for row, code in zip(rows, encode_windows(masks[rows], corner_yx, image_size_hw), strict=True):
+        codes[row] = code
+    return codes

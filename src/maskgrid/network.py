@@ -22,7 +22,7 @@ from maskgrid.memory import with_less, with_smaller_chunks
 from maskgrid.passes import Pass, Recording
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.proposals import Crop, Proposals, layer_crops
-from maskgrid.workers import in_parts
+from maskgrid.workers import in_parts, one_behind
 
 # How far sam2 lets the logits of a mask go that becomes a prompt.
 _CLAMP = 32.0
@@ -69,17 +69,21 @@ class Network:
 
     def _run(self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, points_per_batch: int) -> Candidates:
         crops = list(layer_crops(image.shape[:2], pass_))
-        rows: list[CandidateRows] = []
         proposed: list[NDArray[np.float32]] = []
         not_numbers: list[Tensor] = []
-        for crop in crops:
-            if 0 in crop.size_hw:
-                continue  # what the layers of a tiny image can leave over; sam2 fails on it
-            self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
-            for proposals in self._proposals(crop, pass_, recording.pred_iou_thresh, points_per_batch):
-                proposed.append(proposals.predicted_iou.float().cpu().numpy())
-                not_numbers.append(proposals.logits.isnan().any())
-                rows += self._record(proposals, crop, recording)
+
+        def asked() -> Iterator[tuple[Crop, Proposals]]:
+            for crop in crops:
+                if 0 in crop.size_hw:
+                    continue  # what the layers of a tiny image can leave over; sam2 fails on it
+                self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
+                for proposals in self._proposals(crop, pass_, recording.pred_iou_thresh, points_per_batch):
+                    proposed.append(proposals.predicted_iou.float().cpu().numpy())
+                    not_numbers.append(proposals.logits.isnan().any())
+                    yield crop, proposals
+
+        recorded = one_behind(lambda part: self._record(*part, recording), asked(), self.predictor.device)
+        rows = [row for part in recorded for row in part]
         self.predictor.reset_predictor()
         self.decoding.forget()
         scores = np.sort(np.concatenate(proposed)) if proposed else np.empty(0, np.float32)
@@ -138,7 +142,7 @@ class Network:
             predicted_iou.append(iou[:, 0])
         return torch.cat(refined), torch.cat(predicted_iou)
 
-    def _record(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
+    def _record(self, crop: Crop, proposals: Proposals, recording: Recording) -> list[CandidateRows]:
         if recording.pred_iou_thresh > 0.0:
             proposals = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
         rows, self.chunk_px = with_smaller_chunks(

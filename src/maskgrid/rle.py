@@ -13,8 +13,10 @@ if TYPE_CHECKING:  # codes are read far from the network, where torch need not b
 
 def encode_planes(masks: "Tensor") -> list[bytes]:
     """Encode boolean masks of shape (n, H, W) to COCO's compressed counts."""
+    if masks.device.type != "cpu":
+        return encode_together(masks, (0, 0), (masks.shape[1], masks.shape[2]))
     # COCO runs down the columns: (n, W, H) in memory is what pycocotools takes as (H, W, n) in Fortran order.
-    planes = masks.permute(0, 2, 1).contiguous().cpu().numpy().view(np.uint8).transpose(2, 1, 0)
+    planes = masks.permute(0, 2, 1).contiguous().numpy().view(np.uint8).transpose(2, 1, 0)
     return [code["counts"] for code in coco_mask.encode(planes)]
 
 
@@ -32,14 +34,45 @@ def encode_window(mask: NDArray[np.bool_], corner_yx: tuple[int, int], size_hw: 
         corner_yx: its first row and column in the image.
         size_hw: the image's height and width in pixels.
     """
-    (height, width), (y0, x0) = mask.shape, corner_yx
-    # Down the columns, with a row of background below where the image goes on, so that no run leaves its column.
-    rows = height + (height < size_hw[0])
+    height, width = mask.shape
+    rows = _window_rows(height, size_hw)
     columns = np.zeros((width, rows), np.bool_)
     columns[:, :height] = mask.T
     flat = columns.reshape(-1)
     turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     turns = np.concatenate([np.zeros(int(flat[0]), np.intp), turns, np.full(int(flat[-1]), flat.size)])
+    return _code_of_turns(turns, rows, corner_yx, size_hw)
+
+
+def encode_windows(masks: "Tensor", corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> list[bytes]:
+    """Encode masks (n, h, w) as :func:`encode_window` does."""
+    if masks.device.type != "cpu":
+        return encode_together(masks, corner_yx, size_hw)
+    return [encode_window(mask, corner_yx, size_hw) for mask in masks.numpy()]
+
+
+def encode_together(masks: "Tensor", corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> list[bytes]:
+    """The same on the masks' device, from which the ends of runs alone come.
+
+    A GPU sends no whole masks then, and is waited for once. On a CPU this takes longer than one by one.
+    """
+    n, height, width = masks.shape
+    rows = _window_rows(height, size_hw)
+    flat = masks.new_zeros((n, width * rows + 2))  # with background before and behind
+    flat[:, 1:-1].view(n, width, rows)[:, :, :height] = masks.transpose(1, 2)
+    mask_of, turns = (flat[:, 1:] != flat[:, :-1]).nonzero().cpu().numpy().T
+    ends = np.cumsum(np.bincount(mask_of, minlength=n))[:-1]
+    return [_code_of_turns(part, rows, corner_yx, size_hw) for part in np.split(turns, ends)] if n else []
+
+
+def _window_rows(height: int, size_hw: tuple[int, int]) -> int:
+    """A row of background below a window where the image goes on, so that no run down the columns leaves its column."""
+    return height + (height < size_hw[0])
+
+
+def _code_of_turns(turns: NDArray[np.intp], rows: int, corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
+    """The code of a mask that begins and ends at these places of its window, counted down the columns."""
+    y0, x0 = corner_yx
     edges = (x0 + turns // rows) * size_hw[0] + y0 + turns % rows
     n_pixels = size_hw[0] * size_hw[1]
     runs = np.diff(edges, prepend=0, append=n_pixels)

@@ -5,8 +5,8 @@ at every step; a core that has a part of its own waits for nobody, and what it w
 """
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
@@ -41,6 +41,36 @@ def in_parts(work: Callable[[Part], Result], parts: Iterable[Part], device: torc
         wait(futures)
         # The workers' number has become the one for threads to come.
         torch.set_num_threads(n_threads)
+
+
+def one_behind(
+    work: Callable[[Part], Result], parts: Iterable[Part], device: torch.device, *, beside: bool | None = None
+) -> Iterator[Result]:
+    """Results of the parts, in their order, each worked out beside the making of the next part.
+
+    A GPU goes on with the next part while the CPU finishes the last one. A CPU has nothing to gain: there, the work is
+    done as parts come. It runs without gradients. Two parts are held at most.
+
+    Args:
+        work: called for each part, one at a time, where ``beside`` in a thread of its own.
+        parts: made while the work of the one before goes on.
+        device: where the parts' tensors are.
+        beside: whether to work beside; by default on all devices but a CPU.
+
+    Raises:
+        Exception: what the work of a part or the making of one raised; by then no work goes on.
+    """
+    if not (device.type != "cpu" if beside is None else beside):
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(1, "maskgrid-beside", initializer=torch.set_grad_enabled, initargs=(False,)) as executor:
+        last: Future[Result] | None = None
+        for part in parts:
+            if last is not None:
+                yield last.result()
+            last = executor.submit(work, part)
+        if last is not None:
+            yield last.result()
 
 
 @cache
