@@ -1,6 +1,7 @@
 """Prompts fall where they should."""
 
 import numpy as np
+import pytest
 import torch
 
 from maskgrid.training.batches import Choice, choose_targets, click_inside
@@ -23,10 +24,14 @@ def test_clicks_lie_inside():
 
 
 def test_boxes_lie_about_their_object():
-    prompts = box_prompts(squares(), torch.Generator().manual_seed(0))
-    exact = torch.tensor([[[20.0, 10.0], [40.0, 30.0]], [[5.0, 40.0], [15.0, 60.0]]])
-    assert (prompts.points_xy - exact).abs().max() <= 2.0
-    assert prompts.labels.tolist() == [[2, 3], [2, 3]]
+    targets = squares().repeat(200, 1, 1)
+    prompts = box_prompts(targets, torch.Generator().manual_seed(0))
+    off = prompts.points_xy - torch.tensor([[[20.0, 10.0], [40.0, 30.0]], [[5.0, 40.0], [15.0, 60.0]]]).repeat(
+        200, 1, 1
+    )
+    assert 1.5 < off.abs().max() <= 2.0
+    assert 150 < (off == 0).flatten(1).all(1).sum() < 250  # half of them are exact
+    assert prompts.labels.tolist() == [[2, 3]] * 400
 
 
 def test_a_correction_clicks_what_is_missing_and_what_is_too_much():
@@ -48,3 +53,17 @@ def test_targets_leave_out_what_is_too_small():
     chosen = choose_targets(np.random.default_rng(0), masks, Choice(60, 0.01, 0.004, ground_share=0.5))
     areas = set(chosen.sum((1, 2)).tolist())
     assert areas == {900, 64 * 64 - 900 - 4}
+
+
+def test_what_fills_little_of_its_extent_is_drawn_more_often():
+    masks = np.zeros((3, 40, 40), np.bool_)
+    masks[0, 0:10, 0:10] = True
+    masks[1, 20:30, 20:30] = np.eye(10, dtype=np.bool_)  # a tenth
+    masks[2, 32:40, 32:40] = True
+    masks[2, 33:39, 33:39] = False  # 28 of 64
+    choice = Choice(6000, 0.0, 1e-6, ground_share=0.0, most_for_thin=5.0)
+    chosen = choose_targets(np.random.default_rng(0), masks, choice)
+    times = [int((chosen == mask).all((1, 2)).sum()) for mask in masks]
+    assert sum(times) == 6000
+    assert times[1] / times[0] == pytest.approx(5.0, rel=0.15)
+    assert times[2] / times[0] == pytest.approx(64 / 28, rel=0.15)

@@ -58,12 +58,15 @@ class Choice:
         least_area_frac: objects under this share of the image are not drawn.
         full_area_frac: objects under this share are drawn less often, by the root of their area.
         ground_share: weight of the ground, where a large object has 1.
+        most_for_thin: the less of its extent an object fills, as a stick or a ring, the more often it is drawn; so many
+            times as often at most.
     """
 
     count: int
     least_area_frac: float
     full_area_frac: float
     ground_share: float
+    most_for_thin: float = 1.0
 
 
 def normalise(images: NDArray[np.uint8]) -> Tensor:
@@ -156,8 +159,21 @@ def choose_targets(rng: Generator, masks: NDArray[np.bool_], choice: Choice) -> 
     candidates = np.concatenate([masks, ~masks.any(0, keepdims=True)])
     area_frac = candidates.mean((1, 2))
     often = np.minimum(1.0, np.sqrt(area_frac / choice.full_area_frac))
+    often *= np.minimum(choice.most_for_thin, 1 / np.maximum(_filled_frac(candidates), 1e-6))
     weight = np.where(area_frac >= choice.least_area_frac, often, 0.0)
     weight[-1] = choice.ground_share if area_frac[-1] > 0.02 else 0.0
     if weight.sum() == 0:
         weight = area_frac
     return np.asarray(candidates[rng.choice(len(candidates), size=choice.count, p=weight / weight.sum())])
+
+
+def _filled_frac(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How much of its extent each mask (N, S, S) fills, (N,); 0 for empty ones."""
+    extent_px = np.multiply(_span_px(np.asarray(masks.any(1))), _span_px(np.asarray(masks.any(2))))
+    return np.asarray(masks.sum((1, 2)) / np.maximum(extent_px, 1))
+
+
+def _span_px(there: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """From the first true place of each row (N, S) to the last, (N,)."""
+    length_px = there.shape[1] - there[:, ::-1].argmax(1) - there.argmax(1)
+    return np.where(there.any(1), length_px, 0).astype(np.int64)

@@ -24,10 +24,11 @@ _STAGE = 1  # the stream of random numbers
 _EMBEDDING_WEIGHT = 0.3
 _IOU_WEIGHT = 2.0  # what is told of a mask is learnt more slowly than the mask
 _PRESENCE_WEIGHT = 0.05
-_BOX_WEIGHT, _BOXED_THREE = 0.6, 0.25
+_BOX_WEIGHT, _BOXED_THREE = 1.0, 0.25
 _FOLLOW_WEIGHT, _BOX_FOLLOWED = 0.6, 0.4
 _GROUND_CLICKED, _GROUND_BOXED = 0.4, 0.1
 _BOXED_LEAST_FRAC, _BOXED_FULL_FRAC = 0.0003, 0.001  # a box says where even a tiny object is
+_MOST_FOR_THIN = 5.0  # what lies in a box beside a stick or within a ring is easily taken for the object
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
 def _choices(plan: ImagePlan) -> tuple[Choice, Choice]:
     """What is clicked, and what gets a box."""
     clicked = Choice(plan.n_targets - plan.n_boxes, plan.least_area_frac, plan.full_area_frac, _GROUND_CLICKED)
-    return clicked, Choice(plan.n_boxes, _BOXED_LEAST_FRAC, _BOXED_FULL_FRAC, _GROUND_BOXED)
+    return clicked, Choice(plan.n_boxes, _BOXED_LEAST_FRAC, _BOXED_FULL_FRAC, _GROUND_BOXED, _MOST_FOR_THIN)
 
 
 def _wanted(batch: Batch, disc_radius_frac: float | None) -> Tensor:

@@ -43,11 +43,16 @@ def extents(targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
-    """The box of each target (N, S, S) bool, its corners off by up to a tenth of its size."""
+    """The box of each target (N, S, S) bool; every other one's corners, by chance, off by up to a tenth of its size.
+
+    Boxes that people draw are loose, those of annotations and detectors exact, and a stick is found by its corners.
+    """
     side = targets.shape[-1]
     low, high = extents(targets)
     corners = torch.stack([low, high], 1)
-    off = (torch.rand(corners.shape, generator=generator) * 0.2 - 0.1).to(targets.device)
+    off = torch.rand(corners.shape, generator=generator) * 0.2 - 0.1
+    loose = torch.rand(len(corners), 1, 1, generator=generator) < 0.5
+    off = (off * loose).to(targets.device)
     corners = (corners + off * (high - low)[:, None]).clamp(0, side)
     labels = torch.tensor([BOX_FROM, BOX_TO], dtype=torch.int32, device=targets.device)
     return Prompts(corners, labels.expand(len(targets), 2))
