@@ -62,6 +62,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/floor.py
 	$(BIN)/python benchmarks/memory.py $(firstword $(PHOTOS))
 	$(BIN)/python benchmarks/replay.py $(firstword $(PHOTOS))
+	$(BIN)/python benchmarks/merge.py --masks 100000 --shards 10 100
 	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --photos 2
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2
 	$(BIN)/python benchmarks/single.py $(firstword $(PHOTOS)) --photos 1 --architecture tiny --minutes 5
@@ -70,6 +71,7 @@ bench-full: $(INSTALLED)
 	$(BIN)/python benchmarks/floor.py
 	$(BIN)/python benchmarks/memory.py $(firstword $(PHOTOS))
 	$(BIN)/python benchmarks/replay.py $(PHOTOS) --repeat 3
+	$(BIN)/python benchmarks/merge.py --repeat 3
 	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --repeat 3
 	$(BIN)/python benchmarks/single.py $(PHOTOS)
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny

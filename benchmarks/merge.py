@@ -1,14 +1,16 @@
 """The merge of many masks: speed against orjson alone, and memory against the number of shards.
 
-    python benchmarks/merge.py [--masks 1000000] [--shards 10 100 1000]
+    python benchmarks/merge.py [--masks 1000000] [--shards 10 100 1000] [--repeat 3]
 
 Tables of made-up masks (discs of many sizes in images of 640 x 480 pixels, a hundred an image) are written for each
 number of shards, and merged in a process of their own, whose peak memory is told. Beside it stands the time in which
-orjson alone turns the same objects, which lie in memory as plain Python, to lines of a file. Times are of the CPU.
+orjson alone turns the same objects, which lie in memory as plain Python, to lines of a file. Times are of the CPU, and
+medians of the turns, in which the sides alternate.
 """
 
 import argparse
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--masks", type=int, default=1_000_000)
     parser.add_argument("--shards", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--repeat", type=int, default=1, help="turns of each side")
     parser.add_argument("--merge", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.merge:
@@ -52,14 +55,21 @@ def main() -> None:
     for n_shards in arguments.shards:
         with tempfile.TemporaryDirectory() as folder:
             write_tables(Path(folder), arguments.masks // MASKS_AN_IMAGE, n_shards)
-            command = [sys.executable, __file__, "--merge", folder]
-            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-            alone_s = orjson_alone(Path(folder) / "merged.json")
+            turns = [turn(Path(folder)) for _ in range(arguments.repeat)]
+        merge_s, alone_s, peak = (statistics.median(figures) for figures in zip(*turns, strict=True))
+        ratio = statistics.median(one / other for one, other, _ in turns)
         print(
-            f"{n_shards:5} shards  merge {float(told[0]):.1f} s ({arguments.masks / float(told[0]):,.0f} masks/s), "
-            f"orjson alone {alone_s:.1f} s, ratio {float(told[0]) / alone_s:.1f}; peak memory {told[1]} MiB",
+            f"{n_shards:5} shards  merge {merge_s:.1f} s ({arguments.masks / merge_s:,.0f} masks/s), "
+            f"orjson alone {alone_s:.1f} s, ratio {ratio:.1f}; peak memory {peak:.0f} MiB",
             flush=True,
         )
+
+
+def turn(folder: Path) -> tuple[float, float, float]:
+    """Seconds of the merge and of orjson alone, and the merge's peak memory in MiB."""
+    command = [sys.executable, __file__, "--merge", str(folder)]
+    merge_s, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(merge_s), orjson_alone(folder / "merged.json"), float(peak)
 
 
 def setting() -> Setting:
