@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from maskgrid.statistics import image_keys
 from maskgrid.tables import open_table
 
 _COLUMNS = ["setting_id", "image_key", "n_masks"]
@@ -67,19 +68,6 @@ def sample(keys: Sequence[str], n: int) -> list[str]:
     """Choose ``n`` keys by their hashes: a new image replaces one of them at most. Sorted."""
     ranked = sorted(set(keys), key=lambda key: hashlib.sha256(key.encode()).digest())
     return sorted(ranked[:n])
-
-
-def image_keys(mask_counts: Path) -> pa.Array:
-    """All images of a table of counts, sorted.
-
-    Raises:
-        maskgrid.errors.UserError: the table is missing, cut off or damaged.
-    """
-    _, batches = open_table(mask_counts, ["image_key"], _ROWS_AT_ONCE)
-    found: pa.Array = pa.array([], pa.string())
-    for batch in batches:
-        found = pc.unique(pa.concat_arrays([found, batch["image_key"]]))
-    return found.take(pc.array_sort_indices(found))
 
 
 def _batches(mask_counts: Path) -> Iterator[pa.RecordBatch]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from maskgrid.result_schemas import IMAGE_COUNTS, PARAMETER_COLUMNS, SETTINGS
 from maskgrid.schemas import MASK_COUNTS
 from maskgrid.settings import Setting
-from maskgrid.tables import read_origin, read_table, write_batches
+from maskgrid.tables import open_table, read_origin, read_table, write_batches
 
 if TYPE_CHECKING:  # the replay brings torch, which tables need not wait for
     from maskgrid.replay import Selection
@@ -24,6 +24,8 @@ _SMALL_PX, _MEDIUM_PX = 32**2, 96**2
 # Rows that are sorted in memory at once; and rows of a group of the final file, at least.
 _ROWS_AT_ONCE = 1_000_000
 _ROWS_IN_GROUP = 1 << 16
+# Rows of the final file that are read at once.
+_ROWS_READ = 1 << 16
 
 
 def image_counts(
@@ -144,6 +146,19 @@ def write_mask_counts(
     """
     tables = in_groups(_setting_tables(settings, shard_counts))
     write_batches(path, IMAGE_COUNTS, tables, origin)
+
+
+def image_keys(mask_counts: Path) -> pa.Array:
+    """All images of a table of counts, sorted.
+
+    Raises:
+        maskgrid.errors.UserError: the table is missing, cut off or damaged.
+    """
+    _, batches = open_table(mask_counts, ["image_key"], _ROWS_READ)
+    found: pa.Array = pa.array([], pa.string())
+    for batch in batches:
+        found = pc.unique(pa.concat_arrays([found, batch["image_key"]]))
+    return found.take(pc.array_sort_indices(found))
 
 
 def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -> Iterator[pa.Table]:

@@ -10,10 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from maskgrid.bootstrap import mean_intervals
-from maskgrid.image_spread import image_keys
 from maskgrid.result_schemas import SUMMARY
 from maskgrid.settings import Setting
-from maskgrid.statistics import settings_table
+from maskgrid.statistics import image_keys, settings_table
 from maskgrid.tables import read_table
 
 # Rows, one an image and setting, that are in memory at once.
