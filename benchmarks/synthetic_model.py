@@ -44,14 +44,15 @@ def make_model(architecture: str, device: str) -> SAM2Base:
 def smooth(logits: Tensor) -> Tensor:
     """A disc in place of each mask, (n, c, h, w): its centre and its size from the means of four quarters."""
     side = logits.shape[-1]
-    quarters = F.avg_pool2d(logits, side // 2).flatten(2)
+    quarters = F.avg_pool2d(logits.float(), side // 2).flatten(2)  # lower precision would leave a few discs alone
     y, x, size, _ = (quarters * 2000).frac().abs().unbind(-1)
     radius = side * (0.02 + 0.3 * size**2)
     steps = torch.arange(side, device=logits.device)
     distance_y = steps[:, None] - side * y[..., None, None]
     distance_x = steps - side * x[..., None, None]
     # Four a pixel: discs of more than 20 pixels have a stability score above 0.95.
-    return (4 * (radius[..., None, None] - torch.sqrt(distance_y**2 + distance_x**2))).clamp(-20, 20)
+    discs = (4 * (radius[..., None, None] - torch.sqrt(distance_y**2 + distance_x**2))).clamp(-20, 20)
+    return discs.to(logits.dtype)
 
 
 def _smooth_masks(model: SAM2Base) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 
 import numpy as np
 import PIL.Image
@@ -15,6 +16,7 @@ from maskgrid.config import GeneratorConfig
 from maskgrid.errors import ImageTooLargeError, MachineError, UserError
 from maskgrid.generation import generate_shard
 from maskgrid.indexing import index_dataset
+from maskgrid.memory import device_errors
 from maskgrid.network import Network
 from maskgrid.passes import passes_of, recording_of
 from maskgrid.prompt_config import PromptConfig
@@ -123,6 +125,26 @@ def test_an_image_without_numbers_is_a_row(demo_model, tmp_path, which):
     assert status_of(tmp_path, lambda plan, run: FailingNetwork(demo_model, spoil=spoil)) == "not_a_number"
 
 
+def test_a_mask_too_large_only_beside_the_network_is_measured_behind_it(demo_model, plain, caplog):
+    network = Network(demo_model)
+    network.beside = True
+    upsample = network.predictor._transforms.upsample
+
+    def limited(logits, size_hw):
+        if threading.current_thread() is not threading.main_thread():
+            raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+        return upsample(logits, size_hw)
+
+    network.predictor._transforms.upsample = limited
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # or a CPU's masks are measured in threads of their own
+    with caplog.at_level(logging.WARNING):
+        found = network.run(IMAGE, PASS, RECORDING)
+    torch.set_num_threads(before)
+    assert np.array_equal(found.rows.counts, plain.rows.counts)
+    assert "the network and its masks in turn" in caplog.text
+
+
 @pytest.mark.parametrize("message", ["CUDA error: device not ready", "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"])
 def test_a_device_that_vanishes_ends_the_job(demo_model, message):
     network = FailingNetwork(demo_model, max_prompts=0, error=RuntimeError(f"{message}\nand more lines"))
@@ -130,6 +152,33 @@ def test_a_device_that_vanishes_ends_the_job(demo_model, message):
         network.run(IMAGE, PASS, RECORDING)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("GET was unable to find an engine to execute this computation", "memory"),
+        ("Invalid buffer size: 40.00 GB", "memory"),
+        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", "memory"),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "memory"),
+        ("CUDA driver error: unknown error", "failed"),
+        ("HIP error: the operation cannot be performed", "failed"),
+        ("expected all tensors to be on the same device", "bug"),
+    ],
+)
+def test_what_a_device_says_is_told_apart(message, kind):
+    with pytest.raises(RuntimeError if kind == "bug" else MachineError) as caught, device_errors("Try less"):
+        raise RuntimeError(message)
+    assert ("memory is too small" in str(caught.value), "has failed" in str(caught.value)) == {
+        "memory": (True, False),
+        "failed": (False, True),
+        "bug": (False, False),
+    }[kind]
+
+
+def test_an_image_too_large_where_no_row_can_say_so_is_told_with_advice():
+    with pytest.raises(MachineError, match=r"a mask of this size\. Try less, and run again"), device_errors("Try less"):
+        raise ImageTooLargeError("the device's memory does not hold a mask of this size")
 
 
 def test_a_bug_stays_what_it_is(demo_model):

@@ -1,16 +1,14 @@
 """The network's work on large images: never a full batch of full-resolution logits at once."""
 
 from dataclasses import fields
-from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
-from maskgrid import network as network_module
 from maskgrid import rle
 from maskgrid.network import Network
 from maskgrid.passes import Pass, Recording
-from maskgrid.workers import one_behind
 
 PASS = Pass(0, 4, None, None, use_m2m=False, multimask_output=True)
 EVERYTHING = Recording(0.0, 0.0, (0.0,), (1.0,))
@@ -51,7 +49,7 @@ def test_the_ways_of_a_gpu_give_the_same_candidates(demo_model, monkeypatch):
     image = np.kron(random.integers(0, 256, (6, 8, 3), np.uint8), np.ones((20, 20, 1), np.uint8))
     pass_, recording = Pass(1, 4, None, 0.3, use_m2m=False, multimask_output=True), EVERYTHING
     usual = network.run(image, pass_, recording, points_per_batch=5)
-    monkeypatch.setattr(network_module, "one_behind", partial(one_behind, beside=True))
+    network.beside = True
     monkeypatch.setattr(rle, "encode_window", None)
     monkeypatch.setattr("maskgrid.measuring.encode_windows", rle.encode_together)
     beside = network.run(image, pass_, recording, points_per_batch=5)
@@ -59,3 +57,13 @@ def test_the_ways_of_a_gpu_give_the_same_candidates(demo_model, monkeypatch):
     for field in fields(usual.rows):
         assert np.array_equal(getattr(beside.rows, field.name), getattr(usual.rows, field.name)), field.name
     assert np.array_equal(beside.proposed_iou, usual.proposed_iou)
+
+
+def test_scores_are_compared_in_their_own_precision_under_a_callers_autocast(demo_model):
+    network, image = Network(demo_model), np.zeros((60, 80, 3), np.uint8)
+    assert network.run(image, PASS, EVERYTHING).dtype == "float32"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        candidates = network.run(image, PASS, EVERYTHING)
+    assert candidates.dtype == "bfloat16"
+    scores = torch.from_numpy(candidates.proposed_iou)
+    assert torch.equal(scores, scores.to(torch.bfloat16).float())

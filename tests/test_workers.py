@@ -1,14 +1,17 @@
 """Parts of work on several cores: in order, each on one core, and all over before an error is told."""
 
+import gc
 import os
 import signal
 import threading
 import time
+import weakref
 
 import pytest
 import torch
 
 from maskgrid.allocator import freed_memory_given_back
+from maskgrid.memory import with_less
 from maskgrid.workers import in_parts, one_behind
 
 CPU = torch.device("cpu")
@@ -104,6 +107,33 @@ def test_an_error_beside_the_making_of_parts_is_raised(fails_in):
 
     with pytest.raises(ValueError, match="part 1" if fails_in == "work" else "part 3"):
         list(one_behind(work, parts(), CPU, beside=True))
+
+
+def test_an_error_beside_keeps_nothing_of_the_work():
+    """What a GPU's memory holds must be free when less is tried, not after the next collection of garbage."""
+    held = []
+
+    def work(part):
+        tensor = torch.zeros(1000)
+        held.extend([weakref.ref(tensor), weakref.ref(part)])
+        raise torch.OutOfMemoryError("out of memory")
+
+    def attempt(size):
+        if size == 2:
+            return list(one_behind(work, (torch.zeros(10) for _ in range(3)), CPU, beside=True))
+        return [tensor() is None for tensor in held]
+
+    gc.disable()
+    try:
+        assert with_less(attempt, 2) == [True, True]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps", "meta"])
+def test_only_cuda_is_worked_beside(device):
+    here = threading.get_ident()
+    assert list(one_behind(lambda _: threading.get_ident(), range(3), torch.device(device))) == [here] * 3
 
 
 def test_a_cpu_does_the_work_as_parts_come():

@@ -13,9 +13,16 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# CUDA's own error, that of its matrix library when it starts, and the CPU's.
-_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
-_LOST = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS", "No CUDA GPUs", "NVML")
+# Of CUDA and its libraries when they start, of MPS, and of the CPU.
+_OUT_OF_MEMORY = (
+    *("out of memory", "can't allocate memory", "Invalid buffer size"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_ALLOC_FAILED"),
+    "unable to find an engine to execute",  # cuDNN's, which needs memory to work in
+)
+_LOST = (
+    *("CUDA error", "CUDA driver error", "CUDA unknown error", "HIP error"),
+    *("CUDNN_STATUS", "CUBLAS_STATUS", "No CUDA GPUs", "NVML"),
+)
 
 
 def with_less(work: Callable[[int], Result], size: int) -> Result:
@@ -76,6 +83,8 @@ def device_errors(advice: str) -> Iterator[None]:
     """
     try:
         yield
+    except ImageTooLargeError as error:
+        raise MachineError(f"{error}. {advice}, and run again: what is finished stays") from None
     except RuntimeError as error:
         if is_out_of_memory(error):
             problem = f"the device's memory is too small ({_first_line(error)})"
@@ -104,6 +113,8 @@ def release_memory(now: str) -> None:
     log.warning("the device's memory ran out; going on with %s", now)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def _first_line(error: RuntimeError) -> str:

@@ -4,18 +4,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
 from sam2.build_sam import build_sam2
+from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
 
-from maskgrid.errors import UserError
+from maskgrid.errors import MachineError, UserError
 from maskgrid.leases import Lease, lease_one
-from maskgrid.memory import device_failure
+from maskgrid.memory import device_errors, device_failure
 from maskgrid.weights import Checkpoint, resolve_checkpoint
+
+Model = TypeVar("Model", bound=SAM2Base)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,13 +59,9 @@ def build_model(
 
     Raises:
         UserError: the weights do not fit the config.
-        MachineError: the device has failed.
+        MachineError: the device has failed, or its memory does not hold the weights.
     """
-    model = built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing)
-    try:
-        model = model.to(device)
-    except RuntimeError as error:
-        raise device_failure(error) from error
+    model = on_device(built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing), device)
     if dtype != "float32":
         run_in(model, device, DTYPES[dtype])
     return model
@@ -71,7 +71,8 @@ def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments
     """What a function of ``sam2.build_sam`` makes of a checkpoint, on the CPU.
 
     Raises:
-        UserError: the weights do not fit the config.
+        UserError: the weights do not fit the config, or it cannot be built.
+        MachineError: a CUDA device has failed: sam2's parts touch it where there is one, whatever they are built for.
     """
     try:
         with _config_found(checkpoint.config) as config_name:
@@ -82,6 +83,27 @@ def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments
         raise UserError(
             f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
         ) from None
+    except InstantiationException as error:
+        failure = device_failure(error.__cause__) if isinstance(error.__cause__, RuntimeError) else None
+        if isinstance(failure, MachineError):
+            raise failure from None
+        raise UserError(f"model.config: {checkpoint.config} cannot be built: {str(error).splitlines()[0]}") from None
+
+
+def on_device(model: Model, device: torch.device) -> Model:
+    """A model moved to a device.
+
+    Raises:
+        MachineError: the device has failed, or its memory does not hold the weights.
+    """
+    with device_errors("End other programs on it, or choose another device"):
+        model.to(device)
+    # sam2 works positions out beforehand, on a CUDA device where there is one: kept, they would be copied from there
+    # for each image, and differ in last bits from those of a machine without.
+    for part in model.modules():
+        if isinstance(part, PositionEmbeddingSine):
+            part.cache.clear()
+    return model
 
 
 def run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
@@ -148,10 +170,11 @@ def take_device(device: str) -> torch.device:
         UserError: this machine has no such device.
     """
     picked = pick_device(device)
+    if picked.type == "cuda" and picked.index is not None:
+        torch.cuda.set_device(picked)  # what asks for "cuda" without a number must not land on the first device
     if picked.type != "cuda" or picked.index is not None or torch.cuda.device_count() < 2:
         return picked
     leased = torch.device("cuda", _lease().index)
-    # What asks for "cuda" without a number must not land on the first device.
     torch.cuda.set_device(leased)
     return leased
 

@@ -6,6 +6,7 @@ thresholds will ask for is measured at every recorded level while the logits are
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from torch import Tensor
 
 from maskgrid.candidates import CandidateRows, Candidates
 from maskgrid.decoding import Decoding, Mode
+from maskgrid.errors import ImageTooLargeError
 from maskgrid.extents import Extent
 from maskgrid.measuring import measure
-from maskgrid.memory import with_less, with_smaller_chunks
+from maskgrid.memory import release_memory, with_less, with_smaller_chunks
 from maskgrid.passes import Pass, Recording
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.proposals import Crop, Proposals, layer_crops
@@ -28,8 +30,39 @@ from maskgrid.workers import in_parts, one_behind
 _CLAMP = 32.0
 
 
+class _Noted:
+    """What is noted of all that the network proposes for an image, also of what the floor drops.
+
+    Attributes:
+        dtype: that of the scores; of the network, until there are any. Under a caller's autocast they differ.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self._scores: list[NDArray[np.float32]] = []
+        self._not_numbers: list[Tensor] = []
+
+    def of(self, part: tuple[Crop, Proposals]) -> tuple[Crop, Proposals]:
+        _, proposals = part
+        self.dtype = proposals.predicted_iou.dtype
+        self._scores.append(proposals.predicted_iou.float().cpu().numpy())
+        self._not_numbers.append(proposals.logits.isnan().any())
+        return part
+
+    def scores(self) -> NDArray[np.float32]:
+        """All predicted IoUs, sorted; ``FloatingPointError`` where scores or logits are not numbers."""
+        scores = np.sort(np.concatenate(self._scores)) if self._scores else np.empty(0, np.float32)
+        if not np.isfinite(scores).all() or any(map(bool, self._not_numbers)):
+            raise FloatingPointError("the network returned scores or logits that are not numbers")
+        return scores
+
+
 class Network:
-    """Runs passes of one model over images."""
+    """Runs passes of one model over images.
+
+    Attributes:
+        beside: whether masks are measured beside the network's work on the next ones.
+    """
 
     def __init__(self, model: SAM2Base, mode: Mode = "exact") -> None:
         """Wrap a model that is loaded and on its device.
@@ -41,6 +74,7 @@ class Network:
         self.predictor = make_predictor(model)
         self.decoding = Decoding(self.predictor, mode)
         self.chunk_px = chunk_px(self.predictor.device)
+        self.beside = self.predictor.device.type == "cuda"
 
     @torch.no_grad()
     def run(
@@ -64,40 +98,46 @@ class Network:
             MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
         """
         # No more than there is: halving starts where it makes a difference. With m2m it is masks that fill batches.
-        most = pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1)
-        return with_less(lambda points: self._run(image, pass_, recording, points), min(points_per_batch, most))
+        most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
+        if self.beside:
+            try:
+                return with_less(partial(self._run, image, pass_, recording, True), most)
+            except ImageTooLargeError:
+                pass
+            # The mask may have been too large only for what the network beside it had left.
+            release_memory("the network and its masks in turn")
+        return with_less(partial(self._run, image, pass_, recording, False), most)
 
-    def _run(self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, points_per_batch: int) -> Candidates:
-        crops = list(layer_crops(image.shape[:2], pass_))
-        proposed: list[NDArray[np.float32]] = []
-        not_numbers: list[Tensor] = []
-
-        def asked() -> Iterator[tuple[Crop, Proposals]]:
-            for crop in crops:
-                if 0 in crop.size_hw:
-                    continue  # what the layers of a tiny image can leave over; sam2 fails on it
-                self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
-                for proposals in self._proposals(crop, pass_, recording.pred_iou_thresh, points_per_batch):
-                    proposed.append(proposals.predicted_iou.float().cpu().numpy())
-                    not_numbers.append(proposals.logits.isnan().any())
-                    yield crop, proposals
-
-        recorded = one_behind(lambda part: self._record(*part, recording), asked(), self.predictor.device)
+    def _run(
+        self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, beside: bool, points_per_batch: int
+    ) -> Candidates:
+        crops, noted = list(layer_crops(image.shape[:2], pass_)), _Noted(self.decoding.dtype)
+        asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch)
+        recorded = one_behind(
+            lambda part: self._record(*part, recording), map(noted.of, asked), self.predictor.device, beside=beside
+        )
         rows = [row for part in recorded for row in part]
         self.predictor.reset_predictor()
         self.decoding.forget()
-        scores = np.sort(np.concatenate(proposed)) if proposed else np.empty(0, np.float32)
-        if not np.isfinite(scores).all() or any(map(bool, not_numbers)):
-            raise FloatingPointError("the network returned scores or logits that are not numbers")
         return Candidates(
             pass_=pass_,
             recording=recording,
             size_hw=(int(image.shape[0]), int(image.shape[1])),
             crop_boxes_xyxy=np.array([crop.box_xyxy for crop in crops], np.int32).reshape(-1, 4),
-            proposed_iou=scores,
+            proposed_iou=noted.scores(),
             rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
-            dtype=str(self.decoding.dtype).removeprefix("torch."),
+            dtype=str(noted.dtype).removeprefix("torch."),
         )
+
+    def _asked(
+        self, image: NDArray[np.uint8], crops: list[Crop], pass_: Pass, floor: float, points_per_batch: int
+    ) -> Iterator[tuple[Crop, Proposals]]:
+        for crop in crops:
+            if 0 in crop.size_hw:
+                continue  # what the layers of a tiny image can leave over; sam2 fails on it
+            self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
+            for proposals in self._proposals(crop, pass_, floor, points_per_batch):
+                yield crop, proposals
 
     def _proposals(self, crop: Crop, pass_: Pass, floor: float, points_per_batch: int) -> Iterator[Proposals]:
         height, width = crop.size_hw

@@ -49,7 +49,8 @@ class Proposals:
 
     def keep(self, mask: Tensor) -> "Proposals":
         """The proposals where the mask is true."""
-        return Proposals(self.logits[mask], self.predicted_iou[mask], self.point_xy[mask], self.candidate_id[mask])
+        rows = mask.nonzero()[:, 0]  # a GPU is waited for once
+        return Proposals(self.logits[rows], self.predicted_iou[rows], self.point_xy[rows], self.candidate_id[rows])
 
     def chunks(self, size: int) -> Iterator["Proposals"]:
         """The proposals in parts of at most ``size``."""

@@ -224,7 +224,7 @@ def _suppress(box_xyxy: NDArray[np.int32], scores: NDArray[np.float32], iou_thre
     """Torchvision's NMS of one class: the positions kept, best score first."""
     boxes = torch.from_numpy(box_xyxy.astype(np.float32))
     kept: NDArray[np.int64] = batched_nms(
-        boxes, torch.from_numpy(scores), torch.zeros(len(boxes), dtype=torch.int64), iou_threshold
+        boxes, torch.from_numpy(scores), boxes.new_zeros(len(boxes), dtype=torch.int64), iou_threshold
     ).numpy()
     return kept
 

@@ -7,6 +7,7 @@ at every step; a core that has a part of its own waits for nobody, and what it w
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from functools import cache
 from typing import TypeVar
 
@@ -48,29 +49,41 @@ def one_behind(
 ) -> Iterator[Result]:
     """Results of the parts, in their order, each worked out beside the making of the next part.
 
-    A GPU goes on with the next part while the CPU finishes the last one. A CPU has nothing to gain: there, the work is
-    done as parts come. It runs without gradients. Two parts are held at most.
+    A CUDA device goes on with the next part while the CPU finishes the last one. A CPU has nothing to gain: there, the
+    work is done as parts come; and so on MPS, which does not bear two threads. The work runs without gradients, on the
+    caller's stream. Two parts are held at most.
 
     Args:
         work: called for each part, one at a time, where ``beside`` in a thread of its own.
         parts: made while the work of the one before goes on.
         device: where the parts' tensors are.
-        beside: whether to work beside; by default on all devices but a CPU.
+        beside: whether to work beside; by default on CUDA alone.
 
     Raises:
         Exception: what the work of a part or the making of one raised; by then no work goes on.
     """
-    if not (device.type != "cpu" if beside is None else beside):
+    if not (device.type == "cuda" if beside is None else beside):
         yield from map(work, parts)
         return
+    stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
+
+    def on_stream(part: Part) -> Result:
+        with torch.cuda.stream(stream) if stream is not None else nullcontext():
+            return work(part)
+
     with ThreadPoolExecutor(1, "maskgrid-beside", initializer=torch.set_grad_enabled, initargs=(False,)) as executor:
         last: Future[Result] | None = None
-        for part in parts:
+        try:
+            for part in parts:
+                if last is not None:
+                    yield last.result()
+                last = executor.submit(on_stream, part)
             if last is not None:
                 yield last.result()
-            last = executor.submit(work, part)
-        if last is not None:
-            yield last.result()
+        finally:
+            # An error holds this frame by its traceback: with the future that holds the error, it would keep what the
+            # work had in the device's memory until the next collection of garbage.
+            last = part = None  # type: ignore[assignment]
 
 
 @cache

@@ -1,13 +1,14 @@
 """Killed and started again: the same masks, and no finished frame tracked twice."""
 
 import pytest
+import torch
 from oracle_video import boxed, click, painted
 
 from killing import count_steps, die_at
 from maskgrid.journal import Journal
 from maskgrid.video.frames import FrameFolder
 from maskgrid.video.options import TrackOptions
-from maskgrid.video.resuming import track_resumably
+from maskgrid.video.resuming import _n_given, track_resumably
 from maskgrid.video.tracker import track
 
 OPTIONS = TrackOptions("both", add_all_frames_to_correct_as_cond=True, max_frame_num_to_track=3)
@@ -48,6 +49,21 @@ class CountedFrames:
     def read(self, frame):
         self.n_read += 1
         return self.frames.read(frame)
+
+
+def test_a_snapshot_of_another_gpu_goes_on(tracker, video, uninterrupted, tmp_path, monkeypatch):
+    tracking = track(tracker, *video, OPTIONS)
+    taken = [next(tracking) for _ in range(2)]
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:3")
+    journal = Journal(tmp_path / "x", "f")
+    journal.snapshot.parent.mkdir(parents=True, exist_ok=True)
+    with journal.snapshot.open("wb") as stream:
+        tracking.save(stream)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(journal.snapshot, weights_only=True)
+    rest = track(tracker, *video, OPTIONS, snapshot=journal.snapshot)
+    assert [*taken, *rest] == uninterrupted
+    assert _n_given(journal.snapshot) == 2
 
 
 @pytest.mark.parametrize("n_taken", [1, 2, 4, 5])

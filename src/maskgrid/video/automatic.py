@@ -15,7 +15,7 @@ from maskgrid.video.predictor import VideoPredictor
 from maskgrid.video.proposals import new_objects, propose
 from maskgrid.video.recollection import Horizon, forget, forget_mask_inputs, reach_of
 from maskgrid.video.records import FramePrompt, Frames, TrackedMask
-from maskgrid.video.snapshots import kept_state
+from maskgrid.video.snapshots import kept_state, read_snapshot
 from maskgrid.video.tracker import LESS_MEMORY, give_prompt, tracked_masks
 
 _NOTHING_LATER = Horizon(frozenset(), frozenset())
@@ -78,7 +78,8 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._generator, self._frames, self._automatic = generator, frames, automatic
-        self._state = self._predictor.init_lazily(frames, options)
+        with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
+            self._state = self._predictor.init_lazily(frames, options)
         self._unseen: dict[int, int] = {}  # by tracked object, since how many frames it has not been seen
         self._n_found, self._last_generation = 0, 0
         self.n_given, self.n_frames = 0, len(frames)
@@ -108,7 +109,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         )
 
     def _restore(self, snapshot: Path) -> None:
-        saved = torch.load(snapshot, weights_only=True)
+        saved = read_snapshot(snapshot, self._predictor.device)
         self.n_given, self._unseen = saved["n_given"], saved["unseen"]
         self._n_found, self._last_generation = saved["found"]
         self._state.update(saved["state"])

@@ -1,7 +1,5 @@
 """Frames in the place where sam2 holds a whole video as one tensor."""
 
-from functools import lru_cache
-
 import numpy as np
 import PIL.Image
 import torch
@@ -29,7 +27,7 @@ class LazyImages:
         self._frames, self._image_size, self._device = frames, image_size, device
         self._mean = torch.tensor(_MEAN, device=device)[:, None, None]
         self._std = torch.tensor(_STD, device=device)[:, None, None]
-        self._image = lru_cache(_KEPT)(self._make)
+        self._recent: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         """How many frames there are."""
@@ -37,7 +35,11 @@ class LazyImages:
 
     def __getitem__(self, frame: int) -> Tensor:
         """A frame as the network takes it: float32 (3, image_size, image_size)."""
-        return self._image(frame)
+        image = self._recent.pop(frame, None)
+        self._recent[frame] = self._make(frame) if image is None else image
+        if len(self._recent) > _KEPT:
+            del self._recent[next(iter(self._recent))]
+        return self._recent[frame]
 
     def _make(self, frame: int) -> Tensor:
         resized = PIL.Image.fromarray(self._frames.read(frame)).resize((self._image_size, self._image_size))

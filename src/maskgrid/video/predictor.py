@@ -1,7 +1,7 @@
 """sam2's video predictor over frames that are read lazily, in a precision of its own, the same on every device."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -9,6 +9,7 @@ import torch
 from sam2 import sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor, SAM2VideoPredictorVOS
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from maskgrid.small_components import fill_holes
 from maskgrid.video.lazy_images import LazyImages
@@ -92,7 +93,7 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
     def _consolidate_temp_output_across_obj(self, state: State, *_: Any, **__: Any) -> State:  # noqa: ANN401
         # The masks of all objects in full size, which sam2 shows after each prompt; here nobody looks at them.
         size_hw = state["video_height"], state["video_width"]
-        return {"pred_masks_video_res": torch.zeros(1, 1, 1, 1).expand(1, 1, *size_hw)}
+        return {"pred_masks_video_res": torch.zeros(1, 1, 1, 1, device=state["device"]).expand(1, 1, *size_hw)}
 
     def _clear_obj_non_cond_mem_around_input(self, state: State, frame_idx: int, obj_idx: int) -> None:
         # sam2 1.1.0 calls this method and has only the one for all objects, by another name.
@@ -104,6 +105,21 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
 
 class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ignore[misc]
     """The same with sam2's ``vos_optimized``: the network's parts are compiled."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        """As sam2's; called by Hydra."""
+        super().__init__(*arguments, **named)
+        # With CUDA graphs, every call of a compiled part takes the memory of what the one before returned. sam2 copies
+        # some of it, but not what the memory attention returns (its issue 501), nor for the image predictor.
+        for part in (self.memory_attention, self.sam_prompt_encoder, self.sam_mask_decoder):
+            part.forward = _copying(part.forward)
+
+
+def _copying(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def copied(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        return tree_map_only(Tensor, Tensor.clone, forward(*arguments, **named))
+
+    return copied
 
 
 def _promote_memory(_: object, arguments: Any, named: State) -> tuple[Any, State]:  # noqa: ANN401

@@ -109,7 +109,7 @@ def _n_given(snapshot: Path) -> int:
     if not snapshot.is_file():
         return 0
     try:
-        return int(torch.load(snapshot, weights_only=True, mmap=True)["n_given"])
+        return int(torch.load(snapshot, map_location="cpu", weights_only=True, mmap=True)["n_given"])
     except (RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile) as error:  # a disk's mishap
         log.warning("%s: tracking begins anew: %s", snapshot, error)
         return 0

@@ -12,14 +12,14 @@ from torch import Tensor
 from maskgrid import rle
 from maskgrid.errors import UserError
 from maskgrid.memory import device_errors
-from maskgrid.model import DTYPES, built_by, pick_device, run_in
+from maskgrid.model import DTYPES, built_by, on_device, pick_device, run_in
 from maskgrid.video.options import TrackOptions
 from maskgrid.video.predictor import CompiledVideoPredictor, State, VideoPredictor
 from maskgrid.video.prompt_checks import check_prompts
 from maskgrid.video.recollection import Horizon, forget, forget_mask_inputs, reach_of
 from maskgrid.video.records import FramePrompt, Frames, TrackedMask
 from maskgrid.video.schedule import Pass, last_passes, plan_passes
-from maskgrid.video.snapshots import kept_state
+from maskgrid.video.snapshots import kept_state, read_snapshot
 from maskgrid.weights import Checkpoint, resolve_checkpoint
 
 LESS_MEMORY = (
@@ -66,8 +66,11 @@ def build_tracker(
     """Build sam2's video predictor from a resolved checkpoint (see :func:`load_tracker`).
 
     Raises:
-        UserError: the weights do not fit the config; or compilation was asked for without CUDA.
+        UserError: the weights do not fit the config; compilation was asked for without CUDA, or float16 on a CPU.
+        MachineError: the device has failed, or its memory does not hold the weights.
     """
+    if dtype == "float16" and device.type == "cpu":
+        raise UserError("model.dtype: torch cannot follow objects in float16 on a CPU; use float32 or bfloat16")
     if vos_optimized and device.type != "cuda":
         raise UserError(f"vos_optimized: sam2 compiles its network for CUDA only, and the device is {device}")
     kind = CompiledVideoPredictor if vos_optimized else VideoPredictor
@@ -78,7 +81,8 @@ def build_tracker(
         apply_postprocessing=apply_postprocessing,
         vos_optimized=vos_optimized,
         hydra_overrides_extra=[target],
-    ).to(device)
+    )
+    tracker = on_device(tracker, device)
     assert isinstance(tracker, VideoPredictor)
     tracker.dtype = DTYPES[dtype]
     if dtype != "float32":
@@ -147,11 +151,12 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._prompts, self._passes = prompts, passes
-        self._state = self._predictor.init_lazily(frames, options)
+        with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
+            self._state = self._predictor.init_lazily(frames, options)
         self._at = 0, 0  # which pass, and how many of its frames are done
         self.n_given, self.n_frames = 0, len(last_passes(passes))
         if snapshot is not None:
-            self._restore(torch.load(snapshot, weights_only=True))
+            self._restore(read_snapshot(snapshot, self._predictor.device))
         self._results = self._run()
 
     def __next__(self) -> tuple[int, list[TrackedMask]]:

@@ -1,0 +1,96 @@
+"""Models on their devices: what cannot be built or moved is told to a person, and nothing of another device is kept."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from sam2.build_sam import build_sam2, build_sam2_video_predictor
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+
+from maskgrid.errors import MachineError, UserError
+from maskgrid.model import build_model, built_by, load_model, on_device
+from maskgrid.video.predictor import CompiledVideoPredictor
+from maskgrid.video.tracker import load_tracker
+from maskgrid.weights import Checkpoint, resolve_checkpoint
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    return resolve_checkpoint("demo", None)
+
+
+def config_with(checkpoint: Checkpoint, folder: Path, old: str, new: str) -> Checkpoint:
+    text = Path(checkpoint.config).read_text()
+    assert old in text
+    path = folder / "changed.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return Checkpoint(**{name: getattr(checkpoint, name) for name in checkpoint.__slots__} | {"config": str(path)})
+
+
+@pytest.mark.parametrize("new", ["sam2.modeling.sam2_base.NoSuchBase", "maskgrid.layout.Layout"])
+def test_a_config_that_cannot_be_built_is_told(checkpoint, tmp_path, new):
+    changed = config_with(checkpoint, tmp_path, "sam2.modeling.sam2_base.SAM2Base", new)
+    with pytest.raises(UserError, match=r"model\.config: .*changed\.yaml cannot be built: .*" + new.rpartition(".")[2]):
+        build_model(changed, torch.device("cpu"))
+
+
+def test_a_cuda_device_that_fails_while_a_model_is_built_ends_the_job(checkpoint, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("CUDA error: device-side assert triggered\nmore")
+
+    monkeypatch.setattr(PositionEmbeddingSine, "__init__", fail)
+    with pytest.raises(MachineError, match="device-side assert"):
+        built_by(build_sam2, checkpoint)
+
+
+def test_weights_that_do_not_fit_into_the_devices_memory_end_the_job(monkeypatch):
+    move = torch.nn.Module.to
+
+    def fail(model, device):
+        if isinstance(device, torch.device):  # sam2 itself names the CPU
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return move(model, device)
+
+    monkeypatch.setattr(torch.nn.Module, "to", fail)
+    for load in (load_model, load_tracker):
+        with pytest.raises(MachineError, match=r"Tried to allocate.*choose another device"):
+            load("demo", device="cpu")
+
+
+def test_positions_worked_out_on_another_device_are_forgotten(checkpoint):
+    model = built_by(build_sam2, checkpoint)
+    parts = [part for part in model.modules() if isinstance(part, PositionEmbeddingSine)]
+    assert parts
+    for part in parts:
+        part.cache[64, 64] = torch.zeros(1)
+    on_device(model, torch.device("cpu"))
+    assert not any(part.cache for part in parts)
+
+
+def test_objects_are_not_followed_in_float16_on_a_cpu():
+    with pytest.raises(UserError, match=r"model\.dtype: .*float16 on a CPU; use float32 or bfloat16"):
+        load_tracker("demo", device="cpu", dtype="float16")
+
+
+def test_what_compiled_parts_return_is_copied(checkpoint, monkeypatch):
+    """With CUDA graphs the next call of any compiled part takes the memory of what the last one returned."""
+    returned = []
+
+    def compiled(forward, **_):
+        def noted(*arguments, **named):
+            outputs = forward(*arguments, **named)
+            returned.append(outputs)
+            return outputs
+
+        return noted
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    target = f"++model._target_={CompiledVideoPredictor.__module__}.{CompiledVideoPredictor.__qualname__}"
+    tracker = built_by(build_sam2_video_predictor, checkpoint, vos_optimized=True, hydra_overrides_extra=[target])
+    points = (torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.int))
+    sparse, dense = tracker.sam_prompt_encoder(points=points, boxes=None, masks=None)
+    ((own_sparse, own_dense),) = returned
+    assert torch.equal(sparse, own_sparse)
+    assert torch.equal(dense, own_dense)
+    assert sparse.data_ptr() != own_sparse.data_ptr()
+    assert dense.data_ptr() != own_dense.data_ptr()
