@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test test-loaders test-slurm bench bench-full bench-explorer soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-loaders test-slurm bench bench-full bench-gpu bench-explorer soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -75,6 +75,11 @@ bench-full: $(INSTALLED)
 	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --repeat 3
 	$(BIN)/python benchmarks/single.py $(PHOTOS)
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny
+
+# On a CUDA device: the large architecture in float32 and bfloat16, and sweeps (docs/gpu.md).
+bench-gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/single.py $(PHOTOS) --architecture large --device cuda --dtype bfloat16
+	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --architecture large --device cuda --repeat 3
 
 # How fast the explorer's sliders answer at 1,500 candidates (docs/benchmarks.md); needs Chromium.
 bench-explorer: $(INSTALLED)
