@@ -77,7 +77,7 @@ def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: st
     if not is_number.all():
         image = int(np.searchsorted(np.cumsum(masks.n_masks), int(is_number.argmin()), side="right"))
         raise ValueError(f"{masks.image_keys[image]}: a score is not a finite number")
-    boxes_xywh, crops_xywh = _xywh(masks.box_xyxy), _xywh(masks.crop_box_xyxy)
+    boxes_xywh = _xywh(masks.box_xyxy)
     boxes_xywh[:, 2:] += 1  # sam2's boxes are a pixel short
     iou, stability = _texts(masks.predicted_iou), _texts(masks.stability_score)
     heads = [
@@ -85,7 +85,7 @@ def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: st
         for image_id, size_hw in zip(image_ids, masks.size_hw.tolist(), strict=True)
     ]
     columns: list[bytes | list[bytes]] = [
-        [head for head, n in zip(heads, masks.n_masks.tolist(), strict=True) for _ in range(n)],
+        _repeated(heads, masks.n_masks),
         _codes(masks.counts, output_mode),
         b'},"area":',
         _texts(masks.area_px),
@@ -100,7 +100,7 @@ def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: st
         b',"point_coords":[[',
         _texts(masks.point_xy),
         b']],"crop_box":[',
-        _texts(crops_xywh),
+        _crop_texts(masks),
         b'],"attributes":{"predicted_iou":',
         iou,
         b',"stability_score":',
@@ -123,6 +123,19 @@ def _joined_rows(columns: list[bytes | list[bytes]], n_rows: NDArray[np.int64]) 
     return [
         b"".join(pieces[start:end])[:-1] for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
     ]
+
+
+def _crop_texts(masks: KeptMasks) -> list[bytes]:
+    """The masks' crops, which without crop layers are the whole image."""
+    of_image = masks.crop_box_xyxy[np.cumsum(masks.n_masks) - masks.n_masks]
+    if np.array_equal(masks.crop_box_xyxy, np.repeat(of_image, masks.n_masks, axis=0)):
+        return _repeated(_texts(_xywh(of_image)), masks.n_masks)
+    return _texts(_xywh(masks.crop_box_xyxy))
+
+
+def _repeated(of_image: list[bytes], n_masks: NDArray[np.int64]) -> list[bytes]:
+    """Each image's text for each of its masks."""
+    return [text for text, n in zip(of_image, n_masks.tolist(), strict=True) for _ in range(n)]
 
 
 def _xywh(box_xyxy: NDArray[np.int32]) -> NDArray[np.float64]:
