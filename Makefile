@@ -78,7 +78,7 @@ bench-full: $(INSTALLED)
 
 # On a CUDA device: the large architecture in float32 and bfloat16, and sweeps (docs/gpu.md).
 bench-gpu: $(INSTALLED)
-	$(BIN)/python benchmarks/single.py $(PHOTOS) --architecture large --device cuda --dtype bfloat16
+	-$(BIN)/python benchmarks/single.py $(PHOTOS) --architecture large --device cuda --dtype bfloat16
 	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --architecture large --device cuda --repeat 3
 
 # How fast the explorer's sliders answer at 1,500 candidates (docs/benchmarks.md); needs Chromium.

@@ -34,6 +34,7 @@ SETTINGS = [
     setting("baseline"),
     setting("all", pred_iou_thresh=0.0, stability_score_thresh=0.0, box_nms_thresh=1.0, crop_nms_thresh=1.0),
     setting("clean", min_mask_region_area=6),
+    setting("unchanged", min_mask_region_area=1),  # no mask has holes or islands under a pixel
     setting("level", mask_threshold=1.5, stability_score_offset=0.5),
     setting("none", pred_iou_thresh=1.0),
     setting("runs", output_mode="uncompressed_rle", crop_n_layers=0),
@@ -104,7 +105,7 @@ def test_the_form_of_masks_follows_the_output_mode(layout):
 @pytest.mark.parametrize("n_shards", [2, 3, 50])
 def test_shards_do_not_change_a_byte(tmp_path, layout, n_shards):
     other = write_dataset(tmp_path, IMAGES[::-1], SETTINGS, lambda key: f"s{crc32(key.encode()) % n_shards}")
-    for wanted in SETTINGS[1:4]:
+    for wanted in SETTINGS[1:5]:
         assert merged(wanted, other) == merged(wanted, layout)
 
 
@@ -145,9 +146,9 @@ def test_a_line_holds_one_annotation(layout):
 
 
 def test_info_tells_the_setting(layout):
-    info = json.loads(merged(SETTINGS[3], layout))["info"]
-    assert (info["setting_id"], info["setting_names"]) == (SETTINGS[3].id, ["level"])
-    assert info["parameters"] == SETTINGS[3].parameters()
+    info = json.loads(merged(SETTINGS[4], layout))["info"]
+    assert (info["setting_id"], info["setting_names"]) == (SETTINGS[4].id, ["level"])
+    assert info["parameters"] == SETTINGS[4].parameters()
     assert info["checkpoint_id"] == CHECKPOINT_ID
 
 

@@ -125,6 +125,22 @@ def test_an_image_without_numbers_is_a_row(demo_model, tmp_path, which):
     assert status_of(tmp_path, lambda plan, run: FailingNetwork(demo_model, spoil=spoil)) == "not_a_number"
 
 
+def test_the_network_takes_turns_with_its_masks_where_memory_runs_out_beside_them(demo_model, plain, caplog):
+    network = FailingNetwork(demo_model, max_prompts=15)
+    network.beside, predict = True, network._predict
+
+    def with_room(*inputs, **options):
+        network.max_prompts = 15 if network.beside else 1000
+        return predict(*inputs, **options)
+
+    network._predict = with_room
+    assert same(network.run(IMAGE, PASS, RECORDING), plain)
+    assert network.asked == [16, 16], "the batch is not halved for it"
+    assert "the network and its masks in turn" in caplog.text
+    assert same(network.run(IMAGE, PASS, RECORDING), plain)
+    assert network.asked == [16] * 3, "the next image must not run into the same wall"
+
+
 def test_a_mask_too_large_only_beside_the_network_is_measured_behind_it(demo_model, plain, caplog):
     network = Network(demo_model)
     network.beside = True

@@ -27,19 +27,33 @@ def config_with(checkpoint: Checkpoint, folder: Path, old: str, new: str) -> Che
     return Checkpoint(**{name: getattr(checkpoint, name) for name in checkpoint.__slots__} | {"config": str(path)})
 
 
-@pytest.mark.parametrize("new", ["sam2.modeling.sam2_base.NoSuchBase", "maskgrid.layout.Layout"])
-def test_a_config_that_cannot_be_built_is_told(checkpoint, tmp_path, new):
-    changed = config_with(checkpoint, tmp_path, "sam2.modeling.sam2_base.SAM2Base", new)
-    with pytest.raises(UserError, match=r"model\.config: .*changed\.yaml cannot be built: .*" + new.rpartition(".")[2]):
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("sam2.modeling.sam2_base.SAM2Base", "sam2.modeling.sam2_base.NoSuchBase", "NoSuchBase"),
+        ("sam2.modeling.sam2_base.SAM2Base", "maskgrid.layout.Layout", "Layout.*unexpected keyword argument"),
+        ("num_pos_feats", "num_pos_fets", "unexpected keyword argument 'num_pos_fets'"),
+    ],
+)
+def test_a_config_that_cannot_be_built_is_told(checkpoint, tmp_path, old, new, words):
+    changed = config_with(checkpoint, tmp_path, old, new)
+    with pytest.raises(UserError, match=r"model\.config: .*changed\.yaml cannot be built: .*" + words):
         build_model(changed, torch.device("cpu"))
 
 
-def test_a_cuda_device_that_fails_while_a_model_is_built_ends_the_job(checkpoint, monkeypatch):
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("CUDA error: device-side assert triggered\nmore", "has failed.*device-side assert"),
+        ("CUDA out of memory. Tried to allocate 2.00 GiB.", "memory is too small.*Tried to allocate"),
+    ],
+)
+def test_a_cuda_device_that_fails_while_a_model_is_built_ends_the_job(checkpoint, message, words, monkeypatch):
     def fail(*_, **__):
-        raise RuntimeError("CUDA error: device-side assert triggered\nmore")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(PositionEmbeddingSine, "__init__", fail)
-    with pytest.raises(MachineError, match="device-side assert"):
+    with pytest.raises(MachineError, match=words):
         built_by(build_sam2, checkpoint)
 
 
@@ -57,14 +71,17 @@ def test_weights_that_do_not_fit_into_the_devices_memory_end_the_job(monkeypatch
             load("demo", device="cpu")
 
 
-def test_positions_worked_out_on_another_device_are_forgotten(checkpoint):
+def test_positions_worked_out_on_another_device_are_worked_out_anew(checkpoint):
     model = built_by(build_sam2, checkpoint)
     parts = [part for part in model.modules() if isinstance(part, PositionEmbeddingSine)]
     assert parts
     for part in parts:
-        part.cache[64, 64] = torch.zeros(1)
+        part.cache[16, 16] = torch.zeros(1, device="meta")
     on_device(model, torch.device("cpu"))
-    assert not any(part.cache for part in parts)
+    for part in parts:
+        assert list(part.cache) == [(16, 16)]
+        assert part.cache[16, 16].device.type == "cpu"
+        assert torch.equal(part.cache[16, 16], part(torch.zeros(1, 1, 16, 16))[0])
 
 
 def test_objects_are_not_followed_in_float16_on_a_cpu():

@@ -1,4 +1,4 @@
-"""On a CUDA device no tensor of the CPU meets one of the device, and the results are those of the CPU."""
+"""On a CUDA device no tensor of the CPU meets one of the device, and the results are the CPU's but for a few pixels."""
 
 from dataclasses import fields
 

@@ -137,6 +137,8 @@ def _of_images(
 
 def _redraw(columns: Columns, selected: pa.RecordBatch) -> None:
     """Put what ``min_mask_region_area`` has changed in place of the candidates' own masks."""
+    if selected["counts"].null_count == len(selected):
+        return
     redrawn = selected["counts"].is_valid().to_numpy(zero_copy_only=False)
     some = selected.filter(pa.array(redrawn))
     columns["counts"][redrawn] = some["counts"].to_numpy(zero_copy_only=False)

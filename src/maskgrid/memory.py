@@ -98,6 +98,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
+def is_of_device(error: RuntimeError) -> bool:
+    """Tell whether it is the device or its memory that has failed, and no bug."""
+    return is_out_of_memory(error) or any(words in str(error) for words in _LOST)
+
+
 def device_failure(error: RuntimeError) -> Exception:
     """A failure of the device in words for a person; any other error as it is."""
     if not any(words in str(error) for words in _LOST):

@@ -14,12 +14,14 @@ from sam2.build_sam import build_sam2
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
 
-from maskgrid.errors import MachineError, UserError
+from maskgrid.errors import UserError
 from maskgrid.leases import Lease, lease_one
-from maskgrid.memory import device_errors, device_failure
+from maskgrid.memory import device_errors, is_of_device
 from maskgrid.weights import Checkpoint, resolve_checkpoint
 
 Model = TypeVar("Model", bound=SAM2Base)
+
+_ANOTHER_DEVICE = "End other programs on it, or choose another device"
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -45,8 +47,9 @@ def load_model(
         allow_unverified: accept a ``.pt`` file whose sha256 is not that of a known checkpoint.
 
     Raises:
-        UserError: an unknown checkpoint, one that cannot be fetched or does not match its hash or its config, or a
-            device that is not there.
+        UserError: an unknown checkpoint, one that cannot be fetched or does not match its hash or its config, a config
+            that cannot be built, or a device that is not there.
+        MachineError: the device has failed, or its memory does not hold the weights.
     """
     resolved = resolve_checkpoint(checkpoint, config, allow_unverified=allow_unverified)
     return build_model(resolved, pick_device(device), dtype, apply_postprocessing)
@@ -58,7 +61,7 @@ def build_model(
     """Build sam2's model from a resolved checkpoint.
 
     Raises:
-        UserError: the weights do not fit the config.
+        UserError: the weights do not fit the config, or it cannot be built.
         MachineError: the device has failed, or its memory does not hold the weights.
     """
     model = on_device(built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing), device)
@@ -72,7 +75,8 @@ def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments
 
     Raises:
         UserError: the weights do not fit the config, or it cannot be built.
-        MachineError: a CUDA device has failed: sam2's parts touch it where there is one, whatever they are built for.
+        MachineError: a CUDA device has failed or is full: sam2's parts touch it where there is one, whatever they are
+            built for.
     """
     try:
         with _config_found(checkpoint.config) as config_name:
@@ -84,10 +88,11 @@ def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments
             f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
         ) from None
     except InstantiationException as error:
-        failure = device_failure(error.__cause__) if isinstance(error.__cause__, RuntimeError) else None
-        if isinstance(failure, MachineError):
-            raise failure from None
-        raise UserError(f"model.config: {checkpoint.config} cannot be built: {str(error).splitlines()[0]}") from None
+        if isinstance(error.__cause__, RuntimeError) and is_of_device(error.__cause__):
+            with device_errors(_ANOTHER_DEVICE):
+                raise error.__cause__ from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"model.config: {checkpoint.config} cannot be built: {reason}") from None
 
 
 def on_device(model: Model, device: torch.device) -> Model:
@@ -96,13 +101,16 @@ def on_device(model: Model, device: torch.device) -> Model:
     Raises:
         MachineError: the device has failed, or its memory does not hold the weights.
     """
-    with device_errors("End other programs on it, or choose another device"):
+    with device_errors(_ANOTHER_DEVICE):
         model.to(device)
-    # sam2 works positions out beforehand, on a CUDA device where there is one: kept, they would be copied from there
-    # for each image, and differ in last bits from those of a machine without.
+    # sam2 works positions out beforehand, on a CUDA device where there is one. From there they would be copied for each
+    # image, and on a CPU differ in last bits from its own. Compiled parts must find them worked out.
     for part in model.modules():
         if isinstance(part, PositionEmbeddingSine):
+            sizes_hw = list(part.cache)
             part.cache.clear()
+            for size_hw in sizes_hw:
+                part._pe(1, device, *size_hw)
     return model
 
 

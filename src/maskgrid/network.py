@@ -20,7 +20,7 @@ from maskgrid.decoding import Decoding, Mode
 from maskgrid.errors import ImageTooLargeError
 from maskgrid.extents import Extent
 from maskgrid.measuring import measure
-from maskgrid.memory import release_memory, with_less, with_smaller_chunks
+from maskgrid.memory import device_failure, is_out_of_memory, release_memory, with_less, with_smaller_chunks
 from maskgrid.passes import Pass, Recording
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.proposals import Crop, Proposals, layer_crops
@@ -61,7 +61,7 @@ class Network:
     """Runs passes of one model over images.
 
     Attributes:
-        beside: whether masks are measured beside the network's work on the next ones.
+        beside: whether masks are measured beside the network's work on the next ones; until memory runs out.
     """
 
     def __init__(self, model: SAM2Base, mode: Mode = "exact") -> None:
@@ -101,10 +101,12 @@ class Network:
         most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
         if self.beside:
             try:
-                return with_less(partial(self._run, image, pass_, recording, True), most)
-            except ImageTooLargeError:
-                pass
-            # The mask may have been too large only for what the network beside it had left.
+                return self._run(image, pass_, recording, True, most)
+            except (RuntimeError, ImageTooLargeError) as error:
+                if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                    raise device_failure(error) from error
+            # What fits alone may not have fitted beside the other; further images would meet the same limit.
+            self.beside = False
             release_memory("the network and its masks in turn")
         return with_less(partial(self._run, image, pass_, recording, False), most)
 

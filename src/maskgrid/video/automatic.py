@@ -45,7 +45,7 @@ def track_automatically(
 
     Raises:
         UserError: options that have no meaning without prompts.
-        MachineError: while frames are given: the device has failed, or its memory is too small.
+        MachineError: here or while frames are given: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
     if options.direction != "forward" or options.start_frame_idx or options.max_frame_num_to_track is not None:

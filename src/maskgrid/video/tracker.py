@@ -43,14 +43,15 @@ def load_tracker(
         checkpoint: ``demo``, an official name, or the path of a ``.pt`` file; as for :func:`maskgrid.load_model`.
         config: for a ``.pt`` file, the name of a config of the sam2 package or a YAML file.
         device: ``auto`` takes CUDA, then MPS, then the CPU.
-        dtype: ``float32``, ``bfloat16`` or ``float16``; below float32 sam2 runs under ``torch.autocast``.
+        dtype: ``float32``, ``bfloat16`` or, on a GPU, ``float16``; below float32 sam2 runs under ``torch.autocast``.
         apply_postprocessing: as in ``sam2.build_sam.build_sam2_video_predictor``, but for ``fill_hole_area``
             (see :class:`TrackOptions`).
         vos_optimized: as there: compile the network. CUDA only.
         allow_unverified: accept a ``.pt`` file whose sha256 is not that of a known checkpoint.
 
     Raises:
-        UserError: as :func:`maskgrid.load_model`; or compilation was asked for without CUDA.
+        UserError: as :func:`maskgrid.load_model`; compilation was asked for without CUDA, or float16 on a CPU.
+        MachineError: the device has failed, or its memory does not hold the weights.
     """
     resolved = resolve_checkpoint(checkpoint, config, allow_unverified=allow_unverified)
     return build_tracker(resolved, pick_device(device), dtype, apply_postprocessing, vos_optimized)
@@ -122,7 +123,7 @@ def track(
     Raises:
         BadPrompt: a prompt on a frame that is not there, or one without points, box and mask.
         UserError: the start is no frame of the video.
-        MachineError: while frames are given: the device has failed, or its memory is too small.
+        MachineError: here or while frames are given: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
     check_prompts(prompts, frames)
