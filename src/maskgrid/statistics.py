@@ -24,8 +24,6 @@ _SMALL_PX, _MEDIUM_PX = 32**2, 96**2
 # Rows that are sorted in memory at once; and rows of a group of the final file, at least.
 _ROWS_AT_ONCE = 1_000_000
 _ROWS_IN_GROUP = 1 << 16
-# Rows of the final file that are read at once.
-_ROWS_READ = 1 << 16
 
 
 def image_counts(
@@ -154,7 +152,7 @@ def image_keys(mask_counts: Path) -> pa.Array:
     Raises:
         maskgrid.errors.UserError: the table is missing, cut off or damaged.
     """
-    _, batches = open_table(mask_counts, ["image_key"], _ROWS_READ)
+    _, batches = open_table(mask_counts, ["image_key"], _ROWS_IN_GROUP)
     found: pa.Array = pa.array([], pa.string())
     for batch in batches:
         found = pc.unique(pa.concat_arrays([found, batch["image_key"]]))
