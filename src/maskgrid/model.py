@@ -178,13 +178,13 @@ def take_device(device: str) -> torch.device:
         UserError: this machine has no such device.
     """
     picked = pick_device(device)
-    if picked.type == "cuda" and picked.index is not None:
-        torch.cuda.set_device(picked)  # what asks for "cuda" without a number must not land on the first device
-    if picked.type != "cuda" or picked.index is not None or torch.cuda.device_count() < 2:
+    if picked.type != "cuda":
         return picked
-    leased = torch.device("cuda", _lease().index)
-    torch.cuda.set_device(leased)
-    return leased
+    if picked.index is None and torch.cuda.device_count() > 1:
+        picked = torch.device("cuda", _lease().index)
+    if picked.index is not None:
+        torch.cuda.set_device(picked)  # what asks for "cuda" without a number must not land on the first device
+    return picked
 
 
 @cache
