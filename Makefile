@@ -76,7 +76,7 @@ bench-full: $(INSTALLED)
 	$(BIN)/python benchmarks/single.py $(PHOTOS)
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny
 
-# On a CUDA device: the large architecture in float32 and bfloat16, and sweeps (docs/gpu.md).
+# On a CUDA device: the large architecture in float32 and bfloat16, and sweeps, whether or not masks differ (docs/gpu.md).
 bench-gpu: $(INSTALLED)
 	-$(BIN)/python benchmarks/single.py $(PHOTOS) --architecture large --device cuda --dtype bfloat16
 	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --architecture large --device cuda --repeat 3

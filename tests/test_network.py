@@ -48,6 +48,7 @@ def test_the_ways_of_a_gpu_give_the_same_candidates(demo_model, monkeypatch):
     random = np.random.default_rng(0)
     image = np.kron(random.integers(0, 256, (6, 8, 3), np.uint8), np.ones((20, 20, 1), np.uint8))
     pass_, recording = Pass(1, 4, None, 0.3, use_m2m=False, multimask_output=True), EVERYTHING
+    assert not network.beside
     usual = network.run(image, pass_, recording, points_per_batch=5)
     network.beside = True
     monkeypatch.setattr(rle, "encode_window", None)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 
@@ -36,8 +36,7 @@ def with_less(work: Callable[[int], Result], size: int) -> Result:
             return work(size)
         except RuntimeError as error:
             if not is_out_of_memory(error):
-                failure = device_failure(error)
-                raise failure from (None if failure is error else error)
+                raise_failure(error)
             if size == 1:
                 raise MachineError(
                     f"the device's memory does not hold the network's work on one prompt ({_first_line(error)}). End "
@@ -89,8 +88,7 @@ def device_errors(advice: str) -> Iterator[None]:
         if is_out_of_memory(error):
             problem = f"the device's memory is too small ({_first_line(error)})"
             raise MachineError(f"{problem}. {advice}, and run again: what is finished stays") from None
-        failure = device_failure(error)
-        raise failure from (None if failure is error else error)
+        raise_failure(error)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -100,17 +98,21 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 def is_of_device(error: RuntimeError) -> bool:
     """Tell whether it is the device or its memory that has failed, and no bug."""
-    return is_out_of_memory(error) or any(words in str(error) for words in _LOST)
+    return is_out_of_memory(error) or _is_loss(error)
 
 
-def device_failure(error: RuntimeError) -> Exception:
-    """A failure of the device in words for a person; any other error as it is."""
-    if not any(words in str(error) for words in _LOST):
-        return error
-    return MachineError(
+def raise_failure(error: RuntimeError) -> NoReturn:
+    """Raise a failure of the device in words for a person; any other error as it is."""
+    if not _is_loss(error):
+        raise error
+    raise MachineError(
         f"the device has failed ({_first_line(error)}). Run again, on another device or machine if this one does not "
         "come back: what is finished stays"
-    )
+    ) from error
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    return any(words in str(error) for words in _LOST)
 
 
 def release_memory(now: str) -> None:

@@ -20,7 +20,7 @@ from maskgrid.decoding import Decoding, Mode
 from maskgrid.errors import ImageTooLargeError
 from maskgrid.extents import Extent
 from maskgrid.measuring import measure
-from maskgrid.memory import device_failure, is_out_of_memory, release_memory, with_less, with_smaller_chunks
+from maskgrid.memory import is_out_of_memory, raise_failure, release_memory, with_less, with_smaller_chunks
 from maskgrid.passes import Pass, Recording
 from maskgrid.predictor import chunk_px, make_predictor, masks_at_once
 from maskgrid.proposals import Crop, Proposals, layer_crops
@@ -42,7 +42,8 @@ class _Noted:
         self._scores: list[NDArray[np.float32]] = []
         self._not_numbers: list[Tensor] = []
 
-    def of(self, part: tuple[Crop, Proposals]) -> tuple[Crop, Proposals]:
+    def note(self, part: tuple[Crop, Proposals]) -> tuple[Crop, Proposals]:
+        """Take note of a batch, and hand it on."""
         _, proposals = part
         self.dtype = proposals.predicted_iou.dtype
         self._scores.append(proposals.predicted_iou.float().cpu().numpy())
@@ -74,6 +75,7 @@ class Network:
         self.predictor = make_predictor(model)
         self.decoding = Decoding(self.predictor, mode)
         self.chunk_px = chunk_px(self.predictor.device)
+        # A CPU's cores are busy with the network, and MPS does not bear two threads.
         self.beside = self.predictor.device.type == "cuda"
 
     @torch.no_grad()
@@ -102,9 +104,11 @@ class Network:
         if self.beside:
             try:
                 return self._run(image, pass_, recording, True, most)
-            except (RuntimeError, ImageTooLargeError) as error:
-                if isinstance(error, RuntimeError) and not is_out_of_memory(error):
-                    raise device_failure(error) from error
+            except ImageTooLargeError:
+                pass
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise_failure(error)
             # What fits alone may not have fitted beside the other; further images would meet the same limit.
             self.beside = False
             release_memory("the network and its masks in turn")
@@ -116,7 +120,7 @@ class Network:
         crops, noted = list(layer_crops(image.shape[:2], pass_)), _Noted(self.decoding.dtype)
         asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch)
         recorded = one_behind(
-            lambda part: self._record(*part, recording), map(noted.of, asked), self.predictor.device, beside=beside
+            lambda part: self._record(*part, recording), map(noted.note, asked), self.predictor.device, beside=beside
         )
         rows = [row for part in recorded for row in part]
         self.predictor.reset_predictor()

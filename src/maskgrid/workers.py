@@ -45,24 +45,23 @@ def in_parts(work: Callable[[Part], Result], parts: Iterable[Part], device: torc
 
 
 def one_behind(
-    work: Callable[[Part], Result], parts: Iterable[Part], device: torch.device, *, beside: bool | None = None
+    work: Callable[[Part], Result], parts: Iterable[Part], device: torch.device, *, beside: bool
 ) -> Iterator[Result]:
-    """Results of the parts, in their order, each worked out beside the making of the next part.
+    """Results of the parts, in their order, each worked out beside the making of the next part where that is wanted.
 
-    A CUDA device goes on with the next part while the CPU finishes the last one. A CPU has nothing to gain: there, the
-    work is done as parts come; and so on MPS, which does not bear two threads. The work runs without gradients, on the
-    caller's stream. Two parts are held at most.
+    Beside, a CUDA device goes on with the next part while the CPU finishes the last one; the work runs without
+    gradients, on the caller's stream, and two parts are held at most.
 
     Args:
-        work: called for each part, one at a time, where ``beside`` in a thread of its own.
+        work: called for each part, one at a time.
         parts: made while the work of the one before goes on.
         device: where the parts' tensors are.
-        beside: whether to work beside; by default on CUDA alone.
+        beside: whether to work in a thread of its own; if not, the work is done as parts come.
 
     Raises:
         Exception: what the work of a part or the making of one raised; by then no work goes on.
     """
-    if not (device.type == "cuda" if beside is None else beside):
+    if not beside:
         yield from map(work, parts)
         return
     stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
