@@ -52,6 +52,14 @@ def test_prompts_in_masklets_out(folder):
     assert "Nothing to be done" in snakemake(folder, config(), "tracked", "-n").output
 
 
+def test_snakemakes_own_report_shows_the_masklets(folder):
+    run = snakemake(folder, config(), "tracked", "--report", "report.html")
+    assert run.code == 0, run.output
+    text = (folder / "report.html").read_text()
+    for words in ("Videos", "overlay/a.webp", "overlay/b.webp", "overlay/b.jpg", "side by side"):
+        assert words in text
+
+
 @pytest.mark.parametrize(
     ("changes", "planned"),
     [

@@ -84,8 +84,18 @@ rule track_overlay:
     input:
         "results/tracked/masklets/{run}.parquet",
     output:
-        "results/tracked/overlay/{run}.webp",
-        "results/tracked/overlay/{run}.jpg",
+        report(
+            "results/tracked/overlay/{run}.webp",
+            category="Videos",
+            labels={"video": "{run}", "picture": "moving"},
+            caption="../report/masklets.rst",
+        ),
+        report(
+            "results/tracked/overlay/{run}.jpg",
+            category="Videos",
+            labels={"video": "{run}", "picture": "side by side"},
+            caption="../report/masklets.rst",
+        ),
     log:
         "logs/tracked/{run}/overlay.log",
     wildcard_constraints:
