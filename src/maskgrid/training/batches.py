@@ -15,6 +15,7 @@ from maskgrid.training.pool import Pool
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 _MIDDLE_SHARE = 0.4  # of the clicks
+_LEAST_SHORTFALL = 0.05  # what lacks nothing is drawn as if it lacked so much
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Choice:
         ground_share: weight of the ground, where a large object has 1.
         most_for_thin: the less of its extent an object fills, as a stick or a ring, the more often it is drawn; so many
             times as often at most.
+        by_shortfall: what lacks more is drawn more often, where that was measured.
     """
 
     count: int
@@ -67,6 +69,7 @@ class Choice:
     full_area_frac: float
     ground_share: float
     most_for_thin: float = 1.0
+    by_shortfall: bool = False
 
 
 def normalise(images: NDArray[np.uint8]) -> Tensor:
@@ -75,7 +78,7 @@ def normalise(images: NDArray[np.uint8]) -> Tensor:
     return ((pixels - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]).contiguous()
 
 
-def draw_batch(rng: Generator, pool: Pool, n_images: int, choices: Sequence[Choice]) -> Batch:
+def draw_batch(rng: Generator, pool: Pool, n_images: int, choices: Sequence[Choice], hard_share: float = 0.0) -> Batch:
     """Draw scenes, turn and tint them, and click objects in them.
 
     Args:
@@ -83,13 +86,15 @@ def draw_batch(rng: Generator, pool: Pool, n_images: int, choices: Sequence[Choi
         pool: where the scenes come from.
         n_images: B.
         choices: what to choose in each image; P is their counts together, in this order.
+        hard_share: share of the scenes that are drawn the more often, the more their boxes lack.
     """
     images, targets, others, clicks, labels = [], [], [], [], []
-    for index in rng.integers(len(pool), size=n_images):
+    for index in _drawn_scenes(rng, pool, n_images, hard_share):
         image, masks = _augmented(rng, pool.images[index], pool.masks(int(index)))
+        shortfall = pool.shortfall_of(int(index))
         labels.append(_innermost(masks))
         images.append(image)
-        for mask in np.concatenate([choose_targets(rng, masks, choice) for choice in choices]):
+        for mask in np.concatenate([choose_targets(rng, masks, choice, shortfall) for choice in choices]):
             click = _click(rng, mask)
             targets.append(mask)
             clicks.append(click)
@@ -101,6 +106,15 @@ def draw_batch(rng: Generator, pool: Pool, n_images: int, choices: Sequence[Choi
         clicks_xy=torch.from_numpy(np.stack(clicks)),
         labels=torch.from_numpy(np.stack(labels)),
     )
+
+
+def _drawn_scenes(rng: Generator, pool: Pool, count: int, hard_share: float) -> NDArray[np.int64]:
+    drawn = rng.integers(len(pool), size=count)
+    if pool.shortfall is None or hard_share == 0:
+        return drawn
+    lacking = np.add.reduceat(pool.shortfall.astype(np.float64), pool.first[:-1])
+    hard = rng.choice(len(pool), size=count, p=lacking / lacking.sum())
+    return np.where(rng.random(count) < hard_share, hard, drawn)
 
 
 def _other_under(
@@ -150,8 +164,10 @@ def _innermost(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
     return labels
 
 
-def choose_targets(rng: Generator, masks: NDArray[np.bool_], choice: Choice) -> NDArray[np.bool_]:
-    """Draw targets among masks (N, S, S) and the ground.
+def choose_targets(
+    rng: Generator, masks: NDArray[np.bool_], choice: Choice, shortfall: NDArray[np.float32] | None = None
+) -> NDArray[np.bool_]:
+    """Draw targets among masks (N, S, S) and the ground; ``shortfall`` is what the box of each mask lacks, (N,).
 
     Returns:
         Masks, (count, S, S) bool; one can come more than once.
@@ -160,6 +176,8 @@ def choose_targets(rng: Generator, masks: NDArray[np.bool_], choice: Choice) -> 
     area_frac = candidates.mean((1, 2))
     often = np.minimum(1.0, np.sqrt(area_frac / choice.full_area_frac))
     often *= np.minimum(choice.most_for_thin, 1 / np.maximum(_filled_frac(candidates), 1e-6))
+    if choice.by_shortfall and shortfall is not None:
+        often[:-1] *= (_LEAST_SHORTFALL + shortfall) / (_LEAST_SHORTFALL + shortfall.mean())
     weight = np.where(area_frac >= choice.least_area_frac, often, 0.0)
     weight[-1] = choice.ground_share if area_frac[-1] > 0.02 else 0.0
     if weight.sum() == 0:

@@ -95,7 +95,7 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
     model = cast(SAM2Base, state.model)
     rng, generator = generators(_STAGE + plan.side_px, state.step, shard)
     n_images = plan.n_images // N_SHARDS
-    batch = draw_batch(rng, pool, n_images, _choices(plan)).to(model.device)
+    batch = draw_batch(rng, pool, n_images, _choices(plan), plan.hard_share).to(model.device)
     features = encode(model, batch.images)
     n_boxes = plan.n_boxes if state.step >= plan.best else 0
     asked = batch.part(slice(plan.n_targets - n_boxes))
@@ -127,7 +127,8 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
 def _choices(plan: ImagePlan) -> tuple[Choice, Choice]:
     """What is clicked, and what gets a box."""
     clicked = Choice(plan.n_targets - plan.n_boxes, plan.least_area_frac, plan.full_area_frac, _GROUND_CLICKED)
-    return clicked, Choice(plan.n_boxes, _BOXED_LEAST_FRAC, _BOXED_FULL_FRAC, _GROUND_BOXED, _MOST_FOR_THIN)
+    boxed = Choice(plan.n_boxes, _BOXED_LEAST_FRAC, _BOXED_FULL_FRAC, _GROUND_BOXED, _MOST_FOR_THIN, by_shortfall=True)
+    return clicked, boxed
 
 
 def _wanted(batch: Batch, disc_radius_frac: float | None) -> Tensor:

@@ -25,6 +25,7 @@ class ImagePlan:
         follow_up: chance of a second round with corrections, once ``best`` has come.
         least_area_frac: objects under this share of the image are not clicked.
         full_area_frac: objects under this share are clicked less often.
+        hard_share: share of the scenes that are drawn by what their boxes lack, where that was measured.
     """
 
     side_px: int
@@ -44,6 +45,7 @@ class ImagePlan:
     follow_up: float
     least_area_frac: float
     full_area_frac: float
+    hard_share: float
 
     def rate_at(self, step: int) -> float:
         """The learning rate: a linear rise, then a half cosine down."""
@@ -83,6 +85,7 @@ FIRST = ImagePlan(
     follow_up=0.25,
     least_area_frac=0.003,
     full_area_frac=0.004,
+    hard_share=0.0,
 )
 SECOND = ImagePlan(
     side_px=256,
@@ -102,6 +105,7 @@ SECOND = ImagePlan(
     follow_up=0.25,
     least_area_frac=0.0015,
     full_area_frac=0.003,
+    hard_share=0.5,
 )
 
 

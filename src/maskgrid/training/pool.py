@@ -22,11 +22,14 @@ class Pool:
         images: (n, S, S, 3) uint8.
         bits: (M, S * S / 8) uint8, all masks of all scenes one after the other.
         first: (n + 1,) int64; the masks of scene ``i`` are ``bits[first[i]:first[i + 1]]``.
+        shortfall: what the box of each mask lacks, (M,) float32, see :mod:`maskgrid.training.shortfall`; None where
+            nothing was measured.
     """
 
     images: NDArray[np.uint8]
     bits: NDArray[np.uint8]
     first: NDArray[np.int64]
+    shortfall: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -36,6 +39,10 @@ class Pool:
         side = self.images.shape[1]
         bits = self.bits[self.first[index] : self.first[index + 1]]
         return np.unpackbits(bits, axis=1).view(np.bool_).reshape(-1, side, side)
+
+    def shortfall_of(self, index: int) -> NDArray[np.float32] | None:
+        """The part of ``shortfall`` that belongs to one scene, (N,)."""
+        return None if self.shortfall is None else self.shortfall[self.first[index] : self.first[index + 1]]
 
 
 def drawn_pool(path: Path, seeds: range, side_px: int, style: Style, workers: int) -> Pool:

@@ -42,6 +42,16 @@ def extents(targets: Tensor) -> tuple[Tensor, Tensor]:
     return low, high
 
 
+def exact_boxes(targets: Tensor) -> Prompts:
+    """The box of each target (N, S, S) bool."""
+    return _boxes(torch.stack(extents(targets), 1))
+
+
+def _boxes(corners_xy: Tensor) -> Prompts:
+    labels = torch.tensor([BOX_FROM, BOX_TO], dtype=torch.int32, device=corners_xy.device)
+    return Prompts(corners_xy, labels.expand(len(corners_xy), 2))
+
+
 def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
     """The box of each target (N, S, S) bool; every other one's corners, by chance, off by up to a tenth of its size.
 
@@ -53,9 +63,7 @@ def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
     off = torch.rand(corners.shape, generator=generator) * 0.2 - 0.1
     loose = torch.rand(len(corners), 1, 1, generator=generator) < 0.5
     off = (off * loose).to(targets.device)
-    corners = (corners + off * (high - low)[:, None]).clamp(0, side)
-    labels = torch.tensor([BOX_FROM, BOX_TO], dtype=torch.int32, device=targets.device)
-    return Prompts(corners, labels.expand(len(targets), 2))
+    return _boxes((corners + off * (high - low)[:, None]).clamp(0, side))
 
 
 def with_mask(prompts: Prompts, logits: Tensor) -> Prompts:
