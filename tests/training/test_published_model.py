@@ -13,7 +13,9 @@ from maskgrid.errors import UserError
 from maskgrid.model import load_model
 from maskgrid.predictor import fit_feature_sizes
 from maskgrid.scenes import Clip
-from maskgrid.training.figures import measure_clicks, measure_tracking, middle
+from maskgrid.training.batches import middle
+from maskgrid.training.clicks import KINDS, click_figures, click_objects
+from maskgrid.training.figures import measure_tracking
 from maskgrid.training.held_out import held_out_clips, held_out_scenes, measured_masks
 from maskgrid.training.measures import pairwise_iou
 from maskgrid.training.model import build_model
@@ -70,11 +72,16 @@ def test_two_clicks_give_two_masks(model):
 
 
 def test_clicks_find_held_out_objects(model):
-    figures = measure_clicks(model, held_out_scenes(12))
+    clicked = click_objects(model, held_out_scenes(12))
+    figures = click_figures(clicked)
     assert figures.objects > 60
     assert figures.best_iou > LEAST_CLICK_IOU
     assert figures.chosen_iou <= figures.best_iou
     assert figures.iou_error < 0.25
+    assert figures.boxed_iou < figures.drawable_iou < 1
+    kinds = [click_figures([one for one in clicked if one.kind == kind]) for kind in KINDS]
+    assert all(kind.objects for kind in kinds)
+    assert sum(kind.objects * kind.best_iou for kind in kinds) == pytest.approx(figures.objects * figures.best_iou)
 
 
 def test_automatic_masks_fall_with_the_threshold(model):

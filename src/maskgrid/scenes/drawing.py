@@ -25,6 +25,7 @@ class _Cast:
     ground: Surface
     things: tuple[Thing, ...]
     poses: tuple[Pose, ...]
+    family: bool
 
 
 def draw_scene(seed: int, size_hw: tuple[int, int] = (256, 256), style: Style = FULL) -> Scene:
@@ -45,7 +46,7 @@ def draw_scene(seed: int, size_hw: tuple[int, int] = (256, 256), style: Style = 
     image = photograph(rng, random_camera(rng, style.damage), picture)
     part_of = _part_of(cast.things)
     keep = _worth_keeping(masks.sum((1, 2)), part_of, size_hw)
-    return Scene(image, masks[keep], _renumber(part_of, keep))
+    return Scene(image, masks[keep], _renumber(part_of, keep), cast.family)
 
 
 def draw_clip(seed: int, n_frames: int = 20, size_hw: tuple[int, int] = (256, 256), style: Style = FULL) -> Clip:
@@ -95,7 +96,7 @@ def _random_cast(rng: Generator, size_hw: tuple[int, int], style: Style) -> _Cas
         radii_px = np.full(count, np.median(radii_px)) * rng.uniform(0.9, 1.1, count)
     things = _random_things(rng, radii_px, colour, style, family)
     poses = _random_poses(rng, radii_px, size_hw)
-    return _Cast(ground, things, poses)
+    return _Cast(ground, things, poses, bool(family))
 
 
 def _random_things(

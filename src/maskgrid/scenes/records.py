@@ -19,11 +19,13 @@ class Scene:
         masks: the visible pixels of each object, (N, H, W) bool. The mask of a whole contains those of its
             parts and comes before them; wholes are disjoint from each other, and so are the parts of one whole.
         part_of: (N,) int64, the index of the whole that a mask is a part of, -1 for a whole.
+        family: whether all wholes are of one kind and colour.
     """
 
     image: Pixels
     masks: Masks
     part_of: Indices
+    family: bool
 
 
 @dataclass(frozen=True, slots=True)

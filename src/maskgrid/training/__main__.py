@@ -15,6 +15,7 @@ from maskgrid.training.commands import (
     train_image,
     train_video,
 )
+from maskgrid.training.plans import CALIBRATION
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     video = commands.add_parser("video", help="train the memory on clips, after the image stage")
     video.set_defaults(run=train_video)
     judge = commands.add_parser("calibrate", help="fit the IoU head to the finished network")
+    usual = CALIBRATION.quantile
+    judge.add_argument("--quantile", type=_share, help=f"which of the true IoU is predicted (default: {usual})")
     judge.set_defaults(run=calibrate_judgement)
     publish = commands.add_parser("export", help="write the weights of the last stage for use, float16")
     publish.add_argument("--output", type=Path, required=True, help="the .pt file; its sha256 goes beside it")
@@ -44,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     publish.set_defaults(run=export)
     measure = commands.add_parser("evaluate", help="print the figures on held-out scenes and clips")
     measure.add_argument("--scenes", type=int, default=60, help="held-out scenes (default: 60)")
+    measure.add_argument("--first", type=int, default=0, help="seed of the first of them (default: 0)")
     measure.add_argument("--automatic", type=int, default=20, help="of them, for automatic masks (default: 20)")
     measure.add_argument("--clips", type=int, default=10, help="held-out clips of 20 frames (default: 10)")
     measure.set_defaults(run=evaluate)
@@ -68,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in (image, video, judge, publish, measure, sheet):
         command.add_argument("--threads", type=int, default=1, help="CPU threads of single operations (default: 1)")
     return parser
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return share
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
@@ -15,9 +16,10 @@ from maskgrid.files import atomic_write
 from maskgrid.model import pick_device
 from maskgrid.scenes import EASY, FULL, Clip, draw_clip, draw_scene
 from maskgrid.training.calibration import calibrate, record
+from maskgrid.training.clicks import KINDS, ClickFigures, click_figures, click_objects
 from maskgrid.training.clip_pool import encode_clips
 from maskgrid.training.contact_sheet import draw_contact_sheet
-from maskgrid.training.figures import measure_automatic, measure_clicks, measure_tracking
+from maskgrid.training.figures import measure_automatic, measure_tracking
 from maskgrid.training.held_out import FIRST_TRAINING_SEED, held_out_clips, held_out_scenes
 from maskgrid.training.image_stage import ImageReport, image_step, start_image_stage
 from maskgrid.training.memory import initialise_memory
@@ -26,6 +28,7 @@ from maskgrid.training.network import Features
 from maskgrid.training.plans import CALIBRATION, FIRST, MEMORY, SECOND, ImagePlan
 from maskgrid.training.pool import Pool, drawn_pool
 from maskgrid.training.shards import N_SHARDS, workers
+from maskgrid.training.shortfall import with_shortfall
 from maskgrid.training.state import State, averaged_weights, restore, save
 from maskgrid.training.video_stage import VideoPools, VideoReport, start_video_stage, video_step
 from maskgrid.training.weights import load_demo, publish, sharpened, start_from
@@ -48,6 +51,9 @@ def train_image(options: argparse.Namespace) -> None:
         count = _FULL_SCENES_128 if plan.side_px == 128 else _FULL_SCENES_256
         full = _pool(options.folder, "full", plan.side_px, count)
         with workers(options.workers) as executor:
+            if plan.hard_share:
+                kept = options.folder / f"shortfall-{plan.side_px}.npy"
+                full = with_shortfall(full, kept, cast(SAM2Base, state.model), executor)
             _run(state, path, last, partial(image_step, state, plan, easy or full, full, executor))
 
 
@@ -74,7 +80,8 @@ def calibrate_judgement(options: argparse.Namespace) -> None:
     _start_from(model, _last_state(options.folder, ("video", "image-256")))
     model.to(pick_device(options.device)).eval()
     pool = _pool(options.folder, "full", MEMORY.side_px, _FULL_SCENES_256)
-    fit = calibrate(model, record(model, pool, CALIBRATION), CALIBRATION)
+    plan = CALIBRATION if options.quantile is None else replace(CALIBRATION, quantile=options.quantile)
+    fit = calibrate(model, record(model, pool, plan), plan)
     print(f"error of the predicted IoU on records held back: {fit.before:.3f} before, {fit.after:.3f} after")
     with atomic_write(options.folder / "calibrated.pt") as stream:
         torch.save({"average": model.cpu().state_dict()}, stream)
@@ -90,13 +97,12 @@ def export(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Print the figures of published weights on held-out scenes and clips."""
     model = load_demo(options.weights)
-    clicks = measure_clicks(model, held_out_scenes(options.scenes))
-    print(f"one click, {clicks.objects} objects in {options.scenes} scenes")
-    print(f"  IoU of the best of three masks    {clicks.best_iou:.3f}")
-    print(f"  IoU of the mask ranked first      {clicks.chosen_iou:.3f}")
-    print(f"  error of the predicted IoU        {clicks.iou_error:.3f}")
-    print(f"the box of each, IoU of the mask    {clicks.boxed_iou:.3f}", flush=True)
-    automatic = measure_automatic(model, held_out_scenes(options.automatic))
+    clicked = click_objects(model, held_out_scenes(options.scenes, options.first))
+    print(f"a click in the middle of each object, and its box; {len(clicked)} objects in {options.scenes} scenes")
+    print(f"{'':21}objects  best of three  ranked first  error of predicted IoU    box  drawable")
+    for kind in (None, *KINDS):
+        _print_clicks(kind or "all", click_figures([one for one in clicked if kind in (None, one.kind)]))
+    automatic = measure_automatic(model, held_out_scenes(options.automatic, options.first))
     print(f"automatic masks, {automatic.masks} for {automatic.objects} objects in {options.automatic} scenes")
     print(f"  AR at IoU 0.5                     {automatic.recall:.3f}")
     print(f"  AR at IoU 0.5 to 0.95             {automatic.mean_recall:.3f}", flush=True)
@@ -106,6 +112,11 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"  J                                 {tracking.region:.3f}")
         print(f"  F                                 {tracking.contour:.3f}")
         print(f"  J&F                               {tracking.both:.3f}")
+
+
+def _print_clicks(kind: str, means: ClickFigures) -> None:
+    three = f"{means.best_iou:13.3f}  {means.chosen_iou:12.3f}  {means.iou_error:22.3f}"
+    print(f"  {kind:17}  {means.objects:7}  {three}  {means.boxed_iou:.3f}  {means.drawable_iou:8.3f}", flush=True)
 
 
 def photographs(options: argparse.Namespace) -> None:

@@ -1,23 +1,20 @@
-"""The figures of a model on held-out scenes and clips."""
+"""The figures of a model: automatic masks of held-out scenes, objects tracked through held-out clips."""
 
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from maskgrid.predictor import fit_feature_sizes
 from maskgrid.scenes import Clip, Scene
-from maskgrid.training.batches import middle
 from maskgrid.training.held_out import measured_masks
 from maskgrid.training.measures import (
     IOU_STEPS,
@@ -26,25 +23,6 @@ from maskgrid.training.measures import (
     recalls,
     region_similarity,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ClickFigures:
-    """One click in the middle of each object; and the box of each.
-
-    Attributes:
-        objects: how many were clicked.
-        best_iou: mean IoU of the best of three masks.
-        chosen_iou: mean IoU of the mask that the IoU head ranks first.
-        iou_error: mean absolute error of the predicted IoU, over all three masks.
-        boxed_iou: mean IoU of the single mask of its box.
-    """
-
-    objects: int
-    best_iou: float
-    chosen_iou: float
-    iou_error: float
-    boxed_iou: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,37 +54,6 @@ class TrackingFigures:
     def both(self) -> float:
         """J&F: the mean of the two."""
         return (self.region + self.contour) / 2
-
-
-def measure_clicks(model: SAM2Base, scenes: Iterable[Scene]) -> ClickFigures:
-    """Click each object of each scene once."""
-    predictor = SAM2ImagePredictor(model)
-    fit_feature_sizes(predictor)
-    best: list[float] = []
-    chosen: list[float] = []
-    errors: list[float] = []
-    boxed: list[float] = []
-    for scene in scenes:
-        masks = measured_masks(scene)
-        if len(masks) == 0:
-            continue
-        predictor.set_image(scene.image)
-        clicks = np.array([middle(mask) for mask in masks])[:, None]
-        found, predicted, _ = predictor.predict(clicks, np.ones((len(masks), 1)), multimask_output=True)
-        found, predicted = found.reshape(-1, 3, *masks.shape[1:]), predicted.reshape(-1, 3)
-        iou = np.concatenate([pairwise_iou(truth[None], three > 0) for truth, three in zip(masks, found, strict=True)])
-        best.extend(iou.max(1))
-        chosen.extend(iou[np.arange(len(iou)), predicted.argmax(1)])
-        errors.extend(np.abs(iou - predicted).ravel())
-        single, _, _ = predictor.predict(box=np.stack([_extent_xyxy(mask) for mask in masks]), multimask_output=False)
-        single = single.reshape(masks.shape) > 0
-        boxed.extend(pairwise_iou(truth[None], mask[None])[0, 0] for truth, mask in zip(masks, single, strict=True))
-    return ClickFigures(len(best), *(float(np.mean(values)) for values in (best, chosen, errors, boxed)))
-
-
-def _extent_xyxy(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return np.array([x, y, x + width, y + height], np.float32)
 
 
 def measure_automatic(model: SAM2Base, scenes: Iterable[Scene]) -> AutomaticFigures:

@@ -12,11 +12,13 @@ FIRST_TRAINING_SEED = 1_000_000  # training draws from here on, measuring below
 LEAST_AREA_FRAC = 0.002  # objects under this share of the image are not measured
 
 
-def held_out_scenes(count: int) -> Iterator[Scene]:
-    """The first ``count`` held-out scenes of 256 x 256 pixels, in full difficulty."""
-    if count > FIRST_TRAINING_SEED:
-        raise UserError(f"there are {FIRST_TRAINING_SEED} held-out scenes, not {count}")
-    return (draw_scene(seed) for seed in range(count))
+def held_out_scenes(count: int, first: int = 0) -> Iterator[Scene]:
+    """``count`` held-out scenes of 256 x 256 pixels from seed ``first`` on, in full difficulty."""
+    if first < 0 or first + count > FIRST_TRAINING_SEED:
+        raise UserError(
+            f"held-out scenes have the seeds 0 to {FIRST_TRAINING_SEED - 1}, not {first} to {first + count - 1}"
+        )
+    return (draw_scene(seed) for seed in range(first, first + count))
 
 
 def held_out_clips(count: int) -> Iterator[Clip]:
@@ -24,7 +26,11 @@ def held_out_clips(count: int) -> Iterator[Clip]:
     return (draw_clip(seed) for seed in range(count))
 
 
+def is_measured(scene: Scene) -> NDArray[np.bool_]:
+    """Which objects of a scene, wholes and parts, are large enough to be measured, (N,) bool."""
+    return np.asarray(scene.masks.mean((1, 2)) > LEAST_AREA_FRAC)
+
+
 def measured_masks(scene: Scene) -> NDArray[np.bool_]:
-    """The masks of a scene that are large enough to be measured, (N, H, W) bool: wholes and parts."""
-    large = scene.masks.mean((1, 2)) > LEAST_AREA_FRAC
-    return np.asarray(scene.masks[large])
+    """Their masks, (M, H, W) bool."""
+    return np.asarray(scene.masks[is_measured(scene)])

@@ -20,6 +20,12 @@ def pairwise_iou(first: Masks, second: Masks) -> NDArray[np.float64]:
     return np.asarray(common / np.maximum(union, 1))
 
 
+def drawable(mask: NDArray[np.bool_], logits_side_px: int) -> NDArray[np.bool_]:
+    """What is left of a square mask (S, S) that goes through logits of this size: its cells' means, enlarged again."""
+    cells = cv2.resize(mask.astype(np.float32), (logits_side_px, logits_side_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(cells, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5)
+
+
 def recalls(iou: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of objects that have a mask of their own at IoU 0.5, 0.55 to 0.95.
 
