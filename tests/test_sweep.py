@@ -128,6 +128,15 @@ def test_a_table_has_a_row_for_each_setting(tmp_path):
             {"grid": {"points_per_side": [1, 8], "crop_n_layers": [1], "crop_n_points_downscale_factor": [2]}},
             "sweep: at points_per_side: 1, crop_n_layers: 1, crop_n_points_downscale_factor: 2: points_per_side: 1 is",
         ),
+        (
+            {
+                "grid": {
+                    "pred_iou_thresh": {"start": 0, "stop": 1, "step": 1e-3},
+                    "box_nms_thresh": [i / 200 for i in range(200)],
+                }
+            },
+            "sweep: the sweep has 200,200 settings, and 100,000 are the most",
+        ),
         ("settings.xlsx", "sweep: settings.xlsx: a table must be a .csv, .tsv or .parquet file"),
         ("settings.csv", "sweep: settings.csv: there is no such file"),
     ],

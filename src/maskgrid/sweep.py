@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from maskgrid.messages import first_error, unknown_name
 from maskgrid.prompt_config import PromptConfig
 from maskgrid.prompt_settings import PROMPT_SWEEPABLE, PROMPT_WITHOUT_EFFECT, PromptSetting, make_prompt_setting
 from maskgrid.settings import CHECKPOINT, SWEEPABLE, WITHOUT_EFFECT, Setting, make_setting
-from maskgrid.sweep_config import Range, Sweep, SweepBlock
+from maskgrid.sweep_config import MOST_SETTINGS, Range, Sweep, SweepBlock
 
 AnySetting = TypeVar("AnySetting", Setting, PromptSetting)
 Overrides = dict[str, Any]
@@ -105,10 +105,7 @@ def find(settings: Iterable[Setting], label: str, key: str) -> Setting:
 def values_of(values: Range | list[Any] | Any) -> list[Any]:  # noqa: ANN401
     """Spell out a range, a list, or a bare value (a list of one)."""
     if isinstance(values, Range):
-        start, stop, step = (Decimal(str(number)) for number in (values.start, values.stop, values.step))
-        numbers = [start + index * step for index in range(int((stop - start) / step) + 1)]
-        whole = all(isinstance(number, int) for number in (values.start, values.stop, values.step))
-        return [int(number) if whole else float(number) for number in numbers]
+        return values.values()
     return values if isinstance(values, list) else [values]
 
 
@@ -134,6 +131,9 @@ def _combinations(space: Space, block: SweepBlock, where: str) -> Iterator[Overr
         raise UserError(f"{where}.zip: all lists must be of one length, but {lengths}")
     if both := sorted(grid.keys() & zipped.keys()):
         raise UserError(f"{where}: {both[0]} stands in grid and in zip; one of the two must go")
+    count = prod(len(values) for values in grid.values()) * min((len(values) for values in zipped.values()), default=1)
+    if count > MOST_SETTINGS:
+        raise UserError(f"{where}: the sweep has {count:,} settings, and {MOST_SETTINGS:,} are the most")
     steps = [dict(zip(zipped, row, strict=True)) for row in zip(*zipped.values(), strict=True)] or [{}]
     for step in steps:
         for row in product(*grid.values()):

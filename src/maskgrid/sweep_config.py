@@ -1,10 +1,13 @@
 """How a sweep is written in the config: the same form wherever parameters are swept."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, FiniteFloat, Tag, model_validator
 
 from maskgrid.sections import Section
+
+MOST_SETTINGS = 100_000  # a step or a grid that gives more is a slip: the plan alone would take minutes and the memory
 
 
 class Range(Section):
@@ -18,7 +21,26 @@ class Range(Section):
     def _not_empty(self) -> "Range":
         if self.stop < self.start:
             raise ValueError(f"the range from {self.start} to {self.stop} is empty")
+        if self.count() > MOST_SETTINGS:
+            raise ValueError(
+                f"the range has {self.count():,} values, and {MOST_SETTINGS:,} are the most; is the step right?"
+            )
         return self
+
+    def count(self) -> int:
+        """How many values there are."""
+        start, stop, step = self._decimals()
+        return int((stop - start) / step) + 1
+
+    def values(self) -> list[float] | list[int]:
+        """All of them; integers where all three numbers are."""
+        start, _, step = self._decimals()
+        numbers = [start + index * step for index in range(self.count())]
+        whole = all(isinstance(number, int) for number in (self.start, self.stop, self.step))
+        return [int(number) for number in numbers] if whole else [float(number) for number in numbers]
+
+    def _decimals(self) -> tuple[Decimal, Decimal, Decimal]:
+        return Decimal(str(self.start)), Decimal(str(self.stop)), Decimal(str(self.step))
 
 
 def _kind_of_values(value: Any) -> str:  # noqa: ANN401
