@@ -71,7 +71,8 @@ class ModelConfig(Section):
     )
     mode: Literal["exact", "fast"] = Field(
         "exact",
-        description="exact: sam2's masks bit for bit; fast: less work, and masks that agree (docs/benchmarks.md)",
+        description="of automatic masks; exact: sam2's masks bit for bit; fast: less work, and masks that agree "
+        "(docs/benchmarks.md)",
     )
 
 

@@ -1,8 +1,10 @@
 """Files of prompts: tables row by row, JSON documents object by object, nothing of them checked but their form."""
 
+import codecs
 import csv
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskgrid.errors import UserError
+
+_LONGEST_CELL = 2**31 - 1  # characters; the most that csv takes everywhere
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
         OSError: it cannot be opened.
     """
     try:
-        return orjson.loads(path.read_bytes())
+        return orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise UserError(f"{key}: {path} is no valid JSON: {error}") from None
 
@@ -70,15 +74,33 @@ def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "C
     return found
 
 
+def stated_size_hw(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width that an entry of COCO's ``images`` states; None where it has none of use."""
+    height, width = image.get("height"), image.get("width")
+    if type(height) is int and type(width) is int and height > 0 and width > 0:
+        return height, width
+    return None
+
+
 def _csv_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream, _long_cells():
             reader = csv.DictReader(stream, strict=True)
             _require_columns(path, list(reader.fieldnames or []), form)
             for row in reader:
                 yield {name: value for name, value in row.items() if name and value not in (None, "")}
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{form.key}: {path} is no valid CSV: {error}") from None
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Within the block a cell of CSV may be of any length: a mask can be a long list of runs."""
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _parquet_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
@@ -93,7 +115,7 @@ def _parquet_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
 
 
 def _jsonl_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
-    for line in path.read_bytes().split(b"\n"):
+    for line in path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"):
         if not line.strip():
             continue
         try:

@@ -1,22 +1,24 @@
 """The stage ``prompts``: read the source once, check every prompt against its image, and sort them by shard."""
 
 import logging
+import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from maskgrid.demo import GROUND_TRUTH
 from maskgrid.errors import UserError
 from maskgrid.index import read_images
+from maskgrid.listings import valid_key
 from maskgrid.plan import Plan
 from maskgrid.prompt_config import PromptConfig
 from maskgrid.prompt_masks import read_mask
 from maskgrid.prompt_sources import Entry, read_source
 from maskgrid.prompt_tables import ShardedPrompt, prompts_table
 from maskgrid.prompted_lineage import prompts_note
-from maskgrid.prompts import BadPromptError, Prompt, PromptRow, PromptStatus, read_box, read_points
-from maskgrid.tables import write_table
+from maskgrid.prompts import BadPromptError, Prompt, PromptRow, PromptStatus, read_box, read_points, require_size
+from maskgrid.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ def write_prompts(plan: Plan) -> None:
     images = _known_images(plan)
     indices: Counter[str] = Counter()
     prompts = []
-    for entry in source.entries:
+    for entry in _by_key(plan, source.entries):
         image = images.get(entry.image_key)
         row = resolve(entry, image, indices[entry.image_key], config.normalized, source.folder)
         indices[entry.image_key] += 1
@@ -101,6 +103,8 @@ def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool
     status, message = str(PromptStatus.OK), None
     try:
         size_hw = _size_of(entry, image)
+        if not normalized:
+            require_size(entry.size_hw, size_hw)
         prompt = read_prompt(entry, size_hw, normalized, folder)
         reference, message = _reference(entry, prompt, size_hw, folder)
     except BadPromptError as error:
@@ -163,6 +167,15 @@ def _reference(entry: Entry, prompt: Prompt, size_hw: tuple[int, int], folder: P
         return read_mask(entry.mask, size_hw, folder), None
     except BadPromptError as error:
         return None, f"not compared with the source's mask: {error.message}"
+
+
+def _by_key(plan: Plan, entries: list[Entry]) -> list[Entry]:
+    """The entries with their images' keys: a source may name images by absolute paths of the dataset's files."""
+    if not any(entry.image_key.startswith("/") for entry in entries):
+        return entries
+    files = read_table(plan.layout.files, ["image_key", "path"])
+    keys = {valid_key(os.fsdecode(row["path"])): row["image_key"] for row in files.to_pylist()}
+    return [replace(entry, image_key=keys.get(entry.image_key, entry.image_key)) for entry in entries]
 
 
 def _known_images(plan: Plan) -> dict[str, KnownImage]:

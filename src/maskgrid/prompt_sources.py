@@ -1,5 +1,7 @@
 """Sources of prompts: COCO files and tables, entry by entry, as they are written."""
 
+import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +10,11 @@ from typing import Any
 import orjson
 
 from maskgrid.errors import UserError
-from maskgrid.listings import image_key
+from maskgrid.listings import valid_key
 from maskgrid.prompt_config import Use
-from maskgrid.prompt_files import TableForm, listed_objects, read_json, read_rows
+from maskgrid.prompt_files import TableForm, listed_objects, read_json, read_rows, stated_size_hw
+
+log = logging.getLogger(__name__)
 
 _PROMPT_COLUMNS = ("point_coords", "box_xyxy", "box_xywh", "mask")
 OBJECT_COLUMNS = ("object_id", "category", "point_labels", *_PROMPT_COLUMNS)
@@ -34,6 +38,7 @@ class Entry:
         mask: a run-length code, polygons or a path.
         mask_use: whether the mask is a prompt, or only what the result is compared with.
         is_crowd: COCO's ``iscrowd``.
+        size_hw: the image's height and width as the source states them.
         broken: why the entry as a whole cannot be read.
     """
 
@@ -49,6 +54,7 @@ class Entry:
     mask: Any = None
     mask_use: bool = True
     is_crowd: bool = False
+    size_hw: tuple[int, int] | None = None
     broken: str | None = None
 
 
@@ -58,7 +64,8 @@ class PromptSource:
 
     Attributes:
         folder: what paths in it are relative to.
-        categories: COCO's entries of ``categories``; empty where the source has none.
+        categories: COCO's entries of ``categories``, and one for each id that annotations have and these do not; empty
+            where the source is a table.
         entries: the objects, in the order of the file.
     """
 
@@ -91,30 +98,35 @@ def _coco(path: Path, use: Use) -> PromptSource:
     images, annotations, categories = (
         listed_objects(path, content, name, "prompts.source") for name in ("images", "annotations", "categories")
     )
-    names = {image.get("id"): image.get("file_name") for image in images if _hashable(image.get("id"))}
-    known = {category["id"]: category for category in categories if type(category.get("id")) is int}
-    entries = [_coco_entry(annotation, names, known, use) for annotation in annotations]
-    return PromptSource(path.parent, list(known.values()), entries)
+    known = {image["id"]: image for image in images if _hashable(image.get("id"))}
+    names = {each["id"]: str(each.get("name", each["id"])) for each in categories if _hashable(each.get("id"))}
+    entries = [_coco_entry(annotation, known, names, use) for annotation in annotations]
+    listed = {category["id"]: category for category in categories if type(category.get("id")) is int}
+    found = {entry.category_id: entry.category for entry in entries if entry.category_id is not None}
+    unlisted = [{"id": number, "name": found[number]} for number in sorted(found.keys() - listed.keys())]
+    if unlisted:
+        numbers = ", ".join(str(category["id"]) for category in unlisted[:5])
+        log.warning("%s: categories that are not listed are named by their ids: %s", path, numbers)
+    return PromptSource(path.parent, [*listed.values(), *unlisted], entries)
 
 
 def _coco_entry(
-    annotation: dict[str, Any], names: Mapping[Any, Any], categories: Mapping[int, dict[str, Any]], use: Use
+    annotation: dict[str, Any], images: Mapping[Any, dict[str, Any]], categories: Mapping[Any, str], use: Use
 ) -> Entry:
     image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
-    name = names.get(image_id) if _hashable(image_id) else None
-    broken = None
-    if not isinstance(name, str):
-        broken = f"the file has no image with the id {image_id!r}"
-    elif category_id is not None and (type(category_id) is not int or category_id not in categories):
-        broken = f"the file has no category with the id {category_id!r}"
+    image = images.get(image_id, {}) if _hashable(image_id) else {}
+    name = image.get("file_name")
+    broken = None if isinstance(name, str) else f"the file has no image with the id {image_id!r}"
+    # No mask depends on the category: one that the file does not list spoils nothing.
+    category = categories.get(category_id, str(category_id)) if _hashable(category_id) else None
     with_box = {"box": "box", "center_point": "center", "box_and_point": "both", "box_and_mask": "box"}
     box_use = "center" if use == "mask_and_point" else with_box.get(use, "")
     mask_use = "mask" in use
     return Entry(
-        image_key=image_key(name) if isinstance(name, str) else "",
+        image_key=_key(name) if isinstance(name, str) else "",
         source_id=str(annotation.get("id", "")),
-        category_id=None if broken else category_id,
-        category=None if broken or category_id is None else str(categories[category_id].get("name", category_id)),
+        category_id=category_id if type(category_id) is int and broken is None else None,
+        category=None if broken else category,
         box=annotation.get("bbox"),
         box_form="xywh",
         box_use=box_use,
@@ -122,8 +134,14 @@ def _coco_entry(
         mask=annotation.get("segmentation") or ([] if mask_use else None),
         mask_use=mask_use,
         is_crowd=annotation.get("iscrowd") == 1,
+        size_hw=stated_size_hw(image),
         broken=broken,
     )
+
+
+def _key(name: str) -> str:
+    """The key of an image that is named so: ``./a.jpg`` and ``x/../a.jpg`` are ``a.jpg``."""
+    return valid_key(os.path.normpath(name))
 
 
 def _hashable(value: Any) -> bool:  # noqa: ANN401
@@ -141,7 +159,9 @@ def table_entry(number: int, row: dict[str, Any], name_column: str = "image") ->
     image, category, object_id = row.get(name_column), row.get("category"), row.get("object_id")
     broken = row.get("broken")
     try:
+        # Tables of mixed prompts have empty lists where a row has none of a kind.
         values = {name: _from_text(name, row.get(name)) for name in (*_PROMPT_COLUMNS, "point_labels")}
+        values = {name: None if value in ([], "") else value for name, value in values.items()}
     except ValueError as error:
         values, broken = {}, str(error)
     if broken is None and not isinstance(image, str):
@@ -150,7 +170,7 @@ def table_entry(number: int, row: dict[str, Any], name_column: str = "image") ->
         broken = "box_xyxy and box_xywh are both given"
     form = "xywh" if values.get("box_xywh") is not None else "xyxy"
     return Entry(
-        image_key=image_key(image) if isinstance(image, str) else "",
+        image_key=_key(image) if isinstance(image, str) else "",
         source_id=str(number if object_id is None else object_id),
         category=None if category is None else str(category),
         point_coords=values.get("point_coords"),

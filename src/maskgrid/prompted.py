@@ -16,7 +16,7 @@ from maskgrid.journal import Journal
 from maskgrid.plan import Plan
 from maskgrid.progress import track
 from maskgrid.prompt_reading import prompt_config
-from maskgrid.prompted_lineage import rows_of_shard, shard_note
+from maskgrid.prompted_lineage import require_current_prompts, rows_of_shard, shard_note
 from maskgrid.prompted_schemas import PROMPTED
 from maskgrid.prompted_statistics import agreement
 from maskgrid.prompts import Prompt, PromptRow, PromptStatus, object_values, pixels_of
@@ -65,6 +65,7 @@ def prompt_shard(plan: Plan, shard: str, load: Callable[[Plan], "Prompter"] = ma
     Raises:
         UserError: the config has no prompts, or a table of an earlier stage is missing.
     """
+    require_current_prompts(plan)
     images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
     rows = rows_of_shard(plan, shard, images)
     output = plan.layout.prompted(shard)

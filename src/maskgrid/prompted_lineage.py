@@ -45,7 +45,26 @@ def prompts_note(plan: Plan, path: Path, source: PromptSource | None = None) -> 
         "normalized": config.normalized,
         "images": read_origin(plan.layout.images)["fingerprint"],
     }
-    return {**content, "categories": source.categories, "fingerprint": fingerprint(content)}
+    # The table names shards, but what it says of the objects is the same however images are spread over them.
+    others = {"categories": source.categories, "shard_size": read_origin(plan.layout.images)["shard_size"]}
+    return {**content, **others, "fingerprint": fingerprint(content)}
+
+
+def require_current_prompts(plan: Plan) -> None:
+    """See that ``prompts.parquet`` is of the images, shards and words of today, as far as that can be told at once.
+
+    Raises:
+        UserError: it is not, or a table is missing or cut off.
+    """
+    config, path = plan.config.prompts, plan.layout.prompts
+    was, index = read_origin(path), read_origin(plan.layout.images)
+    now = {"images": index["fingerprint"], "shard_size": index["shard_size"]}
+    if config is not None:
+        now |= {"use": config.use, "normalized": config.normalized}
+    for name, value in now.items():
+        if was.get(name) != value:
+            words = f"another prompts.{name}" if name in ("use", "normalized") else "another index of the images"
+            raise UserError(f"{path}: was made with {words}; run maskgrid prompts again")
 
 
 def shard_note(plan: Plan, rows: Sequence[PromptRow], images: Mapping[str, IndexedImage]) -> Note:
@@ -89,7 +108,6 @@ def prediction_note(plan: Plan) -> Note:
         "checkpoint": checkpoint_id(model.checkpoint),
         "checkpoint_sha256": checkpoint.sha256,
         "dtype": model.dtype,
-        "mode": model.mode,
         "apply_postprocessing": model.apply_postprocessing,
         "prompts": config.model_dump(exclude=set(_OF_SOURCE)) if config else None,
         "settings": [setting.id for setting in plan.prompt_settings],
@@ -102,6 +120,7 @@ def merged_note(plan: Plan) -> Note:
     Raises:
         UserError: a table is missing or cut off, or a shard's masks are of other prompts, images or parameters.
     """
+    require_current_prompts(plan)
     for shard in plan.shards():
         path = plan.layout.prompted(shard)
         if read_origin(path).get("fingerprint") != read_shard_note(plan, shard)["fingerprint"]:
@@ -127,8 +146,9 @@ def pictures_digest(path: Path) -> str:
         source = read_source(path, "mask")
     except UserError:  # the stage that reads it says so
         return "unreadable"
-    items = [SourceItem(name, source.folder / name) for name in _pictures(source)]
-    return hashlib.sha256(orjson.dumps([[item.key, *file_state(item)] for item in items])).hexdigest()
+    # A picture may lie anywhere, while an input whose key leads out of the dataset is not looked at.
+    states = [[name, *file_state(SourceItem("picture", source.folder / name))] for name in _pictures(source)]
+    return hashlib.sha256(orjson.dumps(states)).hexdigest()
 
 
 def _pictures(source: PromptSource) -> list[str]:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
 Images = dict[str, tuple[int, tuple[int, int]]]
+_LONGEST_NUMBER = 18  # digits that any reader of JSON holds as an integer
 _WITHOUT_MASKS = [name for name in PROMPTED.names if name != "counts"]
 
 
@@ -85,7 +86,8 @@ def _categories(given: Rows, paths: list[Path]) -> Rows:
     """COCO's categories: those of the source as they are, and one for each name that has no id there."""
     tables = [read_table(path, ["category_id", "category"]) for path in paths]
     columns = [(row["category_id"], row["category"]) for table in tables for row in table.to_pylist()]
-    names = sorted({_category_name(name) for category_id, name in columns if category_id is None})
+    named = {str(category.get("name")) for category in given}
+    names = sorted({_category_name(name) for category_id, name in columns if category_id is None} - named)
     first_id = max((int(category["id"]) for category in given), default=0) + 1
     return [*given, *({"id": number, "name": name} for number, name in enumerate(names, start=first_id))]
 
@@ -146,9 +148,6 @@ def _annotation(
 
 
 def _as_written(source_id: str) -> int | str:
-    """COCO's ids are numbers, and a table's may be anything."""
-    return (
-        int(source_id)
-        if source_id.isascii() and source_id.isdigit() and str(int(source_id)) == source_id
-        else source_id
-    )
+    """COCO's ids are numbers, and a table's may be anything; a number of more than 64 bits stays text."""
+    is_number = len(source_id) <= _LONGEST_NUMBER and source_id.isascii() and source_id.isdigit()
+    return int(source_id) if is_number and str(int(source_id)) == source_id else source_id

@@ -68,7 +68,8 @@ def _cutout(pixels: Pixels, mask: dict[str, Any]) -> Pixels:
     """The mask's surroundings as a square tile, with the mask and the prompt drawn in."""
     height, width = pixels.shape[:2]
     drawn = _blended(pixels, rle.decode(mask["counts"], (height, width)))
-    x0, y0, side = _window(mask, width, height)
+    box_xyxy = None if mask["box_xyxy"] is None else np.clip(mask["box_xyxy"], 0, [width, height, width, height])
+    x0, y0, side = _window(mask["bbox_xywh"], box_xyxy, width, height)
     scale = _TILE_PX / side
     # One interpolation for the whole map: what lies beyond the image stays grey.
     matrix = np.array([[scale, 0, -x0 * scale], [0, scale, -y0 * scale]])
@@ -79,8 +80,8 @@ def _cutout(pixels: Pixels, mask: dict[str, Any]) -> Pixels:
     left, top = round(max(0, -x0) * scale), round(max(0, -y0) * scale)
     part = cv2.resize(cut, size, interpolation=method)[: _TILE_PX - top, : _TILE_PX - left]
     tile[top : top + part.shape[0], left : left + part.shape[1]] = part
-    if mask["box_xyxy"] is not None:
-        corners = (matrix @ np.array([[*mask["box_xyxy"][:2], 1], [*mask["box_xyxy"][2:], 1]]).T).T.round().astype(int)
+    if box_xyxy is not None:
+        corners = (matrix @ np.array([[*box_xyxy[:2], 1], [*box_xyxy[2:], 1]]).T).T.round().astype(int)
         cv2.rectangle(tile, tuple(corners[0].tolist()), tuple(corners[1].tolist()), _BOX_RGB, 2)
     for point, label in zip(mask["point_coords"] or [], mask["point_labels"] or [], strict=True):
         centre = (matrix @ np.array([*point, 1])).round().astype(int)
@@ -94,10 +95,13 @@ def _blended(pixels: Pixels, mask: NDArray[np.bool_]) -> Pixels:
     return drawn
 
 
-def _window(mask: dict[str, Any], width: int, height: int) -> tuple[int, int, int]:
-    """Left, top and side of a square around the mask and its box, with a margin."""
-    x, y, w, h = mask["bbox_xywh"]
-    boxes = np.array([[x, y, x + w, y + h], mask["box_xyxy"] or [x, y, x + w, y + h]])
+def _window(
+    bbox_xywh: list[int], box_xyxy: NDArray[np.float64] | None, width: int, height: int
+) -> tuple[int, int, int]:
+    """Left, top and side of a square around a mask's extent and its box, both within the image, with a margin."""
+    x, y, w, h = bbox_xywh
+    extent_xyxy = np.array([x, y, x + w, y + h], np.float64)
+    boxes = np.array([extent_xyxy, extent_xyxy if box_xyxy is None else box_xyxy])
     low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     side = int(np.clip(1.3 * (high - low).max(), 48, max(width, height)))
     x0, y0 = ((low + high - side) / 2).round().astype(int).tolist()

@@ -62,12 +62,12 @@ PROMPT_STATISTICS = pa.schema(
 )
 
 _MEANS = {
-    "area_px": "pixels of the mask",
-    "predicted_iou": "the network's estimate",
-    "box_iou": "IoU of the mask's extent with the given box",
-    "area_over_box": "the mask's area over that box's",
-    "mask_iou": "IoU with the mask that the source gives",
-    "area_over_mask": "the mask's area over that mask's",
+    "area_px": "pixels of the mask, over the objects that have one",
+    "predicted_iou": "the network's estimate, over the objects that have a mask",
+    "box_iou": "IoU of the mask's extent with the given box, over the objects that have one; 0 where nothing was drawn",
+    "area_over_box": "the mask's area over that box's, over the same",
+    "mask_iou": "IoU with the mask that the source gives, over the objects that have one; 0 where nothing was drawn",
+    "area_over_mask": "the mask's area over that mask's, over the same",
 }
 
 # A row a setting. The parameters stand in the order of prompt_settings.PROMPT_SWEEPABLE.
@@ -84,9 +84,6 @@ PROMPT_SETTINGS = pa.schema(
         column("n_prompts", pa.int64(), "given objects"),
         column("n_ok", pa.int64(), "of these with a mask"),
         column("n_no_mask", pa.int64(), "of these for which the network drew nothing"),
-        *(
-            column(f"{name}_mean", pa.float64(), f"{words}: mean over the objects that have it", nullable=True)
-            for name, words in _MEANS.items()
-        ),
+        *(column(f"{name}_mean", pa.float64(), f"mean of {words}", nullable=True) for name, words in _MEANS.items()),
     ]
 )

@@ -12,6 +12,8 @@ from maskgrid.prompts import PromptStatus
 from maskgrid.wording import number, parameter
 
 _MEAN = "_mean"
+# What nothing was drawn for agrees with nothing, and has neither an area nor a score that says something.
+_OF_DRAWN = ("area_px_mean", "predicted_iou_mean")
 _SHOWN = {"area_px_mean": "area", "predicted_iou_mean": "predicted", "box_iou_mean": "box", "mask_iou_mean": "mask"}
 
 
@@ -32,7 +34,7 @@ def settings_lines(table: pa.Table) -> Iterator[str]:
     if len(rows) < 2:
         return
     swept = [name for name in PROMPT_SWEEPABLE if len({row[name] for row in rows}) > 1]
-    yield "Settings, with means over the objects that have a mask, a given box, a given mask:"
+    yield "Settings, with means over the objects that have a mask (area, predicted), a given box, a given mask:"
     heads = ["setting", *swept, "masks", *(f"{word}{' IoU' if word != 'area' else ''}" for word in _SHOWN.values())]
     cells = [heads, *([row["setting"], *_cells(row, swept)] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -48,7 +50,8 @@ def _cells(row: dict[str, Any], swept: Sequence[str]) -> list[str]:
 
 def _row(setting: PromptSetting, statistics: pa.Table) -> dict[str, Any]:
     statuses = statistics["status"].to_pylist()
-    means = [name for name in PROMPT_SETTINGS.names if name.endswith(_MEAN)]
+    drawn = statistics.filter(pc.equal(statistics["status"], str(PromptStatus.OK)))
+    means = {name: drawn if name in _OF_DRAWN else statistics for name in PROMPT_SETTINGS.names if name.endswith(_MEAN)}
     return {
         "setting_id": setting.id,
         "setting": setting.label,
@@ -57,5 +60,5 @@ def _row(setting: PromptSetting, statistics: pa.Table) -> dict[str, Any]:
         "n_prompts": len(statuses),
         "n_ok": statuses.count(str(PromptStatus.OK)),
         "n_no_mask": statuses.count(str(PromptStatus.NO_MASK)),
-        **{name: pc.mean(statistics[name.removesuffix(_MEAN)]).as_py() for name in means},
+        **{name: pc.mean(table[name.removesuffix(_MEAN)]).as_py() for name, table in means.items()},
     }

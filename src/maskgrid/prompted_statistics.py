@@ -81,15 +81,17 @@ def statistics_table(rows: Sequence[dict[str, Any]], setting: str = BASELINE) ->
 def summary_line(table: pa.Table) -> str:
     """What the table of statistics says over all prompts, in one line."""
     statuses = sorted(table["status"].value_counts().to_pylist(), key=lambda entry: -int(entry["counts"]))
+    drawn = table.filter(pc.equal(table["status"], str(PromptStatus.OK)))
     parts = [", ".join(f"{entry['counts']} {entry['values']}" for entry in statuses) or "none"]
     for name, words in (
         ("box_iou", "of extents with given boxes"),
         ("mask_iou", "with given masks"),
         ("predicted_iou", "as predicted"),
     ):
-        count = len(table) - table[name].null_count
-        if count:
-            parts.append(f"mean IoU {words} {pc.mean(table[name]).as_py():.4f} ({count})")
+        # The network's estimate of a mask that is empty says nothing.
+        values = drawn[name] if name == "predicted_iou" else table[name]
+        if count := len(values) - values.null_count:
+            parts.append(f"mean IoU {words} {pc.mean(values).as_py():.4f} ({count})")
     return f"{len(table)} prompts: {'; '.join(parts)}"
 
 

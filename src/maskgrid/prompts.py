@@ -16,6 +16,7 @@ class PromptStatus(StrEnum):
     NO_PROMPT = "no_prompt"  # no points, no box, no mask
     UNKNOWN_IMAGE = "unknown_image"  # the dataset has no image of that name
     BAD_IMAGE = "bad_image"  # it has one, and it cannot be used
+    OTHER_SIZE = "other_size"  # the source states another size of the image than it has
     UNKNOWN_VIDEO = "unknown_video"  # the source has no video of that name
     BAD_VIDEO = "bad_video"  # it has one, and it cannot be used
     MISSING_FRAME = "missing_frame"  # the video has no such frame, or it is not among those that are read
@@ -133,6 +134,20 @@ def read_box(value: Any, form: str, extent_wh: tuple[float, float]) -> NDArray[n
             f"the box {_shown(value)} ({form}) lies outside the image ({width:g} x {height:g})",
         )
     return np.array([x0, y0, x1, y1])
+
+
+def require_size(stated_hw: tuple[int, int] | None, size_hw: tuple[int, int]) -> None:
+    """See that the size which a source states of an image, if it does, is the image's.
+
+    Raises:
+        BadPromptError: it is another, and so are the pixels that boxes, points and polygons are written in.
+    """
+    if stated_hw is not None and stated_hw != size_hw:
+        (h, w), (height, width) = stated_hw, size_hw
+        raise BadPromptError(
+            PromptStatus.OTHER_SIZE,
+            f"the file says that the image has {w} x {h} pixels, and it has {width} x {height} as displayed",
+        )
 
 
 def read_points(

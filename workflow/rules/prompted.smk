@@ -13,6 +13,7 @@ rule prompts:
         "../../environment.yml"
     params:
         images=images_fingerprint,
+        shard_size=PLAN.config.dataset.shard_size,
         source=lambda wildcards: PROMPTS.get("source"),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
@@ -49,7 +50,6 @@ rule prompt:
         settings=[setting_id for setting_id, _ in PROMPT_SETTINGS],
         checkpoint=PLAN.config.model.checkpoint,
         dtype=PLAN.config.model.dtype,
-        mode=PLAN.config.model.mode,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
         maskgrid=command,
         options=OPTIONS,

@@ -13,8 +13,9 @@ import pyarrow as pa
 from maskgrid import rle
 from maskgrid.errors import UserError
 from maskgrid.listings import valid_key
+from maskgrid.prompt_files import stated_size_hw
 from maskgrid.prompt_masks import read_mask
-from maskgrid.prompts import BadPromptError, PromptStatus
+from maskgrid.prompts import BadPromptError, PromptStatus, require_size
 from maskgrid.truth.schemas import TRUE_IMAGES, TRUE_OBJECTS
 
 log = logging.getLogger(__name__)
@@ -25,9 +26,10 @@ _OK = str(PromptStatus.OK)
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """A COCO file: its images by id, and its objects by the id of their image, in the file's order."""
+    """A COCO file: its images' names and stated sizes by id, and its objects by the id of their image, in its order."""
 
     names: Mapping[Any, str]
+    sizes_hw: Mapping[Any, tuple[int, int] | None]
     objects: Mapping[Any, list[Row]]
 
 
@@ -46,6 +48,7 @@ def read_annotations(path: Path) -> Annotations:
     images = _listed(path, content, "images")
     annotations = _listed(path, content, "annotations") if "annotations" in content else []
     names = {image["id"]: str(image.get("file_name")) for image in images if isinstance(image.get("id"), int | str)}
+    sizes_hw = {image["id"]: stated_size_hw(image) for image in images if isinstance(image.get("id"), int | str)}
     objects: dict[Any, list[Row]] = {}
     n_lost = 0
     for annotation in annotations:
@@ -56,7 +59,7 @@ def read_annotations(path: Path) -> Annotations:
             n_lost += 1
     if n_lost:
         log.warning("%s: %d annotations are of images that the file does not list, and are left out", path, n_lost)
-    return Annotations(names, objects)
+    return Annotations(names, sizes_hw, objects)
 
 
 def _listed(path: Path, content: Any, name: str) -> list[Row]:  # noqa: ANN401
@@ -86,7 +89,7 @@ def truth_tables(annotations: Annotations, files: pa.Table, folder: Path) -> tup
     for image_id, name in annotations.names.items():
         key = by_path.get(name) or valid_key(os.path.normpath(name))
         listed = annotations.objects.get(image_id, [])
-        rows = list(_object_rows(key, listed, known.get(key), folder))
+        rows = list(_object_rows(key, listed, known.get(key), annotations.sizes_hw[image_id], folder))
         objects += rows
         images.append(_image_row(key, rows, known.get(key)))
     if not any(annotation.get("segmentation") for listed in annotations.objects.values() for annotation in listed):
@@ -110,7 +113,9 @@ def _image_row(key: str, objects: list[Row], image: Row | None) -> Row:
     return row | {"status": image["status"], "message": image["message"], "shard": image["shard"]}
 
 
-def _object_rows(key: str, annotations: list[Row], image: Row | None, folder: Path) -> Iterator[Row]:
+def _object_rows(
+    key: str, annotations: list[Row], image: Row | None, stated_hw: tuple[int, int] | None, folder: Path
+) -> Iterator[Row]:
     for annotation in annotations:
         category = annotation.get("category_id")
         row = {
@@ -121,13 +126,13 @@ def _object_rows(key: str, annotations: list[Row], image: Row | None, folder: Pa
             "status": _OK,
         }
         try:
-            counts, area = _mask(annotation, image, folder)
+            counts, area = _mask(annotation, image, stated_hw, folder)
             yield row | {"counts": counts, "area_px": area}
         except BadPromptError as error:
             yield row | {"status": str(error.status), "message": error.message}
 
 
-def _mask(annotation: Row, image: Row | None, folder: Path) -> tuple[bytes, int]:
+def _mask(annotation: Row, image: Row | None, stated_hw: tuple[int, int] | None, folder: Path) -> tuple[bytes, int]:
     if image is None:
         raise BadPromptError(PromptStatus.UNKNOWN_IMAGE, "the dataset has no such image")
     if image["status"] != _OK:
@@ -135,5 +140,6 @@ def _mask(annotation: Row, image: Row | None, folder: Path) -> tuple[bytes, int]
     if not annotation.get("segmentation"):
         raise BadPromptError(PromptStatus.NO_MASK, "the annotation has no segmentation")
     size_hw = (int(image["height"]), int(image["width"]))
+    require_size(stated_hw, size_hw)
     counts = read_mask(annotation["segmentation"], size_hw, folder)
     return counts, rle.area_px(counts, size_hw)
