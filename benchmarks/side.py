@@ -76,8 +76,8 @@ def maskgrid_side(task: dict[str, Any], model: Any, images: list[Image]) -> tupl
     floor = {name: min(setting[name] for setting in task["settings"]) for name in task["settings"][0]}
     parameters = {**task["network"], **floor, "output_mode": "coco_rle"}
     # Another generator's: the first batch that goes both ways is part of the time.
-    warm_up(model.device, maskgrid.MaskGenerator(model, task["side"], **parameters).candidates, images)
-    generator = maskgrid.MaskGenerator(model, task["side"], **parameters)
+    warm_up(model.device, maskgrid.MaskGenerator(model, mode=task["side"], **parameters).candidates, images)
+    generator = maskgrid.MaskGenerator(model, mode=task["side"], **parameters)
     wall_s, cpu_s, candidates = timed(lambda: [generator.candidates(image) for image in images])
     base = generator.parameters.model_dump()
     configs = [GeneratorConfig.model_validate({**base, **setting}) for setting in task["settings"]]

@@ -124,7 +124,7 @@ def test_the_masks_of_fast_agree_with_those_of_exact(demo_model, photos, use_m2m
         "output_mode": "coco_rle",
         "use_m2m": use_m2m,
     }
-    exact, fast = (MaskGenerator(demo_model, mode, **parameters) for mode in ("exact", "fast"))
+    exact, fast = (MaskGenerator(demo_model, mode=mode, **parameters) for mode in ("exact", "fast"))
     n_masks, n_matched = 0, 0
     for image in photos.values():
         ours, theirs = ([mask["segmentation"] for mask in generator.generate(image)] for generator in (exact, fast))

@@ -45,7 +45,7 @@ def test_the_notebook_runs(plan, monkeypatch):
     scope = {"__name__": "__main__"}
     for cell in code_cells():
         exec(compile(cell.source, NOTEBOOK.name, "exec"), scope)
-    assert scope["table"].shape == tuple(len(scope["counts"][scope[axis]].unique()) for axis in ("down", "across"))
+    assert scope["table"].shape == tuple(len(scope["counts"][name].unique()) for name in scope["by"])
     assert len(scope["summary"]) == len(plan.settings)
     assert len(scope["differences"]) == len(plan.settings)
     assert scope["best"].coverage_frac_mean.is_monotonic_increasing
@@ -60,3 +60,18 @@ def test_the_notebook_is_stored_without_results():
         assert cell.execution_count is None
         # It is for people who have the files and not the program.
         assert not re.search(r"^\s*(import|from) maskgrid", cell.source, re.MULTILINE)
+
+
+@pytest.mark.parametrize("n_swept", [0, 1])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_the_notebook_runs_where_little_is_swept(plan, monkeypatch, n_swept):
+    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.setenv("MASKGRID_RESULTS", str(plan.layout.root))
+    scope = {"__name__": "__main__"}
+    first, *others = code_cells()
+    exec(compile(first.source, NOTEBOOK.name, "exec"), scope)
+    names = [name for name in scope["effects"].parameter.unique() if name in ("pred_iou_thresh", "box_nms_thresh")]
+    scope["effects"] = scope["effects"][scope["effects"].parameter.isin(names[:n_swept])]
+    for cell in others:
+        exec(compile(cell.source, NOTEBOOK.name, "exec"), scope)
+    assert len(scope["table"]) > 0

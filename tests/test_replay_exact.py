@@ -1,11 +1,13 @@
 """The heart: for every setting the replay gives what a fresh run of sam2's own generator gives, bit for bit."""
 
 import dataclasses
+import inspect
 import random
 
 import numpy as np
 import pytest
 import torch
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
 from maskgrid import MaskGenerator, load_model
 from maskgrid.errors import UserError
@@ -182,7 +184,7 @@ def test_lower_precision_is_that_of_sam2_under_autocast(dtype, photos):
 def test_fast_in_lower_precision_compares_as_the_replay_does(dtype, photos):
     """A floor at a score leaves out what the replay of a wider recording leaves out."""
     model = load_model("demo", device="cpu", dtype=dtype)
-    generator = MaskGenerator(model, "fast", points_per_side=4, pred_iou_thresh=1.0)
+    generator = MaskGenerator(model, mode="fast", points_per_side=4, pred_iou_thresh=1.0)
     image, rest = photos["coffee"], {"stability_score_thresh": 0.0, "mask_threshold": -1.0}
     wide = generator.candidates(image, pred_iou_thresh=0.1, stability_score_thresh=0.0, mask_thresholds=[-1.0])
     scores = np.unique(wide[0].proposed_iou)
@@ -212,3 +214,25 @@ def test_a_threshold_that_rounds_to_zero_still_filters(threshold, dropped):
     selection = replay(parts, generator)
     assert (len(selection) == 0) == dropped
     assert (selection.drops.n_dropped_pred_iou == selection.drops.n_proposed) == dropped
+
+
+def test_parameters_stand_where_sam2_has_them(demo_model):
+    names = list(inspect.signature(SAM2AutomaticMaskGenerator.__init__).parameters)[2:-1]
+    assert names == list(MaskGenerator(demo_model).parameters.model_dump())
+    generator = MaskGenerator(demo_model, 8, 16, np.float32(0.5), use_m2m=np.bool_(True), crop_n_layers=np.int64(1))
+    given = generator.parameters
+    assert (given.points_per_side, given.points_per_batch, given.pred_iou_thresh) == (8, 16, 0.5)
+    assert (given.use_m2m, given.crop_n_layers) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "named", "message"),
+    [
+        ((), {"mode": "fasst"}, "mode: 'fasst' is neither 'exact' nor 'fast'"),
+        ((8,), {"points_per_side": 8}, "points_per_side: given by its place and by its name"),
+        (tuple(range(17)), {}, "there are 16 parameters, and 17 are given by their place"),
+    ],
+)
+def test_what_cannot_be_a_generator_is_said_so(demo_model, values, named, message):
+    with pytest.raises(UserError, match=message):
+        MaskGenerator(demo_model, *values, **named)

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maskgrid.config import Config
 from maskgrid.config_files import parse_config
 from maskgrid.errors import UserError
+from maskgrid.plan import make_plan
 from maskgrid.settings import make_setting
 from maskgrid.sweep import expand, find, values_of
 
@@ -177,3 +179,12 @@ def test_ids_depend_on_values_not_on_how_they_are_written():
     assert make_setting("demo", one).id == make_setting("demo", parse_config({}, "test").generator).id
     batch = parse_config({"generator": {"points_per_batch": 8, "output_mode": "binary_mask"}}, "test").generator
     assert make_setting("demo", one).id == make_setting("demo", batch).id
+
+
+def test_a_setting_is_exported_under_the_name_that_was_asked_for(tmp_path):
+    points = [{"name": name, "pred_iou_thresh": 0.6} for name in ("a", "b")] + [{"name": "mine"}]
+    config = Config.model_validate({"sweep": {"points": points}, "annotations": ["b", "mine", "a", "b"]})
+    plan = make_plan(config, tmp_path, tmp_path / "results")
+    assert [setting.label for setting in plan.exported()] == ["b", "mine", "a"]
+    assert [setting.label for setting in plan.settings] == ["baseline", "a"]
+    assert plan.exported()[1].id == plan.baseline.id

@@ -241,7 +241,7 @@ def test_leftovers_are_named(plan):
     assert found(plan) == [
         ("left over", "annotations/.baseline.json.host.1.part"),
         ("left over", "candidates/demo/crop0-grid4/.d01-0.parquet.journal"),
-        ("stale", "selections/d09-1ff.parquet"),
+        ("unneeded", "selections/d09-1ff.parquet"),
         ("foreign", "selections/notes.txt"),
     ]
 
@@ -269,3 +269,25 @@ def test_the_provenance_explains_a_run(plan):
     assert network["packages"]["sam2"]
     assert content["written"]["candidates"]["seconds"] >= 0
     assert content["written"]["report"]["seconds"] >= 0
+
+
+def test_results_of_images_that_moved_on_are_no_failure(plan, finished, tmp_path, network, capsys):
+    source = shutil.copytree(finished / "source", tmp_path / "fewer")
+    for path in sorted(source.iterdir())[1:]:
+        path.unlink()
+    other = tiny_plan(source, plan.layout.root)
+    run_all(other, network)
+    assert {kind for kind, _ in found(other)} == {"unneeded"}
+    config = tmp_path / "config.json"
+    save_config(other.config, config)
+    assert main(["verify", "--config", str(config), "--results", str(plan.layout.root)]) == 0
+    assert "it may be deleted" in (said := capsys.readouterr().out)
+    assert "complete, and made from this config" in said
+
+
+def test_given_objects_alone_are_judged_by_themselves(prompted, tmp_path):
+    for name in ("candidates", "selections", "statistics"):
+        shutil.rmtree(prompted.layout.root / name)
+    assert found(prompted) == []
+    prompted.layout.prompted_worst.unlink()
+    assert found(prompted) == [("missing", "prompted/worst.jpg")]

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,12 +13,15 @@ from maskgrid.commands.stages import Command
 from maskgrid.commands.videos import add_videos
 from maskgrid.errors import MachineError, UserError, disk_failure
 
+_BROKEN_PIPE = 141  # as the shell says it of a program that SIGPIPE ends
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0, 1 where the machine failed, 2 for what the user can mend, 130 when interrupted.
+        The exit code: 0, 1 where the machine failed, 2 for what the user can mend, 130 when interrupted, 141 where what
+        reads the output has gone.
     """
     arguments = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
@@ -25,12 +29,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Command = arguments.run
     try:
         run(arguments)
+        sys.stdout.flush()
     except UserError as error:
         print(f"maskgrid: {error}", file=sys.stderr)
         return 2
     except MachineError as error:
         print(f"maskgrid: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Who reads has seen enough, as head has; the interpreter must not try to write the rest on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
     except OSError as error:
         failure = disk_failure(error)
         if failure is None:

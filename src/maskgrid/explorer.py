@@ -63,7 +63,7 @@ def explorer_page(plan: Plan, samples: Sequence[Sample]) -> bytes:
         "explorer.html",
         {
             "style": asset("pages.css") + asset("explorer.css"),
-            "script": "\n".join([asset("masks.js"), asset("replay.js"), asset("explorer.js")]),
+            "script": "\n".join([asset(f"{name}.js") for name in ("links", "masks", "replay", "explorer")]),
             "data": embedded(explorer_data(plan, samples)),
             "fingerprint": report_fingerprint(plan),
         },

@@ -18,12 +18,15 @@ _ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9", ".tar
 _PAGE = re.compile(rb'<meta name="maskgrid-fingerprint" content="([0-9a-f]{64})">')
 
 
+UNNEEDED = "unneeded"  # harmless: results of images that have moved on
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A file that is not what it should be.
 
     Attributes:
-        kind: missing, truncated, damaged, foreign, stale or left over.
+        kind: missing, truncated, damaged, foreign, stale, left over or unneeded.
         path: which.
         reason: why, for a person.
     """

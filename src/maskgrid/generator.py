@@ -1,7 +1,7 @@
 """For notebooks and other programs: a drop-in ``SAM2AutomaticMaskGenerator`` that can also replay."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +29,22 @@ class MaskGenerator:
         >>> fewer = generator.replay(candidates, pred_iou_thresh=0.9, box_nms_thresh=0.5)
     """
 
-    def __init__(self, model: SAM2Base, mode: Mode = "exact", **parameters: Any) -> None:  # noqa: ANN401
+    def __init__(self, model: SAM2Base, *values: Any, mode: Mode = "exact", **parameters: Any) -> None:  # noqa: ANN401
         """Set the generator up.
 
         Args:
             model: sam2's model, as from :func:`maskgrid.load_model`.
+            *values: parameters of ``SAM2AutomaticMaskGenerator`` by their place, as in sam2: ``points_per_side`` first.
             mode: ``exact`` for sam2's masks bit for bit; ``fast`` for less work, and masks that agree.
-            **parameters: those of ``SAM2AutomaticMaskGenerator``, with its names and defaults (its ``output_mode`` is
-                ``binary_mask``). Other than in sam2, an unknown name is an error.
+            **parameters: the others by name, with sam2's defaults (its ``output_mode`` is ``binary_mask``). An unknown
+                name is an error; sam2 takes it without a word.
 
         Raises:
-            UserError: an unknown parameter or an impossible value.
+            UserError: an unknown parameter or mode, an impossible value, or one that is given twice.
         """
-        self.parameters = _generator_config({"output_mode": "binary_mask", **parameters})
+        if mode not in get_args(Mode):
+            raise UserError(f"mode: {mode!r} is neither {' nor '.join(map(repr, get_args(Mode)))}")
+        self.parameters = _generator_config({"output_mode": "binary_mask", **_named(values, parameters), **parameters})
         self.network = Network(model, mode)
 
     def generate(self, image: NDArray[np.uint8]) -> list[dict[str, Any]]:
@@ -103,7 +106,19 @@ class MaskGenerator:
         return mask_records(replay(candidates, generator), generator)
 
 
+def _named(values: Sequence[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that are given by their place, by the names of sam2's parameters."""
+    names = list(GeneratorConfig.model_fields)
+    if len(values) > len(names):
+        raise UserError(f"there are {len(names)} parameters, and {len(values)} are given by their place")
+    found = dict(zip(names, values, strict=False))
+    if twice := sorted(found.keys() & parameters.keys()):
+        raise UserError(f"{twice[0]}: given by its place and by its name")
+    return found
+
+
 def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:
+    parameters = {name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()}
     grids = parameters.get("point_grids")
     if grids is not None:
         parameters = {**parameters, "point_grids": [np.asarray(grid).tolist() for grid in grids]}

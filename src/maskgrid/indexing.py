@@ -2,7 +2,11 @@
 
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from maskgrid.archives import expand_archives, read_known
 from maskgrid.demo import DEMO_VERSION, write_demo
@@ -12,7 +16,7 @@ from maskgrid.index import index_images, read_previous, write_index
 from maskgrid.journal import Journal, forget_journal
 from maskgrid.plan import Plan
 from maskgrid.remote import is_url
-from maskgrid.sources import list_inputs, listing_digest
+from maskgrid.sources import file_state, list_inputs, listing_digest
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,45 @@ def source_digest(plan: Plan) -> str:
     if is_url(source):  # its files are inputs of the index, one by one
         return source
     return listing_digest(source, plan.base_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChanges:
+    """How many files of the source are new, have another size or time, or are gone since it was indexed."""
+
+    n_new: int
+    n_changed: int
+    n_gone: int
+
+    def __bool__(self) -> bool:
+        return bool(self.n_new or self.n_changed or self.n_gone)
+
+    def __str__(self) -> str:
+        return f"{self.n_new} new, {self.n_changed} changed and {self.n_gone} gone"
+
+
+def source_changes(plan: Plan) -> SourceChanges | None:
+    """What has become of the source since its index; None where there is no index, or the source is not one of files.
+
+    Raises:
+        UserError: the source is missing or empty.
+    """
+    source = plan.config.dataset.source
+    if source == DEMO or is_url(source):
+        return None
+    there = {item.key: file_state(item) for item in list_inputs(source, plan.base_dir)}
+    files, archives = read_previous(plan.layout.images.parent), read_known(plan.layout.archives)
+    if files is None or archives is None:
+        return None
+    single = files.filter(pc.is_null(files["archive"]))
+    known = dict(zip(single["image_key"].to_pylist(), _states(single), strict=True))
+    known |= dict(zip(archives["archive"].to_pylist(), _states(archives), strict=True))
+    n_changed = sum(there[key] != known[key] for key in there.keys() & known.keys())
+    return SourceChanges(len(there.keys() - known.keys()), n_changed, len(known.keys() - there.keys()))
+
+
+def _states(table: pa.Table) -> list[tuple[int | None, int | None]]:
+    return list(zip(table["size_bytes"].to_pylist(), table["mtime_ns"].to_pylist(), strict=True))
 
 
 def _source(plan: Plan) -> Path | str:

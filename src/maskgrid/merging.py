@@ -8,7 +8,7 @@ from maskgrid.files import write_bytes
 from maskgrid.lineage import annotations_fingerprint, dataset_note, gathered_note
 from maskgrid.merge import merge_annotations
 from maskgrid.plan import Plan
-from maskgrid.sweep import find
+from maskgrid.sweep import called
 from maskgrid.weights import checkpoint_id
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def merge_setting(plan: Plan, label: str) -> None:
     Raises:
         maskgrid.errors.UserError: no setting is called so, or a shard has not been replayed.
     """
-    setting = find(plan.settings, label, "--setting")
+    setting = called(plan.settings, label, "--setting")
     path = plan.layout.annotations(setting.label)
     made_from = annotations_fingerprint(plan, setting, dataset_note(plan))
     counts = merge_annotations(setting, plan.layout, checkpoint_id(setting.checkpoint), path, made_from)

@@ -16,7 +16,7 @@ from maskgrid.passes import PassRun, Recording, pass_runs
 from maskgrid.prompt_settings import PromptSetting
 from maskgrid.remote import RemoteFile, fetched_path, is_url, remote_files
 from maskgrid.settings import Setting
-from maskgrid.sweep import expand, expand_prompts, find
+from maskgrid.sweep import called, expand, expand_prompts, find
 from maskgrid.tables import read_origin, read_table
 from maskgrid.tracking_config import TrackingConfig
 from maskgrid.tracking_settings import track_settings
@@ -83,11 +83,12 @@ class Plan:
         return self.base_dir / path if path.suffix.lower() == ".json" else None
 
     def exported(self) -> list[Setting]:
-        """The settings that ``annotations`` names."""
+        """The settings that ``annotations`` names, under these names."""
         if "all" in self.config.annotations:
             return list(self.settings)
         chosen = [
-            find(self.settings, label, f"annotations[{number}]") for number, label in enumerate(self.config.annotations)
+            called(self.settings, label, f"annotations[{number}]")
+            for number, label in enumerate(self.config.annotations)
         ]
         return list(dict.fromkeys(chosen))
 

@@ -46,7 +46,7 @@ def report_page(data: ReportData) -> bytes:
         "report.html",
         {
             "style": asset("pages.css"),
-            "script": asset("report.js"),
+            "script": "\n".join([asset("links.js"), asset("report.js")]),
             "fingerprint": report_fingerprint(data.plan),
             "links": join(links),
             "content": join(content for _, _, content in parts),

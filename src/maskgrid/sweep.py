@@ -87,6 +87,17 @@ def _rows(space: Space, sweep: Sweep | None, base_dir: Path, key: str) -> list[R
     return named
 
 
+def called(settings: Iterable[Setting], label: str, key: str) -> Setting:
+    """The same setting as :func:`find` gives, under the name that was asked for: it may have several.
+
+    Raises:
+        UserError: no setting is called so.
+    """
+    setting = find(settings, label, key)
+    others = tuple(name for name in setting.names if name != label)
+    return replace(setting, names=(label, *others)) if label in setting.names else setting
+
+
 def find(settings: Iterable[Setting], label: str, key: str) -> Setting:
     """The setting with this name or id; ``key`` is the config key that asked for it.
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from maskgrid.file_checks import (
+    UNNEEDED,
     Problem,
     check_annotations,
     check_end,
@@ -57,6 +58,12 @@ def verify_results(plan: Plan, pages: bool = False) -> list[Problem]:
 
 def _check_all(plan: Plan) -> list[Problem]:
     tracked = _check_tracked(plan)
+    if not _is_main_job_begun(plan):
+        if plan.config.tracking is not None and not plan.layout.images.is_file():
+            return [*tracked, *_leftovers(plan.layout.root)]  # snakemake tracked, and no more
+        if plan.config.prompts is not None and plan.layout.prompts.is_file():
+            of_index = _check_index(plan)
+            return [*of_index, *([] if of_index else check_prompted(plan)), *tracked, *_leftovers(plan.layout.root)]
     problems = _check_index(plan)
     if problems:  # nothing else of the images can be judged
         return [*problems, *tracked, *_leftovers(plan.layout.root)]
@@ -68,6 +75,11 @@ def _check_all(plan: Plan) -> list[Problem]:
         problems += check(plan)
     problems += tracked
     return problems + list(_leftovers(plan.layout.root)) + list(_strangers(plan))
+
+
+def _is_main_job_begun(plan: Plan) -> bool:
+    """Whether there is anything of automatic masks: ``snakemake prompted`` and ``snakemake tracked`` leave them out."""
+    return any((plan.layout.root / name).is_dir() for name in ("candidates", "selections", "statistics"))
 
 
 def _check_pages(root: Path) -> list[Problem]:
@@ -202,7 +214,7 @@ def _strangers(plan: Plan) -> Iterator[Problem]:
             if path.suffix != ".parquet":
                 yield Problem("foreign", path, "was not written by maskgrid")
             elif path.name.split(".")[0] not in shards:
-                yield Problem("stale", path, "is of a shard that the index does not have any more")
+                yield Problem(UNNEEDED, path, "is of a shard that the index does not have any more; it may be deleted")
 
 
 def _is_hidden(path: Path, root: Path) -> bool:

@@ -134,3 +134,21 @@ def test_polygons_are_read_as_pycocotools_draws_them(plan):
     whole = [one for one in row if one["area_px"] == size_hw[0] * size_hw[1]]
     assert len(whole) >= 2
     assert coco_mask.area({"size": list(size_hw), "counts": whole[0]["counts"]}) == size_hw[0] * size_hw[1]
+
+
+@pytest.mark.parametrize(("folder", "side"), [("train2017/", None), ("", 1000)])
+def test_annotations_of_which_none_can_be_used_are_an_error(tmp_path, folder, side):
+    def elsewhere(plan):
+        made = masks_as_objects(plan)
+        for image in made["images"]:
+            image["file_name"] = folder + image["file_name"]
+            image |= {"height": side, "width": side} if side else {}
+        return made
+
+    plan = make_plan_with_truth(tmp_path, elsewhere)
+    with pytest.raises(
+        UserError, match=r"none of the \d+ objects of .*truth\.json can be used; the first, of "
+    ) as caught:
+        write_truth(plan)
+    assert ("no such image" if folder else "1000 x 1000 pixels") in str(caught.value)
+    assert "Images are named as in the dataset, for instance" in str(caught.value)

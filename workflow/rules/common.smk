@@ -9,10 +9,16 @@ from pathlib import Path
 import orjson
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
+from snakemake.utils import update_config
 
 from maskgrid.cluster_jobs import refuse_second_writers
-from maskgrid.config_files import parse_config, save_config
-from maskgrid.errors import UserError
+from maskgrid.config_files import (
+    parse_config,
+    refuse_repeated_keys,
+    save_config,
+    typed,
+)
+from maskgrid.errors import UserError, disk_failure
 from maskgrid.plan import make_plan, plan_text
 from maskgrid.remote import is_url
 from maskgrid.sweep import find
@@ -48,6 +54,10 @@ if workflow.storage_settings.default_storage_provider not in (None, "none"):
     )
 
 try:
+    for path in [*workflow.overwrite_configfiles, *workflow.configfiles]:
+        if Path(path).is_file():
+            refuse_repeated_keys(Path(path))
+    update_config(config, typed(workflow.config_settings.config))
     PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -220,6 +230,16 @@ def check_queue():
         refuse_second_writers(Path())
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+def write_config():
+    """The config as the jobs read it."""
+    try:
+        save_config(PLAN.config, Path(CONFIG_FILE))
+    except OSError as error:
+        raise WorkflowError(
+            disk_failure(error) or f"{CONFIG_FILE}: cannot be written: {error.strerror}"
+        ) from None
 
 
 def print_summary():

@@ -79,7 +79,8 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
     accuracy = read_accuracy(plan)
     if goal.needs_truth and not accuracy:
         raise UserError(
-            f"recommend: the goal is {goal.words()}, but there are none; give dataset.ground_truth, or another goal"
+            f"recommend: the goal is {goal.words()}, but there are none; give dataset.ground_truth (one with "
+            "segmentations), or another goal"
         )
     goal = _with_least(goal, results, plan.baseline)
     allowed = [one for one in results if goal.allows(one.n_masks)]

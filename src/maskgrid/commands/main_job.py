@@ -30,9 +30,14 @@ def add_main_job(commands: Commands) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
+    from maskgrid.indexing import source_changes
     from maskgrid.plan import plan_text
 
-    print(plan_text(load_plan(arguments)))
+    plan = load_plan(arguments)
+    changes = source_changes(plan)
+    print(plan_text(plan))
+    if changes:
+        print(f"  source    {changes} since the index: shards of these images will run again")
 
 
 def _index(arguments: argparse.Namespace) -> None:
@@ -82,14 +87,15 @@ def _accept(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
+    from maskgrid.file_checks import UNNEEDED
     from maskgrid.verifying import verify_results
 
     plan = load_plan(arguments)
     problems = verify_results(plan, arguments.pages)
     for problem in problems:
         print(problem)
-    if problems:
-        raise MachineError(f"{len(problems)} files of {plan.layout.root} are not what they should be")
+    if wrong := [problem for problem in problems if problem.kind != UNNEEDED]:
+        raise MachineError(f"{len(wrong)} files of {plan.layout.root} are not what they should be")
     print(f"{plan.layout.root}: complete, and made from this config")
 
 

@@ -12,7 +12,7 @@ from maskgrid.exports.polygons import fidelity_text, write_polygons
 from maskgrid.exports.sa1b import write_sa1b
 from maskgrid.files import write_bytes
 from maskgrid.plan import Plan
-from maskgrid.sweep import find
+from maskgrid.sweep import called
 from maskgrid.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def export_setting(plan: Plan, label: str, form: str, tolerance_px: float = 0.0)
     Raises:
         maskgrid.errors.UserError: no setting is called so, or its annotations have not been written.
     """
-    setting = find(plan.settings, label, "--setting")
+    setting = called(plan.settings, label, "--setting")
     source, path = plan.layout.annotations(setting.label), plan.layout.export(form, setting.label)
     n_images = read_table(plan.layout.images, ["status"])["status"].to_pylist().count("ok")
     if form == "sa1b":

@@ -35,7 +35,7 @@ def write_truth(plan: Plan) -> None:
     """Write ``ground_truth/images.parquet`` and ``objects.parquet``.
 
     Raises:
-        UserError: the config names no ground truth, or its file cannot be read.
+        UserError: the config names no ground truth, its file cannot be read, or not one of its objects can be used.
     """
     path = plan.ground_truth()
     if path is None:
@@ -50,6 +50,13 @@ def write_truth(plan: Plan) -> None:
     write_table(plan.layout.ground_truth("objects"), objects, origin, rows_in_group=8192)
     n_ok = objects["status"].to_pylist().count("ok")
     log.info("%s: %d objects, %d of them usable, in %d images", path, objects.num_rows, n_ok, images.num_rows)
+    if objects.num_rows and not n_ok:
+        first = objects.slice(0, 1).to_pylist()[0]
+        known = read_table(plan.layout.images, ["image_key"]).slice(0, 1)["image_key"].to_pylist()
+        raise UserError(
+            f"dataset.ground_truth: none of the {objects.num_rows} objects of {path} can be used; the first, of "
+            f"{first['image_key']!r}: {first['message']}. Images are named as in the dataset, for instance {known[0]!r}"
+        )
 
 
 def evaluate_shard(plan: Plan, shard: str) -> None:
