@@ -54,10 +54,12 @@ if workflow.storage_settings.default_storage_provider not in (None, "none"):
     )
 
 try:
-    for path in [*workflow.overwrite_configfiles, *workflow.configfiles]:
-        if Path(path).is_file():
-            refuse_repeated_keys(Path(path))
-    update_config(config, typed(workflow.config_settings.config))
+    # As a module of another workflow, this one is handed a config that is its own; files and options are the other's.
+    if workflow.modifier.is_main_snakefile():
+        for path in [*workflow.overwrite_configfiles, *workflow.configfiles]:
+            if Path(path).is_file():
+                refuse_repeated_keys(Path(path))
+        update_config(config, typed(workflow.config_settings.config))
     PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
