@@ -10,7 +10,7 @@ from maskgrid.training.model import build_model, initialise
 from maskgrid.training.plans import CALIBRATION
 from maskgrid.training.pool import drawn_pool
 
-TINY = replace(CALIBRATION, batches=3, n_images=2, n_targets=5, steps=101, batch=16)
+TINY = replace(CALIBRATION, batches=3, n_images=2, n_targets=5, n_boxes=2, steps=101, batch=16)
 
 
 def test_the_head_is_fitted_and_the_rest_left_alone(tmp_path):

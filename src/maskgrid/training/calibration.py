@@ -16,7 +16,7 @@ from maskgrid.training.losses import drawn_iou
 from maskgrid.training.network import decode, encode
 from maskgrid.training.plans import CalibrationPlan
 from maskgrid.training.pool import Pool
-from maskgrid.training.prompts import click_prompts
+from maskgrid.training.prompts import box_prompts, click_prompts
 
 _STAGE = 3  # the stream of random numbers
 _FULL_AREA_FRAC = 0.003
@@ -45,20 +45,28 @@ class Fit:
 
 
 def record(model: SAM2Base, pool: Pool, plan: CalibrationPlan) -> Records:
-    """Click objects in scenes, and record the head's input and the IoU that each mask reaches."""
+    """Click and box objects in scenes, and record the head's input and the IoU that each mask reaches."""
     tokens: list[Tensor] = []
     true_iou: list[Tensor] = []
     hook = model.sam_mask_decoder.iou_prediction_head.register_forward_pre_hook(
         lambda _, arguments: tokens.append(arguments[0].detach())
     )
-    clicked = Choice(plan.n_targets, plan.least_area_frac, _FULL_AREA_FRAC, plan.ground_share)
+    n_clicks = plan.n_targets - plan.n_boxes
+    clicked = Choice(n_clicks, plan.least_area_frac, _FULL_AREA_FRAC, plan.ground_share)
+    boxed = Choice(plan.n_boxes, plan.least_area_frac, _FULL_AREA_FRAC, plan.ground_share)
+    generator = torch.Generator().manual_seed(_STAGE)
     with torch.no_grad():
         for step in range(plan.batches):
             rng = np.random.default_rng([_STAGE, step])
-            batch = draw_batch(rng, pool, plan.n_images, (clicked,)).to(model.device)
-            features = encode(model, batch.images).repeated(plan.n_targets)
-            answers = decode(model, features, click_prompts(batch.clicks_xy))
-            true_iou.append(drawn_iou(answers.logits, batch.targets.float()))
+            batch = draw_batch(rng, pool, plan.n_images, (clicked, boxed)).to(model.device)
+            features = encode(model, batch.images)
+            clicks, boxes = batch.part(slice(n_clicks)), batch.part(slice(n_clicks, None))
+            for asked, prompts in (
+                (clicks, click_prompts(clicks.clicks_xy)),
+                (boxes, box_prompts(boxes.targets, generator)),
+            ):
+                answers = decode(model, features.repeated(len(asked.targets) // plan.n_images), prompts)
+                true_iou.append(drawn_iou(answers.logits, asked.targets.float()))
     hook.remove()
     return Records(torch.cat(tokens), torch.cat(true_iou))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from maskgrid.training.prompts import extents
 
 _FOCAL_WEIGHT, _DICE_WEIGHT, _WINDOW_WEIGHT = 20.0, 1.0, 1.0
+_WINDOW_DICE_WEIGHT = 2.0  # cross entropy alone leaves an object empty whose place is known to a pixel or two only
 _WINDOW_SAMPLES = 48  # along each side of the window around an object
 _WINDOW_MARGIN = 0.2  # of the object's extent on each side, and so many cells of the logits:
 _WINDOW_MARGIN_CELLS = 2
@@ -85,7 +86,7 @@ def _in_window(logits: Tensor, targets: Tensor) -> Tensor:
     seen = F.grid_sample(logits, places, padding_mode="border", align_corners=False)
     wanted = F.grid_sample(targets[:, None], places, mode="nearest", align_corners=False)
     entropy = F.binary_cross_entropy_with_logits(seen, wanted.expand_as(seen), reduction="none").mean((2, 3))
-    return entropy + _dice(seen, wanted)
+    return entropy + _WINDOW_DICE_WEIGHT * _dice(seen, wanted)
 
 
 def _window(targets: Tensor, margin_px: float) -> Tensor:

@@ -174,7 +174,8 @@ class CalibrationPlan:
     """The fit of the IoU head at the end.
 
     Attributes:
-        batches, n_images, n_targets: how many records are taken: batches, images in each, clicks in each image.
+        batches, n_images, n_targets: how many records are taken: batches, images in each, prompts in each image.
+        n_boxes: how many of the prompts are boxes; the others are clicks.
         least_area_frac: objects under this share of the image are not clicked.
         ground_share: weight of the ground among the targets, where a large object has 1.
         steps, batch: steps of the fit and records in each.
@@ -186,6 +187,7 @@ class CalibrationPlan:
     batches: int
     n_images: int
     n_targets: int
+    n_boxes: int
     least_area_frac: float
     ground_share: float
     steps: int
@@ -199,6 +201,7 @@ CALIBRATION = CalibrationPlan(
     batches=300,
     n_images=4,
     n_targets=16,
+    n_boxes=5,
     least_area_frac=0.0015,
     ground_share=0.3,
     steps=1500,
