@@ -110,7 +110,7 @@ def draw_batch(rng: Generator, pool: Pool, n_images: int, choices: Sequence[Choi
 
 def _drawn_scenes(rng: Generator, pool: Pool, count: int, hard_share: float) -> NDArray[np.int64]:
     drawn = rng.integers(len(pool), size=count)
-    if pool.shortfall is None or hard_share == 0:
+    if pool.shortfall is None or hard_share == 0 or not pool.shortfall.any():
         return drawn
     lacking = np.add.reduceat(pool.shortfall.astype(np.float64), pool.first[:-1])
     hard = rng.choice(len(pool), size=count, p=lacking / lacking.sum())
