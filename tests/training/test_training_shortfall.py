@@ -13,7 +13,7 @@ from maskgrid.training.batches import Choice, choose_targets, draw_batch
 from maskgrid.training.measures import pairwise_iou
 from maskgrid.training.pool import Pool, drawn_pool
 from maskgrid.training.shards import workers
-from maskgrid.training.shortfall import measure_shortfall, with_shortfall
+from maskgrid.training.shortfall import measure_shortfall, shortfall_text, with_shortfall
 from maskgrid.training.weights import load_demo
 
 
@@ -76,6 +76,12 @@ def test_it_is_measured_once(model, pool, tmp_path):
         other = drawn_pool(tmp_path / "other.npz", range(2), 256, FULL, workers=1)
         with pytest.raises(UserError, match=r"shortfall\.npy is of other scenes"):
             with_shortfall(other, path, model, executor)
+
+
+def test_how_uneven_it_is_is_said_in_words():
+    shortfall = np.array([0.0, 0.1, 0.1, 0.2, 0.6], np.float32)
+    assert shortfall_text(shortfall) == "boxes: 1 of 5 objects lack 0.3 or more, 60% of all that is lacking"
+    assert "0 of 5" in shortfall_text(np.zeros(5, np.float32))
 
 
 def test_boxes_go_to_what_lacks_most():

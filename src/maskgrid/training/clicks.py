@@ -79,7 +79,7 @@ def _of_scene(predictor: SAM2ImagePredictor, scene: Scene, logits_side_px: int) 
     clicks = np.array([middle(mask) for mask in masks])[:, None]
     three, predicted, _ = predictor.predict(clicks, np.ones((len(masks), 1)), multimask_output=True)
     three, predicted = three.reshape(-1, 3, *masks.shape[1:]) > 0, predicted.reshape(-1, 3)
-    single, _, _ = predictor.predict(box=np.stack([extent_xyxy(mask) for mask in masks]), multimask_output=False)
+    single, _, _ = predictor.predict(box=np.stack([_extent_xyxy(mask) for mask in masks]), multimask_output=False)
     single = single.reshape(masks.shape) > 0
     return [
         _answered(kind, mask, three[row], predicted[row], single[row], logits_side_px)
@@ -113,7 +113,7 @@ def _kinds(scene: Scene) -> NDArray[np.str_]:
     return np.where(scene.part_of >= 0, PART, kinds)
 
 
-def extent_xyxy(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _extent_xyxy(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The box of a mask, (4,) float32, in pixels."""
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return np.array([x, y, x + width, y + height], np.float32)

@@ -21,6 +21,7 @@ from maskgrid.training.pool import Pool
 from maskgrid.training.prompts import exact_boxes
 
 _AT_ONCE = 8  # scenes
+_MUCH = 0.3
 
 
 def with_shortfall(pool: Pool, path: Path, model: SAM2Base, executor: ThreadPoolExecutor) -> Pool:
@@ -42,7 +43,15 @@ def with_shortfall(pool: Pool, path: Path, model: SAM2Base, executor: ThreadPool
     shortfall = np.load(path)
     if shortfall.shape != (len(pool.bits),):
         raise UserError(f"{path} is of other scenes than those of this training: remove it")
+    print(shortfall_text(shortfall), flush=True)
     return replace(pool, shortfall=shortfall)
+
+
+def shortfall_text(shortfall: NDArray[np.float32]) -> str:
+    """How many objects lack most, and how much of all that is lacking, in words."""
+    most = shortfall >= _MUCH
+    share = float(shortfall[most].sum() / max(shortfall.sum(), 1e-9))
+    return f"boxes: {most.sum()} of {len(shortfall)} objects lack {_MUCH} or more, {share:.0%} of all that is lacking"
 
 
 def measure_shortfall(model: SAM2Base, pool: Pool, executor: ThreadPoolExecutor) -> NDArray[np.float32]:
