@@ -57,7 +57,7 @@ try:
     # As a module of another workflow, this one is handed a config that is its own; files and options are the other's.
     if workflow.modifier.is_main_snakefile():
         for path in [*workflow.overwrite_configfiles, *workflow.configfiles]:
-            if Path(path).is_file():
+            if workflow.is_main_process and Path(path).is_file():
                 refuse_repeated_keys(Path(path))
         update_config(config, typed(workflow.config_settings.config))
     PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
