@@ -27,12 +27,10 @@ def folder(tmp_path, monkeypatch):
 
 def test_who_reads_may_leave(folder):
     """As ``head`` does: no traceback, and the exit code of a program that a closed pipe ends."""
-    many = {"sweep": {"grid": {"pred_iou_thresh": {"start": 0, "stop": 1, "step": 0.001}}}}
-    (folder / "config.yaml").write_text(json.dumps(many))
     command = f"{shlex.quote(sys.executable)} -m maskgrid plan | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert done.returncode in (0, 141)  # 0 where all was written before the reader left
+    assert done.returncode == 141  # the reader has left long before Python has started
 
 
 def test_the_plan_counts_what_has_changed_at_the_source(folder, capsys):

@@ -28,6 +28,11 @@ def image_key(name: str) -> str:
     return valid_key(PurePath(name).as_posix())
 
 
+def named_key(name: str) -> str:
+    """The key of an image that a user's file names so: as :func:`image_key`, and ``x/../a.jpg`` is ``a.jpg`` too."""
+    return valid_key(os.path.normpath(name))
+
+
 def has_magic(text: str) -> bool:
     """Tell whether a path is a pattern."""
     return any(character in text for character in "*?[")

@@ -1,7 +1,6 @@
 """Sources of prompts: COCO files and tables, entry by entry, as they are written."""
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import orjson
 
 from maskgrid.errors import UserError
-from maskgrid.listings import valid_key
+from maskgrid.listings import named_key
 from maskgrid.prompt_config import Use
 from maskgrid.prompt_files import TableForm, listed_objects, read_json, read_rows, stated_size_hw
 
@@ -123,7 +122,7 @@ def _coco_entry(
     box_use = "center" if use == "mask_and_point" else with_box.get(use, "")
     mask_use = "mask" in use
     return Entry(
-        image_key=_key(name) if isinstance(name, str) else "",
+        image_key=named_key(name) if isinstance(name, str) else "",
         source_id=str(annotation.get("id", "")),
         category_id=category_id if type(category_id) is int and broken is None else None,
         category=None if broken else category,
@@ -137,11 +136,6 @@ def _coco_entry(
         size_hw=stated_size_hw(image),
         broken=broken,
     )
-
-
-def _key(name: str) -> str:
-    """The key of an image that is named so: ``./a.jpg`` and ``x/../a.jpg`` are ``a.jpg``."""
-    return valid_key(os.path.normpath(name))
 
 
 def _hashable(value: Any) -> bool:  # noqa: ANN401
@@ -170,7 +164,7 @@ def table_entry(number: int, row: dict[str, Any], name_column: str = "image") ->
         broken = "box_xyxy and box_xywh are both given"
     form = "xywh" if values.get("box_xywh") is not None else "xyxy"
     return Entry(
-        image_key=_key(image) if isinstance(image, str) else "",
+        image_key=named_key(image) if isinstance(image, str) else "",
         source_id=str(number if object_id is None else object_id),
         category=None if category is None else str(category),
         point_coords=values.get("point_coords"),

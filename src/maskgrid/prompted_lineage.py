@@ -15,7 +15,7 @@ from maskgrid.plan import Plan
 from maskgrid.prompt_sources import PromptSource, read_source
 from maskgrid.prompt_tables import read_prompts
 from maskgrid.prompts import PromptRow, content_of, object_values
-from maskgrid.sources import SourceItem, file_state
+from maskgrid.sources import path_state
 from maskgrid.tables import read_origin
 from maskgrid.weights import checkpoint_id, resolve_checkpoint
 
@@ -38,15 +38,16 @@ def prompts_note(plan: Plan, path: Path, source: PromptSource | None = None) -> 
     if config is None:
         raise UserError("prompts: the config has no such section; give at least prompts.source")
     source = source or read_source(path, config.use)
+    index = read_origin(plan.layout.images)
     content = {
         "source_sha256": _digest_of_file(path),
         "pictures_sha256": _digest_of_pictures(source),
         "use": config.use,
         "normalized": config.normalized,
-        "images": read_origin(plan.layout.images)["fingerprint"],
+        "images": index["fingerprint"],
     }
     # The table names shards, but what it says of the objects is the same however images are spread over them.
-    others = {"categories": source.categories, "shard_size": read_origin(plan.layout.images)["shard_size"]}
+    others = {"categories": source.categories, "shard_size": index["shard_size"]}
     return {**content, **others, "fingerprint": fingerprint(content)}
 
 
@@ -146,8 +147,7 @@ def pictures_digest(path: Path) -> str:
         source = read_source(path, "mask")
     except UserError:  # the stage that reads it says so
         return "unreadable"
-    # A picture may lie anywhere, while an input whose key leads out of the dataset is not looked at.
-    states = [[name, *file_state(SourceItem("picture", source.folder / name))] for name in _pictures(source)]
+    states = [[name, *path_state(source.folder / name)] for name in _pictures(source)]
     return hashlib.sha256(orjson.dumps(states)).hexdigest()
 
 

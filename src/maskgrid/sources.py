@@ -82,7 +82,7 @@ def listing_digest(source: str, base_dir: Path) -> str:
     """
     digest = hashlib.sha256()
     for key, path in _listing(source, base_dir):
-        size, mtime_ns = (None, None) if is_outside_root(key) else _state(path)
+        size, mtime_ns = (None, None) if is_outside_root(key) else path_state(path)
         # Fields are separated by NUL, which no path holds.
         digest.update(f"{key}\0{size}\0{mtime_ns}\0".encode())
         digest.update(os.fsencode(path) + b"\0")
@@ -98,7 +98,7 @@ def file_state(item: SourceItem) -> tuple[int | None, int | None]:
     """Give an input's size in bytes and modification time in ns; ``None`` where the file cannot be asked."""
     if is_outside_root(item.key):
         return None, None
-    size, mtime_ns = _state(item.path)
+    size, mtime_ns = path_state(item.path)
     return size if item.span is None else item.span.length, mtime_ns
 
 
@@ -142,7 +142,8 @@ def split_glob(base_dir: Path, parts: Sequence[str], key: str = _KEY) -> tuple[P
     return root, rest
 
 
-def _state(path: str | Path) -> tuple[int | None, int | None]:
+def path_state(path: str | Path) -> tuple[int | None, int | None]:
+    """A file's size in bytes and modification time in ns; ``None`` where it cannot be asked."""
     try:
         state = os.stat(path)  # noqa: PTH116 - of millions of names, as text (maskgrid.listings)
     except (OSError, ValueError):  # ValueError: a NUL in the path

@@ -10,6 +10,7 @@ from maskgrid.errors import UserError
 from maskgrid.report import write_report
 from maskgrid.tables import read_table
 from maskgrid.truth.accuracy import ImageTruth
+from maskgrid.truth.annotations import read_annotations
 from maskgrid.truth.evaluation import evaluate_shard, write_accuracies, write_truth
 from maskgrid.truth.records import TrueObjects
 from maskgrid.truth.schemas import ACCURACY, ACCURACY_SUMMARY, MEASURED
@@ -134,6 +135,15 @@ def test_polygons_are_read_as_pycocotools_draws_them(plan):
     whole = [one for one in row if one["area_px"] == size_hw[0] * size_hw[1]]
     assert len(whole) >= 2
     assert coco_mask.area({"size": list(size_hw), "counts": whole[0]["counts"]}) == size_hw[0] * size_hw[1]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_annotations(tmp_path):
+    plan = make_plan_with_truth(tmp_path, masks_as_objects)
+    path = tmp_path / "truth.json"
+    plain = read_annotations(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert plan.ground_truth() == path
+    assert read_annotations(path) == plain
 
 
 @pytest.mark.parametrize(("folder", "side"), [("train2017/", None), ("", 1000)])

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from maskgrid import rle
 from maskgrid.errors import UserError
-from maskgrid.listings import valid_key
-from maskgrid.prompt_files import stated_size_hw
+from maskgrid.listings import named_key
+from maskgrid.prompt_files import listed_objects, read_json, stated_size_hw
 from maskgrid.prompt_masks import read_mask
 from maskgrid.prompts import BadPromptError, PromptStatus, require_size
 from maskgrid.truth.schemas import TRUE_IMAGES, TRUE_OBJECTS
@@ -21,6 +20,7 @@ from maskgrid.truth.schemas import TRUE_IMAGES, TRUE_OBJECTS
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+_KEY = "dataset.ground_truth"
 _OK = str(PromptStatus.OK)
 
 
@@ -40,13 +40,11 @@ def read_annotations(path: Path) -> Annotations:
         UserError: the file cannot be read, or is no COCO file.
     """
     try:
-        content: Any = orjson.loads(path.read_bytes())
+        content = read_json(path, _KEY)
     except OSError as error:
-        raise UserError(f"dataset.ground_truth: {path} cannot be read: {error.strerror}") from None
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"dataset.ground_truth: {path} is no valid JSON: {error}") from None
-    images = _listed(path, content, "images")
-    annotations = _listed(path, content, "annotations") if "annotations" in content else []
+        raise UserError(f"{_KEY}: {path} cannot be read: {error.strerror}") from None
+    images = listed_objects(path, content, "images", _KEY)
+    annotations = listed_objects(path, content, "annotations", _KEY) if "annotations" in content else []
     names = {image["id"]: str(image.get("file_name")) for image in images if isinstance(image.get("id"), int | str)}
     sizes_hw = {image["id"]: stated_size_hw(image) for image in images if isinstance(image.get("id"), int | str)}
     objects: dict[Any, list[Row]] = {}
@@ -60,13 +58,6 @@ def read_annotations(path: Path) -> Annotations:
     if n_lost:
         log.warning("%s: %d annotations are of images that the file does not list, and are left out", path, n_lost)
     return Annotations(names, sizes_hw, objects)
-
-
-def _listed(path: Path, content: Any, name: str) -> list[Row]:  # noqa: ANN401
-    found = content.get(name) if isinstance(content, dict) else None
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise UserError(f"dataset.ground_truth: {path} is no COCO file: it has no list '{name}' of objects")
-    return found
 
 
 def truth_tables(annotations: Annotations, files: pa.Table, folder: Path) -> tuple[pa.Table, pa.Table]:
@@ -87,7 +78,7 @@ def truth_tables(annotations: Annotations, files: pa.Table, folder: Path) -> tup
     images: list[Row] = []
     objects: list[Row] = []
     for image_id, name in annotations.names.items():
-        key = by_path.get(name) or valid_key(os.path.normpath(name))
+        key = by_path.get(name) or named_key(name)
         listed = annotations.objects.get(image_id, [])
         rows = list(_object_rows(key, listed, known.get(key), annotations.sizes_hw[image_id], folder))
         objects += rows
