@@ -13,14 +13,14 @@ from maskgrid.errors import UserError
 from maskgrid.model import load_model
 from maskgrid.predictor import fit_feature_sizes
 from maskgrid.scenes import Clip
-from maskgrid.training.batches import middle
+from maskgrid.training.batches import middle, normalise
 from maskgrid.training.clicks import KINDS, click_figures, click_objects
 from maskgrid.training.figures import measure_tracking
 from maskgrid.training.held_out import held_out_clips, held_out_scenes, measured_masks
 from maskgrid.training.measures import pairwise_iou
 from maskgrid.training.model import build_model
-from maskgrid.training.network import Features, decode
-from maskgrid.training.prompts import click_prompts, with_mask
+from maskgrid.training.network import Features, decode, encode
+from maskgrid.training.prompts import click_prompts, exact_boxes, extents, with_mask
 from maskgrid.training.weights import load_demo, load_weights, publish, published_weights_path, sharpened
 
 # What chance alone cannot reach, well below what the model card tells.
@@ -51,10 +51,28 @@ def test_sam2_builds_it_from_the_same_files(model):
 
 def test_it_is_a_whole_sam2(model):
     assert isinstance(load_demo(video=True), SAM2VideoPredictor)
-    assert model.image_size == 256
+    assert model.image_size == 320
     assert model.num_maskmem == 7
     assert model.use_high_res_features_in_sam
     assert model.pred_obj_scores
+
+
+def test_its_training_sees_scenes_and_prompts_as_the_predictor_does(model):
+    """Scenes are smaller than what the network takes: both enlarge them, and what points at them."""
+    predictor = SAM2ImagePredictor(model)
+    fit_feature_sizes(predictor)
+    [scene] = held_out_scenes(1)
+    predictor.set_image(scene.image)
+    targets = torch.from_numpy(scene.masks)
+    features = encode(model, normalise(scene.image[None])).repeated(len(targets))
+    with torch.no_grad():
+        answers = decode(model, features, exact_boxes(targets))
+    ours = answers.logits[:, 1:].clamp(-32, 32)  # as the predictor returns them
+    boxes_xyxy = torch.cat(extents(targets), 1).numpy()
+    for number, box_xyxy in enumerate(boxes_xyxy):
+        _, predicted_iou, logits = predictor.predict(box=box_xyxy, multimask_output=True)
+        assert torch.allclose(ours[number], torch.from_numpy(logits), atol=0.02)
+        assert torch.allclose(answers.predicted_iou[number, 1:], torch.from_numpy(predicted_iou), atol=1e-3)
 
 
 def test_two_clicks_give_two_masks(model):
@@ -105,7 +123,7 @@ def test_sharper_logits_draw_the_same_masks(tmp_path):
     torch.manual_seed(0)
     model = build_model(64).eval()
     features = Features([torch.randn(1, 16, 16, 16), torch.randn(1, 32, 8, 8), torch.randn(1, 128, 4, 4)], [])
-    prompts = click_prompts(torch.tensor([[20.0, 30.0]]))
+    prompts = click_prompts(torch.tensor([[20.0, 30.0]]), 64)
     with torch.no_grad():
         before = decode(model, features, prompts).logits
         again = decode(model, features, with_mask(prompts, before[:, :1])).logits

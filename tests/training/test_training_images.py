@@ -17,7 +17,7 @@ from maskgrid.training.shards import workers
 from maskgrid.training.state import State, restore, save
 from maskgrid.training.weights import publish, sharpened, start_from
 
-TINY = replace(FIRST, side_px=64, n_images=4, n_targets=4, steps=60, rise=5, disc=60)
+TINY = replace(FIRST, side_px=64, input_px=64, n_images=4, n_targets=4, steps=60, rise=5, disc=60)
 LATE = replace(TINY, n_boxes=1, disc=0, grow=0, average=-1, best=0, follow_up=1.0)
 
 

@@ -1,6 +1,7 @@
 """What the masks are trained for."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 
 from maskgrid.scenes import EASY
 from maskgrid.training.batches import Choice, draw_batch
-from maskgrid.training.losses import drawn_iou, mask_loss
+from maskgrid.training.losses import area_means, drawn_iou, mask_loss
 from maskgrid.training.pool import drawn_pool
 
 SIDE = 64
@@ -64,6 +65,14 @@ def test_an_empty_target_has_a_finite_loss():
 def test_the_iou_of_a_right_mask_is_one():
     iou = drawn_iou(logits_of(WHOLE, PART, ELSEWHERE, WHOLE), WHOLE)[0].tolist()
     assert iou == pytest.approx([1.0, 256 / 1600, 0.0, 1.0], abs=0.05)
+
+
+@pytest.mark.parametrize("side", [16, 20, 24, 64])
+def test_cells_hold_the_means_of_the_areas_that_they_cover(side):
+    masks = torch.from_numpy(np.random.default_rng(0).random((2, SIDE, SIDE)) < 0.3).float()
+    common = math.lcm(side, SIDE)
+    fine = masks[:, None].repeat_interleave(common // SIDE, 2).repeat_interleave(common // SIDE, 3)
+    assert torch.allclose(area_means(masks, side), F.avg_pool2d(fine, common // side), atol=1e-5)
 
 
 def test_what_a_click_may_have_meant_lies_under_it_and_is_another_object(tmp_path):

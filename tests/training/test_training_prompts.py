@@ -26,9 +26,9 @@ def test_clicks_lie_inside():
 def test_boxes_lie_about_their_object():
     targets = squares().repeat(200, 1, 1)
     prompts = box_prompts(targets, torch.Generator().manual_seed(0))
-    off = prompts.points_xy - torch.tensor([[[20.0, 10.0], [40.0, 30.0]], [[5.0, 40.0], [15.0, 60.0]]]).repeat(
-        200, 1, 1
-    )
+    off = 64 * prompts.points_frac_xy - torch.tensor(
+        [[[20.0, 10.0], [40.0, 30.0]], [[5.0, 40.0], [15.0, 60.0]]]
+    ).repeat(200, 1, 1)
     assert 1.5 < off.abs().max() <= 2.0
     assert 150 < (off == 0).flatten(1).all(1).sum() < 250  # half of them are exact
     assert prompts.labels.tolist() == [[2, 3]] * 400
@@ -38,9 +38,9 @@ def test_a_correction_clicks_what_is_missing_and_what_is_too_much():
     targets = squares()
     nothing = torch.full((1, 1, 16, 16), -5.0)
     everything = torch.full((1, 1, 16, 16), 5.0)
-    first = click_prompts(torch.tensor([[30.0, 20.0], [10.0, 50.0]]))
+    first = click_prompts(torch.tensor([[30.0, 20.0], [10.0, 50.0]]), 64)
     prompts = corrected(first, torch.cat([nothing, everything]), targets, torch.Generator().manual_seed(0))
-    (x0, y0), (x1, y1) = prompts.points_xy[:, 1].long().tolist()
+    (x0, y0), (x1, y1) = (64 * prompts.points_frac_xy[:, 1]).long().tolist()
     assert targets[0, y0, x0]
     assert not targets[1, y1, x1]
     assert prompts.labels.tolist() == [[IN, IN], [IN, OUT]]

@@ -16,12 +16,14 @@ from maskgrid.training.shards import workers
 from maskgrid.training.state import State, restore, save
 from maskgrid.training.video_stage import VideoPools, start_video_stage, video_step
 
-TINY = replace(MEMORY, side_px=64, n_clips=2, n_objects=2, n_clicked=2, n_targets=2, steps=40, rise=2, short=100)
+TINY = replace(
+    MEMORY, side_px=64, input_px=64, n_clips=2, n_objects=2, n_clicked=2, n_targets=2, steps=40, rise=2, short=100
+)
 
 
-def fresh() -> tuple[State, VideoPools]:
+def fresh(input_px: int = 64) -> tuple[State, VideoPools]:
     torch.manual_seed(0)
-    model = build_model(64).eval()
+    model = build_model(input_px).eval()
     initialise(model)
     clips, positions = encode_clips(model, (draw_clip(seed, 6, (64, 64), EASY) for seed in range(4)))
     scenes = (draw_scene(seed, (64, 64), EASY) for seed in range(4))
@@ -53,6 +55,20 @@ def test_the_memory_decides_what_is_tracked():
         second = track_window(state.model, window.frames, other)
     assert len(first) == 2
     assert not torch.allclose(first[0].logits, second[0].logits)
+
+
+def test_clips_are_tracked_by_a_network_that_takes_them_enlarged():
+    state, pools = fresh(128)
+    window = draw_window(np.random.default_rng(0), pools.clips, pools.positions, 1, 1, 3)
+    with torch.no_grad():
+        answers = track_window(state.model, window.frames, window.targets[0])
+        enlarged = window.targets[0].repeat_interleave(2, 1).repeat_interleave(2, 2)
+        of_enlarged = track_window(state.model, window.frames, enlarged)
+    assert window.targets.shape[-1] == 64
+    assert answers[0].logits.shape[-1] == 32
+    for answer, other in zip(answers, of_enlarged, strict=True):
+        assert torch.allclose(answer.logits, other.logits, atol=0.05)
+    assert all(np.isfinite(run(state, pools, 2)))
 
 
 def test_the_loss_falls_and_the_encoder_stays():

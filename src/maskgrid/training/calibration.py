@@ -62,7 +62,7 @@ def record(model: SAM2Base, pool: Pool, plan: CalibrationPlan) -> Records:
             features = encode(model, batch.images)
             clicks, boxes = batch.part(slice(n_clicks)), batch.part(slice(n_clicks, None))
             for asked, prompts in (
-                (clicks, click_prompts(clicks.clicks_xy)),
+                (clicks, click_prompts(clicks.clicks_xy, clicks.targets.shape[-1])),
                 (boxes, box_prompts(boxes.targets, generator)),
             ):
                 answers = decode(model, features.repeated(len(asked.targets) // plan.n_images), prompts)

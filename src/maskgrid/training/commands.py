@@ -61,7 +61,7 @@ def train_video(options: argparse.Namespace) -> None:
     """Train the memory on clips, from the weights of the image stage."""
     path = options.folder / "video.pt"
     torch.manual_seed(0)
-    model = build_model(MEMORY.side_px).to(pick_device(options.device))
+    model = build_model(MEMORY.input_px).to(pick_device(options.device))
     _start_from(model, options.folder / "image-256.pt")
     pools = _video_pools(model.eval())
     if not options.keep_memory:
@@ -76,7 +76,7 @@ def train_video(options: argparse.Namespace) -> None:
 
 def calibrate_judgement(options: argparse.Namespace) -> None:
     """Fit the IoU head to the network of the video stage, or of the image stage where there is none."""
-    model = build_model(MEMORY.side_px)
+    model = build_model(MEMORY.input_px)
     _start_from(model, _last_state(options.folder, ("video", "image-256")))
     model.to(pick_device(options.device)).eval()
     pool = _pool(options.folder, "full", MEMORY.side_px, _FULL_SCENES_256)
@@ -127,7 +127,7 @@ def photographs(options: argparse.Namespace) -> None:
 
 def _image_state(options: argparse.Namespace, name: str, plan: ImagePlan) -> State:
     torch.manual_seed(0)
-    model = build_model(plan.side_px).to(pick_device(options.device))
+    model = build_model(plan.input_px).to(pick_device(options.device))
     initialise(model)
     path, before = options.folder / f"{name}.pt", options.folder / "image-128.pt"
     if options.start_from and not path.exists():

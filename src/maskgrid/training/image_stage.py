@@ -99,7 +99,7 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
     features = encode(model, batch.images)
     n_boxes = plan.n_boxes if state.step >= plan.best else 0
     asked = batch.part(slice(plan.n_targets - n_boxes))
-    clicked = _answered(model, features, click_prompts(asked.clicks_xy), asked, n_images)
+    clicked = _answered(model, features, click_prompts(asked.clicks_xy, plan.side_px), asked, n_images)
     radius_frac = plan.disc_radius_frac(state.step)
     others = asked.others.float() if radius_frac is None else None
     first = clicked.loss(_wanted(asked, radius_frac), plan.best_share(state.step), three=1.0, others=others)

@@ -38,7 +38,7 @@ def mask_loss(
     Args:
         logits: (N, 4, h, w): the single mask, then the three of an ambiguous prompt.
         predicted_iou: (N, 4), from the IoU head.
-        targets: (N, S, S) float32, 0 or 1; S a multiple of h.
+        targets: (N, S, S) float32, 0 or 1.
         best_share: 1 trains the best of three masks alone, 0 all three alike.
         three: how much the three masks count: 1 for an ambiguous prompt, where the single mask counts half.
         others: what else the prompt may have meant, as ``targets``; empty where there is nothing else. Of the three
@@ -71,7 +71,7 @@ def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> Mas
 
 
 def _each_mask(logits: Tensor, targets: Tensor) -> Tensor:
-    coarse = F.avg_pool2d(targets[:, None], targets.shape[-1] // logits.shape[-1])
+    coarse = area_means(targets, logits.shape[-1])
     entropy = F.binary_cross_entropy_with_logits(logits, coarse.expand_as(logits), reduction="none")
     focal = (entropy * (1 - torch.exp(-entropy)) ** 2).mean((2, 3))
     return _FOCAL_WEIGHT * focal + _DICE_WEIGHT * _dice(logits, coarse) + _WINDOW_WEIGHT * _in_window(logits, targets)
@@ -112,8 +112,8 @@ def _iou_entropy(predicted: Tensor, true: Tensor) -> Tensor:
 def drawn_iou(logits: Tensor, targets: Tensor) -> Tensor:
     """IoU of masks drawn at half the image's size, (N, M) for logits (N, M, h, w) and targets (N, S, S).
 
-    Logits are a quarter of the image's size, and a user gets them enlarged: at their own size, small objects
-    would be measured too coarsely. Half the size is near enough, at a quarter of the cost.
+    Logits are coarser than the image, and a user gets them enlarged: at their own size, small objects would be
+    measured too coarsely. Half the size is near enough, at a quarter of the cost.
     """
     with torch.no_grad():
         side = targets.shape[-1] // 2
@@ -122,6 +122,16 @@ def drawn_iou(logits: Tensor, targets: Tensor) -> Tensor:
         wanted = (F.avg_pool2d(targets[:, None], 2) > 0.5).flatten(2).float()
         common = (flat @ wanted.transpose(1, 2))[..., 0]
         return common / (flat.sum(2) + wanted.sum(2) - common).clamp(min=1)
+
+
+def area_means(masks: Tensor, side: int) -> Tensor:
+    """Masks (N, S, S) float32 in ``side`` x ``side`` cells, each the mean of the area that it covers: (N, 1, h, h)."""
+    size = masks.shape[-1]
+    edges = torch.arange(side + 1, device=masks.device, dtype=masks.dtype) * size / side
+    pixels = torch.arange(size, device=masks.device, dtype=masks.dtype)
+    shared = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
+    weights = shared.clamp(min=0) * side / size
+    return (weights @ masks @ weights.T)[:, None]
 
 
 def _dice(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
@@ -58,6 +59,7 @@ def track_window(model: SAM2Base, frames: list[Features], first_masks: Tensor) -
         An answer for each frame after the first.
     """
     outputs: dict[str, dict[int, dict[str, Any]]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+    given = _as_mask_input(first_masks, model.image_size)
     answers = []
     for index, features in enumerate(frames):
         levels = [level.flatten(2).permute(2, 0, 1) for level in features.levels]
@@ -71,7 +73,7 @@ def track_window(model: SAM2Base, frames: list[Features], first_masks: Tensor) -
             current_vision_pos_embeds=positions,
             feat_sizes=sizes,
             point_inputs=None,
-            mask_inputs=first_masks[:, None] if index == 0 else None,
+            mask_inputs=given if index == 0 else None,
             output_dict=outputs,
             num_frames=len(frames),
             track_in_reverse=False,
@@ -85,6 +87,14 @@ def track_window(model: SAM2Base, frames: list[Features], first_masks: Tensor) -
         if index > 0:
             answers.append(TrackedFrame(logits, predicted_iou, presence))
     return answers
+
+
+def _as_mask_input(masks: Tensor, side_px: int) -> Tensor:
+    """Masks (N, S, S) bool as (N, 1, side_px, side_px), brought to this size as ``add_new_mask`` does."""
+    resized = F.interpolate(
+        masks[:, None].float(), (side_px, side_px), mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized >= 0.5
 
 
 def memory_parameters(model: SAM2Base) -> list[nn.Parameter]:

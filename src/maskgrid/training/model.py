@@ -20,7 +20,7 @@ def demo_config_path() -> Path:
     return Path(str(files("maskgrid.checkpoints") / "maskgrid_demo.yaml"))
 
 
-def build_model(side_px: int = 256, video: bool = False, postprocessing: bool = False) -> SAM2Base:
+def build_model(side_px: int = 320, video: bool = False, postprocessing: bool = False) -> SAM2Base:
     """Build the demo model with random weights, in training mode.
 
     Args:

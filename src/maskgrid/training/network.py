@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
@@ -46,7 +47,10 @@ class Answers:
 
 
 def encode(model: SAM2Base, images: Tensor) -> Features:
-    """Run the image encoder on normalised images (B, 3, S, S)."""
+    """Run the image encoder on normalised images (B, 3, S, S), brought to its size as sam2's transforms do."""
+    size_hw = (model.image_size, model.image_size)
+    if images.shape[-2:] != size_hw:
+        images = F.interpolate(images, size_hw, mode="bilinear", align_corners=False, antialias=True)
     output = model.forward_image(images)
     return Features(output["backbone_fpn"], output["vision_pos_enc"])
 
@@ -54,7 +58,7 @@ def encode(model: SAM2Base, images: Tensor) -> Features:
 def decode(model: SAM2Base, features: Features, prompts: Prompts) -> Answers:
     """Run the prompt encoder and the mask decoder, without memory; one image for each prompt."""
     sparse, dense = model.sam_prompt_encoder(
-        points=(prompts.points_xy, prompts.labels), boxes=None, masks=prompts.logits
+        points=(prompts.points_frac_xy * model.image_size, prompts.labels), boxes=None, masks=prompts.logits
     )
     logits, predicted_iou, _, presence = model.sam_mask_decoder.predict_masks(
         image_embeddings=features.levels[-1] + model.no_mem_embed.reshape(1, -1, 1, 1),

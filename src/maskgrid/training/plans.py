@@ -10,6 +10,7 @@ class ImagePlan:
 
     Attributes:
         side_px: width and height of the scenes.
+        input_px: width and height that the network takes, to which scenes are enlarged.
         n_images, n_targets: images in a batch, prompts in each.
         n_boxes: how many of the prompts are boxes, once ``best`` has come; the others are clicks.
         steps: how many steps in all.
@@ -29,6 +30,7 @@ class ImagePlan:
     """
 
     side_px: int
+    input_px: int
     n_images: int
     n_targets: int
     n_boxes: int
@@ -69,6 +71,7 @@ class ImagePlan:
 
 FIRST = ImagePlan(
     side_px=128,
+    input_px=128,
     n_images=12,
     n_targets=8,
     n_boxes=2,
@@ -89,6 +92,7 @@ FIRST = ImagePlan(
 )
 SECOND = ImagePlan(
     side_px=256,
+    input_px=320,
     n_images=6,
     n_targets=10,
     n_boxes=5,
@@ -115,6 +119,7 @@ class VideoPlan:
 
     Attributes:
         side_px: width and height of the clips.
+        input_px: width and height that the network takes, to which frames are enlarged.
         pool: how many clips are drawn ahead; ``length`` frames each.
         length: frames of a clip.
         n_clips, n_objects: clips in a batch, objects tracked in each.
@@ -127,6 +132,7 @@ class VideoPlan:
     """
 
     side_px: int
+    input_px: int
     pool: int
     length: int
     n_clips: int
@@ -155,6 +161,7 @@ class VideoPlan:
 
 MEMORY = VideoPlan(
     side_px=256,
+    input_px=320,
     pool=64,
     length=12,
     n_clips=6,

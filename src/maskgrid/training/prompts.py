@@ -14,20 +14,20 @@ class Prompts:
     """N prompts of the same kind.
 
     Attributes:
-        points_xy: (N, K, 2) float32, in the model's pixels.
+        points_frac_xy: (N, K, 2) float32, as shares of the image's width and height.
         labels: (N, K) int32, see the constants of this module.
         logits: a first mask to start from, (N, 1, h, w) float32, or None.
     """
 
-    points_xy: Tensor
+    points_frac_xy: Tensor
     labels: Tensor
     logits: Tensor | None = None
 
 
-def click_prompts(clicks_xy: Tensor) -> Prompts:
-    """One click in each object; clicks (N, 2)."""
+def click_prompts(clicks_xy: Tensor, side_px: int) -> Prompts:
+    """One click in each object; clicks (N, 2) in pixels of images of this width and height."""
     labels = torch.full((len(clicks_xy), 1), IN, dtype=torch.int32, device=clicks_xy.device)
-    return Prompts(clicks_xy[:, None], labels)
+    return Prompts(clicks_xy[:, None] / side_px, labels)
 
 
 def extents(targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,12 +44,12 @@ def extents(targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def exact_boxes(targets: Tensor) -> Prompts:
     """The box of each target (N, S, S) bool."""
-    return _boxes(torch.stack(extents(targets), 1))
+    return _boxes(torch.stack(extents(targets), 1), targets.shape[-1])
 
 
-def _boxes(corners_xy: Tensor) -> Prompts:
+def _boxes(corners_xy: Tensor, side_px: int) -> Prompts:
     labels = torch.tensor([BOX_FROM, BOX_TO], dtype=torch.int32, device=corners_xy.device)
-    return Prompts(corners_xy, labels.expand(len(corners_xy), 2))
+    return Prompts(corners_xy / side_px, labels.expand(len(corners_xy), 2))
 
 
 def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
@@ -63,12 +63,12 @@ def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
     off = torch.rand(corners.shape, generator=generator) * 0.2 - 0.1
     loose = torch.rand(len(corners), 1, 1, generator=generator) < 0.5
     off = (off * loose).to(targets.device)
-    return _boxes((corners + off * (high - low)[:, None]).clamp(0, side))
+    return _boxes((corners + off * (high - low)[:, None]).clamp(0, side), side)
 
 
 def with_mask(prompts: Prompts, logits: Tensor) -> Prompts:
     """The same points, starting from the masks of an earlier round; logits (N, 1, h, w)."""
-    return Prompts(prompts.points_xy, prompts.labels, logits)
+    return Prompts(prompts.points_frac_xy, prompts.labels, logits)
 
 
 def corrected(prompts: Prompts, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Prompts:
@@ -86,7 +86,8 @@ def corrected(prompts: Prompts, logits: Tensor, targets: Tensor, generator: torc
     noise = torch.rand(wrong.shape, generator=generator).to(wrong.device)
     place = (wrong * noise).argmax(1)
     side = targets.shape[-1]
-    click = torch.stack([place % side + 0.5, place.div(side, rounding_mode="floor") + 0.5], 1)
+    click = torch.stack([place % side + 0.5, place.div(side, rounding_mode="floor") + 0.5], 1) / side
     inside = torch.gather(targets.flatten(1), 1, place[:, None])
     labels = torch.where(inside, IN, OUT).to(torch.int32)
-    return Prompts(torch.cat([prompts.points_xy, click[:, None]], 1), torch.cat([prompts.labels, labels], 1), logits)
+    points = torch.cat([prompts.points_frac_xy, click[:, None]], 1)
+    return Prompts(points, torch.cat([prompts.labels, labels], 1), logits)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from maskgrid.errors import UserError
 from maskgrid.files import atomic_write
 from maskgrid.training.batches import normalise
-from maskgrid.training.losses import drawn_iou
+from maskgrid.training.losses import area_means, drawn_iou
 from maskgrid.training.network import decode, encode
 from maskgrid.training.pool import Pool
 from maskgrid.training.prompts import exact_boxes
@@ -82,6 +81,6 @@ def _shortfall(model: SAM2Base, pool: Pool, indices: range) -> Tensor:
         features = encode(model, normalise(pool.images[indices.start : indices.stop]).to(model.device))
         answers = decode(model, features.chosen(scenes.to(model.device)), exact_boxes(targets))
         wanted = targets.float()
-        cells = F.avg_pool2d(wanted[:, None], wanted.shape[-1] // answers.logits.shape[-1])
+        cells = area_means(wanted, answers.logits.shape[-1])
         reached = drawn_iou(answers.logits[:, :1], wanted)
         return (drawn_iou(cells - 0.5, wanted) - reached).clamp(min=0)[:, 0]

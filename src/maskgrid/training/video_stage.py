@@ -112,7 +112,8 @@ def _prompted(
     n_images = plan.n_clicked // N_SHARDS
     features, targets, clicks = draw_clicked(rng, pools.scenes, pools.positions, n_images, plan.n_targets)
     boxed = rng.random() < _BOX_SHARE
-    answers = decode(model, features, box_prompts(targets, generator) if boxed else click_prompts(clicks))
+    prompts = box_prompts(targets, generator) if boxed else click_prompts(clicks, plan.side_px)
+    answers = decode(model, features, prompts)
     return mask_loss(answers.logits, answers.predicted_iou, targets.float(), 0.9, three=0.25 if boxed else 1.0)
 
 
