@@ -21,7 +21,7 @@ from maskgrid.training.measures import pairwise_iou
 from maskgrid.training.model import build_model
 from maskgrid.training.network import Features, decode, encode
 from maskgrid.training.prompts import click_prompts, exact_boxes, extents, with_mask
-from maskgrid.training.weights import load_demo, load_weights, publish, published_weights_path, sharpened
+from maskgrid.training.weights import load_demo, load_weights, mixed, publish, published_weights_path, sharpened
 
 # What chance alone cannot reach, well below what the model card tells.
 LEAST_CLICK_IOU = 0.5
@@ -132,6 +132,13 @@ def test_sharper_logits_draw_the_same_masks(tmp_path):
         again_after = decode(model, features, with_mask(prompts, after[:, :1])).logits
     assert torch.allclose(after, 3 * before, rtol=1e-4, atol=1e-5)
     assert torch.allclose(again_after, 3 * again, rtol=1e-3, atol=1e-4)
+
+
+def test_mixed_weights_lie_between():
+    one, other = {"a": torch.zeros(3)}, {"a": torch.ones(3)}
+    assert torch.allclose(mixed(one, other, 0.3)["a"], torch.full((3,), 0.3))
+    with pytest.raises(UserError, match="two different networks"):
+        mixed(one, {"a": torch.ones(4)}, 0.3)
 
 
 def test_publishing_writes_what_loading_reads(tmp_path):

@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     publish = commands.add_parser("export", help="write the weights of the last stage for use, float16")
     publish.add_argument("--output", type=Path, required=True, help="the .pt file; its sha256 goes beside it")
     publish.add_argument("--sharpen", type=float, default=12.0, help="factor of the logits (default: 12)")
+    publish.add_argument("--mix", type=Path, help="published weights to average with, such as --start-from had")
+    publish.add_argument("--mix-share", type=_share, default=0.3, help="how much those count (default: 0.3)")
     publish.set_defaults(run=export)
     measure = commands.add_parser("evaluate", help="print the figures on held-out scenes and clips")
     measure.add_argument("--scenes", type=int, default=60, help="held-out scenes (default: 60)")

@@ -31,7 +31,7 @@ from maskgrid.training.shards import N_SHARDS, workers
 from maskgrid.training.shortfall import with_shortfall
 from maskgrid.training.state import State, averaged_weights, restore, save
 from maskgrid.training.video_stage import VideoPools, VideoReport, start_video_stage, video_step
-from maskgrid.training.weights import load_demo, publish, sharpened, start_from
+from maskgrid.training.weights import load_demo, load_weights, mixed, publish, sharpened, start_from
 
 _EASY_SCENES, _FULL_SCENES_128, _FULL_SCENES_256 = 1500, 5000, 8000
 _SAVED_EVERY, _TOLD_EVERY = 20, 10
@@ -91,6 +91,8 @@ def export(options: argparse.Namespace) -> None:
     """Write the weights of the furthest stage in sam2's form."""
     path = _last_state(options.folder, ("calibrated", "video", "image-256", "image-128"))
     weights = sharpened(averaged_weights(path), options.sharpen)
+    if options.mix:
+        weights = mixed(weights, load_weights(options.mix), options.mix_share)
     print(f"{options.output}: {path.stem}, sha256 {publish(weights, options.output)}")
 
 

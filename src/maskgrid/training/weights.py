@@ -74,6 +74,20 @@ def sharpened(weights: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
     return changed
 
 
+def mixed(weights: dict[str, Tensor], others: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """The mean of two networks, in which ``others`` count for ``share``.
+
+    Where one was trained on from the other, their mean is often better than either: Wortsman et al., "Model soups",
+    2022. Both must have been scaled alike (:func:`sharpened`).
+
+    Raises:
+        UserError: when they are no weights of the same network.
+    """
+    if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in others.items()}:
+        raise UserError("the weights to mix are of two different networks")
+    return {name: (1 - share) * value.float() + share * others[name].float() for name, value in weights.items()}
+
+
 def start_from(model: SAM2Base, path: Path, factor: float) -> None:
     """Put a model where the training of published weights ended.
 
