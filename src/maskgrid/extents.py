@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -48,8 +49,7 @@ class Extent:
         # Written so that what is not a number counts as above.
         inside = ~(logits <= level - _MARGIN * (1.0 + abs(level))).all(0)
         height, width = inside.shape
-        # With other sides than powers of two the scale may be rounded otherwise than sam2's; sam2's are such powers.
-        if sum(size_hw) <= _SMALL_PX or height & (height - 1) or width & (width - 1):
+        if sum(size_hw) <= _SMALL_PX or not all(map(_steps_alike, inside.shape, size_hw)):
             return cls.whole(size_hw)
         y0, y1 = _pixels(inside.any(1), size_hw[0])
         x0, x1 = _pixels(inside.any(0), size_hw[1])
@@ -72,6 +72,14 @@ def interpolate(logits: Tensor, extent: Extent) -> Tensor:
         drawn = torch.ops.aten.upsample_bilinear2d(logits[None], extent.drawn_hw, False, *scales)[0]
     x0, y0, x1, y1 = extent.box_xyxy
     return drawn[:, y0:y1, x0:x1]
+
+
+def _steps_alike(side: int, size_px: int) -> bool:
+    """Whether torch, given a scale, goes over the logits in the very steps that it takes from both sizes.
+
+    It has them in float32: as the quotient of the sizes, or as the inverse of the scale.
+    """
+    return bool(np.float32(1.0 / (size_px / side)) == np.float32(side) / np.float32(size_px))
 
 
 def _pixels(inside: Tensor, size_px: int) -> tuple[int, int]:
