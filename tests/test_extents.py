@@ -22,7 +22,9 @@ def blob(side: int, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @settings(max_examples=150, deadline=None)
-@given(size_hw=st.tuples(sides, sides), side=st.sampled_from([8, 48, 64, 80, 100, 192, 256]), seed=st.integers(0, 10**6))
+@given(
+    size_hw=st.tuples(sides, sides), side=st.sampled_from([8, 48, 64, 80, 100, 192, 256]), seed=st.integers(0, 10**6)
+)
 def test_the_part_is_that_of_the_whole_and_holds_all_above_the_level(threads, size_hw, side, seed):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
