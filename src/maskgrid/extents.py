@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,7 +48,7 @@ class Extent:
         # Written so that what is not a number counts as above.
         inside = ~(logits <= level - _MARGIN * (1.0 + abs(level))).all(0)
         height, width = inside.shape
-        if sum(size_hw) <= _SMALL_PX or not all(map(_steps_alike, inside.shape, size_hw)):
+        if sum(size_hw) <= _SMALL_PX:
             return cls.whole(size_hw)
         y0, y1 = _pixels(inside.any(1), size_hw[0])
         x0, x1 = _pixels(inside.any(0), size_hw[1])
@@ -68,18 +67,12 @@ def interpolate(logits: Tensor, extent: Extent) -> Tensor:
     if extent.drawn_hw == extent.size_hw:
         drawn = F.interpolate(logits[None], extent.size_hw, mode="bilinear", align_corners=False)[0]
     else:
+        # torch steps in float32, by the inverse of a scale or by the quotient of two sizes. These are the same number:
+        # quotients of whole numbers below 2**24 lie too far from where float32 rounds for float64's error to matter.
         scales = [size_px / side for size_px, side in zip(extent.size_hw, logits.shape[-2:], strict=True)]
         drawn = torch.ops.aten.upsample_bilinear2d(logits[None], extent.drawn_hw, False, *scales)[0]
     x0, y0, x1, y1 = extent.box_xyxy
     return drawn[:, y0:y1, x0:x1]
-
-
-def _steps_alike(side: int, size_px: int) -> bool:
-    """Whether torch, given a scale, goes over the logits in the very steps that it takes from both sizes.
-
-    It has them in float32: as the quotient of the sizes, or as the inverse of the scale.
-    """
-    return bool(np.float32(1.0 / (size_px / side)) == np.float32(side) / np.float32(size_px))
 
 
 def _pixels(inside: Tensor, size_px: int) -> tuple[int, int]:
