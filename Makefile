@@ -22,13 +22,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 # The demo model from scratch, hours on two cores: docs/demo-model.md. It goes on where it was stopped; its state lies
-# in training/.
+# in training/state.
 train-demo: $(INSTALLED)
-	$(BIN)/python -m maskgrid.training image --folder training
-	$(BIN)/python -m maskgrid.training video --folder training
-	$(BIN)/python -m maskgrid.training calibrate --folder training
-	$(BIN)/python -m maskgrid.training export --folder training --output src/maskgrid/checkpoints/maskgrid_demo.pt
-	$(BIN)/python -m maskgrid.training evaluate
+	$(BIN)/python -m training image --folder training/state
+	$(BIN)/python -m training video --folder training/state
+	$(BIN)/python -m training calibrate --folder training/state
+	$(BIN)/python -m training export --folder training/state --output src/maskgrid/network/demo/maskgrid_demo.pt
+	$(BIN)/python -m training evaluate
 
 # The main job on the built-in pictures, in demo/: ends in a table of settings and the paths of the results.
 demo: $(INSTALLED)
@@ -44,12 +44,12 @@ test: $(INSTALLED) lint
 test-loaders: $(INSTALLED)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
 	  "$$folder/bin/pip" install --quiet -r requirements-loaders.lock && \
-	  MASKGRID_LOADERS_PYTHON="$$folder/bin/python" $(BIN)/python -m pytest tests/test_loading.py
+	  MASKGRID_LOADERS_PYTHON="$$folder/bin/python" $(BIN)/python -m pytest tests/system/test_loading.py
 
 # The demo through a real SLURM on this machine, with every fault that a cluster has. Installs Debian's slurm-wlm
 # and munge where they are missing (as root), and stops what it has started. docs/cluster.md
 test-slurm: $(INSTALLED)
-	MASKGRID_SLURM=1 $(BIN)/python -m pytest -s tests/slurm
+	MASKGRID_SLURM=1 $(BIN)/python -m pytest -s tests/workflow/slurm
 
 # The nightly test, hours on one core: 100,000 damaged images and a thousand kills (docs/reliability.md).
 soak: $(INSTALLED)
@@ -89,6 +89,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --snakefile workflow/Snakefile --lint
 
@@ -99,7 +100,7 @@ format: $(INSTALLED)
 
 # What is generated from the config's models: the JSON schema and the tables of config/README.md.
 schema: $(INSTALLED)
-	$(BIN)/python -m maskgrid.config_docs .
+	$(BIN)/python scripts/config_docs.py .
 
 # The figures of docs/parameters.md and docs/prompted.md, from real output of the demo checkpoint; the latter's from SAM 2's
 # photographs, where they lie in PHOTOS. Then the demo, and pictures of its pages, where there is a Chromium.

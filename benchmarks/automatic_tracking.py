@@ -14,21 +14,23 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
-from maskgrid import rle
-from maskgrid.generator import MaskGenerator
-from maskgrid.scenes import Clip
-from maskgrid.training.held_out import LEAST_AREA_FRAC, held_out_clips
-from maskgrid.training.measures import contour_accuracy, region_similarity
-from maskgrid.video.automatic import track_automatically
-from maskgrid.video.options import AutomaticOptions
-from maskgrid.video.records import FramePrompt, TrackedMask
-from maskgrid.video.tracker import load_tracker, track
+from maskgrid.automatic.mask_generator import MaskGenerator
+from maskgrid.dataset.demo import Clip
+from maskgrid.masks import rle
+from maskgrid.tracked.discovery import track_automatically
+from maskgrid.tracked.options import AutomaticOptions
+from maskgrid.tracked.records import FramePrompt, TrackedMask
+from maskgrid.tracked.tracker import load_tracker, track
+
+sys.path.append(str(Path(__file__).parents[1]))  # training is no part of the installed package
+from training.measures import LEAST_AREA_FRAC, contour_accuracy, held_out_clips, region_similarity
 
 Masks = NDArray[np.bool_]
 

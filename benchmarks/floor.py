@@ -18,8 +18,8 @@ from synthetic_model import make_model
 from torch.utils.flop_counter import FlopCounterMode
 
 import maskgrid
-from maskgrid.decoding import Decoding
-from maskgrid.predictor import make_predictor
+from maskgrid.network.decoder import Decoding
+from maskgrid.network.predictor import make_predictor
 
 BATCH = 64
 

@@ -24,15 +24,15 @@ import orjson
 import pyarrow as pa
 from resident import peak_mib
 
-from maskgrid import rle
-from maskgrid.config import GeneratorConfig
-from maskgrid.index import IMAGES_FILE
-from maskgrid.layout import Layout
-from maskgrid.merge import merge_annotations
-from maskgrid.passes import Recording, passes_of
-from maskgrid.schemas import CANDIDATES, PASS_IMAGES, SELECTIONS
-from maskgrid.settings import Setting, make_setting
-from maskgrid.tables import write_table
+from maskgrid.automatic.merge import merge_annotations
+from maskgrid.automatic.tables import CANDIDATES, PASS_IMAGES, SELECTIONS
+from maskgrid.config.models import GeneratorConfig
+from maskgrid.config.settings import Setting, make_setting
+from maskgrid.dataset.tables import IMAGES_FILE
+from maskgrid.io.tables import write_table
+from maskgrid.masks import rle
+from maskgrid.plan.layout import Layout
+from maskgrid.plan.passes import Recording, passes_of
 
 SIZE_HW, MASKS_AN_IMAGE, N_SHAPES = (480, 640), 100, 400
 GENERATOR = GeneratorConfig()

@@ -26,13 +26,13 @@ from pathlib import Path
 import pyarrow as pa
 import yaml
 
-from maskgrid.config import Config
-from maskgrid.config_files import parse_config
-from maskgrid.dataset_tables import ARCHIVES_SCHEMA, FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA
-from maskgrid.plan import Plan, make_plan
-from maskgrid.schemas import CANDIDATES
-from maskgrid.tables import write_table
-from maskgrid.weights import checkpoint_id
+from maskgrid.automatic.tables import CANDIDATES
+from maskgrid.config.files import parse_config
+from maskgrid.config.models import Config
+from maskgrid.dataset.tables import ARCHIVES_SCHEMA, FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA
+from maskgrid.io.tables import write_table
+from maskgrid.network.checkpoints import checkpoint_id
+from maskgrid.plan.plan import Plan, make_plan
 
 ROOT = Path(__file__).parents[1]
 SWEEP = {

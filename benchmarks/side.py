@@ -20,11 +20,11 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from synthetic_model import make_model
 
 import maskgrid
-from maskgrid.images import read_image
-from maskgrid.model import DTYPES, run_in
-from maskgrid.predictor import fit_feature_sizes
-from maskgrid.replay import Replay
-from maskgrid.settings import GeneratorConfig
+from maskgrid.automatic.selection import Replay
+from maskgrid.config.settings import GeneratorConfig
+from maskgrid.dataset.images import read_image
+from maskgrid.network.model import DTYPES, run_in
+from maskgrid.network.predictor import fit_feature_sizes
 
 Image = NDArray[np.uint8]
 # Masks of every image, a list of records each, for every setting.

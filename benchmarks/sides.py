@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from maskgrid.demo import write_demo
-from maskgrid.fingerprint import package_versions
+from maskgrid.dataset.demo.images import write_demo
+from maskgrid.io.fingerprint import package_versions
 
 # A sweep of one hundred settings.
 GRID = {

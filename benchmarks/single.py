@@ -17,7 +17,7 @@ import pyarrow as pa
 from pycocotools import mask as coco_mask
 from sides import DEFAULT, DEMO, Cost, count_differences, machine, parser, run_side
 
-from maskgrid.agreement import AGREEMENT, Agreement, match
+from maskgrid.results.agreement import AGREEMENT, Agreement, match
 
 # A side and its precision; the first is what all others are compared with.
 SIDES = (("sam2", "float32"), ("exact", "float32"), ("fast", "float32"))

@@ -19,7 +19,7 @@ import PIL.Image
 import skimage.data
 import yaml
 
-from maskgrid.cli import main as maskgrid
+from maskgrid.cli.main import main as maskgrid
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import chromium

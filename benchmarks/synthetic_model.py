@@ -15,8 +15,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 import maskgrid
-from maskgrid.decoder import PromptDecoder
-from maskgrid.fast_decoder import FastPromptDecoder
+from maskgrid.network.exact_decoder import PromptDecoder
+from maskgrid.network.fast_decoder import FastPromptDecoder
 
 CONFIGS = {
     "tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",

@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
 
 def write_frames(folder: Path, n_frames: int) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
     """A folder for each length, as sam2 takes no range; returns the mask of the first object on frame 0."""
-    from maskgrid.scenes import draw_clip
+    from maskgrid.dataset.demo import draw_clip
 
     clip = draw_clip(0, CLIP_FRAMES, SIZE_HW)
     (folder / "all").mkdir()
@@ -102,10 +102,10 @@ def run(arguments: argparse.Namespace) -> dict[str, float | str]:
 
 def run_maskgrid(arguments: argparse.Namespace, mask: "np.ndarray") -> Iterator[bytes]:
     """The masks' codes, frame by frame."""
-    from maskgrid.video.frames import FrameFolder
-    from maskgrid.video.options import TrackOptions
-    from maskgrid.video.records import FramePrompt
-    from maskgrid.video.tracker import load_tracker, track
+    from maskgrid.tracked.frames import FrameFolder
+    from maskgrid.tracked.options import TrackOptions
+    from maskgrid.tracked.records import FramePrompt
+    from maskgrid.tracked.tracker import load_tracker, track
 
     tracker = load_tracker(arguments.checkpoint, device=arguments.device)
     options = TrackOptions(max_frame_num_to_track=arguments.track and arguments.track - 1)
@@ -117,9 +117,10 @@ def run_sam2(arguments: argparse.Namespace, mask: "np.ndarray") -> Iterator[byte
     """The same by sam2 alone."""
     from sam2.build_sam import build_sam2_video_predictor
 
-    from maskgrid import rle
-    from maskgrid.model import built_by, pick_device
-    from maskgrid.weights import resolve_checkpoint
+    from maskgrid.masks import rle
+    from maskgrid.network.checkpoints import resolve_checkpoint
+    from maskgrid.network.device import pick_device
+    from maskgrid.network.model import built_by
 
     predictor = built_by(build_sam2_video_predictor, resolve_checkpoint(arguments.checkpoint, None))
     predictor = predictor.to(pick_device(arguments.device))

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from sam2.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 
 from maskgrid import MaskGenerator, load_model
-from maskgrid.candidates import CandidateRows, Candidates
-from maskgrid.config import GeneratorConfig
-from maskgrid.overlays import overlay
-from maskgrid.predictor import make_predictor
-from maskgrid.replay import Replay
-from maskgrid.samples import Sample
-from maskgrid.scenes import draw_scene
-from maskgrid.settings import make_setting
-from maskgrid.wording import count
+from maskgrid.automatic.candidates import CandidateRows, Candidates
+from maskgrid.automatic.selection import Replay
+from maskgrid.config.models import GeneratorConfig
+from maskgrid.config.settings import make_setting
+from maskgrid.dataset.demo import draw_scene
+from maskgrid.io.wording import count
+from maskgrid.network.predictor import make_predictor
+from maskgrid.results.report.pictures import overlay
+from maskgrid.results.report.samples import Sample
 
 Pixels = NDArray[np.uint8]
 SEED, SIZE_HW, SIDE = 9_000_002, (256, 256), 300

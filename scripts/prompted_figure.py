@@ -17,9 +17,9 @@ import PIL.Image
 import PIL.ImageDraw
 from numpy.typing import NDArray
 
-from maskgrid import rle
-from maskgrid.cli import main as maskgrid
-from maskgrid.overlays import colour
+from maskgrid.cli.main import main as maskgrid
+from maskgrid.masks import rle
+from maskgrid.results.report.pictures import colour
 
 BOXES = Path(__file__).with_name("photo_boxes.json")
 HEIGHT, OPACITY = 420, 0.55

@@ -1,6 +1,7 @@
 """Runs that are killed: a process for each, forked from one that has loaded the network already."""
 
 import hashlib
+import json
 import mmap
 import os
 import shutil
@@ -15,38 +16,40 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 from sam2.modeling.sam2_base import SAM2Base
 from tqdm import tqdm
 
-from maskgrid.acceptance import accept
-from maskgrid.candidates import Candidates
-from maskgrid.config import Config
-from maskgrid.counting import write_statistics
-from maskgrid.files import Step, observed
-from maskgrid.generation import generate_shard
-from maskgrid.indexing import index_dataset
-from maskgrid.merging import gather, merge_setting
-from maskgrid.network import Network
-from maskgrid.passes import Pass, PassRun, Recording
-from maskgrid.plan import Plan, make_plan
-from maskgrid.prompt_config import PromptConfig
-from maskgrid.prompt_reading import write_prompts
-from maskgrid.prompted import prompt_shard
-from maskgrid.prompted_merging import merge_prompted
-from maskgrid.prompting import PromptedMasks, Prompter
-from maskgrid.prompts import Prompt
-from maskgrid.replaying import replay_shard
-from maskgrid.report import write_report
-from maskgrid.weights import checkpoint_id
+from corpus import scene
+from maskgrid.automatic.candidates import Candidates
+from maskgrid.automatic.generate import generate_shard
+from maskgrid.automatic.merge import gather, merge_setting
+from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.replay import replay_shard
+from maskgrid.config.models import Config
+from maskgrid.config.prompts import PromptConfig
+from maskgrid.dataset.index import index_dataset
+from maskgrid.dataset.objects import Prompt
+from maskgrid.io.files import Step, observed
+from maskgrid.network.checkpoints import checkpoint_id
+from maskgrid.plan.passes import Pass, PassRun, Recording
+from maskgrid.plan.plan import Plan, make_plan
+from maskgrid.prompted.merge import merge_prompted
+from maskgrid.prompted.prompt import prompt_shard
+from maskgrid.prompted.prompter import PromptedMasks, Prompter
+from maskgrid.prompted.prompts import write_prompts
+from maskgrid.results.accept import accept
+from maskgrid.results.report.stage import write_report
+from maskgrid.results.statistics.stage import write_statistics
 
 Work = Callable[[], None]
 Stage = Callable[[Plan], None]
 
 
-class RememberingNetwork(Network):
+class RememberingNetwork(Proposer):
     """A network that runs once for each image and pass, and counts how often it was asked, forks included."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Proposer) -> None:
         self.network, self.predictor = network, network.predictor
         self.known: dict[tuple[object, ...], Candidates] = {}
         self._counter = mmap.mmap(-1, 8)  # shared with forked processes
@@ -58,7 +61,7 @@ class RememberingNetwork(Network):
         self.n_runs += 1
         return self.known[key]
 
-    def load(self, plan: Plan, run: PassRun) -> Network:
+    def load(self, plan: Plan, run: PassRun) -> Proposer:
         return self
 
     @property
@@ -87,6 +90,20 @@ class RememberingPrompter(Prompter):
     def load(self, plan: Plan) -> Prompter:
         self.prompter = Prompter(self.model, plan.config.prompts)
         return self
+
+
+def write_images(folder: Path) -> None:
+    """Five small pictures, a cut one, and a COCO file with a box on each of the five."""
+    folder.mkdir()
+    for number in range(5):
+        PIL.Image.fromarray(scene(40 + number, 56, seed=number)).save(folder / f"{number}.png")
+    (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:200])
+    boxes = {
+        "images": [{"id": number, "file_name": f"{number}.png"} for number in range(5)],
+        "annotations": [{"id": 9 - n, "image_id": n, "bbox": [2, 3, 20 + n, 18], "category_id": 1} for n in range(5)],
+        "categories": [{"id": 1, "name": "block"}],
+    }
+    (folder / "boxes.json").write_text(json.dumps(boxes))
 
 
 def tiny_plan(source: Path, results: Path, base: Path = Path(), **changes: object) -> Plan:

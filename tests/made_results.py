@@ -8,13 +8,13 @@ import numpy as np
 import PIL.Image
 import pyarrow as pa
 
-from maskgrid.config import Config
-from maskgrid.effects import effects_table, interactions_table
-from maskgrid.plan import make_plan
-from maskgrid.settings import Setting
-from maskgrid.statistics import settings_table, write_mask_counts
-from maskgrid.summary import summary_table
-from maskgrid.tables import read_table, write_table
+from maskgrid.config.models import Config
+from maskgrid.config.settings import Setting
+from maskgrid.io.tables import read_table, write_table
+from maskgrid.plan.plan import make_plan
+from maskgrid.results.statistics.effects import effects_table, interactions_table
+from maskgrid.results.statistics.mask_counts import settings_table, write_mask_counts
+from maskgrid.results.statistics.summary import summary_table
 from synthetic import CHECKPOINT_ID, GENERATOR, RECORDING, make_images, write_dataset
 
 SWEEP = {

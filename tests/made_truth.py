@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from made_results import make_config, make_results
-from maskgrid import rle
-from maskgrid.dataset_tables import ARCHIVES_SCHEMA
-from maskgrid.tables import read_table, write_table
+from maskgrid.dataset.tables import ARCHIVES_SCHEMA
+from maskgrid.io.tables import read_table, write_table
+from maskgrid.masks import rle
 from synthetic import kept_by_image
 
 

@@ -5,7 +5,7 @@ import torch
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.utils.amg import rle_to_mask
 
-from maskgrid.predictor import fit_feature_sizes
+from maskgrid.network.predictor import fit_feature_sizes
 
 
 def sam2_generator(model, **parameters):

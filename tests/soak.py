@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import numpy as np
 
 from corpus import MAX_PIXELS, animation, flip_bytes, oddities, oriented_jpeg, samples, scene
-from maskgrid.images import BadImage, ImageStatus, read_image
+from maskgrid.dataset.images import BadImage, ImageStatus, read_image
 
 _PROGRESS_S = 30.0
 
@@ -111,16 +111,15 @@ def read_status(path: Path) -> str:
 def soak_kills(n_kills: int, seed: int) -> int:
     """Kill whole runs at random steps and times until they end; returns how many ended with other bytes."""
     # Only here, because they bring torch, for which the reader need not wait.
-    from killing import RememberingNetwork, die_after, die_at, hashes, run_all, tiny_plan
+    from killing import RememberingNetwork, die_after, die_at, hashes, run_all, tiny_plan, write_images
     from maskgrid import load_model
-    from maskgrid.network import Network
-    from test_kill import write_images
+    from maskgrid.automatic.proposer import Proposer
 
     chance = random.Random(seed)
     memory = Path("/dev/shm")  # a killed process loses nothing that a disk would keep
     folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
     write_images(folder / "source")
-    network = RememberingNetwork(Network(load_model("demo", device="cpu")))
+    network = RememberingNetwork(Proposer(load_model("demo", device="cpu")))
     whole = tiny_plan(folder / "source", folder / "whole")
     run_all(whole, network)
     start = time.monotonic()

@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from maskgrid.candidates import CandidateRows, Candidates
-from maskgrid.config import GeneratorConfig
-from maskgrid.coverage import Coverage
-from maskgrid.kept import kept_masks
-from maskgrid.layout import Layout
-from maskgrid.passes import Pass, Recording, passes_of
-from maskgrid.replay import Selection, replay
-from maskgrid.rle import encode
-from maskgrid.schemas import CANDIDATES, MASK_COUNTS, PASS_IMAGES, SELECTIONS
-from maskgrid.settings import Setting, make_setting
-from maskgrid.statistics import image_counts
-from maskgrid.tables import read_table, write_table
+from maskgrid.automatic.candidates import CandidateRows, Candidates
+from maskgrid.automatic.kept_masks import kept_masks
+from maskgrid.automatic.replay import image_counts
+from maskgrid.automatic.selection import Selection, replay
+from maskgrid.automatic.tables import CANDIDATES, MASK_COUNTS, PASS_IMAGES, SELECTIONS
+from maskgrid.config.models import GeneratorConfig
+from maskgrid.config.settings import Setting, make_setting
+from maskgrid.io.tables import read_table, write_table
+from maskgrid.masks.coverage import Coverage
+from maskgrid.masks.rle import encode
+from maskgrid.plan.layout import Layout
+from maskgrid.plan.passes import Pass, Recording, passes_of
 
 CHECKPOINT, CHECKPOINT_ID = "demo", "demo-0123"
 RECORDING = Recording(0.0, 0.0, (0.0, 1.5), (0.5, 1.0))

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SERVER = """
 import json, os, sys
 from snakemake import cli
-import maskgrid.plan, maskgrid.indexing
+import maskgrid.plan.plan, maskgrid.dataset.index
 
 for line in sys.stdin:
     folder, output, arguments = json.loads(line)

@@ -6,16 +6,16 @@ Names are imported when they are first used: the command line and the workflow m
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maskgrid.allocator import keep_freed_memory as keep_freed_memory
-    from maskgrid.generator import MaskGenerator as MaskGenerator
-    from maskgrid.model import load_model as load_model
+    from maskgrid.automatic.mask_generator import MaskGenerator
+    from maskgrid.network.allocator import keep_freed_memory
+    from maskgrid.network.model import load_model
 
 __all__ = ["MaskGenerator", "keep_freed_memory", "load_model"]
 
 _HOME = {
-    "MaskGenerator": "maskgrid.generator",
-    "keep_freed_memory": "maskgrid.allocator",
-    "load_model": "maskgrid.model",
+    "MaskGenerator": "maskgrid.automatic.mask_generator",
+    "keep_freed_memory": "maskgrid.network.allocator",
+    "load_model": "maskgrid.network.model",
 }
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from maskgrid.cli import main
+from maskgrid.cli.main import main
 
 sys.exit(main())

@@ -11,18 +11,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
-from maskgrid.cluster_jobs import refuse_second_writers
-from maskgrid.config_files import (
-    parse_config,
-    refuse_repeated_keys,
-    save_config,
-    typed,
-)
-from maskgrid.errors import UserError, disk_failure
-from maskgrid.plan import make_plan, plan_text
-from maskgrid.remote import is_url
-from maskgrid.sweep import find
-from maskgrid.weights import checkpoint_id, own_files
+from maskgrid.cli.cluster_jobs import refuse_second_writers
+from maskgrid.config.files import parse_config, refuse_repeated_keys, save_config, typed
+from maskgrid.io.errors import UserError, disk_failure
+from maskgrid.plan.plan import make_plan
+from maskgrid.plan.text import plan_text
+from maskgrid.plan.remote import is_url
+from maskgrid.config.sweep import find
+from maskgrid.network.checkpoints import checkpoint_id, own_files
 
 CONFIG_FILE = "results/config.json"
 SOURCE_FOLDER = str(
@@ -82,7 +78,7 @@ def listing():
     """
     if not workflow.is_main_process:
         return "not listed"
-    from maskgrid.indexing import source_digest
+    from maskgrid.dataset.index import source_digest
 
     try:
         return source_digest(PLAN)
@@ -326,7 +322,7 @@ def prompt_pictures():
     """A digest of the pictures that the file of prompts names: a new or changed one makes it be read again."""
     if not workflow.is_main_process or is_url(PROMPTS.get("source")):
         return "not listed"
-    from maskgrid.prompted_lineage import pictures_digest
+    from maskgrid.prompted.notes import pictures_digest
 
     return "".join(pictures_digest(Path(path)) for path in prompt_source())
 
@@ -362,7 +358,7 @@ def video_listing():
     """A digest of what lies at the source of videos: a new, changed or missing one makes their index run again."""
     if not workflow.is_main_process:
         return "not listed"
-    from maskgrid.video.planning import source_digest
+    from maskgrid.tracked.videos import source_digest
 
     try:
         return source_digest(PLAN)
@@ -401,7 +397,7 @@ def video_files():
 @cache
 def track_jobs():
     """The jobs of all videos, once the checkpoint `videos` has run."""
-    from maskgrid.video.jobs import read_jobs
+    from maskgrid.tracked.jobs import read_jobs
 
     return read_jobs(PLAN.layout.tracked.jobs)
 
@@ -418,7 +414,7 @@ def track_digest(wildcards):
 
 def tracking_parameters(wildcards):
     """What decides about masks, of the section tracking; for objects that are found, also how."""
-    from maskgrid.video.parameters import mask_parameters, setting_name
+    from maskgrid.tracked.parameters import mask_parameters, setting_name
 
     values = mask_parameters(PLAN.config, setting_name(wildcards.run))
     return orjson.dumps(values).decode()

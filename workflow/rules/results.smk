@@ -1,52 +1,6 @@
 """What people take away: COCO annotations, statistics, the report."""
 
 
-# All shards in one small file: with a hundred settings to export, each merge asking for each shard would be more than
-# Snakemake can plan. On a cluster it runs beside Snakemake: seconds of work.
-rule gather:
-    input:
-        selection_files,
-        index=ancient("results/dataset/files.parquet"),
-    output:
-        "results/selections.json",
-    log:
-        "logs/gather.log",
-    localrule: True
-    conda:
-        "../../environment.yml"
-    params:
-        images=images_fingerprint,
-        settings=SETTINGS_DIGEST,
-        maskgrid=command,
-        options=OPTIONS,
-    message:
-        "Checking that the selections of all shards belong together"
-    shell:
-        "{params.maskgrid} gather {params.options} 2> >(tee {log:q} >&2)"
-
-
-rule merge:
-    input:
-        gathered_file,
-        index=ancient("results/dataset/files.parquet"),
-    output:
-        "results/annotations/{label}.json",
-    log:
-        "logs/merge/{label}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        images=images_fingerprint,
-        setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
-        output_mode=PLAN.config.generator.output_mode,
-        maskgrid=command,
-        options=OPTIONS,
-    message:
-        "Writing the masks of {wildcards.label} as COCO"
-    shell:
-        "{params.maskgrid} merge {params.options} --setting {wildcards.label:q} 2> >(tee {log:q} >&2)"
-
-
 rule export_sa1b:
     input:
         "results/annotations/{label}.json",

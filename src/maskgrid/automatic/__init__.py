@@ -1,0 +1,1 @@
+"""Job 1, automatic masks: candidates once, every setting replayed."""

@@ -1,0 +1,169 @@
+"""For notebooks and other programs: a drop-in ``SAM2AutomaticMaskGenerator`` that can also replay."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from sam2.modeling.sam2_base import SAM2Base
+
+from maskgrid.automatic.candidates import Candidates
+from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.selection import Selection, replay
+from maskgrid.config.messages import first_error
+from maskgrid.config.models import GeneratorConfig, RecordConfig
+from maskgrid.io.errors import UserError
+from maskgrid.masks import rle
+from maskgrid.network.decoder import Mode
+from maskgrid.plan.passes import passes_of, recording_of, widen
+
+
+class MaskGenerator:
+    """Automatic masks of images, with the parameters and the results of ``SAM2AutomaticMaskGenerator``.
+
+    Example:
+        >>> generator = MaskGenerator(model, pred_iou_thresh=0.7)
+        >>> masks = generator.generate(image)
+        >>> candidates = generator.candidates(image, pred_iou_thresh=0.5)
+        >>> fewer = generator.replay(candidates, pred_iou_thresh=0.9, box_nms_thresh=0.5)
+    """
+
+    def __init__(self, model: SAM2Base, *values: Any, mode: Mode = "exact", **parameters: Any) -> None:  # noqa: ANN401
+        """Set the generator up.
+
+        Args:
+            model: sam2's model, as from :func:`maskgrid.load_model`.
+            *values: parameters of ``SAM2AutomaticMaskGenerator`` by their place, as in sam2: ``points_per_side`` first.
+            mode: ``exact`` for sam2's masks bit for bit; ``fast`` for less work, and masks that agree.
+            **parameters: the others by name, with sam2's defaults (its ``output_mode`` is ``binary_mask``). An unknown
+                name is an error; sam2 takes it without a word.
+
+        Raises:
+            UserError: an unknown parameter or mode, an impossible value, or one that is given twice.
+        """
+        if mode not in get_args(Mode):
+            raise UserError(f"mode: {mode!r} is neither {' nor '.join(map(repr, get_args(Mode)))}")
+        self.parameters = _generator_config({"output_mode": "binary_mask", **_named(values, parameters), **parameters})
+        self.network = Proposer(model, mode)
+
+    def generate(self, image: NDArray[np.uint8]) -> list[dict[str, Any]]:
+        """The masks of an image, as sam2's generator returns them.
+
+        Args:
+            image: uint8 (H, W, 3) RGB.
+
+        Returns:
+            A dict for each mask: ``segmentation``, ``area``, ``bbox`` (XYWH), ``predicted_iou``, ``point_coords``,
+            ``stability_score``, ``crop_box`` (XYWH).
+        """
+        return self.replay(self.candidates(image))
+
+    def candidates(
+        self,
+        image: NDArray[np.uint8],
+        pred_iou_thresh: float | None = None,
+        stability_score_thresh: float | None = None,
+        mask_thresholds: Sequence[float] = (),
+        stability_score_offsets: Sequence[float] = (),
+    ) -> list[Candidates]:
+        """Run the network once and keep what it proposed.
+
+        Args:
+            image: uint8 (H, W, 3) RGB.
+            pred_iou_thresh: keep candidates down to this predicted IoU; as given to the generator if None.
+            stability_score_thresh: keep candidates down to this stability; as given to the generator if None.
+            mask_thresholds: levels to draw masks at, besides the generator's own.
+            stability_score_offsets: offsets to measure stability at, besides the generator's own.
+
+        Returns:
+            The candidates of each pass (crop layer), for :meth:`replay`.
+        """
+        _check_image(image)
+        room = RecordConfig(
+            pred_iou_thresh=pred_iou_thresh,
+            stability_score_thresh=stability_score_thresh,
+            mask_thresholds=list(mask_thresholds),
+            stability_score_offsets=list(stability_score_offsets),
+        )
+        recording = widen(recording_of(self.parameters), room)
+        return [
+            self.network.run(image, pass_, recording, self.parameters.points_per_batch)
+            for pass_ in passes_of(self.parameters)
+        ]
+
+    def replay(self, candidates: Sequence[Candidates], **thresholds: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """The masks that a fresh run with other thresholds would give, from candidates.
+
+        Args:
+            candidates: from :meth:`candidates`.
+            **thresholds: parameters to change; what they ask for must have been recorded.
+
+        Raises:
+            UserError: an unknown parameter, an impossible value, or one that the candidates cannot answer.
+        """
+        generator = _generator_config({**self.parameters.model_dump(), **thresholds})
+        return mask_records(replay(candidates, generator), generator)
+
+
+def _named(values: Sequence[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that are given by their place, by the names of sam2's parameters."""
+    names = list(GeneratorConfig.model_fields)
+    if len(values) > len(names):
+        raise UserError(f"there are {len(names)} parameters, and {len(values)} are given by their place")
+    found = dict(zip(names, values, strict=False))
+    if twice := sorted(found.keys() & parameters.keys()):
+        raise UserError(f"{twice[0]}: given by its place and by its name")
+    return found
+
+
+def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:
+    parameters = {name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()}
+    grids = parameters.get("point_grids")
+    if grids is not None:
+        parameters = {**parameters, "point_grids": [np.asarray(grid).tolist() for grid in grids]}
+    try:
+        return GeneratorConfig.model_validate(parameters)
+    except ValidationError as error:
+        raise UserError(first_error(error, GeneratorConfig)) from None
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(f"an image must be a uint8 array of shape (H, W, 3) in RGB, not {found}")
+
+
+def mask_records(selection: "Selection", generator: GeneratorConfig) -> list[dict[str, Any]]:
+    """One dict a mask, with the keys, types and values of ``SAM2AutomaticMaskGenerator.generate``."""
+    return [_record(selection, index, generator) for index in range(len(selection))]
+
+
+def _record(selection: "Selection", index: int, generator: GeneratorConfig) -> dict[str, Any]:
+    candidates = selection.passes[selection.layer[index]]
+    rows, row, region = candidates.rows, selection.row[index], selection.regions[index]
+    offset = candidates.recording.stability_score_offsets.index(float(generator.stability_score_offset))
+    return {
+        "segmentation": segmentation(
+            rows.counts[row] if region is None else region.counts, candidates.size_hw, generator.output_mode
+        ),
+        "area": int(rows.area_px[row] if region is None else region.area_px),
+        "bbox": xywh(rows.box_xyxy[row] if region is None else region.box_xyxy),
+        "predicted_iou": float(rows.predicted_iou[row]),
+        "point_coords": [rows.point_xy[row].tolist()],
+        "stability_score": float(rows.stability_scores[row, offset]),
+        "crop_box": xywh(candidates.crop_boxes_xyxy[rows.crop_index[row]]),
+    }
+
+
+def segmentation(counts: bytes, size_hw: tuple[int, int], output_mode: str) -> dict[str, Any] | NDArray[np.bool_]:
+    """A mask in one of sam2's three forms."""
+    if output_mode == "binary_mask":
+        return rle.decode(counts, size_hw)
+    return rle.compressed(counts, size_hw) if output_mode == "coco_rle" else rle.uncompressed(counts, size_hw)
+
+
+def xywh(box_xyxy: NDArray[np.int32]) -> list[float]:
+    """sam2's XYWH of its XYXY box: edges are inclusive there, so that width and height are one pixel short."""
+    x0, y0, x1, y1 = (float(edge) for edge in box_xyxy)
+    return [x0, y0, x1 - x0, y1 - y0]

@@ -1,0 +1,104 @@
+"""The merge: one COCO file for a setting, from the selections of all shards.
+
+Images are spread over shards by a hash, so that the shards' keys interleave. Shard by shard, each image's
+annotations go to a spool file; then they are copied to the final file in the order of keys. What stays in
+memory is a few images, a shard's selections, and where each image's annotations lie, however many masks there are.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from maskgrid.automatic.annotations import annotation_lines, info
+from maskgrid.automatic.kept_masks import kept_masks
+from maskgrid.automatic.notes import annotations_fingerprint, dataset_note, gathered_note
+from maskgrid.config.settings import Setting
+from maskgrid.config.sweep import called
+from maskgrid.dataset.tables import good_images, image_ids
+from maskgrid.io.files import write_bytes
+from maskgrid.masks.coco import CATEGORY, MergeCounts, write_coco
+from maskgrid.network.checkpoints import checkpoint_id
+from maskgrid.plan.layout import Layout
+from maskgrid.plan.plan import Plan
+
+log = logging.getLogger(__name__)
+
+
+def merge_annotations(
+    setting: Setting, layout: Layout, checkpoint_id: str, path: Path, fingerprint: str | None = None
+) -> MergeCounts:
+    """Write the masks of a setting as COCO JSON, an annotation a line.
+
+    Images are those with status ``ok``, with or without masks, sorted by key; ids of images and annotations
+    count from 1 in this order. The file does not depend on how images are spread over shards.
+
+    Args:
+        setting: whose masks.
+        layout: the results folder, with images, selections and candidates.
+        checkpoint_id: the folder of the setting's checkpoint.
+        path: where to; replaced in one step when the file is complete.
+        fingerprint: of what the masks are made from, to stand in the file.
+
+    Raises:
+        maskgrid.io.errors.UserError: a table is missing or cut off, or tables are of different runs.
+        ValueError: a score is no number.
+    """
+    images = good_images(layout)
+    shards = sorted(pc.unique(images["shard"]).to_pylist())
+    known = image_ids(images)
+    sizes_hw = {key: size_hw for key, (_, size_hw) in known.items()}
+    form = setting.generator.output_mode
+    entries = (
+        entry
+        for shard in shards
+        for part in kept_masks(setting, layout, checkpoint_id, shard, sizes_hw)
+        for entry in zip(
+            part.image_keys,
+            part.n_masks.tolist(),
+            annotation_lines(part, [known[key][0] for key in part.image_keys], form),
+            strict=True,
+        )
+    )
+    head = {"info": info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [CATEGORY]}
+    with _arrow_in_system_memory():
+        return write_coco(path, head, images, entries)
+
+
+@contextmanager
+def _arrow_in_system_memory() -> Iterator[None]:
+    """Arrow's own allocator keeps what columns leave behind, several times what is ever held at once."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
+
+
+def gather(plan: Plan) -> None:
+    """Write ``selections.json``, which stands for the selections of all shards: each merge asks for it alone.
+
+    Raises:
+        maskgrid.io.errors.UserError: a shard has not been replayed, or not with the images of the index.
+    """
+    note = gathered_note(plan)
+    write_bytes(plan.layout.gathered, orjson.dumps(note, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    log.info("%s: %d shards belong together", plan.layout.gathered, len(plan.shards()))
+
+
+def merge_setting(plan: Plan, label: str) -> None:
+    """Write ``annotations/{label}.json``.
+
+    Raises:
+        maskgrid.io.errors.UserError: no setting is called so, or a shard has not been replayed.
+    """
+    setting = called(plan.settings, label, "--setting")
+    path = plan.layout.annotations(setting.label)
+    made_from = annotations_fingerprint(plan, setting, dataset_note(plan))
+    counts = merge_annotations(setting, plan.layout, checkpoint_id(setting.checkpoint), path, made_from)
+    log.info("%s: %d masks in %d images", path, counts.n_annotations, counts.n_images)

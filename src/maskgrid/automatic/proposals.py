@@ -1,0 +1,154 @@
+"""Proposals at the size of the image, measured at every recorded level, as the rows that a replay reads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2.utils.amg import (
+    batch_iterator,
+    batched_mask_to_box,
+    calculate_stability_score,
+    generate_crop_boxes,
+    is_box_near_crop_edge,
+    uncrop_points,
+)
+from torch import Tensor
+
+from maskgrid.automatic.candidates import CandidateRows
+from maskgrid.masks.rle import encode_windows
+from maskgrid.network.predictor import Extent
+from maskgrid.plan.passes import Pass, Recording
+
+
+def _codes(
+    masks: Tensor, wanted: Tensor, corner_yx: tuple[int, int], image_size_hw: tuple[int, int]
+) -> NDArray[np.object_]:
+    """The wanted masks' run-length codes, (n,); None for the others."""
+    codes = np.full(len(masks), None, np.object_)
+    rows = wanted.nonzero()[:, 0].tolist()
+    for row, code in zip(rows, encode_windows(masks[rows], corner_yx, image_size_hw), strict=True):
+        codes[row] = code
+    return codes
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """One crop of an image: its position in the layer and its box (x0, y0, x1, y1) in image pixels."""
+
+    index: int
+    box_xyxy: tuple[int, int, int, int]
+    image_size_hw: tuple[int, int]
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the crop."""
+        x0, y0, x1, y1 = self.box_xyxy
+        return y1 - y0, x1 - x0
+
+    def cut(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The crop's pixels."""
+        x0, y0, x1, y1 = self.box_xyxy
+        return image[y0:y1, x0:x1]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """What the decoder made of one batch of prompts: n masks at its own resolution.
+
+    Attributes:
+        logits: float32 (n, h, w).
+        predicted_iou: (n,), in the network's arithmetic.
+        point_xy: float32 (n, 2), prompts in pixels of the crop.
+        candidate_id: int64 (n,).
+    """
+
+    logits: Tensor
+    predicted_iou: Tensor
+    point_xy: Tensor
+    candidate_id: Tensor
+
+    def keep(self, mask: Tensor) -> "Proposals":
+        """The proposals where the mask is true."""
+        rows = mask.nonzero()[:, 0]  # a GPU is waited for once
+        return Proposals(self.logits[rows], self.predicted_iou[rows], self.point_xy[rows], self.candidate_id[rows])
+
+    def chunks(self, size: int) -> Iterator["Proposals"]:
+        """The proposals in parts of at most ``size``."""
+        for part in batch_iterator(size, self.logits, self.predicted_iou, self.point_xy, self.candidate_id):
+            yield Proposals(*part)
+
+
+def measure(proposals: Proposals, logits: Tensor, extent: Extent, crop: Crop, recording: Recording) -> CandidateRows:
+    """Measure full-resolution logits of a crop at every recorded level and keep what clears the floor.
+
+    Args:
+        proposals: n proposals.
+        logits: float32 (n, H, W), what an extent of the crop shows of them.
+        extent: that part; outside of it no logit reaches the lowest level.
+        crop: the crop.
+        recording: the levels and the floor.
+    """
+    x0, y0, _, _ = extent.box_xyxy
+    levels = [
+        _draw_level(proposals, logits, (y0, x0), threshold, crop, recording) for threshold in recording.mask_thresholds
+    ]
+    rows = CandidateRows.concatenate(levels, len(recording.stability_score_offsets))
+    return rows.take(np.lexsort((rows.mask_threshold, rows.candidate_id))) if len(levels) > 1 else rows
+
+
+def _draw_level(
+    proposals: Proposals,
+    logits: Tensor,
+    corner_yx: tuple[int, int],
+    mask_threshold: float,
+    crop: Crop,
+    recording: Recording,
+) -> CandidateRows:
+    stability = torch.stack(
+        [calculate_stability_score(logits, mask_threshold, offset) for offset in recording.stability_score_offsets],
+        1,
+    )
+    masks = logits > mask_threshold
+    # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.
+    keep = masks.flatten(1).any(1)
+    if recording.stability_score_thresh > 0.0:
+        keep &= (stability >= recording.stability_score_thresh).any(1)
+    if not bool(keep.all()):
+        proposals, stability, masks = proposals.keep(keep), stability[keep], masks[keep]
+    return _rows(proposals, stability, masks, corner_yx, mask_threshold, crop)
+
+
+def _rows(
+    proposals: Proposals,
+    stability: Tensor,
+    masks: Tensor,
+    corner_yx: tuple[int, int],
+    mask_threshold: float,
+    crop: Crop,
+) -> CandidateRows:
+    (height, width), (y, x) = crop.image_size_hw, corner_yx
+    boxes = batched_mask_to_box(masks) + torch.tensor([x, y, x, y], device=masks.device)
+    near_edge = is_box_near_crop_edge(boxes, list(crop.box_xyxy), [0, 0, width, height])
+    x0, y0, _, _ = crop.box_xyxy
+    return CandidateRows(
+        candidate_id=proposals.candidate_id.cpu().numpy().astype(np.int32),
+        crop_index=np.full(len(masks), crop.index, np.int16),
+        point_xy=uncrop_points(proposals.point_xy, list(crop.box_xyxy)).cpu().numpy(),
+        predicted_iou=proposals.predicted_iou.float().cpu().numpy(),
+        mask_threshold=np.full(len(masks), mask_threshold, np.float64),
+        stability_scores=stability.float().cpu().numpy(),
+        near_crop_edge=near_edge.cpu().numpy(),
+        box_xyxy=boxes.cpu().numpy().astype(np.int32) + np.array([x0, y0, x0, y0], np.int32),
+        area_px=masks.sum((1, 2), dtype=torch.int64).cpu().numpy().astype(np.int32),
+        counts=_codes(masks, ~near_edge, (y0 + y, x0 + x), crop.image_size_hw),
+    )
+
+
+def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
+    """The crops of the pass's layer, as sam2 lays them."""
+    boxes, layers = generate_crop_boxes(size_hw, pass_.layer, pass_.overlap_ratio or 0.0)
+    of_layer = [box for box, layer in zip(boxes, layers, strict=True) if layer == pass_.layer]
+    for index, (x0, y0, x1, y1) in enumerate(of_layer):
+        yield Crop(index, (x0, y0, max(x0, x1), max(y0, y1)), (int(size_hw[0]), int(size_hw[1])))

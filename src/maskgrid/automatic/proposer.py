@@ -1,0 +1,214 @@
+"""A pass of the network over an image: prompts in, candidates out.
+
+The steps are those of ``SAM2AutomaticMaskGenerator._process_batch``, in an order that costs less and gives the same
+masks: scores are filtered before masks are up-sampled, masks are up-sampled a few at a time, and what the sweep's
+thresholds will ask for is measured at every recorded level while the logits are there.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.utils.amg import batch_iterator
+from torch import Tensor
+
+from maskgrid.automatic.candidates import CandidateRows, Candidates
+from maskgrid.automatic.proposals import Crop, Proposals, layer_crops, measure
+from maskgrid.io.errors import ImageTooLargeError
+from maskgrid.network.decoder import Decoding, Mode
+from maskgrid.network.memory import is_out_of_memory, raise_failure, release_memory, with_less, with_smaller_chunks
+from maskgrid.network.predictor import Extent, chunk_px, make_predictor, masks_at_once
+from maskgrid.network.workers import in_parts, one_behind
+from maskgrid.plan.passes import Pass, Recording
+
+# How far sam2 lets the logits of a mask go that becomes a prompt.
+_CLAMP = 32.0
+
+
+class _Noted:
+    """What is noted of all that the network proposes for an image, also of what the floor drops.
+
+    Attributes:
+        dtype: that of the scores; of the network, until there are any. Under a caller's autocast they differ.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self._scores: list[NDArray[np.float32]] = []
+        self._not_numbers: list[Tensor] = []
+
+    def note(self, part: tuple[Crop, Proposals]) -> tuple[Crop, Proposals]:
+        """Take note of a batch, and hand it on."""
+        _, proposals = part
+        self.dtype = proposals.predicted_iou.dtype
+        self._scores.append(proposals.predicted_iou.float().cpu().numpy())
+        self._not_numbers.append(proposals.logits.isnan().any())
+        return part
+
+    def scores(self) -> NDArray[np.float32]:
+        """All predicted IoUs, sorted; ``FloatingPointError`` where scores or logits are not numbers."""
+        scores = np.sort(np.concatenate(self._scores)) if self._scores else np.empty(0, np.float32)
+        if not np.isfinite(scores).all() or any(map(bool, self._not_numbers)):
+            raise FloatingPointError("the network returned scores or logits that are not numbers")
+        return scores
+
+
+class Proposer:
+    """Runs passes of one model over images.
+
+    Attributes:
+        beside: whether masks are measured beside the network's work on the next ones; until memory runs out.
+    """
+
+    def __init__(self, model: SAM2Base, mode: Mode = "exact") -> None:
+        """Wrap a model that is loaded and on its device.
+
+        Args:
+            model: sam2's own model object, as from :func:`maskgrid.load_model`.
+            mode: exact for sam2's masks bit for bit; fast for least work, with masks that agree.
+        """
+        self.predictor = make_predictor(model)
+        self.decoding = Decoding(self.predictor, mode)
+        self.chunk_px = chunk_px(self.predictor.device)
+        # A CPU's cores are busy with the network, and MPS does not bear two threads.
+        self.beside = self.predictor.device.type == "cuda"
+
+    @torch.no_grad()
+    def run(
+        self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, points_per_batch: int = 64
+    ) -> Candidates:
+        """Run one pass over one image.
+
+        Args:
+            image: uint8 (H, W, 3) RGB.
+            pass_: which crops and prompts.
+            recording: the floor and the levels to record.
+            points_per_batch: prompts that the decoder takes at once. sam2's results can differ in a last bit between
+                batch sizes; those here are the ones of the same batch size.
+
+        Where memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
+        decoded at once.
+
+        Raises:
+            FloatingPointError: the network returned values that are not numbers.
+            ImageTooLargeError: the device's memory does not hold one mask of the image.
+            MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
+        """
+        # No more than there is: halving starts where it makes a difference. With m2m it is masks that fill batches.
+        most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
+        if self.beside:
+            try:
+                return self._run(image, pass_, recording, True, most)
+            except ImageTooLargeError:
+                pass
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise_failure(error)
+            # What fits alone may not have fitted beside the other; further images would meet the same limit.
+            self.beside = False
+            release_memory("the network and its masks in turn")
+        return with_less(partial(self._run, image, pass_, recording, False), most)
+
+    def _run(
+        self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, beside: bool, points_per_batch: int
+    ) -> Candidates:
+        crops, noted = list(layer_crops(image.shape[:2], pass_)), _Noted(self.decoding.dtype)
+        asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch)
+        recorded = one_behind(
+            lambda part: self._record(*part, recording), map(noted.note, asked), self.predictor.device, beside=beside
+        )
+        rows = [row for part in recorded for row in part]
+        self.predictor.reset_predictor()
+        self.decoding.forget()
+        return Candidates(
+            pass_=pass_,
+            recording=recording,
+            size_hw=(int(image.shape[0]), int(image.shape[1])),
+            crop_boxes_xyxy=np.array([crop.box_xyxy for crop in crops], np.int32).reshape(-1, 4),
+            proposed_iou=noted.scores(),
+            rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
+            dtype=str(noted.dtype).removeprefix("torch."),
+        )
+
+    def _asked(
+        self, image: NDArray[np.uint8], crops: list[Crop], pass_: Pass, floor: float, points_per_batch: int
+    ) -> Iterator[tuple[Crop, Proposals]]:
+        for crop in crops:
+            if 0 in crop.size_hw:
+                continue  # what the layers of a tiny image can leave over; sam2 fails on it
+            self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
+            for proposals in self._proposals(crop, pass_, floor, points_per_batch):
+                yield crop, proposals
+
+    def _proposals(self, crop: Crop, pass_: Pass, floor: float, points_per_batch: int) -> Iterator[Proposals]:
+        height, width = crop.size_hw
+        grid = pass_.point_grid() * np.array([[width, height]])
+        first_id = crop.index * len(grid) * pass_.n_masks_per_point
+        for (points,) in batch_iterator(points_per_batch, grid):
+            point_xy = torch.as_tensor(points, dtype=torch.float32, device=self.predictor.device)
+            # Every mask is refined, whatever its first score.
+            first_floor = 0.0 if pass_.use_m2m else floor
+            logits, predicted_iou = self._predict(point_xy, crop, pass_.multimask_output, floor=first_floor)
+            point_xy = point_xy.repeat_interleave(logits.shape[1], dim=0)
+            logits, predicted_iou = logits.flatten(0, 1), predicted_iou.flatten(0, 1)
+            if pass_.use_m2m:
+                logits, predicted_iou = self._refine(point_xy, logits, crop, points_per_batch, floor)
+            ids = torch.arange(first_id, first_id + len(logits), device=logits.device)
+            first_id += len(logits)
+            yield Proposals(logits, predicted_iou, point_xy, ids)
+
+    def _predict(
+        self,
+        point_xy: Tensor,
+        crop: Crop,
+        multimask_output: bool,
+        mask_input: Tensor | None = None,
+        floor: float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
+        """One click a prompt: logits (n, c, h, w) and predicted IoU (n, c)."""
+        points = self.predictor._transforms.transform_coords(point_xy, normalize=True, orig_hw=crop.size_hw)
+        labels = torch.ones(len(points), dtype=torch.int, device=points.device)
+        return self.decoding.predict(
+            points[:, None, :], labels[:, None], mask_input, multimask_output=multimask_output, floor=floor
+        )
+
+    def _refine(
+        self, point_xy: Tensor, logits: Tensor, crop: Crop, points_per_batch: int, floor: float
+    ) -> tuple[Tensor, Tensor]:
+        """sam2's mask-to-mask step: each proposal again, with its own mask as a prompt beside its point."""
+        refined, predicted_iou = [], []
+        for points, masks in batch_iterator(points_per_batch, point_xy, logits.clamp(-_CLAMP, _CLAMP)):
+            better, iou = self._predict(points, crop, False, masks[:, None], floor)
+            refined.append(better[:, 0])
+            predicted_iou.append(iou[:, 0])
+        return torch.cat(refined), torch.cat(predicted_iou)
+
+    def _record(self, crop: Crop, proposals: Proposals, recording: Recording) -> list[CandidateRows]:
+        if recording.pred_iou_thresh > 0.0:
+            proposals = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
+        rows, self.chunk_px = with_smaller_chunks(
+            lambda chunk_px: self._record_chunks(proposals, crop, recording, chunk_px), self.chunk_px, crop.size_hw
+        )
+        return rows
+
+    def _record_chunks(
+        self, proposals: Proposals, crop: Crop, recording: Recording, chunk_px: int
+    ) -> list[CandidateRows]:
+        def record(chunk: Proposals) -> CandidateRows:
+            extent = _extent(chunk.logits, crop, recording)
+            logits = self.predictor._transforms.upsample(chunk.logits, extent)
+            return measure(chunk, logits, extent, crop, recording)
+
+        chunks = proposals.chunks(masks_at_once(chunk_px, crop.size_hw))
+        return in_parts(record, chunks, proposals.logits.device)
+
+
+def _extent(logits: Tensor, crop: Crop, recording: Recording) -> Extent:
+    """What of the crop has to be drawn; all of it on a device that would have to be waited for."""
+    if logits.device.type != "cpu":
+        return Extent.whole(crop.size_hw)
+    lowest = min(recording.mask_thresholds) - max(recording.stability_score_offsets)
+    return Extent.above(logits, lowest, crop.size_hw)

@@ -1,0 +1,57 @@
+"""``min_mask_region_area`` as documented: small holes and islands of a mask are removed, in image pixels.
+
+SAM 1 did this with OpenCV after suppression; sam2 still has the code (``postprocess_small_regions``) but no longer
+calls it, and instead smooths the decoder's 256 x 256 logits, on CUDA alone. The steps and the connected components
+(``remove_small_regions``) here are those of the documented way, one mask at a time.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sam2.utils.amg import remove_small_regions
+
+from maskgrid.automatic.candidates import Candidates
+from maskgrid.masks.rle import decode, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A mask that was redrawn.
+
+    Attributes:
+        counts: COCO's compressed run-length code.
+        area_px: its pixels.
+        box_xyxy: int32 (4,), right and bottom edge inclusive, as sam2 gives boxes.
+    """
+
+    counts: bytes
+    area_px: int
+    box_xyxy: NDArray[np.int32]
+
+
+@dataclass(slots=True)
+class RegionCache:
+    """Redraws each mask once, however many settings keep it."""
+
+    _drawn: dict[tuple[str, int, int], Region | None] = field(default_factory=dict)
+
+    def redraw(self, candidates: Candidates, row: int, min_area_px: int) -> Region | None:
+        """The candidate's mask without small regions, or None where it has none."""
+        key = (candidates.pass_.name, row, min_area_px)
+        if key not in self._drawn:
+            counts: bytes = candidates.rows.counts[row]
+            self._drawn[key] = redraw(decode(counts, candidates.size_hw), min_area_px)
+        return self._drawn[key]
+
+
+def redraw(mask: NDArray[np.bool_], min_area_px: int) -> Region | None:
+    """Fill the holes of a mask (H, W), then remove its islands, below ``min_area_px``; None if there are none."""
+    filled, has_holes = remove_small_regions(mask, min_area_px, mode="holes")
+    cleaned, has_islands = remove_small_regions(filled, min_area_px, mode="islands")
+    if not has_holes and not has_islands:
+        return None
+    cleaned = np.ascontiguousarray(cleaned)
+    rows, columns = np.flatnonzero(cleaned.any(1)), np.flatnonzero(cleaned.any(0))
+    box = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.int32)
+    return Region(encode(cleaned), int(cleaned.sum()), box)

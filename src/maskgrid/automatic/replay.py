@@ -1,0 +1,223 @@
+"""The stage ``replay``: all settings of the sweep over the candidates of one shard."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from maskgrid.automatic.candidates import PassResult, read_shard_results
+from maskgrid.automatic.notes import selections_note
+from maskgrid.automatic.selection import Replay, Selection
+from maskgrid.automatic.tables import MASK_COUNTS, SELECTIONS
+from maskgrid.config.settings import Setting
+from maskgrid.io.journal import forget_journal
+from maskgrid.io.progress import shown
+from maskgrid.io.tables import write_table
+from maskgrid.masks.coco import MEDIUM_PX, SMALL_PX
+from maskgrid.masks.coverage import Coverage
+from maskgrid.network.checkpoints import checkpoint_id
+from maskgrid.plan.passes import passes_of
+from maskgrid.plan.plan import Plan
+
+# Rows lie by setting, and who wants one setting reads the groups that have it.
+_ROWS_IN_GROUP = 16384
+
+
+def replay_shard(plan: Plan, shard: str) -> None:
+    """Answer every setting for the images of a shard; write the selections and the counts."""
+    selections: list[pa.Table] = []
+    counts: list[dict[str, Any]] = []
+    images = _images(plan, shard)
+    for image_key, by_checkpoint in shown(images.items(), len(images), f"replay {shard}", "images"):
+        for rows, row_counts in _replay_image(plan, image_key, by_checkpoint):
+            selections.append(rows)
+            counts += row_counts
+    ids = [setting.id for setting in plan.settings]
+    order = {setting_id: position for position, setting_id in enumerate(ids)}
+    counts.sort(key=lambda row: (order[row["setting_id"]], row["image_key"]))
+    origin = selections_note(plan, shard)
+    write_table(plan.layout.shard_counts(shard), pa.Table.from_pylist(counts, schema=MASK_COUNTS), origin)
+    write_table(plan.layout.selections(shard), _by_setting(selections, order), origin, _ROWS_IN_GROUP)
+    for run in plan.runs:
+        forget_journal(plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard))
+
+
+def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
+    """What the passes made of each image, by image key and checkpoint."""
+    images: dict[str, dict[str, list[PassResult]]] = {}
+    for run, result in read_shard_results(plan, shard):
+        images.setdefault(result.image_key, {}).setdefault(run.checkpoint, []).append(result)
+    return dict(sorted(images.items()))
+
+
+def _replay_image(
+    plan: Plan, image_key: str, by_checkpoint: dict[str, list[PassResult]]
+) -> Iterator[tuple[pa.Table, list[dict[str, Any]]]]:
+    for checkpoint, results in by_checkpoint.items():
+        there = {part.candidates.pass_.name: part.candidates for part in results if part.candidates is not None}
+        replay = Replay(there)
+        settings = [
+            setting
+            for setting in plan.settings
+            if setting.checkpoint == checkpoint
+            and {pass_.name for pass_ in passes_of(setting.generator)} <= there.keys()
+        ]
+        for group in _same_masks(settings):
+            chosen = [(setting, replay.select(setting.generator)) for setting in group]
+            measured = zip(chosen, _coverage(chosen), strict=True)
+            rows = [_selection_rows(setting, image_key, selection) for setting, selection in chosen]
+            yield (
+                pa.concat_tables(rows),
+                [image_counts(setting, image_key, selection, *px) for (setting, selection), px in measured],
+            )
+
+
+def _same_masks(settings: list[Setting]) -> list[list[Setting]]:
+    """Settings that draw from the same masks, so that their pixels are counted together."""
+    groups: dict[object, list[Setting]] = {}
+    for setting in settings:
+        generator = setting.generator
+        passes = tuple(pass_.name for pass_ in passes_of(generator))
+        groups.setdefault((passes, generator.mask_threshold), []).append(setting)
+    return list(groups.values())
+
+
+def _coverage(chosen: list[tuple[Setting, Selection]]) -> list[tuple[int, int]]:
+    """Pixels in at least one and in at least two masks, for each selection."""
+    # By candidate and not by code alone: equal masks of two candidates are two masks, which overlap.
+    position: dict[tuple[int, int, bytes], int] = {}
+    members: list[list[int]] = []
+    for _, selection in chosen:
+        masks = [
+            (int(selection.layer[index]), int(selection.row[index]), mask_counts(selection, index))
+            for index in range(len(selection))
+        ]
+        members.append([position.setdefault(mask, len(position)) for mask in masks])
+    size_hw = chosen[0][1].passes[0].size_hw
+    coverage = Coverage.of([code for _, _, code in position], size_hw)
+    measured = []
+    for member in members:
+        mask = np.zeros(len(position), np.bool_)
+        mask[member] = True
+        measured.append(coverage.measure(mask))
+    return measured
+
+
+def mask_counts(selection: Selection, index: int) -> bytes:
+    """The run-length code of a mask of a selection, redrawn or as proposed."""
+    region = selection.regions[index]
+    if region is not None:
+        return region.counts
+    counts: bytes = selection.passes[selection.layer[index]].rows.counts[selection.row[index]]
+    return counts
+
+
+def _selection_rows(setting: Setting, image_key: str, selection: Selection) -> pa.Table:
+    ids = [
+        selection.passes[layer].rows.candidate_id[row]
+        for layer, row in zip(selection.layer, selection.row, strict=True)
+    ]
+    regions = selection.regions
+    return pa.table(
+        {
+            "setting_id": pa.array([setting.id] * len(ids), pa.string()).dictionary_encode(),
+            "image_key": pa.array([image_key] * len(ids), pa.string()).dictionary_encode(),
+            "rank": pa.array(range(len(ids)), pa.int32()),
+            "layer": pa.array(selection.layer, pa.int16()),
+            "candidate_id": pa.array(ids, pa.int32()),
+            "counts": pa.array([region and region.counts for region in regions], pa.binary()),
+            "area_px": pa.array([region and region.area_px for region in regions], pa.int32()),
+            "box_xyxy": pa.array([region and region.box_xyxy.tolist() for region in regions], pa.list_(pa.int32(), 4)),
+        },
+        schema=SELECTIONS,
+    )
+
+
+def _by_setting(tables: list[pa.Table], order: dict[str, int]) -> pa.Table:
+    if not tables:
+        return SELECTIONS.empty_table()
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    ids = table["setting_id"].combine_chunks()
+    position = np.array([order[name] for name in ids.dictionary.to_pylist()])[ids.indices.to_numpy()]
+    # Images come in the order of their keys, and a stable sort leaves them and the ranks so.
+    return table.take(pa.array(np.argsort(position, kind="stable")))
+
+
+def image_counts(
+    setting: Setting, image_key: str, selection: "Selection", covered_px: int, overlapped_px: int
+) -> dict[str, Any]:
+    """One row of ``schemas.MASK_COUNTS``: what a setting makes of an image.
+
+    Args:
+        setting: the setting.
+        image_key: the image.
+        selection: the masks that the setting keeps of it.
+        covered_px: pixels in at least one of the masks.
+        overlapped_px: pixels in at least two.
+    """
+    height, width = selection.passes[0].size_hw
+    n_pixels = height * width
+    area = _areas(selection)
+    drops = selection.drops
+    quantiles = np.quantile(area / n_pixels, (0.1, 0.5, 0.9)).tolist() if len(area) else [None] * 3
+    n_small, n_large = int((area < SMALL_PX).sum()), int((area > MEDIUM_PX).sum())
+    offset = float(setting.generator.stability_score_offset)
+    return {
+        "setting_id": setting.id,
+        "image_key": image_key,
+        "n_masks": len(selection),
+        "n_proposed": drops.n_proposed,
+        "n_dropped_pred_iou": drops.n_dropped_pred_iou,
+        "n_dropped_stability": drops.n_dropped_stability,
+        "n_dropped_crop_edge": drops.n_dropped_crop_edge,
+        "n_dropped_box_nms": drops.n_dropped_box_nms,
+        "n_dropped_crop_nms": drops.n_dropped_crop_nms,
+        "n_dropped_regions": drops.n_dropped_regions,
+        "n_small": n_small,
+        "n_medium": len(area) - n_small - n_large,
+        "n_large": n_large,
+        "coverage_frac": covered_px / n_pixels,
+        "overlap_frac": overlapped_px / n_pixels,
+        "area_frac_p10": quantiles[0],
+        "area_frac_p50": quantiles[1],
+        "area_frac_p90": quantiles[2],
+        "predicted_iou_mean": _mean(_predicted_iou(selection)),
+        "stability_score_mean": _mean(_stability_score(selection, offset)),
+    }
+
+
+def _areas(selection: "Selection") -> NDArray[np.float64]:
+    return np.array(
+        [
+            selection.passes[layer].rows.area_px[row] if region is None else region.area_px
+            for layer, row, region in zip(selection.layer, selection.row, selection.regions, strict=True)
+        ],
+        np.float64,
+    )
+
+
+def _predicted_iou(selection: "Selection") -> NDArray[np.float64]:
+    return np.array(
+        [
+            selection.passes[layer].rows.predicted_iou[row]
+            for layer, row in zip(selection.layer, selection.row, strict=True)
+        ],
+        np.float64,
+    )
+
+
+def _stability_score(selection: "Selection", offset: float) -> NDArray[np.float64]:
+    columns = [part.recording.stability_score_offsets.index(offset) for part in selection.passes]
+    return np.array(
+        [
+            selection.passes[layer].rows.stability_scores[row, columns[layer]]
+            for layer, row in zip(selection.layer, selection.row, strict=True)
+        ],
+        np.float64,
+    )
+
+
+def _mean(scores: NDArray[np.float64]) -> float | None:
+    return float(scores.mean()) if len(scores) else None

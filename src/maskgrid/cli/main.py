@@ -1,0 +1,74 @@
+"""The command ``maskgrid``: one subcommand a stage, as the workflow calls them and people can by hand."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from maskgrid.cli.automatic import add_main_job
+from maskgrid.cli.prompted import add_given_objects
+from maskgrid.cli.results import add_findings
+from maskgrid.cli.stages import Command
+from maskgrid.cli.tracked import add_videos
+from maskgrid.io.errors import MachineError, UserError, disk_failure
+
+_BROKEN_PIPE = 141  # as the shell says it of a program that SIGPIPE ends
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0, 1 where the machine failed, 2 for what the user can mend, 130 when interrupted, 141 where what
+        reads the output has gone.
+    """
+    arguments = make_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("maskgrid").setLevel(logging.INFO)
+    run: Command = arguments.run
+    try:
+        run(arguments)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"maskgrid: {error}", file=sys.stderr)
+        return 2
+    except MachineError as error:
+        print(f"maskgrid: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Who reads has seen enough, as head has; the interpreter must not try to write the rest on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except OSError as error:
+        failure = disk_failure(error)
+        if failure is None:
+            raise
+        print(f"maskgrid: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("maskgrid: interrupted; what is finished stays, run again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="maskgrid", description="A folder of images into a mask dataset with SAM 2, at every threshold."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_main_job(commands)
+    add_findings(commands)
+    add_given_objects(commands)
+    add_videos(commands)
+    fetch = commands.add_parser("fetch", help="download an official checkpoint and verify it")
+    fetch.add_argument("checkpoint", help="for instance sam2.1_hiera_tiny")
+    fetch.set_defaults(run=_fetch)
+    return parser
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from maskgrid.network.checkpoints import resolve_checkpoint
+
+    print(resolve_checkpoint(arguments.checkpoint, None).path)

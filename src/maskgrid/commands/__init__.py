@@ -1,1 +1,0 @@
-"""The subcommands of ``maskgrid``, by the job that they belong to."""

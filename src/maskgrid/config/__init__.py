@@ -1,0 +1,1 @@
+"""What users write: the config's models, sweeps, settings."""

@@ -1,0 +1,112 @@
+"""Config files: read safely, checked as a whole, written back in one canonical form."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from pydantic import ValidationError
+
+from maskgrid.config.messages import first_error
+from maskgrid.config.models import Config
+from maskgrid.io.errors import UserError
+from maskgrid.io.files import write_bytes
+
+
+class _RepeatedKeyError(yaml.YAMLError):
+    """A key stands twice in a mapping."""
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Reads YAML safely, and takes a key that stands twice in a mapping for the slip that it is."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _RepeatedKeyError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+                seen.add(key.value)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+def refuse_repeated_keys(path: Path) -> None:
+    """See that no key stands twice in a config file that Snakemake has read: it keeps the last one without a word.
+
+    Raises:
+        UserError: one does.
+    """
+    try:
+        _read_yaml(path.read_text(encoding="utf-8"))
+    except _RepeatedKeyError as error:
+        raise UserError(f"{path}: {error}") from None
+    except yaml.YAMLError:
+        return  # Snakemake can read more than this
+
+
+def _read_yaml(text: str) -> Any:  # noqa: ANN401
+    return yaml.load(text, _OnceLoader)
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a config file.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or holds something that the models refuse.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        # YAML 1.1 reads JSON's 1e-5 as text.
+        values = orjson.loads(text) if path.suffix == ".json" else _read_yaml(text)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such config file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    return parse_config(values or {}, str(path))
+
+
+def typed(values: Any) -> Any:  # noqa: ANN401
+    """Values of Snakemake's ``--config KEY={...}``, in which it leaves all that is nested as text."""
+    if isinstance(values, dict):
+        return {key: typed(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [typed(value) for value in values]
+    if not isinstance(values, str):
+        return values
+    try:
+        plain = yaml.safe_load(values)
+    except yaml.YAMLError:
+        return values
+    return plain if plain is None or isinstance(plain, bool | int | float) else values
+
+
+def parse_config(values: Any, where: str) -> Config:  # noqa: ANN401
+    """Check a config's values.
+
+    Raises:
+        UserError: one line with the key's path, the reason and, for an unknown key, the nearest known one.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: a config is a mapping of sections, not {type(values).__name__}")
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: {first_error(error, Config)}") from None
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write the merged config, unless the file holds it already."""
+    content = orjson.dumps(config.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if not path.is_file() or path.read_bytes() != content:
+        write_bytes(path, content)
+
+
+def schema() -> bytes:
+    """The JSON schema of the config, as kept in ``workflow/schemas/config.schema.json``."""
+    described = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+        "title": "maskgrid config",
+    }
+    return orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

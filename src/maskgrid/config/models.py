@@ -1,0 +1,198 @@
+"""What users write: the models of ``config.yaml``, their limits and their defaults.
+
+The models are the one source of the config's meaning: the JSON schema in ``workflow/schemas`` is generated from them,
+and every field's description is what ``config/README.md`` says of its key.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from maskgrid.config.prompts import PromptConfig
+from maskgrid.config.section import Fraction, Section, Sweep
+from maskgrid.config.tracking import TrackingConfig
+
+Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+PointGrid = Annotated[list[Point], Field(min_length=1)]
+
+BASELINE = "baseline"
+
+
+class DatasetConfig(Section):
+    """Which images, and how they are split into jobs."""
+
+    source: str = Field(
+        "demo",
+        min_length=1,
+        description="demo, a folder (searched recursively), a glob, a list (.txt, .csv, .parquet), a COCO .json or tar "
+        "archives (images-{000..009}.tar), also by URL",
+    )
+    shard_size: int = Field(64, ge=1, description="images in a shard at most; a shard is what one job works on")
+    max_pixels: int = Field(100_000_000, ge=1, description="a larger image is rejected by its header, not decoded")
+    max_failed_fraction: Fraction = Field(
+        0.05,
+        description="the run fails, after all else is done, when more of the images than this cannot be used",
+    )
+    ground_truth: str | None = Field(
+        "auto",
+        min_length=1,
+        description="a COCO .json whose objects masks are measured against; auto: the source's own annotations, "
+        "where it is a COCO file or the demo; null for none",
+    )
+
+
+class ModelConfig(Section):
+    """Which network, and how it runs."""
+
+    checkpoint: str = Field(
+        "demo",
+        min_length=1,
+        description="demo, an official name (sam2.1_hiera_tiny|small|base_plus|large, sam2_hiera_...) or a .pt file",
+    )
+    config: str | None = Field(
+        None, description="for a .pt file: the name of a config of the sam2 package, or a YAML file"
+    )
+    allow_unverified: bool = Field(
+        False, description="accept a .pt file whose sha256 is not that of a known checkpoint"
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:1, ... or mps; of several CUDA devices auto and cuda take a free one",
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="the network's arithmetic; below float32 under torch.autocast, but for the decoder of mode fast",
+    )
+    apply_postprocessing: bool = Field(
+        True,
+        description="as in sam2.build_sam: a single mask that is not stable is replaced by the best of three",
+    )
+    mode: Literal["exact", "fast"] = Field(
+        "exact",
+        description="of automatic masks; exact: sam2's masks bit for bit; fast: less work, and masks that agree "
+        "(docs/benchmarks.md)",
+    )
+
+
+class GeneratorFields(Section):
+    """The parameters of ``SAM2AutomaticMaskGenerator``, by its names and with its defaults, each checked alone."""
+
+    points_per_side: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        32, description="points along one side of the grid of prompts; null where point_grids is given"
+    )
+    points_per_batch: int = Field(
+        64, ge=1, description="prompts that the mask decoder takes at once: speed and memory, not masks"
+    )
+    pred_iou_thresh: Fraction = Field(
+        0.8, description="keep masks whose predicted IoU is above this; lower gives more masks; 0 keeps all"
+    )
+    stability_score_thresh: Fraction = Field(
+        0.95,
+        description="keep masks whose stability score is at least this; lower gives more masks; 0 keeps all",
+    )
+    stability_score_offset: FiniteFloat = Field(
+        1.0,
+        ge=0.0,
+        description="how far the cut-off moves, up and down, to measure stability; lower gives more masks",
+    )
+    mask_threshold: FiniteFloat = Field(
+        0.0, description="the logit above which a pixel belongs to the mask; higher gives smaller masks"
+    )
+    box_nms_thresh: Fraction = Field(
+        0.7,
+        description="of two masks in a crop whose boxes overlap by more than this IoU the worse is dropped",
+    )
+    crop_n_layers: int = Field(
+        0, ge=0, le=5, description="layers of crops to run besides the image; layer n has 4**n crops"
+    )
+    crop_nms_thresh: Fraction = Field(
+        0.7, description="the same as box_nms_thresh between crops, where the smaller crop's mask wins"
+    )
+    crop_overlap_ratio: FiniteFloat = Field(
+        512 / 1500,
+        ge=0.0,
+        lt=1.0,
+        description="overlap of neighbouring crops, as a share of the image's short side",
+    )
+    crop_n_points_downscale_factor: int = Field(
+        1, ge=1, description="the grid of layer n has points_per_side / factor**n points a side"
+    )
+    point_grids: Annotated[list[PointGrid], Field(min_length=1)] | None = Field(
+        None,
+        description="explicit prompts, a list of [x, y] in 0..1 for each layer; needs points_per_side: null",
+    )
+    min_mask_region_area: int = Field(
+        0,
+        ge=0,
+        description="holes and islands with fewer image pixels than this are removed, then duplicates",
+    )
+    output_mode: Literal["coco_rle", "uncompressed_rle", "binary_mask"] = Field(
+        "coco_rle", description="the form of the masks in the annotations and in the library's records"
+    )
+    use_m2m: bool = Field(False, description="refine each mask by one more step of the decoder; about 4 times the work")
+    multimask_output: bool = Field(True, description="three masks a prompt (part, object, whole) instead of one")
+
+
+class GeneratorConfig(GeneratorFields):
+    """A full assignment of the generator's parameters, checked for what sam2 would trip over in the middle of a run."""
+
+    @model_validator(mode="after")
+    def _grids_fit(self) -> "GeneratorConfig":
+        if (self.points_per_side is None) == (self.point_grids is None):
+            raise ValueError(
+                "exactly one of points_per_side and point_grids must be given; set the other to null"
+                if self.point_grids is not None
+                else "points_per_side is null, so point_grids must be given"
+            )
+        if self.point_grids is not None and len(self.point_grids) <= self.crop_n_layers:
+            raise ValueError(
+                f"point_grids has {len(self.point_grids)} grids, but crop_n_layers: {self.crop_n_layers} "
+                f"needs {self.crop_n_layers + 1} (one for the image and one for each layer)"
+            )
+        if self.points_per_side is not None:
+            last = int(self.points_per_side / self.crop_n_points_downscale_factor**self.crop_n_layers)
+            if last < 1:
+                raise ValueError(
+                    f"points_per_side: {self.points_per_side} is brought to 0 in crop layer {self.crop_n_layers} "
+                    f"by crop_n_points_downscale_factor: {self.crop_n_points_downscale_factor}"
+                )
+        return self
+
+
+class RecordConfig(Section):
+    """What the run of the network keeps beyond the needs of the sweep, as room to explore later without a new run."""
+
+    pred_iou_thresh: Fraction | None = Field(None, description="record candidates down to this predicted IoU")
+    stability_score_thresh: Fraction | None = Field(None, description="record candidates down to this stability score")
+    mask_thresholds: list[FiniteFloat] = Field(default_factory=list, description="further mask_threshold levels")
+    stability_score_offsets: list[Annotated[FiniteFloat, Field(ge=0.0)]] = Field(
+        default_factory=list, description="further stability_score_offset levels"
+    )
+
+
+class Config(Section):
+    """The whole of ``config.yaml``."""
+
+    dataset: DatasetConfig = Field(default_factory=DatasetConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    generator: GeneratorConfig = Field(default_factory=GeneratorConfig)
+    sweep: Sweep | None = Field(
+        None,
+        description="a block, a list of blocks (their union), or the path of a table with a row a setting",
+    )
+    record: RecordConfig = Field(default_factory=RecordConfig)
+    baseline: str = Field(BASELINE, description="the setting that differences are measured against: a name or an id")
+    annotations: list[str] = Field(
+        default_factory=lambda: [BASELINE],
+        description="settings to export as COCO: names, ids, baseline, all",
+    )
+    exports: list[Literal["card", "sa1b", "polygons"]] = Field(
+        ["card"],
+        description="further forms of the results: card (a dataset card and Croissant metadata), and of the settings "
+        "under annotations sa1b (a JSON an image, as a tar archive) and polygons (COCO without run-length codes)",
+    )
+    prompts: PromptConfig | None = Field(
+        None, description="segment given objects too: boxes, points or masks of a file; null for no such job"
+    )
+    tracking: TrackingConfig | None = Field(None, description="follow objects through videos too; null for no such job")

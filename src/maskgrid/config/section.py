@@ -1,0 +1,82 @@
+"""How a sweep is written in the config: the same form wherever parameters are swept."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
+
+MOST_SETTINGS = 100_000  # a step or a grid that gives more is a slip: the plan alone would take minutes and the memory
+
+Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
+
+
+def _kind_of_values(value: Any) -> str:  # noqa: ANN401
+    return "range" if isinstance(value, dict | Range) else "list" if isinstance(value, list) else "value"
+
+
+def _kind_of_sweep(value: Any) -> str:  # noqa: ANN401
+    return "table" if isinstance(value, str) else "blocks" if isinstance(value, list) else "block"
+
+
+class Section(BaseModel):
+    """A part of the config: no unknown keys, no silent conversions, no changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+
+
+class Range(Section):
+    """Evenly spaced values, the stop included, in decimal arithmetic: 0.7 to 0.9 by 0.1 is 0.7, 0.8, 0.9."""
+
+    start: FiniteFloat | int
+    stop: FiniteFloat | int
+    step: Annotated[FiniteFloat, Field(gt=0.0)] | Annotated[int, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Range":
+        if self.stop < self.start:
+            raise ValueError(f"the range from {self.start} to {self.stop} is empty")
+        if self.count() > MOST_SETTINGS:
+            raise ValueError(
+                f"the range has {self.count():,} values, and {MOST_SETTINGS:,} are the most; is the step right?"
+            )
+        return self
+
+    def count(self) -> int:
+        """How many values there are."""
+        start, stop, step = self._decimals()
+        return int((stop - start) / step) + 1
+
+    def values(self) -> list[float] | list[int]:
+        """All of them; integers where all three numbers are."""
+        start, _, step = self._decimals()
+        numbers = [start + index * step for index in range(self.count())]
+        whole = all(isinstance(number, int) for number in (self.start, self.stop, self.step))
+        return [int(number) for number in numbers] if whole else [float(number) for number in numbers]
+
+    def _decimals(self) -> tuple[Decimal, Decimal, Decimal]:
+        return Decimal(str(self.start)), Decimal(str(self.stop)), Decimal(str(self.step))
+
+
+Values = Annotated[
+    Annotated[Range, Tag("range")]
+    | Annotated[list[Any], Field(min_length=1), Tag("list")]
+    | Annotated[Any, Tag("value")],
+    Discriminator(_kind_of_values),
+]
+
+
+class SweepBlock(Section):
+    """Settings to compare: every combination of ``grid`` with each step of ``zip``, and single ``points``."""
+
+    grid: dict[str, Values] = Field(default_factory=dict, description="every combination of these values")
+    zip: dict[str, Values] = Field(default_factory=dict, description="values walked together, crossed with grid")
+    points: list[dict[str, Any]] = Field(default_factory=list, description="single settings, by name")
+    exclude: list[dict[str, Any]] = Field(default_factory=list, description="partial matches to leave out")
+
+
+Sweep = Annotated[
+    Annotated[SweepBlock, Tag("block")]
+    | Annotated[list[SweepBlock], Field(min_length=1), Tag("blocks")]
+    | Annotated[str, Tag("table")],
+    Discriminator(_kind_of_sweep),
+]

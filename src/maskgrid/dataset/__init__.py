@@ -1,0 +1,1 @@
+"""What users bring: images, archives, lists, prompts, ground truth; the index and its shards."""

@@ -1,0 +1,257 @@
+"""Tar archives as sources of images, as WebDataset writes them: their members are listed, never extracted.
+
+An archive is read from its beginning to its end once, to be hashed and to find where the members lie; after that each
+image is read from where it lies. Nothing of an archive is ever written to the disk, so that no member's name, link or
+size can do harm there.
+"""
+
+import hashlib
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from maskgrid.dataset.images import ImageStatus
+from maskgrid.dataset.sources import SourceItem, file_state, is_archive
+from maskgrid.dataset.spans import Span
+from maskgrid.dataset.tables import ARCHIVES_SCHEMA, place_of
+from maskgrid.io.errors import UserError
+from maskgrid.io.listings import IMAGE_SUFFIXES, image_key, is_outside_root
+from maskgrid.io.progress import shown
+from maskgrid.io.tables import read_table
+
+_BLOCK = tarfile.BLOCKSIZE
+_READ_AT_ONCE = 1 << 20
+# Headers may carry long names and attributes; one that asks for more is an attack on the memory.
+_LARGEST_HEADER = 1 << 22
+# No image could be decoded from more, and readers may hold all of it.
+_LARGEST_MEMBER = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What was found in an archive: a row of ``ARCHIVES_SCHEMA``, and the inputs that it gives."""
+
+    archive: str
+    path: Path
+    size_bytes: int | None
+    mtime_ns: int | None
+    n_members: int
+    sha256: str | None
+    items: list[SourceItem] = field(repr=False)
+
+
+def expand_archives(
+    items: Sequence[SourceItem], previous: pa.Table | None = None, known: pa.Table | None = None, progress: bool = False
+) -> tuple[list[SourceItem], pa.Table]:
+    """Put the images in archives in the archives' place.
+
+    An image in an archive has the key ``{key of the archive}/{name of the member}``. What is wrong with an archive as a
+    whole is said by an input of the archive's own key.
+
+    Args:
+        items: the inputs, archives among them.
+        previous: the files' table of an earlier run, with the members of archives ...
+        known: ... whose size and time are still the ones of this table of archives: these are not read again.
+        progress: show how far the reading is.
+
+    Returns:
+        The inputs sorted by key, and a table of ``ARCHIVES_SCHEMA`` with a row for each archive.
+    """
+    whole = {item.key: item for item in items if not is_archive(item.path)}
+    tars = [item for item in items if is_archive(item.path)]
+    seen = {row["archive"]: row for row in known.to_pylist()} if known is not None else {}
+    archives = []
+    for item in shown(tars, len(tars), "archives", "archives") if progress and tars else tars:
+        row = seen.get(item.key)
+        if row is not None and previous is not None and file_state(item) == (row["size_bytes"], row["mtime_ns"]):
+            inputs = list(_remembered(item, previous))
+            archive = Archive(item.key, item.path, *file_state(item), row["n_members"], row["sha256"], inputs)
+        else:
+            archive = read_archive(item)
+        whole |= {member.key: member for member in archive.items}
+        archives.append(archive)
+    return [whole[key] for key in sorted(whole)], _table(archives)
+
+
+def read_known(path: Path) -> pa.Table | None:
+    """Read the table of archives that an earlier run has left; ``None`` if it is of no use."""
+    try:
+        return read_table(path, schema=ARCHIVES_SCHEMA)
+    except UserError:
+        return None
+
+
+def read_archive(item: SourceItem) -> Archive:
+    """Read an archive from end to end: hash it, and find its images.
+
+    A tar archive ends with blocks of zeros. One without them was cut, at a member's boundary or within a member: its
+    images count, and an input of the archive's own key says that some may be missing.
+    """
+    size, mtime_ns = file_state(item)
+    if is_outside_root(item.key):
+        problem = str(ImageStatus.OUTSIDE_ROOT), "the entry leads out of the dataset's root by '..'"
+        return Archive(item.key, item.path, None, None, 0, None, [_broken(item, *problem)])
+    try:
+        if not item.path.is_file():
+            there = item.path.exists()
+            problem = (ImageStatus.NOT_AN_IMAGE, "no file") if there else (ImageStatus.MISSING, "there is no such file")
+            return Archive(item.key, item.path, size, mtime_ns, 0, None, [_broken(item, *problem)])
+        with item.path.open("rb") as file:
+            stream = _HashedFile(file)
+            members, problem_of_archive = _members(stream, size or 0)
+            found = {member.key: member for member in (_input(item, info, size or 0) for info in members) if member}
+            if problem_of_archive is not None:
+                found[item.key] = _broken(item, *problem_of_archive)
+            return Archive(item.key, item.path, size, mtime_ns, len(members), stream.hexdigest(), list(found.values()))
+    except OSError as error:
+        problem = str(ImageStatus.UNREADABLE), os.strerror(error.errno) if error.errno else str(error)
+        return Archive(item.key, item.path, size, mtime_ns, 0, None, [_broken(item, *problem)])
+
+
+def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], tuple[str, str] | None]:
+    """The members' headers up to where the archive ends, and what is wrong with that end."""
+    if size == 0:
+        return [], (ImageStatus.EMPTY, "the archive has no bytes")
+    members: list[tarfile.TarInfo] = []
+    end = 0
+    try:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
+            while (info := tar.next()) is not None:
+                if info.size < 0 or tar.offset <= end:  # a number that is no size can lead tarfile in circles
+                    raise tarfile.ReadError("a member's size is impossible")
+                members.append(info)
+                end = tar.offset
+                if end > size:
+                    return members, _damage(len(members), size, end)
+    except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
+        if not members:
+            return [], (ImageStatus.NOT_AN_IMAGE, f"is no tar archive that can be read: {error}")
+        return members, _damage(len(members), size, end)
+    if stream.block(end) == bytes(_BLOCK):
+        return members, None
+    if not members:
+        return [], (ImageStatus.NOT_AN_IMAGE, "the content is no tar archive")
+    return members, _damage(len(members), size, end)
+
+
+def _damage(n_members: int, size: int, end: int) -> tuple[str, str]:
+    how = "was cut there" if end >= size else "is damaged behind it"
+    return (
+        ImageStatus.TRUNCATED,
+        f"the archive has no end mark after member {n_members}: it {how}; images may be missing",
+    )
+
+
+def _input(item: SourceItem, info: tarfile.TarInfo, size: int) -> SourceItem | None:
+    """The input that a member is; None for what is no image by its name."""
+    name = Path(info.name)
+    if info.isdir() or name.suffix.lower() not in IMAGE_SUFFIXES or name.name.startswith("."):
+        return None
+    problem = _member_problem(info, size)
+    inside = image_key(info.name) if problem is None else image_key(info.name.replace("\0", "\\0"))
+    span = None if problem else Span(info.offset_data, info.size)
+    return SourceItem(f"{item.key}/{inside}", item.path, item.key, span, problem)
+
+
+def _member_problem(info: tarfile.TarInfo, size: int) -> tuple[str, str] | None:
+    if info.name.startswith("/") or ".." in info.name.split("/") or "\0" in info.name:
+        return ImageStatus.OUTSIDE_ROOT, "the member's name leads out of the archive"
+    if info.issym() or info.islnk():
+        return ImageStatus.UNSUPPORTED, "a link in an archive, which is not followed"
+    if info.issparse():
+        return ImageStatus.UNSUPPORTED, "a sparse file in an archive, whose bytes do not lie together"
+    if not info.isreg():
+        return ImageStatus.NOT_AN_IMAGE, "a device or pipe, not a file"
+    if info.offset_data + info.size > size:
+        return ImageStatus.TRUNCATED, "the archive ends within this file"
+    if info.size > _LARGEST_MEMBER:
+        return ImageStatus.TOO_LARGE, f"{info.size} bytes, more than an image may have in an archive"
+    return None
+
+
+def _broken(item: SourceItem, status: str, message: str) -> SourceItem:
+    return SourceItem(item.key, item.path, item.key, None, (str(status), message))
+
+
+def _remembered(item: SourceItem, previous: pa.Table) -> Iterator[SourceItem]:
+    """The inputs that an unchanged archive gave the last time."""
+    for row in previous.filter(pc.equal(previous["archive"], item.key)).to_pylist():
+        _, span = place_of(row)
+        problem = None if span else (row["status"], row["message"])
+        yield SourceItem(row["image_key"], item.path, item.key, span, problem)
+
+
+def _table(archives: Sequence[Archive]) -> pa.Table:
+    rows = [
+        {
+            "archive": archive.archive,
+            "path": os.fsencode(archive.path),
+            "size_bytes": archive.size_bytes,
+            "mtime_ns": archive.mtime_ns,
+            "n_members": archive.n_members,
+            "n_images": sum(member.key != archive.archive for member in archive.items),
+            "sha256": archive.sha256,
+        }
+        for archive in archives
+    ]
+    return pa.Table.from_pylist(rows, ARCHIVES_SCHEMA)
+
+
+class _HashedFile:
+    """A file that is hashed while it is read from its beginning to its end; what ``tarfile`` asks of a file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._hashed = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most ``size`` bytes.
+
+        Raises:
+            tarfile.ReadError: a header asks for more than headers have.
+        """
+        if not 0 <= size <= _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        start = self._file.tell()
+        if start > self._hashed:
+            self._hash_until(start)
+        data = self._file.read(size)
+        self._digest.update(data[self._hashed - start :])
+        self._hashed = max(self._hashed, start + len(data))
+        return data
+
+    def seek(self, position: int) -> int:
+        """Go to a position from the beginning."""
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        """The position."""
+        return self._file.tell()
+
+    def block(self, offset: int) -> bytes:
+        """The block at an offset; shorter, or empty, at the file's end."""
+        self.seek(offset)
+        return self.read(_BLOCK)
+
+    def hexdigest(self) -> str:
+        """The hash of the whole file."""
+        self._hash_until(None)
+        return self._digest.hexdigest()
+
+    def _hash_until(self, stop: int | None) -> None:
+        self._file.seek(self._hashed)
+        while stop is None or self._hashed < stop:
+            data = self._file.read(_READ_AT_ONCE if stop is None else min(_READ_AT_ONCE, stop - self._hashed))
+            if not data:
+                break
+            self._digest.update(data)
+            self._hashed += len(data)
+        if stop is not None:
+            self._file.seek(stop)

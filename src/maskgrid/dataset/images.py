@@ -1,0 +1,219 @@
+"""One image file into the pixels that a viewer shows, or a reason why not."""
+
+import errno
+import hashlib
+import os
+import stat
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+from PIL import ExifTags, UnidentifiedImageError
+from PIL.Image import Transpose
+
+from maskgrid.dataset.pillow import PixelsUnsupportedError, pillow_limits, to_rgb
+from maskgrid.dataset.spans import Span, open_span
+
+
+class ImageStatus(StrEnum):
+    """What became of an input; the values of the column ``status``."""
+
+    OK = "ok"
+    MISSING = "missing"  # a list names it, and it is not there
+    UNREADABLE = "unreadable"  # permissions, or the disk or network failed
+    EMPTY = "empty"  # no bytes
+    NOT_AN_IMAGE = "not_an_image"  # a folder, a web page, …
+    UNSUPPORTED = "unsupported"  # an image, of a format or of values that have no agreed look
+    TRUNCATED = "truncated"  # begins as an image, and is cut short or damaged
+    TOO_LARGE = "too_large"  # more pixels than the limit, or than the memory holds
+    OUTSIDE_ROOT = "outside_root"  # a list entry that climbs out of the dataset's folder by ``..``
+    CHANGED = "changed"  # the content is not the one that was indexed
+
+
+class BadImage(Exception):
+    """A file that gives no pixels.
+
+    Attributes:
+        status: why, in one word.
+        message: why, for a person; one line that names no path, so that tables do not depend on where files
+            lie.
+    """
+
+    def __init__(self, status: ImageStatus, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = " ".join(message.split())[:200]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A decoded image.
+
+    Attributes:
+        pixels: ``uint8 (H, W, 3)``, RGB, C-contiguous, as displayed (EXIF orientation applied).
+        exif_orientation: 1 to 8, as the file says; 1 where it says nothing.
+        mode: Pillow's mode of the file: ``RGB``, ``L``, ``I;16``, …
+        format: Pillow's name of the file's format: ``JPEG``, ``PNG``, …
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    exif_orientation: int
+    mode: str
+    format: str
+
+
+# Pillow knows some forty formats, many of them written for one program long ago. Data sets use these, and
+# what is not decoded cannot be attacked. (JPEG brings MPO along: a camera's JPEG with a second picture behind
+# the first.)
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
+
+# What Pillow's decoders raise for hostile input: the list of its own fuzz tests
+# (Tests/oss-fuzz/test_fuzzers.py), and three more that are seen in practice. Anything else is a bug and must
+# be seen.
+DECODE_ERRORS = (
+    OSError,  # with UnidentifiedImageError
+    SyntaxError,
+    MemoryError,
+    ValueError,
+    NotImplementedError,
+    OverflowError,
+    PIL.Image.DecompressionBombError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
+
+# First bytes by which a file that Pillow cannot open is still known as a damaged image of one of FORMATS …
+_SUPPORTED_SIGNATURES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"BM",
+    b"GIF8",
+    *(b"P%d" % digit for digit in range(1, 7)),
+)
+# … or as an image of a format that is not read: Photoshop, JPEG 2000, JPEG XL, OpenEXR, icons.
+_OTHER_SIGNATURES = (
+    b"8BPS",
+    b"\0\0\0\x0cjP  ",
+    b"\0\0\0\x0cJXL ",
+    b"\xff\x0a",
+    b"\xffO\xffQ",
+    b"v/1\x01",
+    b"\0\0\x01\0",
+)
+
+# From a value of the EXIF orientation (EXIF 2.32, tag 0x0112) to the way to undo it.
+_TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+
+def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Span | None = None) -> Image:
+    """Read an image file as 8-bit RGB, the way a viewer shows it.
+
+    EXIF orientation is applied. Of an animation the first frame is read. 16 bits become 8 by scaling;
+    transparency is laid on white; colour profiles are not applied, as ``PIL.Image.convert`` and SAM 2's own
+    examples do not (see :func:`maskgrid.dataset.pillow.to_rgb`).
+
+    Args:
+        path: the file.
+        max_pixels: a larger width x height is refused by the header, before anything is decoded.
+        sha256: where given, the file's bytes must have this hash (hexadecimal).
+        span: where given, the part of the file that is the image.
+
+    Raises:
+        BadImage: for everything that can be wrong with a file, and nothing else is raised for it.
+    """
+    try:
+        _require_regular_file(path)
+        with open_span(path, span) as stream, pillow_limits(max_pixels):
+            if span is not None and span.length == 0:
+                raise BadImage(ImageStatus.EMPTY, "the file has no bytes")
+            if sha256 is not None and hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                raise BadImage(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
+            stream.seek(0)
+            return _decode(stream, max_pixels)
+    except PixelsUnsupportedError as error:
+        raise BadImage(ImageStatus.UNSUPPORTED, str(error)) from None
+    except DECODE_ERRORS as error:
+        raise _bad_image(error) from error
+
+
+def _require_regular_file(path: Path) -> None:
+    # Before opening: a named pipe would block for ever.
+    try:
+        status = path.stat()
+    except ValueError as error:  # a NUL in the path, which no file system holds
+        raise BadImage(ImageStatus.MISSING, str(error)) from None
+    if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK):
+        raise BadImage(ImageStatus.UNREADABLE, "a folder that may not be listed")
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or pipe"
+        raise BadImage(ImageStatus.NOT_AN_IMAGE, f"{kind}, not a file")
+    if status.st_size == 0:
+        raise BadImage(ImageStatus.EMPTY, "the file has no bytes")
+
+
+def _decode(stream: IO[bytes], max_pixels: int) -> Image:
+    try:
+        image = PIL.Image.open(stream, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise _unidentified(stream) from None
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadImage(ImageStatus.TOO_LARGE, f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})")
+    mode, file_format = image.mode, str(image.format)
+    # Asked before load(), because Pillow turns a TIFF while it loads it and drops the tag; we turn the rest.
+    orientation = _orientation(image)
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    rgb = to_rgb(image)
+    if turn is not None:
+        rgb = rgb.transpose(turn)
+    return Image(np.array(rgb, dtype=np.uint8, order="C"), orientation, mode, file_format)
+
+
+def _orientation(image: PIL.Image.Image) -> int:
+    try:
+        value: Any = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except DECODE_ERRORS:
+        return 1  # viewers ignore EXIF data that they cannot read
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _unidentified(stream: IO[bytes]) -> BadImage:
+    stream.seek(0)
+    head = stream.read(16)
+    if head.startswith(_OTHER_SIGNATURES) or head[4:8] == b"ftyp":
+        return BadImage(ImageStatus.UNSUPPORTED, f"a format that is not read here; these are: {', '.join(FORMATS)}")
+    if head.startswith(_SUPPORTED_SIGNATURES) or head[8:12] == b"WEBP":
+        return BadImage(ImageStatus.TRUNCATED, "begins as an image, but its header is cut short or damaged")
+    return BadImage(ImageStatus.NOT_AN_IMAGE, "the content is no image that is known here")
+
+
+def _bad_image(error: BaseException) -> BadImage:
+    if isinstance(error, PIL.Image.DecompressionBombError):
+        return BadImage(ImageStatus.TOO_LARGE, "many times more pixels than max_pixels allows")
+    if isinstance(error, MemoryError):
+        return BadImage(ImageStatus.TOO_LARGE, "decoding it needs more memory than there is")
+    # The operating system's errors have a number and Pillow's have none; EINVAL comes from seeking to an
+    # offset that a damaged header names.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        return BadImage(ImageStatus.MISSING if missing else ImageStatus.UNREADABLE, os.strerror(error.errno))
+    return BadImage(ImageStatus.TRUNCATED, f"cut short or damaged: {error or type(error).__name__}")

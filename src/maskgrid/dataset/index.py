@@ -1,0 +1,251 @@
+"""The index of a dataset: a row for every input, the bad ones too.
+
+The folder ``dataset`` holds four tables (columns in :mod:`maskgrid.dataset.tables`):
+
+- ``images.parquet``: a row for every input, sorted by image key. Its bytes depend on the images, the pixel
+  limit and the shard size, and not on where the files lie.
+- ``shards.parquet``: a row for every shard.
+- ``files.parquet``: the rows of ``images.parquet`` with the files' places and times, sorted by shard. Jobs
+  find their images in it, and the next run of the index finds what it need not read again.
+- ``archives.parquet``: a row for every tar archive (:mod:`maskgrid.dataset.archives`).
+"""
+
+import hashlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from tqdm import tqdm
+
+from maskgrid.dataset.archives import expand_archives, read_known
+from maskgrid.dataset.demo.images import DEMO_VERSION, write_demo
+from maskgrid.dataset.images import ImageStatus
+from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row
+from maskgrid.dataset.shards import Shard, assign_shards
+from maskgrid.dataset.sources import SourceItem, file_state, list_inputs, listing_digest
+from maskgrid.dataset.tables import (
+    ARCHIVES_FILE,
+    ARCHIVES_SCHEMA,
+    FILES_FILE,
+    FILES_SCHEMA,
+    IMAGES_FILE,
+    IMAGES_SCHEMA,
+    SHARDS_FILE,
+    SHARDS_SCHEMA,
+    read_previous,
+)
+from maskgrid.io.errors import UserError
+from maskgrid.io.fingerprint import fingerprint
+from maskgrid.io.journal import Journal, forget_journal
+from maskgrid.io.tables import write_table
+from maskgrid.plan.plan import Plan
+from maskgrid.plan.remote import is_url
+
+# Threads, because decoding and hashing leave Python's lock alone; few, because each may hold an image of
+# max_pixels.
+_MAX_WORKERS = 4
+# Readers skip the groups whose statistics exclude what they look for, so a group is the least that one reads.
+_ROWS_IN_GROUP = 8192
+# Images that a killed process does again at most.
+_BATCH = 256
+
+log = logging.getLogger(__name__)
+
+DEMO = "demo"
+
+
+def index_images(
+    items: Sequence[SourceItem],
+    max_pixels: int,
+    previous: pa.Table | None = None,
+    progress: bool = False,
+    journal: Journal | None = None,
+) -> pa.Table:
+    """Look at every input: hash it, and decode it to the end, since a header tells nothing of a cut file.
+
+    Args:
+        items: the inputs, sorted by key, each key once (:func:`maskgrid.dataset.sources.list_inputs`,
+            :func:`maskgrid.dataset.archives.expand_archives`).
+        max_pixels: a larger image gets the status ``too_large``.
+        previous: the table of an earlier run (:func:`read_previous`); a file of the same key, size and time
+            is not read again.
+        progress: show a bar, where the error stream is a terminal.
+        journal: where what is found is kept, batch by batch, for the process that goes on after this one is killed.
+
+    Returns:
+        A table of ``FILES_SCHEMA`` with a row for each item, in their order; its column ``shard`` is null.
+    """
+    starts = range(0, len(items), _BATCH)
+    kept = [journal.read(number, 1) if journal else None for number in range(len(starts))]
+    # A killed process knows more than the index before it, and like that index it may tell of older files.
+    there = [table for table in (previous, *(tables[0] for tables in kept if tables)) if table is not None]
+    earlier = EarlierRows.of(pa.concat_tables(there).combine_chunks()) if there else None
+    chunks: list[pa.Table] = []
+    n_good = 0
+    with (
+        ThreadPoolExecutor(min(_MAX_WORKERS, os.cpu_count() or 1)) as pool,
+        tqdm(total=len(items), desc="index", unit="image", disable=None if progress else True) as bar,
+    ):
+        for number, start in enumerate(starts):
+            batch = items[start : start + _BATCH]
+            rows = list(pool.map(lambda item: input_row(item, max_pixels, earlier), batch))
+            chunks.append(_chunk(rows, n_good))
+            if journal and kept[number] != [chunks[-1]]:
+                journal.write(number, chunks[-1:])
+            n_good += sum(row.status == ImageStatus.OK for row in rows)
+            bar.update(len(batch))
+    return pa.concat_tables([FILES_SCHEMA.empty_table(), *chunks])
+
+
+def write_index(index: pa.Table, shard_size: int, folder: Path, archives: pa.Table | None = None) -> list[Shard]:
+    """Assign the good images to shards, and write the tables of the dataset.
+
+    Args:
+        index: what :func:`index_images` returned.
+        shard_size: images in a shard at most.
+        folder: the folder ``dataset``; made where it is missing.
+        archives: the archives that the images come from.
+
+    Returns:
+        The shards, sorted by name; none where no image is good.
+
+    Raises:
+        OSError: when the folder cannot be written.
+    """
+    good = index.filter(pc.equal(index["status"], ImageStatus.OK.value))
+    contents = dict(zip(good["image_key"].to_pylist(), good["sha256"].to_pylist(), strict=True))
+    shards = assign_shards(contents, shard_size)
+    shard_of = {key: shard.name for shard in shards for key in shard.keys}
+    names = pa.array([shard_of.get(key) for key in index["image_key"].to_pylist()], pa.string())
+    index = index.set_column(index.schema.get_field_index("shard"), FILES_SCHEMA.field("shard"), names)
+    origin = {"shard_size": shard_size, "fingerprint": _digest(index)}
+    write_table(folder / IMAGES_FILE, index.select(IMAGES_SCHEMA.names), origin)
+    write_table(folder / SHARDS_FILE, _shards_table(shards), origin)
+    write_table(folder / ARCHIVES_FILE, ARCHIVES_SCHEMA.empty_table() if archives is None else archives, origin)
+    by_shard = index.sort_by([("shard", "ascending"), ("image_key", "ascending")])
+    write_table(folder / FILES_FILE, by_shard, origin, rows_in_group=_ROWS_IN_GROUP)
+    return shards
+
+
+def _shards_table(shards: Sequence[Shard]) -> pa.Table:
+    rows = [{"shard": s.name, "n_images": len(s.keys), "digest": s.digest, "first_key": s.keys[0]} for s in shards]
+    return pa.Table.from_pylist(rows, SHARDS_SCHEMA)
+
+
+def _chunk(rows: Sequence[InputRow], n_good: int) -> pa.Table:
+    """The rows as a table, good images numbered on from ``n_good``."""
+    numbers = count(n_good + 1)
+    numbered = [{**asdict(row), "image_id": next(numbers) if row.status == ImageStatus.OK else None} for row in rows]
+    return pa.Table.from_pylist(numbered, FILES_SCHEMA)
+
+
+def _digest(index: pa.Table) -> str:
+    """A hash of the inputs' keys, contents and statuses."""
+    columns = (index[name].to_pylist() for name in ("image_key", "sha256", "status"))
+    return hashlib.sha256(orjson.dumps(list(zip(*columns, strict=True)))).hexdigest()
+
+
+def index_dataset(plan: Plan) -> None:
+    """Write the tables of the folder ``dataset``.
+
+    What is known of the images is kept in a journal, so that a killed process is followed by one that goes on.
+
+    Raises:
+        UserError: the source is missing or empty, or not one of its images can be used.
+    """
+    folder = plan.layout.images.parent
+    listed, previous = list_inputs(str(_source(plan)), plan.base_dir), read_previous(folder)
+    items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
+    # What it holds is judged row by row, by the files' sizes and times, and so is valid for any config.
+    journal = Journal(plan.layout.files, fingerprint({"journal": "index"}))
+    index = index_images(items, plan.config.dataset.max_pixels, previous, True, journal)
+    shards = write_index(index, plan.config.dataset.shard_size, folder, archives)
+    forget_journal(plan.layout.files)
+    statuses = Counter(index["status"].to_pylist())
+    log.info(
+        "%d inputs: %s; %d shards",
+        len(items),
+        ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())),
+        len(shards),
+    )
+    if not shards:
+        raise UserError(
+            f"dataset.source: no image of {plan.config.dataset.source} can be used; see {plan.layout.images}"
+        )
+
+
+def source_digest(plan: Plan) -> str:
+    """A digest of names, sizes and times at the source; the index is stale when it changes.
+
+    Raises:
+        UserError: the source is missing or empty.
+    """
+    source = plan.config.dataset.source
+    if source == DEMO:
+        return DEMO_VERSION
+    if is_url(source):  # its files are inputs of the index, one by one
+        return source
+    return listing_digest(source, plan.base_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChanges:
+    """How many files of the source are new, have another size or time, or are gone since it was indexed."""
+
+    n_new: int
+    n_changed: int
+    n_gone: int
+
+    def __bool__(self) -> bool:
+        return bool(self.n_new or self.n_changed or self.n_gone)
+
+    def __str__(self) -> str:
+        return f"{self.n_new} new, {self.n_changed} changed and {self.n_gone} gone"
+
+
+def source_changes(plan: Plan) -> SourceChanges | None:
+    """What has become of the source since its index; None where there is no index, or the source is not one of files.
+
+    Raises:
+        UserError: the source is missing or empty.
+    """
+    source = plan.config.dataset.source
+    if source == DEMO or is_url(source):
+        return None
+    there = {item.key: file_state(item) for item in list_inputs(source, plan.base_dir)}
+    files, archives = read_previous(plan.layout.images.parent), read_known(plan.layout.archives)
+    if files is None or archives is None:
+        return None
+    single = files.filter(pc.is_null(files["archive"]))
+    known = dict(zip(single["image_key"].to_pylist(), _states(single), strict=True))
+    known |= dict(zip(archives["archive"].to_pylist(), _states(archives), strict=True))
+    n_changed = sum(there[key] != known[key] for key in there.keys() & known.keys())
+    return SourceChanges(len(there.keys() - known.keys()), n_changed, len(known.keys() - there.keys()))
+
+
+def _states(table: pa.Table) -> list[tuple[int | None, int | None]]:
+    return list(zip(table["size_bytes"].to_pylist(), table["mtime_ns"].to_pylist(), strict=True))
+
+
+def _source(plan: Plan) -> Path | str:
+    source = plan.config.dataset.source
+    if is_url(source):
+        for path in plan.source_files():
+            if not Path(path).is_file():
+                raise UserError(
+                    f"dataset.source: {source} is not fetched: there is no {path}. Run snakemake, which fetches it"
+                )
+        return plan.located(source).absolute()
+    if source != DEMO:
+        return source
+    folder = (plan.layout.root / "demo").resolve()
+    write_demo(folder)
+    return folder

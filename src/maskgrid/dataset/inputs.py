@@ -1,0 +1,137 @@
+"""One input of the dataset: what it is, by its bytes, or by what an earlier run found in the same file."""
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from maskgrid.dataset.images import BadImage, ImageStatus, read_image
+from maskgrid.dataset.sources import SourceItem, file_state
+from maskgrid.dataset.spans import Span, open_span
+from maskgrid.io.listings import is_outside_root
+
+# Verdicts on the bytes of a file. The others may change while the file does not: permissions, the pixel
+# limit.
+_LASTING = frozenset(
+    {
+        ImageStatus.OK,
+        ImageStatus.EMPTY,
+        ImageStatus.NOT_AN_IMAGE,
+        ImageStatus.UNSUPPORTED,
+        ImageStatus.TRUNCATED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InputRow:
+    """What is found out about one input: columns of ``dataset_tables.FILES_SCHEMA``."""
+
+    image_key: str
+    path: bytes
+    status: str
+    message: str | None = None
+    width: int | None = None
+    height: int | None = None
+    exif_orientation: int | None = None
+    mode: str | None = None
+    format: str | None = None
+    size_bytes: int | None = None
+    mtime_ns: int | None = None
+    sha256: str | None = None
+    archive: str | None = None
+    member_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRows:
+    """What an earlier run has found: a table of ``dataset_tables.FILES_SCHEMA``, and its rows by image key."""
+
+    table: pa.Table
+    places: dict[str, int]
+
+    @classmethod
+    def of(cls, table: pa.Table) -> "EarlierRows":
+        """The rows of a table; of a key that is there twice the last."""
+        return cls(table, {key: number for number, key in enumerate(table["image_key"].to_pylist())})
+
+    def same(
+        self, item: SourceItem, size_bytes: int | None, mtime_ns: int | None, offset: int | None
+    ) -> dict[str, Any] | None:
+        """The row of an input, if its file has the same size and time, and lies at the same place of its archive."""
+        if item.key not in self.places:
+            return None
+        row: dict[str, Any] = self.table.slice(self.places[item.key], 1).to_pylist()[0]
+        is_same = (size_bytes, mtime_ns, offset) == (row["size_bytes"], row["mtime_ns"], row["member_offset"])
+        return row if is_same else None
+
+
+def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) -> InputRow:
+    """Look at one input: hash it, and decode it to the end, since a header tells nothing of a cut file.
+
+    Args:
+        item: the input.
+        max_pixels: a larger image gets the status ``too_large``.
+        earlier: what is known already; a file of the same key, size and time is not read again.
+    """
+    offset = None if item.span is None else item.span.offset
+    if item.problem is not None:
+        return InputRow(item.key, os.fsencode(item.path), *item.problem, archive=item.archive)
+    if is_outside_root(item.key):
+        message = "the entry leads out of the dataset's root by '..'"
+        return InputRow(item.key, os.fsencode(item.path), ImageStatus.OUTSIDE_ROOT, message)
+    # Before reading: if the file changes meanwhile, the next run will see another time and read it again.
+    size, mtime_ns = file_state(item)
+    old = earlier.same(item, size, mtime_ns, offset) if earlier is not None else None
+    if old is not None and _still_holds(old, max_pixels):
+        fields = {name: old[name] for name in InputRow.__slots__}
+        return InputRow(**{**fields, "path": os.fsencode(item.path)})
+    try:
+        return _examine(item, max_pixels, size, mtime_ns)
+    except Exception as error:  # a bug, and without its file hard to find
+        error.add_note(f"while reading {item.path}")
+        raise
+
+
+def _still_holds(old: dict[str, Any], max_pixels: int) -> bool:
+    if old["status"] == ImageStatus.OK:
+        return bool(old["width"] * old["height"] <= max_pixels)
+    return old["status"] in _LASTING
+
+
+def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int | None) -> InputRow:
+    found = InputRow(
+        image_key=item.key,
+        path=os.fsencode(item.path),
+        status=ImageStatus.OK,
+        size_bytes=size,
+        mtime_ns=mtime_ns,
+        sha256=_hash(item.path, item.span),
+        archive=item.archive,
+        member_offset=None if item.span is None else item.span.offset,
+    )
+    try:
+        image = read_image(item.path, max_pixels, None, item.span)
+    except BadImage as bad:
+        return replace(found, status=bad.status, message=bad.message)
+    return replace(
+        found,
+        width=image.pixels.shape[1],
+        height=image.pixels.shape[0],
+        exif_orientation=image.exif_orientation,
+        mode=image.mode,
+        format=image.format,
+    )
+
+
+def _hash(path: Path, span: Span | None) -> str | None:
+    try:
+        if not path.is_file():  # opening a named pipe would block for ever
+            return None
+        with open_span(path, span) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None

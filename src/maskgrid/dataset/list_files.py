@@ -1,0 +1,106 @@
+"""List files: the paths that a text, CSV, Parquet or COCO file names."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from maskgrid.io.errors import UserError
+
+_COLUMN = "path"
+_COCO_SAMPLE = 1000
+
+
+def read_list(path: Path, key: str = "dataset.source") -> tuple[list[str], Path]:
+    """Read a list file.
+
+    Args:
+        path: the list.
+        key: the config's key that names it, for messages.
+
+    Returns:
+        The entries as they are written, and the folder that relative entries are relative to.
+
+    Raises:
+        UserError: where the file cannot be read as what its suffix says.
+    """
+    try:
+        entries = LIST_READERS[path.suffix.lower()](path, key)
+    except OSError as error:
+        raise UserError(f"{key}: {path} cannot be read: {error.strerror}.") from error
+    folder = path.parent
+    if path.suffix.lower() == ".json":
+        folder = max(folder, folder / "images", key=lambda root: _count_existing(root, entries))
+    return entries, folder
+
+
+def _read_text(path: Path, key: str) -> list[str]:
+    # Names that are not UTF-8 pass, as the file system gives them. Only "\n" ends a line: str.splitlines
+    # knows eight more characters that a file name may well contain.
+    text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return [line for line in lines if line.strip()]
+
+
+def _read_csv(path: Path, key: str) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            _require_column(path, reader.fieldnames or [], key)
+            entries = [row[_COLUMN] for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{key}: {path} is no valid CSV: {error}.") from error
+    return _require_entries(path, entries, key)
+
+
+def _read_parquet(path: Path, key: str) -> list[str]:
+    try:
+        _require_column(path, pq.read_schema(path).names, key)
+        column = pq.read_table(path, columns=[_COLUMN]).column(_COLUMN)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{key}: {path} is no valid Parquet file: {error}") from error
+    return _require_entries(path, column.to_pylist(), key)
+
+
+def _read_coco(path: Path, key: str) -> list[str]:
+    try:
+        content: Any = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{key}: {path} is no valid JSON: {error}.") from error
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+        raise UserError(f"{key}: {path} is no COCO file: it has no list 'images' of objects.")
+    return _require_entries(path, [image.get("file_name") for image in images], key, "file_name")
+
+
+def _count_existing(root: Path, entries: list[str]) -> int:
+    # Ties go to the first candidate, the file's own folder. A sample, because a network disk answers slowly.
+    return sum((root / entry).exists() for entry in entries[:_COCO_SAMPLE] if "\0" not in entry)
+
+
+def _require_column(path: Path, names: Sequence[str], key: str) -> None:
+    if _COLUMN not in names:
+        raise UserError(
+            f"dataset.source: {path} has no column '{_COLUMN}'; its columns are {', '.join(names)}. "
+            f"Rename the one that holds the paths to '{_COLUMN}'."
+        )
+
+
+def _require_entries(path: Path, entries: list[Any], key: str, name: str = _COLUMN) -> list[str]:
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, str) or not entry:
+            raise UserError(f"{key}: {path}: '{name}' of entry {number} is {entry!r}, and no path.")
+    return entries
+
+
+# How a list is read, by its suffix.
+LIST_READERS: Mapping[str, Callable[[Path, str], list[str]]] = {
+    ".txt": _read_text,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".json": _read_coco,
+}

@@ -1,0 +1,148 @@
+"""Files of prompts: tables row by row, JSON documents object by object, nothing of them checked but their form."""
+
+import codecs
+import csv
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from maskgrid.io.errors import UserError
+
+_LONGEST_CELL = 2**31 - 1  # characters; the most that csv takes everywhere
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TableForm:
+    """What a table of prompts has for columns.
+
+    Attributes:
+        key: the config's key that names the file, for messages.
+        required: columns that must be there.
+        prompts: columns of which one must be there at least.
+        optional: the others that have a meaning, with ``prompts``.
+    """
+
+    key: str
+    required: tuple[str, ...]
+    prompts: tuple[str, ...]
+    optional: tuple[str, ...]
+
+
+def read_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
+    """The rows of a ``.csv``, ``.parquet`` or ``.jsonl``: cells by column; a line that cannot be read has ``broken``.
+
+    Raises:
+        UserError: the file as a whole cannot be read, or has not the columns that it needs.
+        OSError: it cannot be opened.
+    """
+    return _READERS[path.suffix.lower()](path, form)
+
+
+def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
+    """The content of a JSON file; ``key`` is the config's key that names it.
+
+    Raises:
+        UserError: it is no JSON.
+        OSError: it cannot be opened.
+    """
+    try:
+        return orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{key}: {path} is no valid JSON: {error}") from None
+
+
+def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "COCO file") -> list[dict[str, Any]]:  # noqa: ANN401
+    """The list ``name`` of a COCO document; ``categories`` may be missing.
+
+    Raises:
+        UserError: there is no such list of objects.
+    """
+    found = content.get(name) if isinstance(content, dict) else None
+    if name == "categories" and found is None and isinstance(content, dict):
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise UserError(f"{key}: {path} is no {form}: it has no list '{name}' of objects")
+    return found
+
+
+def stated_size_hw(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width that an entry of COCO's ``images`` states; None where it has none of use."""
+    height, width = image.get("height"), image.get("width")
+    if type(height) is int and type(width) is int and height > 0 and width > 0:
+        return height, width
+    return None
+
+
+def _csv_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream, _long_cells():
+            reader = csv.DictReader(stream, strict=True)
+            _require_columns(path, list(reader.fieldnames or []), form)
+            for row in reader:
+                yield {name: value for name, value in row.items() if name and value not in (None, "")}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{form.key}: {path} is no valid CSV: {error}") from None
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Within the block a cell of CSV may be of any length: a mask can be a long list of runs."""
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _parquet_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
+    try:
+        names = pq.read_schema(path).names
+        _require_columns(path, names, form)
+        known = [name for name in names if name in _known(form)]
+        table = pq.read_table(path, columns=known, partitioning=None)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{form.key}: {path} is no valid Parquet file: {error}") from None
+    yield from table.to_pylist()
+
+
+def _jsonl_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
+    for line in path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            row = {"broken": f"the line is no valid JSON: {error}"}
+        yield row if isinstance(row, dict) else {"broken": "the line is no JSON object"}
+
+
+def _require_columns(path: Path, names: list[str], form: TableForm) -> None:
+    if not {*form.required} <= {*names} or not {*names} & {*form.prompts}:
+        wanted = " and ".join(f"'{name}'" for name in form.required)
+        raise UserError(
+            f"{form.key}: {path} needs a column {wanted} and one of {', '.join(form.prompts)}; "
+            f"its columns are {', '.join(names) or 'none'}"
+        )
+    if ignored := [name for name in names if name not in _known(form)]:
+        log.warning("%s: columns without a meaning here: %s", path, ", ".join(ignored))
+
+
+def _known(form: TableForm) -> set[str]:
+    return {*form.required, *form.prompts, *form.optional}
+
+
+# How a table is read, by its suffix.
+_READERS: Mapping[str, Callable[[Path, TableForm], Iterator[dict[str, Any]]]] = {
+    ".csv": _csv_rows,
+    ".parquet": _parquet_rows,
+    ".jsonl": _jsonl_rows,
+}

@@ -1,0 +1,214 @@
+"""Sources of prompts: COCO files and tables, entry by entry, as they are written."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from maskgrid.config.prompts import Use
+from maskgrid.dataset.object_files import TableForm, listed_objects, read_json, read_rows, stated_size_hw
+from maskgrid.dataset.object_masks import read_mask
+from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus, read_box, read_points
+from maskgrid.io.errors import UserError
+from maskgrid.io.listings import named_key
+
+log = logging.getLogger(__name__)
+
+_PROMPT_COLUMNS = ("point_coords", "box_xyxy", "box_xywh", "mask")
+OBJECT_COLUMNS = ("object_id", "category", "point_labels", *_PROMPT_COLUMNS)
+FORM = TableForm("prompts.source", ("image",), _PROMPT_COLUMNS, OBJECT_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object as the source writes it, nothing of it checked.
+
+    Attributes:
+        image_key: the image's name.
+        source_id: the object's id, as text.
+        category_id: of a COCO file.
+        category: the category's name.
+        point_coords: a list of [x, y].
+        point_labels: a list of 1 and 0.
+        box: four numbers.
+        box_form: ``xyxy`` or ``xywh``.
+        box_use: whether the box is a prompt, or only its centre, or both.
+        mask: a run-length code, polygons or a path.
+        mask_use: whether the mask is a prompt, or only what the result is compared with.
+        is_crowd: COCO's ``iscrowd``.
+        size_hw: the image's height and width as the source states them.
+        broken: why the entry as a whole cannot be read.
+    """
+
+    image_key: str
+    source_id: str
+    category_id: int | None = None
+    category: str | None = None
+    point_coords: Any = None
+    point_labels: Any = None
+    box: Any = None
+    box_form: str = "xyxy"
+    box_use: str = "box"
+    mask: Any = None
+    mask_use: bool = True
+    is_crowd: bool = False
+    size_hw: tuple[int, int] | None = None
+    broken: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSource:
+    """A file of prompts.
+
+    Attributes:
+        folder: what paths in it are relative to.
+        categories: COCO's entries of ``categories``, and one for each id that annotations have and these do not; empty
+            where the source is a table.
+        entries: the objects, in the order of the file.
+    """
+
+    folder: Path
+    categories: list[dict[str, Any]]
+    entries: list[Entry]
+
+
+def read_source(path: Path, use: Use) -> PromptSource:
+    """Read a file of prompts.
+
+    Args:
+        path: a COCO ``.json``, or a table: ``.csv``, ``.parquet``, ``.jsonl``.
+        use: which parts of a COCO file's annotations are prompts.
+
+    Raises:
+        UserError: the file as a whole cannot be read as what its suffix says.
+    """
+    try:
+        if path.suffix.lower() == ".json":
+            return _coco(path, use)
+        rows = list(read_rows(path, FORM))
+    except OSError as error:
+        raise UserError(f"prompts.source: {path} cannot be read: {error.strerror}") from None
+    return PromptSource(path.parent, [], [table_entry(number, row) for number, row in enumerate(rows, start=1)])
+
+
+def _coco(path: Path, use: Use) -> PromptSource:
+    content = read_json(path, "prompts.source")
+    images, annotations, categories = (
+        listed_objects(path, content, name, "prompts.source") for name in ("images", "annotations", "categories")
+    )
+    known = {image["id"]: image for image in images if _hashable(image.get("id"))}
+    names = {each["id"]: str(each.get("name", each["id"])) for each in categories if _hashable(each.get("id"))}
+    entries = [_coco_entry(annotation, known, names, use) for annotation in annotations]
+    listed = {category["id"]: category for category in categories if type(category.get("id")) is int}
+    found = {entry.category_id: entry.category for entry in entries if entry.category_id is not None}
+    unlisted = [{"id": number, "name": found[number]} for number in sorted(found.keys() - listed.keys())]
+    if unlisted:
+        numbers = ", ".join(str(category["id"]) for category in unlisted[:5])
+        log.warning("%s: categories that are not listed are named by their ids: %s", path, numbers)
+    return PromptSource(path.parent, [*listed.values(), *unlisted], entries)
+
+
+def _coco_entry(
+    annotation: dict[str, Any], images: Mapping[Any, dict[str, Any]], categories: Mapping[Any, str], use: Use
+) -> Entry:
+    image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
+    image = images.get(image_id, {}) if _hashable(image_id) else {}
+    name = image.get("file_name")
+    broken = None if isinstance(name, str) else f"the file has no image with the id {image_id!r}"
+    # No mask depends on the category: one that the file does not list spoils nothing.
+    category = categories.get(category_id, str(category_id)) if _hashable(category_id) else None
+    with_box = {"box": "box", "center_point": "center", "box_and_point": "both", "box_and_mask": "box"}
+    box_use = "center" if use == "mask_and_point" else with_box.get(use, "")
+    mask_use = "mask" in use
+    return Entry(
+        image_key=named_key(name) if isinstance(name, str) else "",
+        source_id=str(annotation.get("id", "")),
+        category_id=category_id if type(category_id) is int and broken is None else None,
+        category=None if broken else category,
+        box=annotation.get("bbox"),
+        box_form="xywh",
+        box_use=box_use,
+        # Without a segmentation there is nothing to compare with; as a prompt an empty one is a mistake.
+        mask=annotation.get("segmentation") or ([] if mask_use else None),
+        mask_use=mask_use,
+        is_crowd=annotation.get("iscrowd") == 1,
+        size_hw=stated_size_hw(image),
+        broken=broken,
+    )
+
+
+def _hashable(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, int | str | float)
+
+
+def table_entry(number: int, row: dict[str, Any], name_column: str = "image") -> Entry:
+    """A row of a table as an entry.
+
+    Args:
+        number: the row's, from 1.
+        row: the cells that are not empty, by column.
+        name_column: the column that says what the object is in.
+    """
+    image, category, object_id = row.get(name_column), row.get("category"), row.get("object_id")
+    broken = row.get("broken")
+    try:
+        # Tables of mixed prompts have empty lists where a row has none of a kind.
+        values = {name: _from_text(name, row.get(name)) for name in (*_PROMPT_COLUMNS, "point_labels")}
+        values = {name: None if value in ([], "") else value for name, value in values.items()}
+    except ValueError as error:
+        values, broken = {}, str(error)
+    if broken is None and not isinstance(image, str):
+        broken = f"the column '{name_column}' is {image!r}, and no name"
+    if broken is None and values["box_xyxy"] is not None and values["box_xywh"] is not None:
+        broken = "box_xyxy and box_xywh are both given"
+    form = "xywh" if values.get("box_xywh") is not None else "xyxy"
+    return Entry(
+        image_key=named_key(image) if isinstance(image, str) else "",
+        source_id=str(number if object_id is None else object_id),
+        category=None if category is None else str(category),
+        point_coords=values.get("point_coords"),
+        point_labels=values.get("point_labels"),
+        box=values.get(f"box_{form}"),
+        box_form=form,
+        mask=values.get("mask"),
+        broken=broken,
+    )
+
+
+def _from_text(name: str, value: Any) -> Any:  # noqa: ANN401
+    """Lists and objects are JSON where a cell is text; a mask that is no JSON is a path."""
+    if not isinstance(value, str) or (name == "mask" and not value.lstrip().startswith(("{", "["))):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise orjson.JSONDecodeError(
+            f"the column '{name}' is no valid JSON: {error.msg}", error.doc, error.pos
+        ) from None
+
+
+def read_prompt(entry: Entry, size_hw: tuple[int, int], normalized: bool, folder: Path) -> Prompt:
+    """The prompt of an entry, checked against the size of its image.
+
+    Raises:
+        BadPromptError: a part of it cannot be used, or there is none.
+    """
+    extent = (1.0, 1.0) if normalized else (float(size_hw[1]), float(size_hw[0]))
+    points = labels = box = mask = None
+    if entry.point_coords is not None:
+        points, labels = read_points(entry.point_coords, entry.point_labels, extent)
+    elif entry.point_labels is not None:
+        raise BadPromptError(PromptStatus.WRONG_LABEL, "there are labels, and no points")
+    if entry.box_use and (entry.box is not None or entry.box_form == "xywh"):
+        box = read_box(entry.box, entry.box_form, extent)
+        if entry.box_use in ("center", "both"):
+            points, labels = read_points([((box[:2] + box[2:]) / 2).tolist()], None, extent)
+        box = None if entry.box_use == "center" else box
+    if entry.mask_use and entry.mask is not None:
+        mask = read_mask(entry.mask, size_hw, folder)
+    if points is None and box is None and mask is None:
+        raise BadPromptError(PromptStatus.NO_PROMPT, "there are no points, no box and no mask")
+    return Prompt(points, labels, box, mask, normalized)

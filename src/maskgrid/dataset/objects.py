@@ -1,0 +1,225 @@
+"""Prompts: given objects, each checked against its image."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+POINTS = pa.list_(pa.list_(pa.float64(), 2))
+BOX = pa.list_(pa.float64(), 4)
+
+
+class PromptStatus(StrEnum):
+    """What became of a prompt; the values of the column ``status``, beside those of images."""
+
+    OK = "ok"
+    MALFORMED = "malformed"  # the entry or one of its fields is not of the form that it should be
+    NO_PROMPT = "no_prompt"  # no points, no box, no mask
+    UNKNOWN_IMAGE = "unknown_image"  # the dataset has no image of that name
+    BAD_IMAGE = "bad_image"  # it has one, and it cannot be used
+    OTHER_SIZE = "other_size"  # the source states another size of the image than it has
+    UNKNOWN_VIDEO = "unknown_video"  # the source has no video of that name
+    BAD_VIDEO = "bad_video"  # it has one, and it cannot be used
+    MISSING_FRAME = "missing_frame"  # the video has no such frame, or it is not among those that are read
+    OUTSIDE_IMAGE = "outside_image"  # a point outside the image, or a box that lies wholly outside
+    NO_AREA = "no_area"  # a box without width or height
+    WRONG_LABEL = "wrong_label"  # a label other than 1 and 0, or not one for each point
+    EMPTY_MASK = "empty_mask"  # a mask without a pixel
+    MALFORMED_MASK = "malformed_mask"  # a mask that cannot be read, or not of the image's size
+    CROWD = "crowd"  # COCO's iscrowd: many objects, not one
+    NO_MASK = "no_mask"  # the network drew nothing
+    NOT_A_NUMBER = "not_a_number"  # the network returned values that are not numbers
+    TOO_LARGE = "too_large"  # the device's memory does not hold one mask of the image
+
+
+class BadPromptError(Exception):
+    """A prompt that cannot be used: why in one word, and in words."""
+
+    def __init__(self, status: PromptStatus, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = " ".join(message.split())[:200]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is given of one object: any combination of points, a box and a mask, and at least one of them.
+
+    Attributes:
+        point_coords: float64 (n, 2), x and y.
+        point_labels: int32 (n,), 1 for a point on the object and 0 for one beside it.
+        box_xyxy: float64 (4,).
+        mask_counts: a mask of the image's size, as COCO's compressed run-length code.
+        normalized: whether points and box are in 0..1 of the image instead of pixels.
+    """
+
+    point_coords: NDArray[np.float64] | None = None
+    point_labels: NDArray[np.int32] | None = None
+    box_xyxy: NDArray[np.float64] | None = None
+    mask_counts: bytes | None = None
+    normalized: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The parts of the prompt: ``box``, ``box+points``, ``mask`` and so on."""
+        parts = {"box": self.box_xyxy, "points": self.point_coords, "mask": self.mask_counts}
+        return "+".join(name for name, part in parts.items() if part is not None)
+
+    @property
+    def n_points(self) -> int:
+        """How many points there are."""
+        return 0 if self.point_coords is None else len(self.point_coords)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """An object of the source: its prompt, or the reason why there is none.
+
+    Attributes:
+        image_key: the image, as the source names it.
+        prompt_index: the object's position among those of its image, in the order of the source, from 0.
+        source_id: the object's id in the source.
+        category_id: of the object; None where the source says nothing.
+        category: its name.
+        prompt: None where ``status`` is not ``ok``.
+        reference_counts: the object's mask in the source, whether or not it is a part of the prompt.
+        status: a :class:`PromptStatus`.
+        message: the reason in words.
+    """
+
+    image_key: str
+    prompt_index: int
+    source_id: str
+    category_id: int | None
+    category: str | None
+    prompt: Prompt | None
+    reference_counts: bytes | None
+    status: str
+    message: str | None
+
+
+def object_values(row: PromptRow) -> dict[str, Any]:
+    """What the source says of an object, as columns of the results."""
+    names = ("image_key", "prompt_index", "source_id", "category_id", "category", "status", "message")
+    return {name: getattr(row, name) for name in names}
+
+
+def content_of(prompt: Prompt | None) -> dict[str, Any]:
+    """A prompt as plain values, for fingerprints; empty where there is none."""
+    return {} if prompt is None else {name: _plain(getattr(prompt, name)) for name in Prompt.__slots__}
+
+
+def read_box(value: Any, form: str, extent_wh: tuple[float, float]) -> NDArray[np.float64]:  # noqa: ANN401
+    """A box of four numbers as float64 (4,) XYXY, as it is given and not cut to the image.
+
+    Args:
+        value: what the source says.
+        form: ``xyxy`` or ``xywh``.
+        extent_wh: the image's width and height in the unit of the box.
+
+    Raises:
+        BadPromptError: no four finite numbers, no area, or wholly outside the image.
+    """
+    box = _numbers(value, f"box_{form}")
+    if box.shape != (4,):
+        raise BadPromptError(PromptStatus.MALFORMED, f"a box is four numbers, not {_shown(value)}")
+    x0, y0, x1, y1 = box
+    if form == "xywh":
+        x1, y1 = x0 + x1, y0 + y1
+    if x1 <= x0 or y1 <= y0:
+        raise BadPromptError(PromptStatus.NO_AREA, f"the box {_shown(value)} ({form}) has no area")
+    width, height = extent_wh
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        raise BadPromptError(
+            PromptStatus.OUTSIDE_IMAGE,
+            f"the box {_shown(value)} ({form}) lies outside the image ({width:g} x {height:g})",
+        )
+    return np.array([x0, y0, x1, y1])
+
+
+def require_size(stated_hw: tuple[int, int] | None, size_hw: tuple[int, int]) -> None:
+    """See that the size which a source states of an image, if it does, is the image's.
+
+    Raises:
+        BadPromptError: it is another, and so are the pixels that boxes, points and polygons are written in.
+    """
+    if stated_hw is not None and stated_hw != size_hw:
+        (h, w), (height, width) = stated_hw, size_hw
+        raise BadPromptError(
+            PromptStatus.OTHER_SIZE,
+            f"the file says that the image has {w} x {h} pixels, and it has {width} x {height} as displayed",
+        )
+
+
+def read_points(
+    coords: Any,  # noqa: ANN401
+    labels: Any,  # noqa: ANN401
+    extent_wh: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Points as float64 (n, 2) and their labels as int32 (n,); without labels, all are on the object.
+
+    Raises:
+        BadPromptError: no list of pairs of finite numbers, a point outside the image, or labels that do not fit.
+    """
+    points = _numbers(coords, "points")
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+        raise BadPromptError(PromptStatus.MALFORMED, f"points are a list of [x, y], not {_shown(coords)}")
+    width, height = extent_wh
+    outside = (points < 0).any(1) | (points > [width, height]).any(1)
+    if outside.any():
+        point = points[outside][0].tolist()
+        raise BadPromptError(
+            PromptStatus.OUTSIDE_IMAGE, f"the point {point} lies outside the image ({width:g} x {height:g})"
+        )
+    if labels is None:
+        return points, np.ones(len(points), np.int32)
+    if not isinstance(labels, list) or len(labels) != len(points):
+        raise BadPromptError(
+            PromptStatus.WRONG_LABEL, f"{len(points)} points need as many labels, not {_shown(labels)}"
+        )
+    if not all(type(label) in (int, float) and label in (0, 1) for label in labels):
+        raise BadPromptError(
+            PromptStatus.WRONG_LABEL, f"labels are 1 (on the object) or 0 (beside it), not {_shown(labels)}"
+        )
+    return points, np.array(labels, np.int32)
+
+
+def pixels_of(prompt: Prompt, size_hw: tuple[int, int]) -> Prompt:
+    """The same prompt in image pixels."""
+    if not prompt.normalized:
+        return prompt
+    scale = np.array([size_hw[1], size_hw[0]], np.float64)
+    points = None if prompt.point_coords is None else prompt.point_coords * scale
+    box = None if prompt.box_xyxy is None else prompt.box_xyxy * np.tile(scale, 2)
+    return Prompt(points, prompt.point_labels, box, prompt.mask_counts)
+
+
+def _numbers(value: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
+    flat = [item for part in value for item in (part if isinstance(part, list) else [part])] if _listed(value) else []
+    if not flat or not all(type(item) in (int, float) for item in flat):
+        raise BadPromptError(PromptStatus.MALFORMED, f"{name}: a list of numbers is needed, not {_shown(value)}")
+    try:
+        numbers = np.array(value, np.float64)
+    except (ValueError, OverflowError):
+        raise BadPromptError(PromptStatus.MALFORMED, f"{name}: lists of one length are needed") from None
+    if not np.isfinite(numbers).all():
+        raise BadPromptError(PromptStatus.MALFORMED, f"{name}: {_shown(value)} has a value that is no finite number")
+    return numbers
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.decode("ascii") if isinstance(value, bytes) else value
+
+
+def _listed(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, list)
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,1 @@
+"""Files that are absent or complete: errors, files, tables, the journal, checks."""

@@ -1,0 +1,56 @@
+"""Fingerprints: a hash of all that an output was made from."""
+
+import hashlib
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from maskgrid.io.tables import SCHEMA_VERSION
+
+# The packages whose code decides about pixels, logits and masks.
+_PACKAGES = ("torch", "torchvision", "sam2", "numpy", "pillow", "opencv-python-headless", "pycocotools")
+
+
+def fingerprint(origin: Mapping[str, Any]) -> str:
+    """Hash the origin of an output, as plain values, with the versions of the packages that matter."""
+    content = {"schema_version": SCHEMA_VERSION, "packages": package_versions(), **origin}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def digest(content: Any) -> str:  # noqa: ANN401
+    """Hash plain values, whatever the packages: hexadecimal sha256."""
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that decide about results."""
+    return {name: version(name) for name in _PACKAGES}
+
+
+def maskgrid_version() -> str:
+    """The installed version of maskgrid."""
+    try:
+        return version("maskgrid")
+    except PackageNotFoundError:  # run from a checkout without an installation
+        return "unknown"
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the checkout that the code runs from, and whether files differ from it; None outside of one."""
+    folder = Path(__file__).parents[1]
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "modified": bool(_git(folder, "status", "--porcelain", "--untracked-files=no", "."))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=30
+    )
+    return done.stdout.strip()

@@ -1,0 +1,167 @@
+"""Listings of files: keys and absolute paths, as text.
+
+There may be millions of them, each plan of the workflow lists them all, and making a Path of each would take most of
+its time.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+from maskgrid.io.errors import UserError
+
+# Key and absolute path of a file.
+Listed = tuple[str, str]
+
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
+    | {".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".y4m"}
+)
+
+_WEB_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".gif"}
+_PLAIN_SUFFIXES = {".tif", ".tiff", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
+# These cannot be read, but they are pictures that the user will miss, so they get a row that says so.
+_UNREAD_SUFFIXES = {".heic", ".heif", ".jp2", ".j2k", ".jxl"}
+IMAGE_SUFFIXES = frozenset(_WEB_SUFFIXES | _PLAIN_SUFFIXES | _UNREAD_SUFFIXES)
+ARCHIVE_SUFFIX = ".tar"
+
+
+def is_outside_root(key: str) -> bool:
+    """Tell whether a key is that of an entry that climbs out of the dataset's root."""
+    return key == ".." or key.startswith("../")
+
+
+def image_key(name: str) -> str:
+    """The image key of a path relative to the dataset's root: POSIX style, valid Unicode, ``./a.jpg`` as ``a.jpg``."""
+    return valid_key(PurePath(name).as_posix())
+
+
+def named_key(name: str) -> str:
+    """The key of an image that a user's file names so: as :func:`image_key`, and ``x/../a.jpg`` is ``a.jpg`` too."""
+    return valid_key(os.path.normpath(name))
+
+
+def has_magic(text: str) -> bool:
+    """Tell whether a path is a pattern."""
+    return any(character in text for character in "*?[")
+
+
+def has_braces(text: str) -> bool:
+    """Tell whether a path has numbers in braces, ``{000..009}``."""
+    return _BRACES.search(text) is not None
+
+
+def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether the parts of a path are those of a glob, whose ``**`` stands for any number of parts."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(matches(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])
+
+
+def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key: str) -> Iterator[Listed]:
+    """Walk a folder: each file with one of the suffixes, and each folder that may not be listed.
+
+    Args:
+        root: the folder; absolute.
+        depth: how many levels of names to go down; None for all.
+        suffixes: in lower case, with their dot.
+        config_key: the config's key that names the folder, for messages.
+
+    Raises:
+        UserError: the root may not be listed.
+    """
+    # Links wait until every real folder is known: so a loop ends, and a picture keeps its key when somebody
+    # adds a link to its folder.
+    folders, links, seen = [root], list[str](), set[tuple[int, int]]()
+    start = len(root.rstrip("/")) + 1
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        try:
+            if not _is_new(folder, seen):
+                continue
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if folder == root:
+                raise UserError(f"{config_key}: {root} cannot be listed: {error.strerror}.") from error
+            yield valid_key(folder[start:]), folder
+            continue
+        deeper = depth is None or folder[start:].count("/") + 1 + (folder != root) < depth
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if _leads_to_folder(entry):
+                if deeper:
+                    (links if entry.is_symlink() else folders).append(entry.path)
+            elif os.path.splitext(entry.name)[1].lower() in suffixes and (entry.is_symlink() or entry.is_file()):
+                yield valid_key(entry.path[start:]), entry.path
+
+
+def rooted(entries: Sequence[str], folder: str) -> Iterator[Listed]:
+    """Entries of a list, each with its key, relative to the root that all of them share.
+
+    Args:
+        entries: as they are written.
+        folder: what relative entries are relative to; absolute.
+    """
+    # Lexically: a link in the root that leads out is the user's own doing, a ``..`` in a list need not be.
+    root = os.path.normpath(folder)
+    inside, outside, has_absolute = list[str](), list[str](), False
+    for entry in entries:
+        short = os.path.normpath(entry)
+        if os.path.isabs(short):
+            has_absolute = True
+            inside.append(short)
+        elif is_outside_root(short):
+            outside.append(short)
+        else:
+            inside.append(os.path.join(root, short))
+    if has_absolute:
+        root = os.path.commonpath({os.path.dirname(path) for path in inside})
+    start = len(root.rstrip("/")) + 1
+    for path in inside:
+        yield valid_key(path[start:]), path
+    for short in outside:
+        yield valid_key(short), os.path.join(folder, short)
+
+
+def in_braces(pattern: str) -> Iterator[Listed]:
+    """The files that numbers in braces stand for, there or not; the root is the folder before the first braces."""
+    folder = os.path.dirname(pattern[: pattern.index("{")])
+    return rooted(list(_expanded(pattern[len(folder) :].lstrip("/"))), folder)
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """``a-{08..10}`` as a-08, a-09, a-10, as the shell does it."""
+    braces = _BRACES.search(pattern)
+    if braces is None:
+        yield pattern
+        return
+    first, last = braces.groups()
+    for number in range(int(first), int(last) + 1):
+        yield from _expanded(f"{pattern[: braces.start()]}{number:0{len(first)}d}{pattern[braces.end() :]}")
+
+
+def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
+    state = os.stat(folder)
+    identity = state.st_dev, state.st_ino
+    new = identity not in seen
+    seen.add(identity)
+    return new
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say: no folder, and as an image it will be a bad row
+        return False
+
+
+def valid_key(name: str) -> str:
+    """A name of a file as part of an image key: valid Unicode, other bytes escaped."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", errors="backslashreplace")

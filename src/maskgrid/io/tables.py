@@ -1,0 +1,212 @@
+"""Parquet as this project writes it: an explicit schema, compressed, atomic, and saying what it was made from."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from maskgrid.io.errors import UserError
+from maskgrid.io.files import atomic_write
+
+_KEY = b"maskgrid"
+# Changes when a table's meaning changes, so that tables of other versions are made anew.
+SCHEMA_VERSION = 1
+_ROWS_AT_ONCE, _BUFFER_BYTES = 8192, 1 << 18
+
+# A column, how it is compared (=, != or in), and with what: a value, or for ``in`` a list of them.
+Condition = tuple[str, str, Any]
+
+
+def column(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
+    """A column of a schema with its description."""
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+def write_table(path: Path, table: pa.Table, origin: Mapping[str, Any], rows_in_group: int | None = None) -> None:
+    """Write a table atomically.
+
+    Args:
+        path: where to.
+        table: its bytes in the file depend on its rows alone, not on how it was put together.
+        origin: what it was made from, as plain values; among them a ``fingerprint``.
+        rows_in_group: rows in a row group, the least that a reader reads; None for one group.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    write_batches(path, table.schema, [table.combine_chunks()], origin, rows_in_group)
+
+
+def write_batches(
+    path: Path,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    origin: Mapping[str, Any],
+    rows_in_group: int | None = None,
+) -> None:
+    """Write tables of one schema to one file atomically, a row group each, holding one at a time."""
+    note = orjson.dumps({"schema_version": SCHEMA_VERSION, **origin}, option=orjson.OPT_SORT_KEYS)
+    schema = schema.with_metadata({**(schema.metadata or {}), _KEY: note})
+    with (
+        atomic_write(path) as stream,
+        pq.ParquetWriter(stream, schema, compression="zstd", write_page_index=True, write_page_checksum=True) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table.cast(schema), row_group_size=rows_in_group)
+
+
+def read_table(
+    path: Path,
+    columns: list[str] | None = None,
+    filters: Sequence[Condition] | None = None,
+    schema: pa.Schema | None = None,
+) -> pa.Table:
+    """Read a table written by :func:`write_table`.
+
+    Args:
+        path: where from.
+        columns: names of the columns to read; all by default.
+        filters: conditions that the rows must meet; row groups that cannot meet them are not read.
+        schema: the columns that the table must have.
+
+    Raises:
+        UserError: the file is missing, cut off or damaged, or has other columns than ``schema``.
+    """
+    with open_file(path) as file:
+        wanted = file.schema_arrow.names if columns is None else columns
+        needed = _columns(file, [*wanted, *(name for name, _, _ in filters or ())])
+        if filters:
+            parts = [_matching(_group(file, number, needed), filters) for number in _groups(file, filters)]
+            table = pa.concat_tables([file.schema_arrow.empty_table().select(needed), *parts])
+        else:
+            table = file.read(needed, use_threads=file.metadata.num_rows > _ROWS_AT_ONCE)
+            _require_rows(file.metadata.num_rows - len(table))
+        table = table.select(wanted)
+    if schema is not None and not table.schema.equals(schema):
+        raise UserError(f"{path}: has other columns than this version of maskgrid writes; delete it and run again")
+    return table
+
+
+def open_table(
+    path: Path, columns: list[str] | None, n_rows: int = _ROWS_AT_ONCE, filters: Sequence[Condition] = ()
+) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
+    """What a table was made from, and its rows in their order, so many at a time; the rest stays in the file.
+
+    Args:
+        path: where from.
+        columns: names of the columns to read; None for all.
+        n_rows: rows of a batch, at most.
+        filters: row groups that cannot meet these conditions are left out; of the others all rows are given.
+
+    Raises:
+        UserError: the file is missing, cut off or damaged; also while the rows are taken.
+    """
+    with _told(path):
+        # Read by a small buffer: by default the whole of each column is fetched at the first row.
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
+        needed = None if columns is None else _columns(file, columns)
+        groups = _groups(file, filters)
+        origin = _origin(file.metadata.metadata)
+    return origin, _batches(path, file, needed, n_rows, groups)
+
+
+def _batches(
+    path: Path, file: pq.ParquetFile, columns: list[str] | None, n_rows: int, groups: list[int]
+) -> Iterator[pa.RecordBatch]:
+    with _told(path), file:
+        missing = sum(file.metadata.row_group(number).num_rows for number in groups)
+        for batch in file.iter_batches(n_rows, groups, columns, use_threads=False):
+            missing -= len(batch)
+            yield batch
+        _require_rows(missing)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[pq.ParquetFile]:
+    """A table's file, to be read within the block; what is wrong with it is raised as ``UserError``."""
+    with _told(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        yield file
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """What a table was made from, from the file's footer alone; empty for a foreign file.
+
+    Raises:
+        UserError: the file is missing or cut off.
+    """
+    with _told(path):
+        return _origin(pq.read_schema(path).metadata)
+
+
+def _origin(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    origin: dict[str, Any] = orjson.loads((metadata or {}).get(_KEY, b"{}"))
+    return origin
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raise what is wrong with a table in words for a person; other failures of the disk as they are."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; run the step that makes it") from None
+    # Damage shows in many ways: in the footer's texts and numbers, and in the pages.
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UserError(f"{path}: is not a complete Parquet file ({error}); delete it and run again") from None
+
+
+def _columns(file: pq.ParquetFile, names: list[str]) -> list[str]:
+    """Names without repetition, all of which the file must have."""
+    there = set(file.schema_arrow.names)
+    if missing := [name for name in names if name not in there]:
+        raise pa.ArrowInvalid(f"there is no column {missing[0]}")
+    return list(dict.fromkeys(names))
+
+
+def _group(file: pq.ParquetFile, number: int, columns: list[str]) -> pa.Table:
+    table = file.read_row_group(number, columns, use_threads=False)
+    _require_rows(file.metadata.row_group(number).num_rows - len(table))
+    return table
+
+
+def _require_rows(n_missing: int) -> None:
+    """The checksum of a page is not that of its head: the reader believes one that says that the page has no rows."""
+    if n_missing:
+        raise pa.ArrowInvalid(f"{n_missing} rows are missing")
+
+
+def _groups(file: pq.ParquetFile, filters: Sequence[Condition]) -> list[int]:
+    """The row groups that may have rows which meet all conditions."""
+    places = {file.schema.column(place).path: place for place in range(len(file.schema))} if filters else {}
+
+    def may_hold(number: int) -> bool:
+        group = file.metadata.row_group(number)
+        return all(_may_meet(group.column(places[name]).statistics, *rest) for name, *rest in filters)
+
+    return [number for number in range(file.num_row_groups) if may_hold(number)]
+
+
+def _may_meet(statistics: pq.Statistics | None, operator: str, value: Any) -> bool:  # noqa: ANN401
+    if operator == "!=" or statistics is None or not statistics.has_min_max:
+        return True
+    return any(statistics.min <= one <= statistics.max for one in ([value] if operator == "=" else value))
+
+
+def _matching(table: pa.Table, filters: Sequence[Condition]) -> pa.Table:
+    for name, operator, value in filters:
+        column = table[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if operator == "in":
+            found = pc.is_in(column, value_set=pa.array(value, column.type))
+        else:
+            found = {"=": pc.equal, "!=": pc.not_equal}[operator](column, pa.scalar(value, column.type))
+        table = table.filter(found)
+    return table

@@ -1,0 +1,1 @@
+"""Masks as data: run-length codes, coverage, COCO, pictures."""

@@ -1,0 +1,110 @@
+"""COCO files as they are written: entries on a line each, images and annotations numbered from 1."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import pyarrow as pa
+
+from maskgrid.io.files import atomic_write
+from maskgrid.io.json_lines import write_head, write_list
+
+# COCO's limits between small, medium and large masks, in pixels.
+SMALL_PX, MEDIUM_PX = 32**2, 96**2
+
+CATEGORY_ID = 1
+CATEGORY = {"id": CATEGORY_ID, "name": "object", "supercategory": "object"}
+
+
+def dumps(entry: dict[str, Any] | list[Any]) -> bytes:
+    """JSON on one line; numpy's float32 as the shortest decimals that read back to the same float32."""
+    return orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def image_entry(image_id: int, row: dict[str, Any]) -> dict[str, Any]:
+    """An entry of ``images`` from a row of ``images.parquet``; sizes are as displayed, which masks fit."""
+    return {
+        "id": image_id,
+        "file_name": row["image_key"],
+        "width": row["width"],
+        "height": row["height"],
+        "sha256": row["sha256"],
+        "exif_orientation": row["exif_orientation"],
+    }
+
+
+def _image_lines(images: pa.Table) -> Iterator[bytes]:
+    image_id = 0
+    for batch in images.to_batches(max_chunksize=4096):
+        for row in batch.to_pylist():
+            image_id += 1
+            yield dumps(image_entry(image_id, row))
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where an image's annotations lie in the spool, and how many they are."""
+
+    offset: int
+    length: int
+    n_annotations: int
+
+
+def _spool(entries: Iterable[tuple[str, int, bytes]], spool: IO[bytes]) -> dict[str, _Span]:
+    """Write the images' annotations one after another, and note where."""
+    spans: dict[str, _Span] = {}
+    offset = 0
+    for image_key, n_annotations, block in entries:
+        if not n_annotations:
+            continue
+        spool.write(block)
+        spans[image_key] = _Span(offset, len(block), n_annotations)
+        offset += len(block)
+    return spans
+
+
+def _numbered(images: pa.Table, spans: dict[str, _Span], spool: IO[bytes]) -> Iterator[bytes]:
+    """The spooled annotations of each image in the order of keys, with their ids."""
+    n_before = 0
+    for key in images["image_key"].to_pylist():
+        if (span := spans.get(key)) is not None:
+            spool.seek(span.offset)
+            lines = spool.read(span.length).split(b"\n")
+            yield b",\n".join([b'{"id":%d,%b' % numbered for numbered in enumerate(lines, n_before + 1)])
+            n_before += len(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """What a COCO file holds."""
+
+    n_images: int
+    n_annotations: int
+
+
+def write_coco(
+    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, int, bytes]]
+) -> MergeCounts:
+    """Write a COCO file, an entry a line, holding the annotations of a few images at a time.
+
+    Args:
+        path: where to; replaced in one step when the file is complete.
+        head: what comes before ``images`` and ``annotations``.
+        images: of :func:`good_images`.
+        entries: image keys, in any order and each once, with the number of the image's annotations and themselves as
+            JSON, one on a line, each without what comes first: the brace and its ``id``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the result and not in the system's folder for temporary files, which may be memory.
+    with tempfile.TemporaryFile(dir=path.parent) as spool:
+        spans = _spool(entries, spool)
+        with atomic_write(path) as stream:
+            write_head(stream, head)
+            write_list(stream, b"images", _image_lines(images))
+            stream.write(b",\n")
+            write_list(stream, b"annotations", _numbered(images, spans, spool))
+            stream.write(b"\n}\n")
+    return MergeCounts(images.num_rows, sum(span.n_annotations for span in spans.values()))

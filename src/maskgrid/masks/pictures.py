@@ -1,0 +1,134 @@
+"""Images and masks at the size of a screen."""
+
+import base64
+import colorsys
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from maskgrid.masks import rle
+
+_GREY = 128
+
+_OPACITY = 0.45
+_GOLDEN = 0.6180339887498949
+_GAP = 6
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """The size at which an image is shown, and the pixels of the image that its masks are read at."""
+
+    size_hw: tuple[int, int]
+    shown_hw: tuple[int, int]
+
+    @classmethod
+    def fit(cls, size_hw: tuple[int, int], max_side: int) -> "Thumbnail":
+        """The largest size within ``max_side`` that is not larger than the image."""
+        shrink = min(1.0, max_side / max(size_hw))
+        height, width = (max(1, round(side * shrink)) for side in size_hw)
+        return cls(size_hw, (height, width))
+
+    def pixels(self, image: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """The image at the size shown; grey where there is none."""
+        if image is None:
+            return np.full((*self.shown_hw, 3), _GREY, np.uint8)
+        height, width = self.shown_hw
+        picture = PIL.Image.fromarray(image)
+        return np.asarray(picture.resize((width, height), PIL.Image.Resampling.BOX) if self._shrinks else picture)
+
+    def counts(self, counts: bytes) -> bytes:
+        """The run-length code of a mask at the size shown: its value in the middle of each pixel shown.
+
+        Works on the runs alone: the place of a run's end among the pixels that are looked at is its end there.
+        """
+        if not self._shrinks:
+            return counts
+        height, width = self.shown_hw
+        rows, columns = _middles(self.size_hw[0], height), _middles(self.size_hw[1], width)
+        ends = np.cumsum(rle.run_lengths(counts))[:-1]
+        column, row = np.divmod(ends, self.size_hw[0])
+        whole_columns = np.searchsorted(columns, column)
+        is_looked_at = columns[np.minimum(whole_columns, width - 1)] == column
+        ends_shown = whole_columns * height + np.where(is_looked_at, np.searchsorted(rows, row), 0)
+        # Two ends in one place take each other back.
+        places, times = np.unique(ends_shown, return_counts=True)
+        places = places[(times % 2 == 1) & (places < height * width)]
+        runs = np.diff(places, prepend=0, append=height * width)
+        code = coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
+        shown: bytes = code["counts"]
+        return shown
+
+    @property
+    def _shrinks(self) -> bool:
+        return self.shown_hw != self.size_hw
+
+
+def jpeg(pixels: NDArray[np.uint8], quality: int = 80, comment: str = "") -> bytes:
+    """Encode as JPEG, with a comment where one is given; the same pixels give the same bytes."""
+    stream = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True, comment=comment.encode())
+    return stream.getvalue()
+
+
+def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
+    """Content as the address of an image, so that a page needs no second file."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _middles(n: int, n_shown: int) -> NDArray[np.int64]:
+    """The pixel of n under the middle of each pixel shown."""
+    return ((np.arange(n_shown) * 2 + 1) * n) // (2 * n_shown)
+
+
+def colour(family: str, number: int) -> Colour:
+    """The colour of a numbered thing of a family: always the same, and far from those of its neighbours."""
+    start = hashlib.sha256(family.encode()).digest()[0] / 256
+    red, green, blue = colorsys.hsv_to_rgb((start + number * _GOLDEN) % 1.0, 0.75, 1.0)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def paint(pixels: NDArray[np.uint8], masks: Iterable[tuple[NDArray[np.bool_], Colour]]) -> NDArray[np.uint8]:
+    """Lay masks (H, W), each in its colour and outlined, over a picture (H, W, 3) RGB."""
+    canvas = pixels.astype(np.float32)
+    # Largest first, so that a part is not hidden under its whole.
+    for mask, tint in sorted(masks, key=lambda entry: -int(entry[0].sum())):
+        canvas[mask] += (np.array(tint, np.float32) - canvas[mask]) * np.float32(_OPACITY)
+        canvas[_outline(mask)] = tint
+    return np.rint(canvas).astype(np.uint8)
+
+
+def centred(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A picture in the middle of a white square."""
+    height, width = picture.shape[:2]
+    tile = np.full((side, side, 3), 255, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    tile[top : top + height, left : left + width] = picture
+    return tile
+
+
+def grid(tiles: Sequence[NDArray[np.uint8]], n_across: int) -> NDArray[np.uint8]:
+    """Pictures of one size side by side, row by row, on white."""
+    across = min(n_across, len(tiles))
+    down = -(-len(tiles) // across)
+    height, width = (side + _GAP for side in tiles[0].shape[:2])
+    sheet = np.full((down * height - _GAP, across * width - _GAP, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, across)
+        sheet[row * height :, column * width :][: height - _GAP, : width - _GAP] = tile
+    return sheet
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of a mask that have a neighbour outside it."""
+    padded = np.pad(mask, 1)
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside

@@ -1,0 +1,1 @@
+"""sam2 on a device: checkpoints, the model, predictors, decoders, memory."""

@@ -1,0 +1,131 @@
+"""How a model's mask decoder is run: as sam2 runs it, with less work and the same bits, or with least work.
+
+Kernels may give other last bits for other shapes. Whether the shorter way gives sam2's bits on this machine, with these
+threads and for batches of this size, is not taken on trust: the first batch of each size goes both ways.
+"""
+
+import copy
+import logging
+from typing import Literal
+
+import torch
+from sam2.modeling.sam.mask_decoder import MaskDecoder
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+from torch import Tensor
+
+from maskgrid.network.allocator import freed_memory_given_back
+from maskgrid.network.exact_decoder import ImageFeatures, PromptDecoder
+from maskgrid.network.fast_decoder import FastPromptDecoder
+from maskgrid.network.model import arithmetic_of
+
+log = logging.getLogger(__name__)
+
+Mode = Literal["exact", "fast"]
+Prediction = tuple[Tensor, Tensor]
+
+
+class Decoding:
+    """Decodes prompts of the image that a predictor holds."""
+
+    def __init__(self, predictor: SAM2ImagePredictor, mode: Mode) -> None:
+        """Choose the way.
+
+        Args:
+            predictor: its transforms leave logits at the decoder's resolution.
+            mode: exact for sam2's bits; fast for the same within rounding.
+        """
+        self.predictor, self.mode = predictor, mode
+        decoder = predictor.model.sam_mask_decoder
+        self.dtype = arithmetic_of(predictor.model)
+        # Below float32 sam2's own decoder runs under autocast, whose bits the shorter way does not have.
+        self.can_shorten = decoder.use_high_res_features and (mode == "fast" or self.dtype == torch.float32)
+        self.decoder = _cast(decoder, self.dtype) if self.can_shorten and self.dtype != torch.float32 else decoder
+        self.is_equal: dict[tuple[int, bool], bool] = {}
+        self._image: tuple[object, PromptDecoder] | None = None
+
+    def predict(
+        self,
+        points: Tensor,
+        labels: Tensor,
+        mask_input: Tensor | None = None,
+        *,
+        multimask_output: bool = True,
+        floor: float = 0.0,
+    ) -> Prediction:
+        """Masks and scores of clicks.
+
+        Args:
+            points: (n, 1, 2), in the model's frame.
+            labels: int (n, 1).
+            mask_input: (n, 1, 4 h, 4 w), logits of a mask beside each click, or None.
+            multimask_output: three masks a click, or one.
+            floor: clicks none of whose scores exceeds it may come with logits of 0.
+
+        Returns:
+            Logits float32 (n, masks, 4 h, 4 w), neither up-sampled nor clamped, and predicted IoU (n, masks), in the
+            dtype of the network's arithmetic.
+        """
+        if self.mode == "fast" and self.can_shorten:
+            return self._shorter(points, labels, mask_input, multimask_output, floor)
+        if not self.can_shorten or mask_input is not None:
+            return self._as_sam2(points, labels, mask_input, multimask_output)
+        kind = len(points), multimask_output
+        if kind not in self.is_equal:
+            return self._compare(points, labels, multimask_output)
+        if self.is_equal[kind]:
+            return self._shorter(points, labels, None, multimask_output, floor)
+        return self._as_sam2(points, labels, None, multimask_output)
+
+    def _as_sam2(self, points: Tensor, labels: Tensor, mask_input: Tensor | None, multimask_output: bool) -> Prediction:
+        logits, scores, _ = self.predictor._predict(
+            points, labels, mask_input=mask_input, multimask_output=multimask_output, return_logits=True
+        )
+        return logits, scores
+
+    def _shorter(
+        self, points: Tensor, labels: Tensor, mask_input: Tensor | None, multimask_output: bool, floor: float
+    ) -> Prediction:
+        encoder = self.predictor.model.sam_prompt_encoder
+        sparse, dense = encoder(points=(points, labels), boxes=None, masks=mask_input)
+        decoder = self._of_image()
+        shared = dense[:1] if mask_input is None else dense
+        logits, scores = decoder.predict(
+            sparse.to(self.dtype), shared.to(self.dtype), multimask_output=multimask_output, floor=floor
+        )
+        return logits.float(), scores
+
+    def _compare(self, points: Tensor, labels: Tensor, multimask_output: bool) -> Prediction:
+        with freed_memory_given_back():
+            theirs = self._as_sam2(points, labels, None, multimask_output)
+        ours = self._shorter(points, labels, None, multimask_output, 0.0)
+        is_equal = all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+        # Values that are not numbers equal nothing, and say nothing of the kernels.
+        if is_equal or all(bool(part.isfinite().all()) for part in theirs):
+            self.is_equal[len(points), multimask_output] = is_equal
+        if not is_equal:
+            log.info("batches of %d prompts are decoded as sam2 does: less work gives other last bits", len(points))
+        return theirs
+
+    def _of_image(self) -> PromptDecoder:
+        features, model = self.predictor._features, self.predictor.model
+        if self._image is None or self._image[0] is not features:
+            finer, fine = features["high_res_feats"]
+            image = ImageFeatures(
+                features["image_embed"].to(self.dtype),
+                model.sam_prompt_encoder.get_dense_pe().to(self.dtype),
+                (finer.to(self.dtype), fine.to(self.dtype)),
+            )
+            kind = FastPromptDecoder if self.mode == "fast" else PromptDecoder
+            self._image = features, kind(self.decoder, image)
+        return self._image[1]
+
+    def forget(self) -> None:
+        """Let go of the image."""
+        self._image = None
+
+
+def _cast(decoder: MaskDecoder, dtype: torch.dtype) -> MaskDecoder:
+    """A copy whose weights are of this dtype, without autocast around it."""
+    copied: MaskDecoder = copy.deepcopy(decoder).to(dtype)
+    vars(copied).pop("forward", None)
+    return copied

@@ -1,0 +1,204 @@
+"""Large files from the web: resumed, verified, and absent or complete."""
+
+import hashlib
+import http.client
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from tqdm import tqdm
+
+from maskgrid.io.errors import UserError
+
+# Waits before each further attempt. They start anew whenever an attempt has brought the file further.
+RETRY_WAITS_S = (1.0, 4.0, 15.0)
+LINE_EVERY_S = 30.0
+_TIMEOUT_S = 60.0
+_BLOCK = 1 << 20
+_TRANSIENT_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class _TransientError(Exception):
+    """The network failed in a way that may pass."""
+
+
+class _RefusedError(Exception):
+    """The server will not give the file, however often it is asked."""
+
+
+def fetch(url: str, target: Path, size_bytes: int, sha256: str) -> None:
+    """Fetch a file to ``target``, which appears when it is complete and verified.
+
+    What has arrived lies in ``<target>.part``, where the next call takes up. One process at a time may fetch
+    to a target: the caller holds a lock.
+
+    Args:
+        url: where the file is, ``https`` or ``http``.
+        target: where it goes; its folder exists.
+        size_bytes: its size.
+        sha256: its hash, hexadecimal.
+
+    Raises:
+        UserError: when the server has not got the file, the network or the disk fails, or the content is
+        another.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        if _size(part) > size_bytes:
+            part.unlink()
+        with _progress(target.name, _size(part), size_bytes) as show:
+            _complete(url, part, size_bytes, show)
+    except (_TransientError, _RefusedError) as error:
+        raise UserError(
+            f"{url} could not be fetched: {error}. {_size(part)} of {size_bytes} bytes are here. Run again "
+            f"to resume, or fetch the file elsewhere and place it by hand as {target} (sha256 {sha256})."
+        ) from error
+    _verify(part, sha256, f"What {url} sent")
+    with part.open("rb") as stream:
+        os.fsync(stream.fileno())
+    part.replace(target)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file: hexadecimal sha256.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _verify(part: Path, sha256: str, what: str) -> None:
+    found = sha256_of(part)
+    if found != sha256:
+        part.unlink()
+        raise UserError(
+            f"{what} is not the file that was asked for: its sha256 is {found}, not {sha256}. "
+            "It was removed. Run again; if it happens again, a proxy or the server changes the file."
+        )
+
+
+def _complete(url: str, part: Path, size_bytes: int, show: Callable[[int], None]) -> None:
+    best, waits = _size(part), iter(RETRY_WAITS_S)
+    while _size(part) < size_bytes:
+        try:
+            _continue(url, part, size_bytes, show)
+        except _TransientError:
+            if _size(part) > best:
+                best, waits = _size(part), iter(RETRY_WAITS_S)
+            wait = next(waits, None)
+            if wait is None:
+                raise
+            time.sleep(wait)
+
+
+def _continue(url: str, part: Path, size_bytes: int, show: Callable[[int], None]) -> None:
+    """Append to ``part`` until it is complete.
+
+    Raises:
+        _TransientError: where the connection fails or ends before that.
+        _RefusedError: where trying again is of no use.
+        UserError: where the disk fails.
+    """
+    done = _size(part)
+    headers = {"User-Agent": "maskgrid"} | ({"Range": f"bytes={done}-"} if done else {})
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            resumed = _is_resumed(response, done)
+            _require_size(response, size_bytes)
+            with _disk(part), part.open("ab" if resumed else "wb") as stream:
+                _copy(response, stream, size_bytes, show)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink(missing_ok=True)
+        elif error.code not in _TRANSIENT_CODES:
+            raise _RefusedError(f"the server answers {error.code} {error.reason}") from error
+        raise _TransientError(f"the server answers {error.code}") from error
+    except urllib.error.URLError as error:
+        raise _TransientError(f"no connection ({error.reason})") from error
+    except (http.client.HTTPException, OSError) as error:
+        raise _TransientError(f"the connection broke ({error})") from error
+    if _size(part) < size_bytes:
+        raise _TransientError("the connection was cut")
+
+
+def _is_resumed(response: http.client.HTTPResponse, done: int) -> bool:
+    # A server that knows no ranges answers 200 and sends all of it, which is fine too.
+    if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+        return False
+    answered = response.getheader("Content-Range") or "nothing"
+    if not answered.startswith(f"bytes {done}-"):
+        raise _RefusedError(f"asked for the bytes from {done} on, the server answers with {answered}")
+    return True
+
+
+def _require_size(response: http.client.HTTPResponse, size_bytes: int) -> None:
+    # A login page of a hotel network is told from a cut file by what it claims to be.
+    if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+        total = (response.getheader("Content-Range") or "").rpartition("/")[2]
+    else:
+        total = response.getheader("Content-Length") or ""
+    if total.isdecimal() and int(total) != size_bytes:
+        raise _RefusedError(f"the server offers another file, of {total} bytes; a proxy or login page, perhaps")
+
+
+def _copy(response: IO[bytes], stream: IO[bytes], size_bytes: int, show: Callable[[int], None]) -> None:
+    while (left := size_bytes - stream.tell()) > 0:
+        try:
+            block = response.read(min(_BLOCK, left))
+        except (http.client.HTTPException, OSError) as error:
+            raise _TransientError(f"the connection broke ({error})") from error
+        if not block:
+            return
+        stream.write(block)
+        show(stream.tell())
+
+
+@contextmanager
+def _disk(part: Path) -> Iterator[None]:
+    """Tell errors of the disk from errors of the network, which are the same class."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{part} could not be written: {error.strerror}. Make room, or name another folder in the "
+            "environment variable MASKGRID_CACHE, and run again: what is here already is kept."
+        ) from error
+
+
+@contextmanager
+def _progress(name: str, done: int, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function that is told the number of bytes that are here."""
+    if not sys.stderr.isatty():
+        yield _lines(name, total)
+        return
+    with tqdm(total=total, initial=done, desc=name, unit="B", unit_scale=True) as bar:
+
+        def show(position: int) -> None:
+            bar.update(position - bar.n)
+
+        yield show
+
+
+def _lines(name: str, total: int) -> Callable[[int], None]:
+    last = time.monotonic()
+
+    def show(position: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_EVERY_S:
+            last = time.monotonic()
+            print(f"{name}: {position / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr)
+
+    return show
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,141 @@
+"""The mask decoder of ``mode: fast``: the same functions of the same weights in fewer multiplications.
+
+The image's h x w tokens are many (4,096) and the tokens of a prompt few (8): projections of the image's side are
+applied to the prompt's side instead, where a product of matrices may be bracketed either way. What is drawn is kept in
+the layout of tokens, in which up-scaling is a product of matrices. Results differ from sam2's in the last bits.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam.mask_decoder import MaskDecoder
+from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
+from sam2.utils.amg import batch_iterator
+from torch import Tensor
+
+from maskgrid.network.exact_decoder import ImageFeatures, ImageSide, PromptDecoder
+from maskgrid.network.workers import in_parts
+
+# Image tokens that are worked on at once: on a CPU each core has a few megabytes at each step, elsewhere it is a batch
+# of sam2's.
+_TOKENS_AT_ONCE = {"cpu": 8192, "other": 1 << 20}
+
+
+class FastImageSide(ImageSide):
+    """The image's tokens, with the projections of their side bracketed to the prompts' side."""
+
+    def __init__(self, embedding: Tensor, position: Tensor, projected: dict[torch.nn.Linear, Tensor]) -> None:
+        """As :class:`ImageSide`, in the layout of tokens."""
+        super().__init__(embedding, position, projected)
+        self.keys, self.position = self.keys.contiguous(), self.position.contiguous()
+
+    def read(self, attention: Attention, queries: Tensor) -> Tensor:
+        """As :meth:`ImageSide.read`."""
+        if self.is_shared:
+            return super().read(attention, queries)
+        # q . (W k + b) = (q W) . k, and a constant that softmax does not see.
+        reach = _through(attention.q_proj(queries), attention.k_proj.weight, attention.num_heads)
+        weights = torch.bmm(reach, self._with_position().transpose(1, 2)).softmax(-1)
+        gathered = torch.unflatten(torch.bmm(weights, self.keys), 1, (attention.num_heads, -1))
+        # Weights add up to 1, so that the projection of a mean is the mean of projections, its bias included.
+        values = torch.unflatten(attention.v_proj.weight, 0, (attention.num_heads, -1)).transpose(1, 2)
+        heads = gathered @ values
+        projected: Tensor = attention.out_proj(attention._recombine_heads(heads) + attention.v_proj.bias)
+        return projected
+
+    def write(self, layer: TwoWayAttentionBlock, queries: Tensor, values: Tensor) -> None:
+        """As :meth:`ImageSide.write`."""
+        attention = layer.cross_attn_image_to_token
+        n_heads = attention.num_heads
+        k = attention.k_proj(queries)
+        if self.is_shared:
+            q = attention._separate_heads(self._project(attention.q_proj, with_position=True), n_heads)[0]
+            k = attention._separate_heads(k, n_heads) / math.sqrt(q.shape[-1])
+            # One product a head for all prompts: (heads, n x t, d) by (heads, d, h x w).
+            scores = torch.bmm(k.transpose(0, 1).flatten(1, 2), q.transpose(1, 2))
+            scores = torch.unflatten(scores, 1, (-1, k.shape[2])).transpose(0, 1)
+        else:
+            reach = _through(k, attention.q_proj.weight, n_heads)
+            scores = torch.bmm(reach, self._with_position().transpose(1, 2))
+            scores = torch.unflatten(scores, 1, (n_heads, -1))
+            # The bias of q meets each token's k: other tokens get other constants, which softmax does see.
+            scores += _bias_of(k, attention.q_proj.bias, n_heads)
+        weights = scores.softmax(2).flatten(1, 2)
+        heads = attention._separate_heads(attention.v_proj(values), n_heads)
+        out = torch.unflatten(attention.out_proj.weight, 1, (n_heads, -1)).permute(1, 2, 0)
+        reached = (heads @ out + attention.out_proj.bias / n_heads).flatten(1, 2)
+        keys = torch.baddbmm(self.keys.expand(len(k), -1, -1), weights.transpose(1, 2), reached)
+        self._renew(layer.norm4(keys))
+
+    @staticmethod
+    def _apply(projection: torch.nn.Linear, tokens: Tensor) -> Tensor:
+        projected: Tensor = projection(tokens[:1] if tokens.stride(0) == 0 else tokens)
+        return projected
+
+
+class FastPromptDecoder(PromptDecoder):
+    """As :class:`PromptDecoder`, in fewer multiplications."""
+
+    def __init__(self, decoder: MaskDecoder, features: ImageFeatures) -> None:
+        """Lay the weights of the up-scaling and the image's finer features out by token."""
+        super().__init__(decoder, features)
+        height, width = features.size_hw
+        dc1, _, _, dc2, _ = decoder.output_upscaling
+        kind = "cpu" if features.embedding.device.type == "cpu" else "other"
+        self.at_once = max(1, _TOKENS_AT_ONCE[kind] // (height * width))
+        self.weights = tuple(dc.weight.permute(0, 2, 3, 1).flatten(1) for dc in (dc1, dc2))
+        finer, fine = features.high_res
+        # (2 h, 2 w) as (h, w, 2, 2), and (4 h, 4 w) as (h, w, 2, 2, 2, 2).
+        fine = (fine[0] + dc1.bias[:, None, None]).view(-1, height, 2, width, 2)
+        finer = (finer[0] + dc2.bias[:, None, None]).view(-1, height, 2, 2, width, 2, 2)
+        self.fine = fine.permute(1, 3, 2, 4, 0).reshape(height * width, -1)
+        self.finer = finer.permute(1, 4, 2, 5, 3, 6, 0).reshape(4 * height * width, -1)
+
+    def predict(
+        self, sparse: Tensor, dense: Tensor, *, multimask_output: bool, floor: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`PromptDecoder.predict`, a few prompts at a time on each core."""
+
+        def predict(part: list[Tensor]) -> tuple[Tensor, Tensor]:
+            sparse, dense = part
+            shared = dense[:1] if dense.stride(0) == 0 else dense
+            return super(FastPromptDecoder, self).predict(
+                sparse, shared, multimask_output=multimask_output, floor=floor
+            )
+
+        parts = batch_iterator(self.at_once, sparse, dense.expand(len(sparse), -1, -1, -1))
+        logits, scores = zip(*in_parts(predict, parts, sparse.device), strict=True)
+        return torch.cat(logits), torch.cat(scores)
+
+    def _image(self, embedding: Tensor) -> ImageSide:
+        return FastImageSide(embedding, self.features.position, self.projected if len(embedding) == 1 else {})
+
+    def _drawn_at_once(self) -> int:
+        return self.at_once
+
+    def _drawn(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
+        (height, width), n = self.features.size_hw, len(prompts)
+        if n < len(keys):
+            keys, hyper = keys[prompts], hyper[prompts]
+        _, ln1, act1, _, act2 = self.decoder.output_upscaling
+        first, second = (weight.expand(n, -1, -1) for weight in self.weights)
+        fine = torch.baddbmm(self.fine.expand(n, -1, -1), keys, first).view(n, 4 * height * width, -1)
+        fine = act1(F.layer_norm(fine, ln1.weight.shape, ln1.weight, ln1.bias, ln1.eps))
+        finer = act2(torch.baddbmm(self.finer.expand(n, -1, -1), fine, second)).view(n, 16 * height * width, -1)
+        planes: Tensor = (hyper[:, some] @ finer.transpose(1, 2)).view(n, -1, height, width, 2, 2, 2, 2)
+        return planes.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(n, -1, 4 * height, 4 * width)
+
+
+def _through(tokens: Tensor, weight: Tensor, n_heads: int) -> Tensor:
+    """Tokens (n, t, d), scaled for attention, through the other side's projection (d, c): (n, heads x t, c)."""
+    heads = torch.unflatten(tokens, 2, (n_heads, -1)).transpose(1, 2)
+    reach = heads @ torch.unflatten(weight, 0, (n_heads, -1))
+    return reach.mul_(1.0 / math.sqrt(heads.shape[-1])).flatten(1, 2)
+
+
+def _bias_of(tokens: Tensor, bias: Tensor, n_heads: int) -> Tensor:
+    """The other side's bias (d,) as each head of tokens (n, t, d) meets it, scaled: (n, heads, t, 1)."""
+    heads = torch.unflatten(tokens, 2, (n_heads, -1)).transpose(1, 2)
+    met: Tensor = (heads * bias.view(1, n_heads, 1, -1)).sum(-1, keepdim=True) / math.sqrt(heads.shape[-1])
+    return met

@@ -1,0 +1,148 @@
+"""Loading a checkpoint into sam2's own model, the same way for every checkpoint."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
+from sam2.build_sam import build_sam2
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam2_base import SAM2Base
+
+from maskgrid.io.errors import UserError
+from maskgrid.network.checkpoints import Checkpoint, resolve_checkpoint
+from maskgrid.network.device import pick_device
+from maskgrid.network.memory import device_errors, is_of_device
+
+Model = TypeVar("Model", bound=SAM2Base)
+
+_ANOTHER_DEVICE = "End other programs on it, or choose another device"
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_model(
+    checkpoint: str,
+    config: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    apply_postprocessing: bool = True,
+    allow_unverified: bool = False,
+) -> SAM2Base:
+    """Load a checkpoint: sam2's own model object, in evaluation mode on its device.
+
+    Args:
+        checkpoint: ``demo``, an official name such as ``sam2.1_hiera_large`` (fetched once and verified), or the path
+            of a ``.pt`` file.
+        config: for a ``.pt`` file, the name of a config of the sam2 package or a YAML file.
+        device: ``auto`` takes CUDA, then MPS, then the CPU.
+        dtype: ``float32``, ``bfloat16`` or ``float16``. Below float32 the network's parts run under
+            ``torch.autocast``, whoever calls them, sam2's own classes too.
+        apply_postprocessing: as in ``sam2.build_sam``.
+        allow_unverified: accept a ``.pt`` file whose sha256 is not that of a known checkpoint.
+
+    Raises:
+        UserError: an unknown checkpoint, one that cannot be fetched or does not match its hash or its config, a config
+            that cannot be built, or a device that is not there.
+        MachineError: the device has failed, or its memory does not hold the weights.
+    """
+    resolved = resolve_checkpoint(checkpoint, config, allow_unverified=allow_unverified)
+    return build_model(resolved, pick_device(device), dtype, apply_postprocessing)
+
+
+def build_model(
+    checkpoint: Checkpoint, device: torch.device, dtype: str = "float32", apply_postprocessing: bool = True
+) -> SAM2Base:
+    """Build sam2's model from a resolved checkpoint.
+
+    Raises:
+        UserError: the weights do not fit the config, or it cannot be built.
+        MachineError: the device has failed, or its memory does not hold the weights.
+    """
+    model = on_device(built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing), device)
+    if dtype != "float32":
+        run_in(model, device, DTYPES[dtype])
+    return model
+
+
+def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments: Any) -> SAM2Base:  # noqa: ANN401
+    """What a function of ``sam2.build_sam`` makes of a checkpoint, on the CPU.
+
+    Raises:
+        UserError: the weights do not fit the config, or it cannot be built.
+        MachineError: a CUDA device has failed or is full: sam2's parts touch it where there is one, whatever they are
+            built for.
+    """
+    try:
+        with _config_found(checkpoint.config) as config_name:
+            return build(config_name, str(checkpoint.path), device="cpu", **arguments)
+    except RuntimeError as error:
+        # sam2 logs missing keys and raises an empty error; torch names those of a wrong shape.
+        reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
+        raise UserError(
+            f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
+        ) from None
+    except InstantiationException as error:
+        if isinstance(error.__cause__, RuntimeError) and is_of_device(error.__cause__):
+            with device_errors(_ANOTHER_DEVICE):
+                raise error.__cause__ from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"model.config: {checkpoint.config} cannot be built: {reason}") from None
+
+
+def on_device(model: Model, device: torch.device) -> Model:
+    """A model moved to a device.
+
+    Raises:
+        MachineError: the device has failed, or its memory does not hold the weights.
+    """
+    with device_errors(_ANOTHER_DEVICE):
+        model.to(device)
+    # sam2 works positions out beforehand, on a CUDA device where there is one. From there they would be copied for each
+    # image, and on a CPU differ in last bits from its own. Compiled parts must find them worked out.
+    for part in model.modules():
+        if isinstance(part, PositionEmbeddingSine):
+            sizes_hw = list(part.cache)
+            part.cache.clear()
+            for size_hw in sizes_hw:
+                part._pe(1, device, *size_hw)
+    return model
+
+
+def run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
+    """Let the network's parts run under ``torch.autocast``, whoever calls them; what comes between stays float32."""
+    autocast = torch.autocast(device.type, dtype=dtype)
+    model.forward_image = autocast(model.forward_image)
+    model.sam_prompt_encoder.get_dense_pe = autocast(model.sam_prompt_encoder.get_dense_pe)
+    for part in (model.sam_prompt_encoder, model.sam_mask_decoder, model.memory_attention, model.memory_encoder):
+        part.forward = autocast(part.forward)
+    model.autocast_dtype = dtype
+
+
+def arithmetic_of(model: SAM2Base) -> torch.dtype:
+    """The dtype in which :func:`run_in` has a model's parts run; float32 without."""
+    dtype: torch.dtype = getattr(model, "autocast_dtype", torch.float32)
+    return dtype
+
+
+@contextmanager
+def _config_found(config: str) -> Iterator[str]:
+    """The name under which Hydra finds a config: one of sam2's own, or a YAML file wherever it lies."""
+    path = Path(config)
+    if not path.is_file():
+        yield config
+        return
+    # sam2 initialises Hydra for its own configs at import; that state is set aside for a moment.
+    of_sam2 = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(path.resolve().parent), version_base="1.2"):
+            yield path.name
+    finally:
+        GlobalHydra.instance().clear()
+        if of_sam2 is not None:
+            GlobalHydra.instance().initialize(of_sam2)

@@ -1,0 +1,1 @@
+"""What a run is: the results folder, passes, the plan, notes."""

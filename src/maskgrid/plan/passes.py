@@ -1,0 +1,194 @@
+"""Passes of the network, and what of each must be recorded to answer a sweep.
+
+A pass is one crop layer with one grid of prompts. Which passes a setting needs follows from the parameters that reach
+the network; all others choose among the masks that a pass proposed.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from maskgrid.config.models import GeneratorConfig, RecordConfig
+from maskgrid.config.settings import Setting
+
+# The parameters that decide which passes a setting needs, besides the checkpoint.
+PASS_PARAMETERS = (
+    *("points_per_side", "point_grids", "crop_n_layers", "crop_overlap_ratio", "crop_n_points_downscale_factor"),
+    *("use_m2m", "multimask_output"),
+)
+_DEFAULT_OVERLAP = GeneratorConfig.model_fields["crop_overlap_ratio"].default
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One crop layer with one grid of prompts.
+
+    Attributes:
+        layer: the crop layer; 0 is the whole image.
+        points_per_side: the side of the regular grid at this layer, or None with explicit points.
+        points: explicit prompts (x, y) in 0..1, or None.
+        overlap_ratio: ``crop_overlap_ratio`` for layers above 0, None for the whole image, which has no neighbours.
+        use_m2m: whether each mask is refined by a second step of the decoder.
+        multimask_output: three masks a prompt, or one.
+    """
+
+    layer: int
+    points_per_side: int | None
+    points: tuple[tuple[float, float], ...] | None
+    overlap_ratio: float | None
+    use_m2m: bool
+    multimask_output: bool
+
+    @property
+    def name(self) -> str:
+        """The pass as a folder's name, such as ``crop0-grid32`` or ``crop1-grid16-m2m``."""
+        grid = f"grid{self.points_per_side}" if self.points is None else f"points{self._points_hash()}"
+        overlap = "" if self.overlap_ratio in (None, _DEFAULT_OVERLAP) else f"-overlap{self.overlap_ratio!r}"
+        m2m = "-m2m" if self.use_m2m else ""
+        return f"crop{self.layer}-{grid}{overlap}{m2m}{'' if self.multimask_output else '-single'}"
+
+    @property
+    def n_masks_per_point(self) -> int:
+        """How many masks the decoder proposes for each prompt."""
+        return 3 if self.multimask_output else 1
+
+    @property
+    def n_points(self) -> int:
+        """Prompts in each crop."""
+        return len(self.points) if self.points is not None else int(self.points_per_side or 0) ** 2
+
+    def point_grid(self) -> NDArray[np.float64]:
+        """The prompts as sam2 lays them: float64 of shape (n, 2), (x, y) in 0..1 of the crop."""
+        if self.points is not None:
+            return np.array(self.points, dtype=np.float64)
+        # sam2 brings torch, for which plans and the workflow need not wait.
+        from sam2.utils.amg import build_point_grid
+
+        grid: NDArray[np.float64] = build_point_grid(self.points_per_side)
+        return grid
+
+    def _points_hash(self) -> str:
+        return hashlib.sha256(orjson.dumps(self.points)).hexdigest()[:8]
+
+
+def passes_of(generator: GeneratorConfig) -> list[Pass]:
+    """The passes that a setting is answered from, by crop layer."""
+    return [_pass(generator, layer) for layer in range(generator.crop_n_layers + 1)]
+
+
+def _pass(generator: GeneratorConfig, layer: int) -> Pass:
+    grids = generator.point_grids
+    return Pass(
+        layer=layer,
+        points_per_side=(
+            None
+            if generator.points_per_side is None
+            else int(generator.points_per_side / generator.crop_n_points_downscale_factor**layer)
+        ),
+        points=None if grids is None else tuple((float(x), float(y)) for x, y in grids[layer]),
+        overlap_ratio=generator.crop_overlap_ratio if layer else None,
+        use_m2m=generator.use_m2m,
+        multimask_output=generator.multimask_output,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a pass keeps: the floor under which candidates are let go, and the levels at which masks are drawn.
+
+    Attributes:
+        pred_iou_thresh: candidates must exceed this predicted IoU; 0 keeps all, as in sam2.
+        stability_score_thresh: and reach this stability score at one of the offsets; 0 keeps all.
+        mask_thresholds: the logits at which masks are drawn, ascending.
+        stability_score_offsets: the offsets at which stability is measured, ascending.
+    """
+
+    pred_iou_thresh: float
+    stability_score_thresh: float
+    mask_thresholds: tuple[float, ...]
+    stability_score_offsets: tuple[float, ...]
+
+    def covers(self, other: Self) -> bool:
+        """Whether all that ``other`` asks for is in a record of this kind."""
+        return (
+            self.pred_iou_thresh <= other.pred_iou_thresh
+            and self.stability_score_thresh <= other.stability_score_thresh
+            and set(self.mask_thresholds) >= set(other.mask_thresholds)
+            and set(self.stability_score_offsets) >= set(other.stability_score_offsets)
+        )
+
+    def union(self, other: Self) -> Self:
+        """The narrowest recording that covers both."""
+        return type(self)(
+            min(self.pred_iou_thresh, other.pred_iou_thresh),
+            min(self.stability_score_thresh, other.stability_score_thresh),
+            tuple(sorted({*self.mask_thresholds, *other.mask_thresholds})),
+            tuple(sorted({*self.stability_score_offsets, *other.stability_score_offsets})),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for metadata and Snakemake's params."""
+        return {
+            "pred_iou_thresh": self.pred_iou_thresh,
+            "stability_score_thresh": self.stability_score_thresh,
+            "mask_thresholds": list(self.mask_thresholds),
+            "stability_score_offsets": list(self.stability_score_offsets),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            float(values["pred_iou_thresh"]),
+            float(values["stability_score_thresh"]),
+            tuple(float(value) for value in values["mask_thresholds"]),
+            tuple(float(value) for value in values["stability_score_offsets"]),
+        )
+
+
+def recording_of(generator: GeneratorConfig) -> Recording:
+    """What one setting needs to be recorded."""
+    return Recording(
+        float(generator.pred_iou_thresh),
+        float(generator.stability_score_thresh),
+        (float(generator.mask_threshold),),
+        (float(generator.stability_score_offset),),
+    )
+
+
+def widen(recording: Recording, record: RecordConfig) -> Recording:
+    """Loosen a recording to the room that the config's ``record`` asks for."""
+    iou, stability = record.pred_iou_thresh, record.stability_score_thresh
+    return recording.union(
+        Recording(
+            recording.pred_iou_thresh if iou is None else float(iou),
+            recording.stability_score_thresh if stability is None else float(stability),
+            tuple(float(value) for value in record.mask_thresholds),
+            tuple(float(value) for value in record.stability_score_offsets),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PassRun:
+    """A pass of one checkpoint that the sweep needs, with all that its settings ask it to record."""
+
+    checkpoint: str
+    pass_: Pass
+    recording: Recording
+
+
+def pass_runs(settings: Sequence[Setting], record: RecordConfig) -> list[PassRun]:
+    """The passes that a sweep needs, in the order of first use."""
+    runs: dict[tuple[str, Pass], Recording] = {}
+    for setting in settings:
+        needed = widen(recording_of(setting.generator), record)
+        for pass_ in passes_of(setting.generator):
+            key = (setting.checkpoint, pass_)
+            runs[key] = runs[key].union(needed) if key in runs else needed
+    return [PassRun(checkpoint, pass_, recording) for (checkpoint, pass_), recording in runs.items()]

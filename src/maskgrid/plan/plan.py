@@ -1,0 +1,146 @@
+"""The plan of a run: which settings, which passes answer them, what is there and what is missing."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from maskgrid.config.models import Config
+from maskgrid.config.settings import PromptSetting, Setting
+from maskgrid.config.sweep import called, expand, expand_prompts, find
+from maskgrid.config.track_sweep import track_settings
+from maskgrid.io.errors import UserError
+from maskgrid.io.tables import read_origin, read_table
+from maskgrid.network.checkpoints import checkpoint_id
+from maskgrid.plan.layout import GROUND_TRUTH, Layout
+from maskgrid.plan.passes import PassRun, Recording, pass_runs
+from maskgrid.plan.remote import RemoteFile, fetched_path, is_url, remote_files
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a config asks for.
+
+    Attributes:
+        config: the validated config.
+        base_dir: the folder that relative paths of the config start from.
+        layout: the results folder.
+        settings: baseline first, then the sweep's.
+        runs: the passes of the network that answer them.
+        prompt_settings: the settings of the prompted job, baseline first; none where the config has no such job.
+        remote: the files that the config names by URL.
+    """
+
+    config: Config
+    base_dir: Path
+    layout: Layout
+    settings: tuple[Setting, ...]
+    runs: tuple[PassRun, ...]
+    prompt_settings: tuple[PromptSetting, ...] = ()
+    remote: tuple[RemoteFile, ...] = ()
+
+    @property
+    def baseline(self) -> Setting:
+        """The setting that differences are measured against."""
+        return find(self.settings, self.config.baseline, "baseline")
+
+    def located(self, source: str) -> Path:
+        """Where a file that the config names lies: one by URL among the fetched files, another where it says."""
+        if is_url(source):
+            return fetched_path(source, self.layout.fetched)
+        return self.base_dir / Path(source).expanduser()
+
+    def source_files(self) -> list[str]:
+        """The source itself, where it is one file: a list, a table, a COCO document; all of it, where it is by URL."""
+        source = self.config.dataset.source
+        if is_url(source):
+            return [str(self.layout.fetched / file.path) for file in self.remote if file.key == "dataset.source"]
+        path = Path(source).expanduser()
+        return [str(path)] if (self.base_dir / path).is_file() else []
+
+    def ground_truth(self) -> Path | None:
+        """The COCO file of the objects that masks are measured against, where the config has one.
+
+        The demo's is written with its images; a COCO source may turn out to have no annotations.
+        """
+        given, source = self.config.dataset.ground_truth, self.config.dataset.source
+        if given is None:
+            return None
+        if given != "auto":
+            return self.located(given)
+        if source == "demo":
+            return self.layout.root / "demo" / GROUND_TRUTH
+        path = Path(source).expanduser()
+        return self.base_dir / path if path.suffix.lower() == ".json" else None
+
+    def exported(self) -> list[Setting]:
+        """The settings that ``annotations`` names, under these names."""
+        if "all" in self.config.annotations:
+            return list(self.settings)
+        chosen = [
+            called(self.settings, label, f"annotations[{number}]")
+            for number, label in enumerate(self.config.annotations)
+        ]
+        return list(dict.fromkeys(chosen))
+
+    def run(self, checkpoint: str, pass_name: str) -> PassRun:
+        """The pass with this folder name, of the checkpoint with this folder name.
+
+        Raises:
+            UserError: the sweep has no such pass.
+        """
+        for run in self.runs:
+            if checkpoint_id(run.checkpoint) == checkpoint and run.pass_.name == pass_name:
+                return run
+        raise UserError(f"no setting of the sweep needs pass {pass_name} of checkpoint {checkpoint}; see maskgrid plan")
+
+    def shards(self) -> list[str]:
+        """Names of the shards, once the index is there; empty before."""
+        if not self.layout.shards.is_file():
+            return []
+        names: list[str] = read_table(self.layout.shards, ["shard"])["shard"].to_pylist()
+        return names
+
+    def shard_digests(self) -> dict[str, str]:
+        """The digest of each shard's members, by the shard's name."""
+        table = read_table(self.layout.shards, ["shard", "digest"])
+        return dict(zip(table["shard"].to_pylist(), table["digest"].to_pylist(), strict=True))
+
+    def images_fingerprint(self) -> str:
+        """A hash of all inputs with their contents and statuses: what results of the whole dataset depend on."""
+        return str(read_origin(self.layout.images)["fingerprint"])
+
+    def settings_digest(self) -> str:
+        """A hash of all settings with their names: what tables of all settings depend on."""
+        listed = [[setting.id, *setting.names] for setting in self.settings]
+        return hashlib.sha256(orjson.dumps(listed)).hexdigest()[:16]
+
+    def recording(self, run: PassRun, shard: str) -> Recording:
+        """What ``generate`` must record for a shard: what is recorded already, where that covers the need.
+
+        A threshold that moves within the recorded floor so changes nothing, and one that leaves it widens the record
+        instead of replacing it.
+        """
+        path = self.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+        if not path.is_file():
+            return run.recording
+        try:
+            recorded = Recording.from_dict(read_origin(path)["recording"])
+        except (UserError, KeyError):
+            return run.recording
+        return recorded if recorded.covers(run.recording) else recorded.union(run.recording)
+
+
+def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
+    """Expand the config and check all that can be checked before any work.
+
+    Raises:
+        UserError: anything wrong in the sweep, the baseline, the annotations or the URLs.
+    """
+    settings = tuple(expand(config, base_dir))
+    prompted = tuple(expand_prompts(config.prompts, base_dir)) if config.prompts else ()
+    runs, remote = tuple(pass_runs(settings, config.record)), tuple(remote_files(config))
+    plan = Plan(config, base_dir, Layout(results), settings, runs, prompted, remote)
+    _ = plan.baseline, plan.exported(), track_settings(config)
+    return plan

@@ -1,0 +1,1 @@
+"""Job 2, prompted segmentation: masks from points, boxes and masks."""

@@ -1,0 +1,179 @@
+"""What the outputs of the prompted job are made from, as :mod:`maskgrid.automatic.notes` tells it of the others."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from maskgrid.dataset.object_sources import PromptSource, read_source
+from maskgrid.dataset.objects import PromptRow, content_of, object_values
+from maskgrid.dataset.sources import path_state
+from maskgrid.dataset.tables import IndexedImage, read_shard
+from maskgrid.io.errors import UserError
+from maskgrid.io.fingerprint import fingerprint
+from maskgrid.io.tables import read_origin
+from maskgrid.network.checkpoints import checkpoint_id, resolve_checkpoint
+from maskgrid.plan.notes import Note
+from maskgrid.plan.plan import Plan
+from maskgrid.prompted.tables import read_prompts
+
+# What the config says of the source and the sweep, and not of the prediction.
+_OF_SOURCE = ("source", "use", "normalized", "sweep")
+
+
+def prompts_note(plan: Plan, path: Path, source: PromptSource | None = None) -> Note:
+    """What ``prompts.parquet`` is made from: the contents of the source and the index of the images.
+
+    Args:
+        plan: the plan.
+        path: the file of prompts.
+        source: what is read from it, where it has been read.
+
+    Raises:
+        UserError: there is no index, or the file cannot be read as what its suffix says.
+    """
+    config = plan.config.prompts
+    if config is None:
+        raise UserError("prompts: the config has no such section; give at least prompts.source")
+    source = source or read_source(path, config.use)
+    index = read_origin(plan.layout.images)
+    content = {
+        "source_sha256": _digest_of_file(path),
+        "pictures_sha256": _digest_of_pictures(source),
+        "use": config.use,
+        "normalized": config.normalized,
+        "images": index["fingerprint"],
+    }
+    # The table names shards, but what it says of the objects is the same however images are spread over them.
+    others = {"categories": source.categories, "shard_size": index["shard_size"]}
+    return {**content, **others, "fingerprint": fingerprint(content)}
+
+
+def require_current_prompts(plan: Plan) -> None:
+    """See that ``prompts.parquet`` is of the images, shards and words of today, as far as that can be told at once.
+
+    Raises:
+        UserError: it is not, or a table is missing or cut off.
+    """
+    config, path = plan.config.prompts, plan.layout.prompts
+    was, index = read_origin(path), read_origin(plan.layout.images)
+    now = {"images": index["fingerprint"], "shard_size": index["shard_size"]}
+    if config is not None:
+        now |= {"use": config.use, "normalized": config.normalized}
+    for name, value in now.items():
+        if was.get(name) != value:
+            words = f"another prompts.{name}" if name in ("use", "normalized") else "another index of the images"
+            raise UserError(f"{path}: was made with {words}; run maskgrid prompts again")
+
+
+def shard_note(plan: Plan, rows: Sequence[PromptRow], images: Mapping[str, IndexedImage]) -> Note:
+    """What the masks of a shard's given objects are made from.
+
+    Args:
+        plan: the plan.
+        rows: the objects of the shard's images.
+        images: these images, by key; of those without an object nothing is told.
+    """
+    note = prediction_note(plan)
+    members = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
+    content = {**note, "images": members, "objects": [_content(row) for row in rows]}
+    return {**note, "fingerprint": fingerprint(content)}
+
+
+def read_shard_note(plan: Plan, shard: str) -> Note:
+    """The same, of what lies there now.
+
+    Raises:
+        UserError: the index or the table of prompts is missing or cut off.
+    """
+    images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
+    return shard_note(plan, rows_of_shard(plan, shard, images), images)
+
+
+def rows_of_shard(plan: Plan, shard: str, images: Mapping[str, IndexedImage]) -> list[PromptRow]:
+    """The given objects of a shard's images, in order.
+
+    Raises:
+        UserError: the table of prompts is missing or cut off.
+    """
+    return [row for row in read_prompts(plan.layout.prompts, shard) if row.image_key in images]
+
+
+def prediction_note(plan: Plan) -> Note:
+    """What the config says of the network and its parameters."""
+    model, config = plan.config.model, plan.config.prompts
+    checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
+    return {
+        "checkpoint": checkpoint_id(model.checkpoint),
+        "checkpoint_sha256": checkpoint.sha256,
+        "dtype": model.dtype,
+        "apply_postprocessing": model.apply_postprocessing,
+        "prompts": config.model_dump(exclude=set(_OF_SOURCE)) if config else None,
+        "settings": [setting.id for setting in plan.prompt_settings],
+    }
+
+
+def merged_note(plan: Plan) -> Note:
+    """What the tables of all given objects are made from, the same however images are spread over shards.
+
+    Raises:
+        UserError: a table is missing or cut off, or a shard's masks are of other prompts, images or parameters.
+    """
+    require_current_prompts(plan)
+    for shard in plan.shards():
+        path = plan.layout.prompted(shard)
+        if read_origin(path).get("fingerprint") != read_shard_note(plan, shard)["fingerprint"]:
+            raise UserError(
+                f"{path}: is of other prompts, images or parameters; run maskgrid prompt --shard {shard} again"
+            )
+    note = {
+        **prediction_note(plan),
+        "labels": [setting.label for setting in plan.prompt_settings],
+        "objects": read_origin(plan.layout.prompts)["fingerprint"],
+    }
+    return {**note, "fingerprint": fingerprint(note)}
+
+
+def pictures_digest(path: Path) -> str:
+    """A digest of sizes and times of the pictures that a table of prompts names as masks.
+
+    The table is read again when it changes. COCO files, which hold their masks, are not opened for it.
+    """
+    if path.suffix.lower() == ".json":
+        return "none"
+    try:
+        source = read_source(path, "mask")
+    except UserError:  # the stage that reads it says so
+        return "unreadable"
+    states = [[name, *path_state(source.folder / name)] for name in _pictures(source)]
+    return hashlib.sha256(orjson.dumps(states)).hexdigest()
+
+
+def _pictures(source: PromptSource) -> list[str]:
+    """The pictures that masks are given as, each once, as the source writes them."""
+    return sorted({entry.mask for entry in source.entries if isinstance(entry.mask, str)})
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _digest_of_pictures(source: PromptSource) -> str:
+    digest = hashlib.sha256()
+    for name in _pictures(source):
+        path = source.folder / name
+        try:
+            content = _digest_of_file(path)
+        except (OSError, ValueError):  # its prompt has a status that says so
+            content = "unreadable"
+        digest.update(orjson.dumps([name, content]))
+    return digest.hexdigest()
+
+
+def _content(row: PromptRow) -> dict[str, Any]:
+    """A row as plain values, for the fingerprint."""
+    reference = None if row.reference_counts is None else row.reference_counts.decode("ascii")
+    return {**object_values(row), "prompt": {**content_of(row.prompt), "reference_counts": reference}}

@@ -1,0 +1,160 @@
+"""The stage ``prompts``: read the source once, check every prompt against its image, and sort them by shard."""
+
+import logging
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from maskgrid.config.prompts import PromptConfig
+from maskgrid.dataset.object_masks import read_mask
+from maskgrid.dataset.object_sources import Entry, read_prompt, read_source
+from maskgrid.dataset.objects import BadPromptError, Prompt, PromptRow, PromptStatus, require_size
+from maskgrid.dataset.tables import read_images
+from maskgrid.io.errors import UserError
+from maskgrid.io.listings import valid_key
+from maskgrid.io.tables import read_table, write_table
+from maskgrid.plan.layout import GROUND_TRUTH
+from maskgrid.plan.plan import Plan
+from maskgrid.prompted.notes import prompts_note
+from maskgrid.prompted.tables import ShardedPrompt, prompts_table
+
+log = logging.getLogger(__name__)
+
+_ROWS_IN_GROUP = 8192
+DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """An image of the dataset: columns of ``images.parquet``."""
+
+    status: str
+    height: int | None
+    width: int | None
+    shard: str | None
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of an image that is good."""
+        return int(self.height or 0), int(self.width or 0)
+
+
+def write_prompts(plan: Plan) -> None:
+    """Write ``prompted/prompts.parquet``: every object of the source, with a status.
+
+    Raises:
+        UserError: the config has no prompts, or the source cannot be read or has not one usable prompt.
+    """
+    config = prompt_config(plan)
+    path = source_path(plan)
+    source = read_source(path, config.use)
+    origin = prompts_note(plan, path, source)
+    images = _known_images(plan)
+    indices: Counter[str] = Counter()
+    prompts = []
+    for entry in _by_key(plan, source.entries):
+        image = images.get(entry.image_key)
+        row = resolve(entry, image, indices[entry.image_key], config.normalized, source.folder)
+        indices[entry.image_key] += 1
+        prompts.append(ShardedPrompt(row, image.shard if image is not None else None))
+    statuses = Counter(prompt.row.status for prompt in prompts)
+    log.info("%d prompts: %s", len(prompts), ", ".join(f"{count} {name}" for name, count in sorted(statuses.items())))
+    write_table(plan.layout.prompts, prompts_table(prompts), origin, _ROWS_IN_GROUP)
+    if not statuses["ok"]:
+        reason = f"; the first: {prompts[0].row.message}" if prompts else ""
+        raise UserError(
+            f"prompts.source: none of the {len(prompts)} prompts of {config.source} can be used{reason}. "
+            f"Images are named as in the dataset, for instance {next(iter(images))!r}"
+        )
+
+
+def prompt_config(plan: Plan) -> PromptConfig:
+    """The config's section.
+
+    Raises:
+        UserError: there is none.
+    """
+    if plan.config.prompts is None:
+        raise UserError("prompts: the config has no such section; give at least prompts.source")
+    return plan.config.prompts
+
+
+def source_path(plan: Plan) -> Path:
+    """The file that prompts are read from.
+
+    Raises:
+        UserError: it is the demo's, and the dataset is not.
+    """
+    source = prompt_config(plan).source
+    if source.lower() != DEMO:
+        return plan.located(source)
+    if plan.config.dataset.source.lower() != DEMO:
+        raise UserError(
+            "prompts.source: 'demo' are the objects of the demo's images; it goes with dataset.source: demo"
+        )
+    return plan.layout.root / DEMO / GROUND_TRUTH
+
+
+def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:
+    """An entry of a source as a prompt for its image, or with the reason why it is none."""
+    prompt = reference = None
+    status, message = str(PromptStatus.OK), None
+    try:
+        size_hw = _size_of(entry, image)
+        if not normalized:
+            require_size(entry.size_hw, size_hw)
+        prompt = read_prompt(entry, size_hw, normalized, folder)
+        reference, message = _reference(entry, prompt, size_hw, folder)
+    except BadPromptError as error:
+        status, message = str(error.status), error.message
+        log.warning("%s, %s: %s", entry.image_key, entry.source_id, message)
+    return PromptRow(
+        entry.image_key,
+        index,
+        entry.source_id,
+        entry.category_id,
+        entry.category,
+        prompt,
+        reference,
+        str(status),
+        message,
+    )
+
+
+def _size_of(entry: Entry, image: KnownImage | None) -> tuple[int, int]:
+    if entry.broken is not None:
+        raise BadPromptError(PromptStatus.MALFORMED, entry.broken)
+    if image is None:
+        raise BadPromptError(PromptStatus.UNKNOWN_IMAGE, f"the dataset has no image {entry.image_key!r}")
+    if image.status != "ok":
+        raise BadPromptError(PromptStatus.BAD_IMAGE, f"the image cannot be used: {image.status}")
+    if entry.is_crowd:
+        raise BadPromptError(PromptStatus.CROWD, "a crowd of objects (iscrowd: 1) has no mask of one object")
+    return image.size_hw
+
+
+def _reference(entry: Entry, prompt: Prompt, size_hw: tuple[int, int], folder: Path) -> tuple[bytes | None, str | None]:
+    """The object's mask in the source, to compare with; one that cannot be read does not spoil the prompt."""
+    if prompt.mask_counts is not None or entry.mask is None:
+        return prompt.mask_counts, None
+    try:
+        return read_mask(entry.mask, size_hw, folder), None
+    except BadPromptError as error:
+        return None, f"not compared with the source's mask: {error.message}"
+
+
+def _by_key(plan: Plan, entries: list[Entry]) -> list[Entry]:
+    """The entries with their images' keys: a source may name images by absolute paths of the dataset's files."""
+    if not any(entry.image_key.startswith("/") for entry in entries):
+        return entries
+    files = read_table(plan.layout.files, ["image_key", "path"])
+    keys = {valid_key(os.fsdecode(row["path"])): row["image_key"] for row in files.to_pylist()}
+    return [replace(entry, image_key=keys.get(entry.image_key, entry.image_key)) for entry in entries]
+
+
+def _known_images(plan: Plan) -> dict[str, KnownImage]:
+    table = read_images(plan.layout.images.parent).select(["image_key", "status", "height", "width", "shard"])
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return {row.pop("image_key"): KnownImage(**row) for row in rows}

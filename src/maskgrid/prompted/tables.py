@@ -1,0 +1,186 @@
+"""Prompts as a Parquet table: a row an object of the source, the bad ones too."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from maskgrid.dataset.objects import BOX, POINTS, Prompt, PromptRow
+from maskgrid.io.tables import column, read_table
+
+# What the source says of an object, in this table and in those of the results.
+OBJECT_COLUMNS = [
+    column("image_key", pa.string(), "the image, as the source names it"),
+    column("prompt_index", pa.int32(), "position among the image's objects, in the order of the source, from 0"),
+    column("source_id", pa.string(), "the object's id in the source; the number of its row where it has none"),
+    column("category_id", pa.int64(), "as in the source's categories", nullable=True),
+    column("category", pa.string(), "the category's name", nullable=True),
+]
+
+PROMPTS = pa.schema(
+    [
+        *OBJECT_COLUMNS,
+        column("point_coords", POINTS, "x and y", nullable=True),
+        column("point_labels", pa.list_(pa.int32()), "1 on the object, 0 beside it", nullable=True),
+        column("box_xyxy", BOX, "as given, not cut to the image", nullable=True),
+        column("mask_counts", pa.binary(), "the mask prompt: COCO's compressed run-length code", nullable=True),
+        column("normalized", pa.bool_(), "points and box are in 0..1 of the image, not in pixels"),
+        column("reference_counts", pa.binary(), "the object's mask in the source, prompt or not", nullable=True),
+        column("status", pa.string(), "ok, or in one word why the prompt cannot be used"),
+        column("message", pa.string(), "the reason in words", nullable=True),
+        column("shard", pa.string(), "the shard of the image; null where the image cannot be used", nullable=True),
+    ]
+)
+
+_PROMPT_COLUMNS = ("point_coords", "point_labels", "box_xyxy", "mask_counts")
+
+_AGREEMENT = [
+    column("box_iou", pa.float64(), "IoU of the mask's extent with the given box, cut to the image", nullable=True),
+    column("area_over_box", pa.float64(), "the mask's area over that box's", nullable=True),
+    column("mask_iou", pa.float64(), "IoU with the mask that the source gives", nullable=True),
+    column("area_over_mask", pa.float64(), "the mask's area over that mask's", nullable=True),
+]
+_STATUS = [
+    column("status", pa.string(), "ok, or in one word why there is no mask"),
+    column("message", pa.string(), "the reason in words", nullable=True),
+]
+_KIND = column("kind", pa.string(), "the parts of the prompt: box, points, mask, joined by +", nullable=True)
+_PREDICTED_IOU = column("predicted_iou", pa.float32(), "the network's estimate of the mask's IoU", nullable=True)
+_AREA = column("area_px", pa.int32(), "pixels of the mask", nullable=True)
+
+_SETTING_ID = column("setting_id", pa.string(), "the parameters: a row of prompted/settings.parquet")
+_SETTING = column("setting", pa.string(), "the setting's name, or its id where it has none")
+
+# A row a mask at a setting, and one for each prompt that has none.
+PROMPTED = pa.schema(
+    [
+        _SETTING_ID,
+        *OBJECT_COLUMNS,
+        _KIND,
+        column("point_coords", POINTS, "the prompt's points, in image pixels", nullable=True),
+        column("point_labels", pa.list_(pa.int32()), "1 on the object, 0 beside it", nullable=True),
+        column("box_xyxy", BOX, "the prompt's box, in image pixels", nullable=True),
+        *_STATUS,
+        column("mask_index", pa.int8(), "the mask among those that the decoder returned", nullable=True),
+        _PREDICTED_IOU,
+        _AREA,
+        column("bbox_xywh", pa.list_(pa.int32(), 4), "the mask's true extent", nullable=True),
+        column("counts", pa.binary(), "COCO's compressed run-length code", nullable=True),
+        *_AGREEMENT,
+    ]
+)
+
+# A row a prompt at a setting.
+PROMPT_STATISTICS = pa.schema(
+    [
+        _SETTING_ID,
+        _SETTING,
+        *OBJECT_COLUMNS,
+        _KIND,
+        *_STATUS,
+        column(
+            "agreement",
+            pa.float64(),
+            "mask_iou, else box_iou, else predicted_iou; a setting's rows ascend by it",
+            nullable=True,
+        ),
+        _PREDICTED_IOU,
+        _AREA,
+        *_AGREEMENT,
+    ]
+)
+
+_MEANS = {
+    "area_px": "pixels of the mask, over the objects that have one",
+    "predicted_iou": "the network's estimate, over the objects that have a mask",
+    "box_iou": "IoU of the mask's extent with the given box, over the objects that have one; 0 where nothing was drawn",
+    "area_over_box": "the mask's area over that box's, over the same",
+    "mask_iou": "IoU with the mask that the source gives, over the objects that have one; 0 where nothing was drawn",
+    "area_over_mask": "the mask's area over that mask's, over the same",
+}
+
+# A row a setting. The parameters stand in the order of prompt_settings.PROMPT_SWEEPABLE.
+PROMPT_SETTINGS = pa.schema(
+    [
+        _SETTING_ID,
+        _SETTING,
+        column("in_grid", pa.bool_(), "of a sweep's grid, zip or table"),
+        column("multimask_output", pa.bool_(), "as in the config"),
+        column("refine_rounds", pa.int32(), "as in the config"),
+        column("mask_threshold", pa.float64(), "as in the config"),
+        column("max_hole_area", pa.float64(), "as in the config"),
+        column("max_sprinkle_area", pa.float64(), "as in the config"),
+        column("n_prompts", pa.int64(), "given objects"),
+        column("n_ok", pa.int64(), "of these with a mask"),
+        column("n_no_mask", pa.int64(), "of these for which the network drew nothing"),
+        *(column(f"{name}_mean", pa.float64(), f"mean of {words}", nullable=True) for name, words in _MEANS.items()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardedPrompt:
+    """A row of the table: an object, and the shard that its image is in."""
+
+    row: PromptRow
+    shard: str | None
+
+
+def prompts_table(prompts: Iterable[ShardedPrompt]) -> pa.Table:
+    """Rows of ``PROMPTS``, by shard, so that a job reads its own alone; the ones without a shard last."""
+    table = pa.Table.from_pylist([_values(prompt) for prompt in prompts], PROMPTS)
+    return table.sort_by([("shard", "ascending"), ("image_key", "ascending"), ("prompt_index", "ascending")])
+
+
+def read_prompts(path: Path, shard: str) -> list[PromptRow]:
+    """The prompts of a shard's images, by image key and in the order of the source.
+
+    Raises:
+        maskgrid.io.errors.UserError: the file is missing or cut off, or of another version.
+    """
+    table = read_table(path, filters=[("shard", "=", shard)], schema=PROMPTS)
+    return [_row(values) for values in table.to_pylist()]
+
+
+def read_unsharded(path: Path) -> list[PromptRow]:
+    """The prompts of images that cannot be used or are not there.
+
+    Raises:
+        maskgrid.io.errors.UserError: as :func:`read_prompts`.
+    """
+    table = read_table(path, schema=PROMPTS)
+    return [_row(values) for values in table.filter(table["shard"].is_null()).to_pylist()]
+
+
+def _values(prompt: ShardedPrompt) -> dict[str, Any]:
+    row = prompt.row
+    values = {name: getattr(row, name) for name in PROMPTS.names if name in PromptRow.__slots__}
+    values |= {"shard": prompt.shard, "normalized": row.prompt is not None and row.prompt.normalized}
+    if row.prompt is not None:
+        values |= {name: _plain(getattr(row.prompt, name)) for name in _PROMPT_COLUMNS}
+    return values
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _row(values: dict[str, Any]) -> PromptRow:
+    prompt = None
+    if values["status"] == "ok":
+        prompt = Prompt(
+            point_coords=_array(values["point_coords"], np.float64),
+            point_labels=_array(values["point_labels"], np.int32),
+            box_xyxy=_array(values["box_xyxy"], np.float64),
+            mask_counts=values["mask_counts"],
+            normalized=values["normalized"],
+        )
+    fields = {name: values[name] for name in PromptRow.__slots__ if name != "prompt"}
+    return PromptRow(prompt=prompt, **fields)
+
+
+def _array(values: Any, dtype: Any) -> Any:  # noqa: ANN401
+    return None if values is None else np.array(values, dtype)

@@ -1,0 +1,126 @@
+"""A picture of the masks that agree least with what was given."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from maskgrid.dataset.images import BadImage, read_image
+from maskgrid.dataset.tables import FILES_SCHEMA, place_of
+from maskgrid.io.files import write_bytes
+from maskgrid.io.tables import read_table
+from maskgrid.masks import rle
+from maskgrid.masks.pictures import jpeg
+from maskgrid.plan.layout import Layout
+
+Pixels = NDArray[np.uint8]
+
+_N_TILES = 12
+_COLUMNS = 4
+_TILE_PX = 256
+_CAPTION_PX = 36
+_MASK_RGB = (30, 144, 255)
+_BOX_RGB = (255, 176, 0)
+_LABEL_RGB = {1: (0, 200, 0), 0: (230, 0, 0)}
+
+
+def draw_worst(layout: Layout, statistics: pa.Table, fingerprint: str) -> None:
+    """Write ``prompted/worst.jpg``: the first masks of the statistics, each with its prompt.
+
+    The mask is blue, the given box orange; points on the object are green and others red.
+
+    Args:
+        layout: the results folder.
+        statistics: of :func:`maskgrid.prompted.statistics.statistics_table`.
+        fingerprint: of what the masks are made from, for the picture's comment.
+    """
+    drawn = statistics.filter(pc.equal(statistics["status"], "ok")).slice(0, _N_TILES).to_pylist()
+    places = _places(layout, [row["image_key"] for row in drawn])
+    tiles = [_tile(layout, row, places[row["image_key"]]) for row in drawn if row["image_key"] in places]
+    write_bytes(layout.prompted_worst, jpeg(_sheet(tiles), quality=88, comment=fingerprint))
+
+
+def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:
+    """Rows of ``files.parquet``, by image key."""
+    table = read_table(layout.files, filters=[("image_key", "in", keys)], schema=FILES_SCHEMA) if keys else None
+    rows: list[dict[str, Any]] = table.to_pylist() if table is not None else []
+    return {row["image_key"]: row for row in rows if row["shard"]}
+
+
+def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
+    caption = [f"{row['image_key']}  {row['source_id']}", f"agreement {row['agreement']:.3f}"]
+    filters = [(name, "=", row[name]) for name in ("setting_id", "image_key", "prompt_index")]
+    masks = read_table(layout.prompted(place["shard"]), filters=filters).to_pylist()
+    best = max(masks, key=lambda mask: mask["predicted_iou"])
+    try:
+        # The index has checked the image's size.
+        path, span = place_of(place)
+        pixels = read_image(path, 1 << 62, place["sha256"], span).pixels
+    except BadImage as error:
+        return _captioned(np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8), [*caption[:1], error.message])
+    return _captioned(_cutout(pixels, best), caption)
+
+
+def _cutout(pixels: Pixels, mask: dict[str, Any]) -> Pixels:
+    """The mask's surroundings as a square tile, with the mask and the prompt drawn in."""
+    height, width = pixels.shape[:2]
+    drawn = _blended(pixels, rle.decode(mask["counts"], (height, width)))
+    box_xyxy = None if mask["box_xyxy"] is None else np.clip(mask["box_xyxy"], 0, [width, height, width, height])
+    x0, y0, side = _window(mask["bbox_xywh"], box_xyxy, width, height)
+    scale = _TILE_PX / side
+    # One interpolation for the whole map: what lies beyond the image stays grey.
+    matrix = np.array([[scale, 0, -x0 * scale], [0, scale, -y0 * scale]])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    cut = drawn[max(0, y0) : y0 + side, max(0, x0) : x0 + side]
+    size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+    tile = np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8)
+    left, top = round(max(0, -x0) * scale), round(max(0, -y0) * scale)
+    part = cv2.resize(cut, size, interpolation=method)[: _TILE_PX - top, : _TILE_PX - left]
+    tile[top : top + part.shape[0], left : left + part.shape[1]] = part
+    if box_xyxy is not None:
+        corners = (matrix @ np.array([[*box_xyxy[:2], 1], [*box_xyxy[2:], 1]]).T).T.round().astype(int)
+        cv2.rectangle(tile, tuple(corners[0].tolist()), tuple(corners[1].tolist()), _BOX_RGB, 2)
+    for point, label in zip(mask["point_coords"] or [], mask["point_labels"] or [], strict=True):
+        centre = (matrix @ np.array([*point, 1])).round().astype(int)
+        cv2.circle(tile, tuple(centre.tolist()), 4, _LABEL_RGB[label], -1)
+    return tile
+
+
+def _blended(pixels: Pixels, mask: NDArray[np.bool_]) -> Pixels:
+    drawn = pixels.copy()
+    drawn[mask] = (0.5 * drawn[mask] + 0.5 * np.array(_MASK_RGB)).astype(np.uint8)
+    return drawn
+
+
+def _window(
+    bbox_xywh: list[int], box_xyxy: NDArray[np.float64] | None, width: int, height: int
+) -> tuple[int, int, int]:
+    """Left, top and side of a square around a mask's extent and its box, both within the image, with a margin."""
+    x, y, w, h = bbox_xywh
+    extent_xyxy = np.array([x, y, x + w, y + h], np.float64)
+    boxes = np.array([extent_xyxy, extent_xyxy if box_xyxy is None else box_xyxy])
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    side = int(np.clip(1.3 * (high - low).max(), 48, max(width, height)))
+    x0, y0 = ((low + high - side) / 2).round().astype(int).tolist()
+    return x0, y0, side
+
+
+def _captioned(tile: Pixels, lines: list[str]) -> Pixels:
+    strip = np.full((_CAPTION_PX, _TILE_PX, 3), 255, np.uint8)
+    for number, line in enumerate(lines):
+        # OpenCV's own letters are ASCII.
+        text = line[-42:].encode("ascii", "replace").decode()
+        cv2.putText(strip, text, (4, 14 + 16 * number), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([tile, strip])
+
+
+def _sheet(tiles: list[Pixels]) -> Pixels:
+    """The tiles row by row; an empty tile where there are none."""
+    blank = np.full((_TILE_PX + _CAPTION_PX, _TILE_PX, 3), 255, np.uint8)
+    tiles = tiles or [_captioned(blank[:_TILE_PX], ["no mask to show"])]
+    columns = min(_COLUMNS, len(tiles))
+    tiles = [*tiles, *[blank] * (-len(tiles) % columns)]
+    return np.vstack([np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])

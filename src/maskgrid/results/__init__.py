@@ -1,0 +1,1 @@
+"""What people take away: statistics, accuracy, advice, the report, exports, verify."""

@@ -1,0 +1,90 @@
+"""Accuracies of all shards in one table, and over all images for each setting."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from maskgrid.config.settings import Setting
+from maskgrid.io.tables import read_table, write_batches
+from maskgrid.results.accuracy.tables import ACCURACY, ACCURACY_SUMMARY, WEIGHTS
+from maskgrid.results.statistics.bootstrap import ratio_intervals
+from maskgrid.results.statistics.mask_counts import in_groups, settings_table
+
+
+def write_accuracy(path: Path, settings: Sequence[Setting], shards: Sequence[Path], origin: Mapping[str, Any]) -> None:
+    """Join the shards' accuracies and the parameters (``schemas.ACCURACY``), sorted by setting and image key.
+
+    Raises:
+        maskgrid.io.errors.UserError: a shard's table is missing or cut off.
+    """
+    write_batches(path, ACCURACY, in_groups(_setting_tables(settings, shards)), origin)
+
+
+def _setting_tables(settings: Sequence[Setting], shards: Sequence[Path]) -> Iterator[pa.Table]:
+    parameters = settings_table(settings)
+    for place, setting in enumerate(settings):
+        parts = [read_table(path, filters=[("setting_id", "=", setting.id)]) for path in shards]
+        rows = pa.concat_tables(parts).sort_by("image_key")
+        one = parameters.slice(place, 1).to_pylist()[0]
+        columns = [
+            rows[field.name] if field.name in rows.column_names else pa.array([one[field.name]] * len(rows), field.type)
+            for field in ACCURACY
+        ]
+        yield pa.table(columns, schema=ACCURACY)
+
+
+def accuracy_summary(settings: Sequence[Setting], accuracy: Path) -> pa.Table:
+    """A row for each setting that was answered for an annotated image (``schemas.ACCURACY_SUMMARY``).
+
+    Ratios are over all objects, or all masks, of all images; intervals resample images.
+
+    Raises:
+        maskgrid.io.errors.UserError: the table is missing or cut off.
+    """
+    rows = (_summary_row(setting, accuracy) for setting in settings)
+    return pa.Table.from_pylist([row for row in rows if row is not None], schema=ACCURACY_SUMMARY)
+
+
+def _summary_row(setting: Setting, accuracy: Path) -> dict[str, Any] | None:
+    table = read_table(accuracy, filters=[("setting_id", "=", setting.id)])
+    if not len(table):
+        return None
+    values, weights = ratio_columns(table)
+    found = ratio_intervals(values, weights)
+    row = {
+        "setting_id": setting.id,
+        "setting": setting.label,
+        "n_images": len(table),
+        **{name: pc.sum(table[name]).as_py() for name in ("n_truth", "n_masks")},
+        **{name: pc.sum(table[name]).as_py() for name in ("n_over_segmented", "n_under_segmented")},
+    }
+    for column, name in enumerate(WEIGHTS):
+        row[name] = _number(found.mean[column])
+        row[f"{name}_low"], row[f"{name}_high"] = _number(found.low[column]), _number(found.high[column])
+    return row
+
+
+def ratio_columns(
+    table: pa.Table, names: Sequence[str] = tuple(WEIGHTS)
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What adds up over images: weighted values and weights, each float64 (images, names).
+
+    Args:
+        table: rows of ``schemas.ACCURACY`` of one setting.
+        names: which of ``schemas.WEIGHTS``.
+    """
+    judged = table["n_masks"].to_numpy() - table["n_ignored_50"].to_numpy()
+    special = {"n_judged": judged, "n_judged_and_truth": judged + table["n_truth"].to_numpy()}
+    weights = [special[at] if (at := WEIGHTS[name]) in special else table[at].to_numpy() for name in names]
+    weight = np.stack(weights, axis=1).astype(np.float64)
+    value = np.stack([table[name].fill_null(0.0).to_numpy() for name in names], axis=1)
+    return value * weight, weight
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

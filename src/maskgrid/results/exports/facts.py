@@ -1,0 +1,109 @@
+"""What a dataset card and its metadata tell of a results folder."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskgrid.automatic.notes import statistics_note
+from maskgrid.config.settings import Setting
+from maskgrid.io.fingerprint import maskgrid_version, package_versions
+from maskgrid.io.tables import read_table
+from maskgrid.plan.plan import Plan
+from maskgrid.results.report.data import checkpoint_hashes, read_accuracy
+
+_TABLES = {
+    "dataset/images.parquet": "a row for every input, with size, hash, status and reason",
+    "statistics/mask_counts.parquet": "a row for each setting and image: parameters, masks kept and dropped, coverage",
+    "statistics/summary.parquet": "a row for each setting, with bootstrap intervals",
+    "statistics/effects.parquet": "the main effect of each parameter value",
+    "statistics/interactions.parquet": "what two parameter values do together beyond both main effects",
+    "statistics/settings.parquet": "the settings and their ids",
+    "statistics/accuracy.parquet": "a row for each setting and annotated image: recall, precision, IoU",
+    "statistics/accuracy_summary.parquet": "the same for each setting over all images",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """The facts.
+
+    Attributes:
+        title: what the dataset is called.
+        version: of maskgrid.
+        n_images: images with masks.
+        statuses: how many inputs came to each status of the index.
+        settings: all settings.
+        baseline: the one that others are compared with.
+        exported: the settings with a COCO file, and their rows of the summary.
+        accuracy: rows of the summary of accuracies by setting's id.
+        checkpoints: hashes by name.
+        model: what else the config says of the network.
+        packages: versions.
+        files: what each file holds, by its path in the results folder.
+        fingerprint: of what all was made from.
+    """
+
+    title: str
+    version: str
+    n_images: int
+    statuses: Mapping[str, int]
+    settings: tuple[Setting, ...]
+    baseline: Setting
+    exported: tuple[tuple[Setting, Mapping[str, Any]], ...]
+    accuracy: Mapping[str, Mapping[str, Any]]
+    checkpoints: Mapping[str, str]
+    model: Mapping[str, Any]
+    packages: Mapping[str, str]
+    files: Mapping[str, str]
+    fingerprint: str
+
+    @property
+    def n_settings(self) -> int:
+        """How many settings there are."""
+        return len(self.settings)
+
+
+def read_facts(plan: Plan) -> DatasetFacts:
+    """Read them from the tables.
+
+    Raises:
+        maskgrid.io.errors.UserError: a table is missing or cut off.
+    """
+    statuses = Counter(read_table(plan.layout.images, ["status"])["status"].to_pylist())
+    summary = {row["setting_id"]: row for row in read_table(plan.layout.statistics("summary")).to_pylist()}
+    hashes = checkpoint_hashes(plan, plan.shards())
+    model = plan.config.model
+    return DatasetFacts(
+        title=f"SAM 2 masks of {source_name(plan)}",
+        version=maskgrid_version(),
+        n_images=statuses["ok"],
+        statuses=dict(sorted(statuses.items())),
+        settings=plan.settings,
+        baseline=plan.baseline,
+        exported=tuple((setting, summary[setting.id]) for setting in plan.exported()),
+        accuracy=read_accuracy(plan),
+        checkpoints={name.removeprefix("checkpoint "): sha256 for name, sha256 in hashes.items()},
+        model={"dtype": model.dtype, "mode": model.mode, "apply_postprocessing": model.apply_postprocessing},
+        packages=package_versions(),
+        files=_files(plan),
+        fingerprint=statistics_note(plan)["fingerprint"],
+    )
+
+
+def source_name(plan: Plan) -> str:
+    """The last part of the dataset's source: folders above it are nobody's business."""
+    return Path(plan.config.dataset.source).name or "a folder of images"
+
+
+def _files(plan: Plan) -> dict[str, str]:
+    """The files of the dataset that are there, and what they hold."""
+    listed = {
+        f"annotations/{setting.label}.json": f"COCO annotations of the setting `{setting.label}`, compressed RLE"
+        for setting in plan.exported()
+    }
+    for setting in plan.exported():
+        listed[f"exports/polygons/{setting.label}.json"] = "the same masks as polygons: holes are lost"
+        listed[f"exports/sa1b/{setting.label}.tar"] = "the same masks in SA-1B's form, a JSON an image"
+    return {name: words for name, words in {**listed, **_TABLES}.items() if (plan.layout.root / name).is_file()}

@@ -1,0 +1,137 @@
+"""COCO files with polygons instead of run-length codes, for tools that read nothing else.
+
+A polygon runs along the edges of pixels, so that pycocotools draws the very mask again, but for one thing: COCO's
+polygons have no holes. How much is lost is measured for each mask.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from maskgrid.io.files import atomic_write
+from maskgrid.io.progress import shown
+from maskgrid.masks import coco
+from maskgrid.masks.coco_reading import Entry, compressed, read_head, read_images
+
+# Pixels are drawn as squares of so many pixels: the contour through their outermost ones rounds to the edges.
+_SCALE = 3
+
+
+@dataclass(slots=True)
+class Fidelity:
+    """How well polygons keep masks."""
+
+    n_masks: int = 0
+    n_changed: int = 0
+    sum_iou: float = 0.0
+    least_iou: float = 1.0
+
+    def add(self, iou: float) -> None:
+        """Count a mask."""
+        self.n_masks += 1
+        self.n_changed += iou < 1.0
+        self.sum_iou += iou
+        self.least_iou = min(self.least_iou, iou)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """For ``info`` and for people; the mean is over masks."""
+        mean = self.sum_iou / self.n_masks if self.n_masks else None
+        least = self.least_iou if self.n_masks else None
+        return {"n_masks": self.n_masks, "n_changed": self.n_changed, "iou_mean": mean, "iou_min": least}
+
+
+def write_polygons(source: Path, path: Path, n_images: int, tolerance_px: float = 0.0) -> Fidelity:
+    """Write a COCO file with polygons.
+
+    Each annotation has ``iou_with_mask``, the IoU of what pycocotools draws of its polygons with the mask; ``area`` is
+    that of what is drawn.
+
+    Args:
+        source: the COCO file of a setting.
+        path: where to; replaced in one step when the file is complete.
+        n_images: for the progress.
+        tolerance_px: corners are left out as long as the outline moves by less (Douglas and Peucker); 0 keeps all.
+
+    Raises:
+        maskgrid.io.errors.UserError: the source is missing or incomplete.
+    """
+    head, fidelity = read_head(source), Fidelity()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent) as images, tempfile.TemporaryFile(dir=path.parent) as annotations:
+        for image, entries in shown(read_images(source), n_images, "polygons", "images"):
+            images.write(coco.dumps(image) + b"\n")
+            for entry in _with_polygons(entries, tolerance_px, fidelity):
+                annotations.write(coco.dumps(entry) + b"\n")
+        head["info"] |= {"polygons": {"tolerance_px": tolerance_px, **fidelity.as_dict()}}
+        with atomic_write(path) as stream:
+            stream.write(b"{\n")
+            for name, content in head.items():
+                stream.write(b'"%s": %s,\n' % (name.encode(), coco.dumps(content)))
+            _copy_list(stream, b"images", images)
+            stream.write(b",\n")
+            _copy_list(stream, b"annotations", annotations)
+            stream.write(b"\n}\n")
+    return fidelity
+
+
+def _with_polygons(entries: list[Entry], tolerance_px: float, fidelity: Fidelity) -> Iterator[Entry]:
+    for entry in entries:
+        code = compressed(entry["segmentation"])
+        mask = coco_mask.decode(code)
+        polygons = outlines(mask.view(np.bool_), tolerance_px)
+        drawn = coco_mask.merge(coco_mask.frPyObjects(polygons, *code["size"]))
+        iou = float(coco_mask.iou([drawn], [code], [0])[0, 0])
+        fidelity.add(iou)
+        area = int(coco_mask.area(drawn))
+        yield {**entry, "segmentation": polygons, "area": area, "iou_with_mask": round(iou, 6)}
+
+
+def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[float]]:
+    """The outer outlines of a mask along the edges of its pixels, as COCO's lists x, y, x, y, ...
+
+    Args:
+        mask: bool (H, W).
+        tolerance_px: as of :func:`write_polygons`; an outline that would have no area keeps all its corners.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return []
+    top, left = int(rows[0]), int(columns[0])
+    part = mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.uint8)
+    large = part.repeat(_SCALE, axis=0).repeat(_SCALE, axis=1)
+    found, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    polygons = []
+    for contour in found:
+        corners = np.rint((contour + 0.5) / _SCALE).astype(np.int32)
+        simple = cv2.approxPolyDP(corners, tolerance_px, True) if tolerance_px > 0 else corners
+        kept = simple if len(simple) > 2 else corners
+        polygons.append((kept[:, 0, :] + (left, top)).astype(np.float64).ravel().tolist())
+    return polygons
+
+
+def _copy_list(stream: IO[bytes], name: bytes, lines: IO[bytes]) -> None:
+    """A JSON list, an entry a line, from a file of lines."""
+    lines.seek(0)
+    stream.write(b'"%s": [' % name)
+    for number, line in enumerate(lines):
+        stream.write(b",\n" if number else b"\n")
+        stream.write(line.rstrip(b"\n"))
+    stream.write(b"\n]")
+
+
+def fidelity_text(fidelity: Fidelity) -> str:
+    """What polygons lost, in a sentence."""
+    found: dict[str, Any] = fidelity.as_dict()
+    if not fidelity.n_masks:
+        return "no masks"
+    return (
+        f"{fidelity.n_masks} masks; IoU of the polygons with the masks {found['iou_mean']:.4f} on average, "
+        f"{found['iou_min']:.4f} at least; {fidelity.n_changed} masks are not drawn again pixel for pixel"
+    )

@@ -1,0 +1,1 @@
+"""The report and the explorer: pages to look at."""

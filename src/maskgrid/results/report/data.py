@@ -1,0 +1,186 @@
+"""All that the report shows, read from the tables: means and counts for all images, details for a few."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from maskgrid.io.fingerprint import fingerprint, package_versions
+from maskgrid.io.tables import read_origin, read_table
+from maskgrid.network.checkpoints import checkpoint_id
+from maskgrid.plan.plan import Plan
+from maskgrid.results.report.samples import Sample, read_samples
+from maskgrid.results.statistics.curves import Answered, answered
+from maskgrid.results.statistics.spread import ImageCounts, read_image_counts
+
+N_LINES = 30
+N_WIDEST = 10
+# Images of the explorer and of the contact sheets; the report draws the first of them.
+_N_SAMPLES = 12
+# Of these images so many are those on which settings disagree most.
+_N_SAMPLES_WIDEST = 4
+_MAX_FAILURES = 200
+# These say how a run is cut up and where it runs, and change no number of the report.
+_WITHOUT_PART = {"dataset": {"shard_size"}, "model": {"device"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image without masks, and why."""
+
+    image_key: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many images have no masks, and the first of them."""
+
+    n_all: int
+    first: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What the results were made from and with.
+
+    Attributes:
+        config: the config without what changes no result.
+        inputs: names and values of fingerprints.
+        packages: versions of the packages that decide about masks.
+    """
+
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """What the report shows.
+
+    Attributes:
+        plan: the plan of the run.
+        results: the settings that were answered, with their rows of the summary.
+        effects: rows of the table of effects.
+        interactions: rows of the table of interactions.
+        accuracy: rows of the summary of accuracies by setting's id; empty where there is nothing to measure against.
+        images: how much settings disagree about images, and counts of a few.
+        samples: images with their candidates, to be drawn.
+        failures: the images without masks.
+        provenance: what all was made from.
+    """
+
+    plan: Plan
+    results: tuple[Answered, ...]
+    effects: tuple[dict[str, Any], ...]
+    interactions: tuple[dict[str, Any], ...]
+    accuracy: Mapping[str, dict[str, Any]]
+    images: ImageCounts
+    samples: tuple[Sample, ...]
+    failures: Failures
+    provenance: Provenance
+
+    @property
+    def baseline(self) -> Answered | None:
+        """The baseline's results, if it has any."""
+        return next((one for one in self.results if one.setting.id == self.plan.baseline.id), None)
+
+
+def read_report_data(plan: Plan) -> ReportData:
+    """Read the statistics, and a few images with their candidates.
+
+    Raises:
+        maskgrid.io.errors.UserError: a table is missing or cut off.
+    """
+    layout = plan.layout
+    summary = read_table(layout.statistics("summary"))
+    effects = read_table(layout.statistics("effects")).to_pylist()
+    interactions = read_table(layout.statistics("interactions")).to_pylist()
+    images = read_image_counts(layout.statistics("mask_counts"), N_WIDEST, N_LINES)
+    return ReportData(
+        plan,
+        tuple(answered(plan.settings, summary.to_pylist())),
+        tuple(effects),
+        tuple(interactions),
+        read_accuracy(plan),
+        images,
+        tuple(read_samples(plan, images_to_draw(images))),
+        _failures(plan),
+        _provenance(plan),
+    )
+
+
+def read_accuracy(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Rows of the summary of accuracies by setting's id; empty where there is nothing to measure against.
+
+    Raises:
+        maskgrid.io.errors.UserError: there is something, and the table is missing or cut off.
+    """
+    if plan.ground_truth() is None:
+        return {}
+    rows = read_table(plan.layout.statistics("accuracy_summary")).to_pylist()
+    return {row["setting_id"]: row for row in rows if row["n_truth"]}
+
+
+def images_to_draw(images: ImageCounts) -> list[str]:
+    """The images on which settings disagree most, then others chosen by their hashes."""
+    widest = [spread.image_key for spread in images.widest[:_N_SAMPLES_WIDEST]]
+    others = [key for key in images.sampled if key not in widest]
+    return [*widest, *others][:_N_SAMPLES]
+
+
+def _failures(plan: Plan) -> Failures:
+    """Images that were not read, and those that the network failed on, each once."""
+    parts = [_not_ok(read_table(plan.layout.images, ["image_key", "status", "message"], [("status", "!=", "ok")]))]
+    for run in plan.runs:
+        for shard in plan.shards():
+            path = plan.layout.pass_images(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+            parts.append(_not_ok(read_table(path, ["image_key", "status", "message"], [("status", "!=", "ok")])))
+    found = {failure.image_key: failure for part in reversed(parts) for failure in part}
+    return Failures(len(found), tuple(found[key] for key in sorted(found)[:_MAX_FAILURES]))
+
+
+def _not_ok(table: pa.Table) -> list[Failure]:
+    return [Failure(row["image_key"], row["status"], row["message"] or "") for row in table.to_pylist()]
+
+
+def _provenance(plan: Plan) -> Provenance:
+    images = read_table(plan.layout.images, ["image_key", "sha256"], [("status", "=", "ok")]).to_pylist()
+    contents = sorted([row["image_key"], row["sha256"]] for row in images)
+    inputs = {
+        "images": fingerprint({"images": contents}),
+        "settings": plan.settings_digest(),
+        **checkpoint_hashes(plan, plan.shards()),
+    }
+    return Provenance(plan.config.model_dump(mode="json", exclude=_WITHOUT_PART), inputs, package_versions())
+
+
+def checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
+    """The hash of each checkpoint, as the candidates say that they were made with."""
+    hashes: dict[str, str] = {}
+    for run in plan.runs:
+        for shard in shards[:1]:
+            path = plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+            hashes[f"checkpoint {run.checkpoint}"] = read_origin(path).get("checkpoint_sha256", "unknown")
+    return hashes
+
+
+def report_fingerprint(plan: Plan) -> str:
+    """Of what the pages and pictures of the report are made from: the tables that lie there.
+
+    Raises:
+        UserError: a table is missing or cut off.
+    """
+    recordings = set()
+    for run in plan.runs:  # what the explorer replays
+        folder, name = checkpoint_id(run.checkpoint), run.pass_.name
+        for shard in plan.shards():
+            recorded = read_origin(plan.layout.candidates(folder, name, shard)).get("recording")
+            recordings.add(orjson.dumps([folder, name, recorded], option=orjson.OPT_SORT_KEYS))
+    tables = ["summary", *(["accuracy_summary"] if plan.ground_truth() else [])]
+    statistics = [read_origin(plan.layout.statistics(table)).get("fingerprint") for table in tables]
+    return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})

@@ -1,0 +1,227 @@
+"""The parts of the report that are words and tables."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from maskgrid.config.models import BASELINE
+from maskgrid.config.settings import differences, swept_parameters
+from maskgrid.io.wording import NONE, count, interval, number, parameter, share
+from maskgrid.pages.markup import (
+    NOTHING,
+    Column,
+    Html,
+    Row,
+    details,
+    element,
+    join,
+    meanings,
+    paragraph,
+    section,
+    table,
+    text,
+)
+from maskgrid.results.report.data import ReportData
+from maskgrid.results.statistics.curves import Answered, not_dominated
+
+# More rows make the page slower than a phone bears; the Parquet file has them all.
+MAX_ROWS = 2000
+
+# What becomes of the masks proposed, in the generator's order: column of the summary, class, name.
+FATES = (
+    ("kept_frac", "kept", "kept"),
+    ("dropped_pred_iou_frac", "iou", "pred_iou_thresh"),
+    ("dropped_stability_frac", "stability", "stability_score_thresh"),
+    ("dropped_crop_edge_frac", "edge", "edges of crops"),
+    ("dropped_box_nms_frac", "nms", "box_nms_thresh"),
+    ("dropped_crop_nms_frac", "crops", "crop_nms_thresh"),
+    ("dropped_regions_frac", "regions", "min_mask_region_area"),
+)
+
+
+def summary_section(data: ReportData) -> Html:
+    """The results in a few sentences."""
+    swept = swept_parameters(data.plan.settings)
+    about = ", ".join(f"{name} ({count(len(values), 'value')})" for name, values in swept.items())
+    cards = [
+        _card(f"{len(data.images.keys):,}", "images"),
+        _card(f"{len(data.results):,}", "settings"),
+        _card(str(len(data.plan.runs)), "passes of the network" if len(data.plan.runs) > 1 else "pass of the network"),
+        _card(str(data.failures.n_all), "images without masks" if data.failures.n_all != 1 else "image without masks"),
+    ]
+    sentences = [f"The sweep varies {about}." if about else "There is one setting and no sweep."]
+    base = data.baseline
+    if base is not None:
+        low, high = base.row["n_masks_low"], base.row["n_masks_high"]
+        sentences.append(
+            f"{_the_baseline(base)} gives {number(base.n_masks)} masks per image "
+            f"(95 % interval {interval(low, high)}) and covers {share(base.coverage)} of it."
+        )
+    if len(data.results) > 1:
+        fewest, most = (pick(data.results, key=lambda one: one.n_masks) for pick in (min, max))
+        sentences += [_extreme("Fewest", fewest, data), _extreme("Most", most, data)]
+    return section(
+        "summary", "Summary", element("div", {"class": "cards"}, *cards), *(paragraph(words) for words in sentences)
+    )
+
+
+def _the_baseline(base: Answered) -> str:
+    return "The baseline" if base.setting.label == BASELINE else f"The baseline, {base.setting.label},"
+
+
+def _card(figure: str, name: str) -> Html:
+    return element("div", {"class": "card"}, element("b", {}, text(figure)), element("span", {}, text(name)))
+
+
+def _extreme(word: str, result: Answered, data: ReportData) -> str:
+    values = differences(result.setting, data.plan.baseline)
+    return f"{word} masks: {number(result.n_masks)} per image at {result.setting.label} ({values})."
+
+
+def shown_rows(data: ReportData) -> list[Answered]:
+    """The settings that have a row in tables: all, up to a limit that keeps the page readable."""
+    shown = list(data.results[:MAX_ROWS])
+    base = data.baseline
+    return shown if base is None or base in shown else [base, *shown[1:]]
+
+
+def settings_section(data: ReportData) -> Html:
+    """The table of settings, sortable."""
+    shown = shown_rows(data)
+    swept = list(swept_parameters(data.plan.settings))
+    columns = [
+        Column("setting", False),
+        *(Column(name) for name in swept),
+        Column("masks", hint="mean masks per image"),
+        Column("95 % interval", hint="bootstrapped over images"),
+        Column("vs. baseline", hint="mean difference, image by image; * its 95 % interval excludes 0"),
+        Column("covered", hint="mean share of an image that lies in a mask"),
+        Column("overlap", hint="mean share of an image that lies in two masks or more"),
+        Column("small", hint="mean masks under 32 x 32 pixels"),
+        Column("medium", hint="mean masks up to 96 x 96 pixels"),
+        Column("large", hint="mean masks above 96 x 96 pixels"),
+        Column("pred. IoU", hint="mean over the masks kept"),
+        Column("stability", hint="mean over the masks kept"),
+    ]
+    rows = [_setting_row(result, swept) for result in shown]
+    left_out = len(data.results) - len(shown)
+    more = paragraph(f"{count(left_out, 'more setting')} in statistics/summary.parquet.") if left_out else NOTHING
+    hint = paragraph("Choose a heading to sort by it. The baseline is marked.")
+    whole = table("Settings and their results", columns, rows, True)
+    return section("settings", "Settings", hint, meanings(columns), whole, more)
+
+
+def _setting_row(result: Answered, swept: Sequence[str]) -> Row:
+    row, values = result.row, result.setting.parameters()
+    cells = [
+        setting_name(result),
+        *(text(parameter(values[name])) for name in swept),
+        text(number(row["n_masks_mean"])),
+        text(interval(row["n_masks_low"], row["n_masks_high"])),
+        text(_difference(row)),
+        text(share(row["coverage_frac_mean"])),
+        text(share(row["overlap_frac_mean"])),
+        *(text(number(row[f"n_{size}_mean"])) for size in ("small", "medium", "large")),
+        text(number(row["predicted_iou_mean"], 3)),
+        text(number(row["stability_score_mean"], 3)),
+    ]
+    return Row(cells, "baseline" if row["is_baseline"] else "")
+
+
+def setting_name(result: Answered) -> Html:
+    """A setting's name and its id."""
+    identity = element("code", {}, text(result.setting.id))
+    return join([text(f"{result.setting.label} "), identity]) if result.setting.names else identity
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    mean, low, high = (row[f"n_masks_diff_{end}"] for end in ("mean", "low", "high"))
+    if row["is_baseline"] or mean is None:
+        return NONE
+    return f"{mean:+.1f}{'*' if low > 0 or high < 0 else ''}"
+
+
+def filters_section(data: ReportData) -> Html:
+    """What becomes of the masks that the network proposes, for each setting."""
+    used = [fate for fate in FATES if fate[0] == "kept_frac" or any(one.row[fate[0]] for one in data.results)]
+    columns = [Column("setting", False), Column("from proposed to kept", False), *(Column(name) for _, _, name in used)]
+    rows = [_filter_row(result, used) for result in shown_rows(data)]
+    words = paragraph("Of all masks that the network proposed: the share kept, and the share that each filter dropped.")
+    caption = "What each filter dropped, as shares of the masks proposed"
+    colours = legend((kind, name) for _, kind, name in used)
+    return section("filters", "What each filter drops", words, colours, table(caption, columns, rows, True))
+
+
+def legend(kinds: Iterable[tuple[str, str]]) -> Html:
+    """What the colours of stacks mean: pairs of a class and a name."""
+    return element(
+        "p", {"class": "legend"}, *(element("span", {}, _swatch(kind), text(f" {name}")) for kind, name in kinds)
+    )
+
+
+def _swatch(kind: str) -> Html:
+    return element("i", {"class": f"fate {kind}", "aria-hidden": "true"})
+
+
+def stack(shares: Iterable[tuple[str, float]]) -> Html:
+    """A bar of parts: pairs of a class and a share of the whole width. The numbers stand beside it."""
+    parts = [
+        element("i", {"class": f"fate {kind}", "style": f"width:{100 * part:.2f}%"}) for kind, part in shares if part
+    ]
+    return element("div", {"class": "stack", "aria-hidden": "true"}, *parts)
+
+
+def _filter_row(result: Answered, used: Sequence[tuple[str, str, str]]) -> Row:
+    shares = [(kind, result.row[name] or 0.0) for name, kind, _ in used]
+    kind = "baseline" if result.row["is_baseline"] else ""
+    return Row([setting_name(result), stack(shares), *(text(share(part, 2)) for _, part in shares)], kind)
+
+
+def trade_off_table(data: ReportData) -> Html:
+    """The settings that no other betters."""
+    columns = [Column("setting", False), Column("masks"), Column("covered"), Column("values", False)]
+    rows = [
+        Row(
+            [
+                setting_name(result),
+                text(number(result.n_masks)),
+                text(share(result.coverage)),
+                text(differences(result.setting, data.plan.baseline)),
+            ]
+        )
+        for result in not_dominated(data.results)
+    ]
+    return table("Settings that no other betters", columns, rows)
+
+
+def failures_section(data: ReportData) -> Html:
+    """The images without masks, with reasons."""
+    failures = data.failures
+    if not failures.n_all:
+        return section("failures", "Failures", paragraph("None: every input became an image with its masks."))
+    statuses = Counter(failure.status for failure in failures.first)
+    words = f"{count(failures.n_all, 'input')} without masks"
+    listed = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()))
+    shown = f", of which the first {len(failures.first)} are listed" if failures.n_all > len(failures.first) else ""
+    columns = [Column("image", False), Column("status", False), Column("reason", False)]
+    rows = [Row([text(one.image_key), text(one.status), text(one.message)]) for one in failures.first]
+    table_ = table("Inputs without masks", columns, rows)
+    return section("failures", "Failures", paragraph(f"{words}{shown}: {listed}."), table_)
+
+
+def provenance_section(data: ReportData) -> Html:
+    """What all of this was made from and with."""
+    made = data.provenance
+    columns = [Column("of", False), Column("fingerprint", False)]
+    prints = [Row([text(name), element("code", {}, text(value))]) for name, value in made.inputs.items()]
+    versions = [Row([text(name), text(value)]) for name, value in made.packages.items()]
+    config = yaml.safe_dump(made.config, sort_keys=False, allow_unicode=True)
+    return section(
+        "provenance",
+        "Provenance",
+        table("Fingerprints of inputs", columns, prints),
+        table("Packages that decide about masks", [Column("package", False), Column("version", False)], versions),
+        details("The config, without what changes no mask", element("pre", {"tabindex": 0}, text(config))),
+    )

@@ -1,0 +1,94 @@
+"""A few images with their pixels and candidates, to be drawn."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgrid.automatic.candidates import Candidates, read_shard_results
+from maskgrid.automatic.selection import Replay
+from maskgrid.config.settings import Setting
+from maskgrid.dataset.images import BadImage, read_image
+from maskgrid.dataset.tables import FILES_SCHEMA, place_of
+from maskgrid.io.errors import UserError
+from maskgrid.io.progress import shown
+from maskgrid.io.tables import read_table
+from maskgrid.plan.passes import passes_of
+from maskgrid.plan.plan import Plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image and what the network found in it.
+
+    Attributes:
+        image_key: the image.
+        size_hw: height and width in pixels.
+        pixels: uint8 (H, W, 3), or None where the file has gone or changed since.
+        replays: a replay for each checkpoint, with the candidates of all passes.
+    """
+
+    image_key: str
+    size_hw: tuple[int, int]
+    pixels: NDArray[np.uint8] | None
+    replays: dict[str, Replay]
+
+
+def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
+    """Read images and their candidates, one shard at a time, in the order of ``keys``.
+
+    Images without candidates (failed in the network, or of a shard that has not run) are left out.
+    """
+    wanted = read_table(plan.layout.images, ["image_key", "shard"], [("image_key", "in", list(keys))]).to_pylist()
+    by_shard: dict[str, set[str]] = {}
+    for row in wanted:
+        if row["shard"] is not None:
+            by_shard.setdefault(row["shard"], set()).add(row["image_key"])
+    found: dict[str, dict[str, dict[str, Candidates]]] = {}
+    for shard, members in shown(sorted(by_shard.items()), len(by_shard), "candidates of images to draw", "shards"):
+        _add_candidates(plan, shard, members, found)
+    files = _files(plan, list(found))
+    return [_sample(plan, key, found[key], files) for key in dict.fromkeys(keys) if key in found]
+
+
+def _add_candidates(
+    plan: Plan, shard: str, members: set[str], found: dict[str, dict[str, dict[str, Candidates]]]
+) -> None:
+    for run, result in read_shard_results(plan, shard):
+        if result.image_key in members and result.candidates is not None:
+            passes = found.setdefault(result.image_key, {}).setdefault(run.checkpoint, {})
+            passes[run.pass_.name] = result.candidates
+
+
+def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
+    """Rows of ``files.parquet``, by image key."""
+    try:
+        rows = read_table(plan.layout.files, filters=[("image_key", "in", keys)], schema=FILES_SCHEMA)
+    except UserError as error:
+        log.warning("%s; images are shown without their pixels", error)
+        return {}
+    return {row["image_key"]: row for row in rows.to_pylist()}
+
+
+def _sample(plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], files: dict[str, dict[str, Any]]) -> Sample:
+    first = next(iter(next(iter(passes.values())).values()))
+    pixels = None
+    if key in files:
+        path, span = place_of(files[key])
+        try:
+            pixels = read_image(path, plan.config.dataset.max_pixels, files[key]["sha256"], span).pixels
+        except BadImage as error:
+            log.warning("%s: %s; it is shown without its pixels", key, error.message)
+    replays = {checkpoint: Replay(candidates) for checkpoint, candidates in passes.items()}
+    return Sample(key, first.size_hw, pixels, replays)
+
+
+def is_answered(sample: Sample, setting: Setting) -> bool:
+    """Whether the sample has the candidates of all passes of a setting."""
+    replay = sample.replays.get(setting.checkpoint)
+    return replay is not None and all(pass_.name in replay.candidates for pass_ in passes_of(setting.generator))

@@ -1,0 +1,1 @@
+"""How many masks each setting gives: counts, areas, coverage, with intervals and effects."""

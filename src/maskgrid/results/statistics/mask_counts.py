@@ -1,0 +1,123 @@
+"""Mask counts: of an image at a setting, and of all images at all settings in one table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from maskgrid.automatic.tables import MASK_COUNTS
+from maskgrid.config.settings import Setting
+from maskgrid.io.tables import open_table, read_origin, read_table, write_batches
+from maskgrid.results.statistics.tables import IMAGE_COUNTS, PARAMETER_COLUMNS, SETTINGS
+
+# Rows that are sorted in memory at once; and rows of a group of the final file, at least.
+_ROWS_AT_ONCE = 1_000_000
+_ROWS_IN_GROUP = 1 << 16
+
+
+def settings_table(settings: Sequence[Setting]) -> pa.Table:
+    """The settings, a row each, with a column for each parameter (``result_schemas.SETTINGS``)."""
+    return pa.Table.from_pylist([_setting_row(setting) for setting in settings], schema=SETTINGS)
+
+
+def _setting_row(setting: Setting) -> dict[str, Any]:
+    values = setting.parameters()
+    grids = values["point_grids"]
+    values["point_grids"] = None if grids is None else orjson.dumps(grids).decode()
+    for field in PARAMETER_COLUMNS:
+        if pa.types.is_floating(field.type):
+            values[field.name] = float(values[field.name])
+    return {
+        "setting_id": setting.id,
+        "setting": setting.label,
+        "names": list(setting.names),
+        "in_grid": setting.in_grid,
+        **values,
+    }
+
+
+def write_mask_counts(
+    path: Path, settings: Sequence[Setting], shard_counts: Sequence[Path], origin: Mapping[str, Any]
+) -> None:
+    """Join the shards' counts and the parameters into one table (``result_schemas.IMAGE_COUNTS``).
+
+    Rows are sorted by setting, in the order given, and image key; the file depends on the rows alone and not
+    on how images are spread over shards. A limited number of rows is in memory at once.
+
+    Args:
+        path: where to.
+        settings: the settings whose rows are wanted.
+        shard_counts: tables of ``schemas.MASK_COUNTS``, in any order.
+        origin: what the table is made from, for its metadata.
+
+    Raises:
+        maskgrid.io.errors.UserError: a shard's table is missing or cut off.
+    """
+    tables = in_groups(_setting_tables(settings, shard_counts))
+    write_batches(path, IMAGE_COUNTS, tables, origin)
+
+
+def image_keys(mask_counts: Path) -> pa.Array:
+    """All images of a table of counts, sorted.
+
+    Raises:
+        maskgrid.io.errors.UserError: the table is missing, cut off or damaged.
+    """
+    _, batches = open_table(mask_counts, ["image_key"], _ROWS_IN_GROUP)
+    found: pa.Array = pa.array([], pa.string())
+    for batch in batches:
+        found = pc.unique(pa.concat_arrays([found, batch["image_key"]]))
+    return found.take(pc.array_sort_indices(found))
+
+
+def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -> Iterator[pa.Table]:
+    """The rows of each setting in turn, sorted by image; as many settings a reading as memory allows."""
+    n_rows = sum(_n_rows(path) for path in shard_counts)
+    at_once = max(1, _ROWS_AT_ONCE * len(settings) // max(n_rows, 1))
+    for start in range(0, len(settings), at_once):
+        group = settings[start : start + at_once]
+        wanted = [("setting_id", "in", [setting.id for setting in group])]
+        parts = [_plain(read_table(path, filters=wanted)) for path in shard_counts]
+        rows = pa.concat_tables(parts) if parts else _plain(MASK_COUNTS.empty_table())
+        for setting in group:
+            yield _with_parameters(setting, rows.filter(pc.equal(rows["setting_id"], setting.id)))
+
+
+def _n_rows(path: Path) -> int:
+    read_origin(path)  # says in a person's words what is wrong with the file
+    n_rows: int = pq.read_metadata(path).num_rows
+    return n_rows
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table without dictionaries, which differ from shard to shard."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in MASK_COUNTS
+    ]
+    return table.cast(pa.schema(fields))
+
+
+def _with_parameters(setting: Setting, rows: pa.Table) -> pa.Table:
+    rows = rows.sort_by("image_key")
+    values = _setting_row(setting)
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.array([values[field.name]] * len(rows), field.type)
+        for field in IMAGE_COUNTS
+    ]
+    return pa.table(columns, schema=IMAGE_COUNTS)
+
+
+def in_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Tables put together until they are worth a row group."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= _ROWS_IN_GROUP:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()

@@ -1,0 +1,43 @@
+"""The stage ``statistics``: from the shards' counts to tables of mask counts against settings."""
+
+from maskgrid.automatic.notes import statistics_note
+from maskgrid.io.tables import read_table, write_table
+from maskgrid.plan.plan import Plan
+from maskgrid.results.statistics.effects import effects_table, interactions_table
+from maskgrid.results.statistics.mask_counts import settings_table, write_mask_counts
+from maskgrid.results.statistics.summary import summary_table
+from maskgrid.results.statistics.text import summary_text
+
+
+def write_statistics(plan: Plan) -> None:
+    """Write settings, mask_counts, summary, effects and interactions.
+
+    Raises:
+        maskgrid.io.errors.UserError: a shard has not been replayed.
+    """
+    counts = [plan.layout.shard_counts(shard) for shard in plan.shards()]
+    origin = statistics_note(plan)
+    layout = plan.layout
+    write_table(layout.statistics("settings"), settings_table(plan.settings), origin)
+    write_mask_counts(layout.statistics("mask_counts"), plan.settings, counts, origin)
+    summary = summary_table(plan.settings, layout.statistics("mask_counts"), plan.baseline)
+    write_table(layout.statistics("effects"), effects_table(plan.settings, summary), origin)
+    write_table(layout.statistics("interactions"), interactions_table(plan.settings, summary), origin)
+    write_table(layout.statistics("summary"), summary, origin)
+
+
+def summary_of(plan: Plan) -> str:
+    """The table of settings for people, and where the results are.
+
+    Raises:
+        maskgrid.io.errors.UserError: the statistics are not there yet.
+    """
+    summary = read_table(plan.layout.statistics("summary"))
+    lines = [
+        summary_text(plan.settings, summary),
+        "",
+        f"mask counts   {plan.layout.statistics('mask_counts')}",
+        *(f"COCO          {plan.layout.annotations(setting.label)}" for setting in plan.exported()),
+        f"report        {plan.layout.root / 'report' / 'index.html'}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,125 @@
+"""The summary: one row a setting, over all images, with intervals and differences to the baseline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from maskgrid.config.settings import Setting
+from maskgrid.io.tables import read_table
+from maskgrid.results.statistics.bootstrap import mean_intervals
+from maskgrid.results.statistics.mask_counts import image_keys, settings_table
+from maskgrid.results.statistics.tables import SUMMARY
+
+# Rows, one an image and setting, that are in memory at once.
+_ROWS_AT_ONCE = 1_000_000
+_RESAMPLED = ("n_masks", "coverage_frac")
+_DROPS = {
+    "n_dropped_pred_iou": "dropped_pred_iou_frac",
+    "n_dropped_stability": "dropped_stability_frac",
+    "n_dropped_crop_edge": "dropped_crop_edge_frac",
+    "n_dropped_box_nms": "dropped_box_nms_frac",
+    "n_dropped_crop_nms": "dropped_crop_nms_frac",
+    "n_dropped_regions": "dropped_regions_frac",
+}
+_MEANS = ("overlap_frac", "n_small", "n_medium", "n_large")
+_SCORES = ("predicted_iou_mean", "stability_score_mean")
+_COLUMNS = ["setting_id", "image_key", *_RESAMPLED, "n_proposed", *_DROPS, *_MEANS, *_SCORES]
+
+
+def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Setting) -> pa.Table:
+    """Summarise the counts of images by setting (``result_schemas.SUMMARY``).
+
+    Intervals are those of ``bootstrap``: images are resampled, the same for all settings. Differences to the
+    baseline are taken image by image, over the images that both settings were answered for.
+
+    Args:
+        settings: the settings, in the order of the rows to come.
+        mask_counts: the table that ``statistics.write_mask_counts`` wrote.
+        baseline: the setting that differences are measured against, one of ``settings``.
+
+    Raises:
+        maskgrid.io.errors.UserError: the table is missing or cut off.
+    """
+    keys = image_keys(mask_counts)
+    base = _aligned(keys, _tables(mask_counts, [baseline])[0])
+    at_once = max(1, _ROWS_AT_ONCE // max(len(keys), 1))
+    rows: list[dict[str, Any]] = []
+    for start in range(0, len(settings), at_once):
+        rows += _group_rows(_tables(mask_counts, settings[start : start + at_once]), keys, base)
+    for setting, known, row in zip(settings, settings_table(settings).to_pylist(), rows, strict=True):
+        row |= {**known, "is_baseline": setting.id == baseline.id}
+    return pa.Table.from_pylist(rows, schema=SUMMARY)
+
+
+def _tables(mask_counts: Path, settings: Sequence[Setting]) -> list[pa.Table]:
+    """The rows of each of some settings."""
+    ids = [setting.id for setting in settings]
+    rows = read_table(mask_counts, _COLUMNS, [("setting_id", "in", ids)])
+    return [rows.filter(pc.equal(rows["setting_id"], setting_id)) for setting_id in ids]
+
+
+def _aligned(keys: pa.Array, rows: pa.Table) -> NDArray[np.float64]:
+    """The resampled columns by image: float64 (images, 2), NaN where the setting has no row for the image."""
+    aligned = np.full((len(keys), len(_RESAMPLED)), np.nan)
+    position = pc.index_in(rows["image_key"], value_set=keys).to_numpy()
+    for column, name in enumerate(_RESAMPLED):
+        aligned[position, column] = rows[name].to_numpy()
+    return aligned
+
+
+def _group_rows(tables: Sequence[pa.Table], keys: pa.Array, base: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Summaries of some settings, whose images are resampled together."""
+    rows = [_plain_statistics(table) for table in tables]
+    values = np.stack([_aligned(keys, table) for table in tables], axis=1)
+    difference = values - base[:, None, :]
+    names = [*_RESAMPLED, *(f"{name}_diff" for name in _RESAMPLED)]
+    both = np.concatenate([values, difference], axis=2)
+    intervals = mean_intervals(both.reshape(len(keys), len(tables) * len(names)))
+    for index, row in enumerate(rows):
+        row["n_images_common"] = int((~np.isnan(difference[:, index, 0])).sum())
+        for column, name in enumerate(names, start=index * len(names)):
+            row[f"{name}_mean"] = _number(intervals.mean[column])
+            row[f"{name}_low"] = _number(intervals.low[column])
+            row[f"{name}_high"] = _number(intervals.high[column])
+    return rows
+
+
+def _plain_statistics(rows: pa.Table) -> dict[str, Any]:
+    """What needs no resampling."""
+    n_masks = rows["n_masks"].to_numpy().astype(np.int64)
+    n_proposed, n_total = int(rows["n_proposed"].to_numpy().sum(dtype=np.int64)), int(n_masks.sum())
+    quantiles = np.quantile(n_masks, (0.1, 0.5, 0.9)).tolist() if len(n_masks) else [None] * 3
+    return {
+        "n_images": len(n_masks),
+        "n_masks_total": n_total,
+        "n_masks_p10": quantiles[0],
+        "n_masks_median": quantiles[1],
+        "n_masks_p90": quantiles[2],
+        **{f"{name}_mean": _ratio(_sum(rows, name), len(n_masks)) for name in _MEANS},
+        **{name: _ratio(_sum_of_scores(rows, name, n_masks), n_total) for name in _SCORES},
+        **{share: _ratio(_sum(rows, count), n_proposed) for count, share in _DROPS.items()},
+        "kept_frac": _ratio(n_total, n_proposed),
+    }
+
+
+def _sum(rows: pa.Table, name: str) -> float:
+    return float(rows[name].to_numpy().sum(dtype=np.float64))
+
+
+def _sum_of_scores(rows: pa.Table, name: str, n_masks: NDArray[np.int64]) -> float:
+    """The sum over masks, from the means of images; an image without masks has no mean and no share."""
+    means = rows[name].fill_null(0.0).to_numpy()
+    return float((means * n_masks).sum())
+
+
+def _ratio(numerator: float, denominator: int) -> float | None:
+    return numerator / denominator if denominator else None
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,142 @@
+"""The summary as the command line prints it: a line a setting."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from maskgrid.config.settings import Setting, swept_parameters
+
+_WIDTH = 110
+_LABEL_WIDTH = 24
+_NONE = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of text: its heading in words, its cells."""
+
+    words: tuple[str, ...]
+    cells: list[str]
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (*self.words, *self.cells)))
+
+
+def summary_text(settings: Sequence[Setting], summary: pa.Table, max_rows: int = 40) -> str:
+    """Lay out the summary for a terminal of 110 columns, with the parameters that the sweep varies.
+
+    Args:
+        settings: the sweep, in any order.
+        summary: the table of ``summary.summary_table``; its order is that of the lines.
+        max_rows: lines at most; the baseline's is among them, and the last line says how many were left out.
+    """
+    rows = summary.to_pylist()
+    shown = _shown(rows, max_rows)
+    label = _Column(("setting",), [_label(row) for row in shown])
+    results = _result_columns(shown)
+    parameters, n_hidden = _fitting(_parameter_columns(settings, shown), [label, *results])
+    lines = _lay_out([label, *parameters, *results], [bool(row["is_baseline"]) for row in shown])
+    return "\n".join([*lines, "", *_notes(rows, len(shown), n_hidden)]) + "\n"
+
+
+def _shown(rows: list[dict[str, Any]], max_rows: int) -> list[dict[str, Any]]:
+    """The first rows, and the baseline wherever it stands."""
+    n_others = max(max_rows - sum(row["is_baseline"] for row in rows), 0)
+    others = set([row["setting_id"] for row in rows if not row["is_baseline"]][:n_others])
+    return [row for row in rows if row["is_baseline"] or row["setting_id"] in others]
+
+
+def _label(row: dict[str, Any]) -> str:
+    label: str = row["setting"]
+    return label if len(label) <= _LABEL_WIDTH else label[: _LABEL_WIDTH - 1] + "…"
+
+
+def _parameter_columns(settings: Sequence[Setting], rows: list[dict[str, Any]]) -> list[_Column]:
+    values = {setting.id: setting.parameters() for setting in settings}
+    return [
+        _Column(tuple(name.split("_")), [_value(values[row["setting_id"]][name]) for row in rows])
+        for name in swept_parameters(settings)
+    ]
+
+
+def _value(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return _NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "+".join(str(len(grid)) for grid in value) + " points"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[-_LABEL_WIDTH:]
+
+
+def _result_columns(rows: list[dict[str, Any]]) -> list[_Column]:
+    return [
+        _Column(("masks", "per", "image"), [_format(row["n_masks_mean"], ".1f") for row in rows]),
+        _Column(("95 %", "interval"), [_interval(row) for row in rows]),
+        _Column(("from", "baseline"), [_difference(row) for row in rows]),
+        _Column(("area", "covered"), [_format(row["coverage_frac_mean"], ".1%") for row in rows]),
+    ]
+
+
+def _format(number: float | None, form: str) -> str:
+    return _NONE if number is None else format(number, form)
+
+
+def _interval(row: dict[str, Any]) -> str:
+    low, high = row["n_masks_low"], row["n_masks_high"]
+    return _NONE if low is None or high is None else f"{low:.1f} to {high:.1f}"
+
+
+def _difference(row: dict[str, Any]) -> str:
+    """The paired difference; a star where its interval leaves 0 out."""
+    mean, low, high = (row[f"n_masks_diff_{end}"] for end in ("mean", "low", "high"))
+    if row["is_baseline"] or mean is None:
+        return _NONE + " "
+    return f"{mean:+.1f}{'*' if low > 0 or high < 0 else ' '}"
+
+
+def _fitting(parameters: list[_Column], others: list[_Column]) -> tuple[list[_Column], int]:
+    """As many parameters as the width allows, and how many are left out."""
+    room = _WIDTH - 2 - sum(column.width + 2 for column in others)
+    kept: list[_Column] = []
+    for column in parameters:
+        room -= column.width + 2
+        if room < 0:
+            break
+        kept.append(column)
+    return kept, len(parameters) - len(kept)
+
+
+def _lay_out(columns: list[_Column], marked: list[bool]) -> list[str]:
+    """Headings, a word a line; a rule; the rows, the first column to the left and the others to the right."""
+    height = max(len(column.words) for column in columns)
+    headings = [(*("",) * (height - len(column.words)), *column.words) for column in columns]
+    lines = [_line("  ", [words[level] for words in headings], columns) for level in range(height)]
+    lines.append("  " + "  ".join("-" * column.width for column in columns))
+    for index, mark in enumerate(marked):
+        lines.append(_line("> " if mark else "  ", [column.cells[index] for column in columns], columns))
+    return lines
+
+
+def _line(margin: str, cells: list[str], columns: list[_Column]) -> str:
+    first, *rest = zip(cells, columns, strict=True)
+    aligned = [first[0].ljust(first[1].width), *(cell.rjust(column.width) for cell, column in rest)]
+    return (margin + "  ".join(aligned)).rstrip()
+
+
+def _notes(rows: list[dict[str, Any]], n_shown: int, n_hidden: int) -> list[str]:
+    n_images = max((row["n_images"] for row in rows), default=0)
+    baseline = next((_label(row) for row in rows if row["is_baseline"]), "baseline")
+    notes = [
+        f"> marks the baseline, {baseline}.",
+        "* marks a difference, taken image by image, whose 95 % interval excludes 0.",
+        f"{len(rows)} settings, {n_images} images. Intervals are bootstrapped over images.",
+    ]
+    if n_shown < len(rows):
+        notes.append(f"{len(rows) - n_shown} more settings are in statistics/summary.parquet.")
+    if n_hidden:
+        notes.append(f"{n_hidden} more of the swept parameters are in statistics/summary.parquet.")
+    return notes

@@ -1,0 +1,1 @@
+"""Job 3, tracking: objects followed through videos."""

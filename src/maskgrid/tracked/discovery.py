@@ -1,0 +1,212 @@
+"""Objects found and tracked through a video without a prompt."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from maskgrid.automatic.mask_generator import MaskGenerator
+from maskgrid.io.errors import UserError
+from maskgrid.masks import rle
+from maskgrid.network.memory import device_errors
+from maskgrid.tracked.options import AutomaticOptions, TrackOptions
+from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
+from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
+from maskgrid.tracked.tracker import LESS_MEMORY, give_prompt, tracked_masks
+
+_NOTHING_LATER = Horizon(frozenset(), frozenset())
+
+
+def track_automatically(
+    tracker: VideoPredictor,
+    generator: MaskGenerator,
+    frames: Frames,
+    automatic: AutomaticOptions | None = None,
+    options: TrackOptions | None = None,
+    snapshot: Path | None = None,
+) -> "AutomaticTracking":
+    """Find objects by automatic masks on chosen frames, and track them forward.
+
+    Every frame comes once, in order, with the masks of the objects that are tracked on it; those that cannot be seen
+    for a while are there with empty masks. Objects are numbered from 1 in the order in which they are found. Memory
+    grows with the number of objects at a time, and not with the length of the video.
+
+    Args:
+        tracker: from :func:`maskgrid.tracked.tracker.load_tracker`.
+        generator: of automatic masks. ``MaskGenerator(tracker, ...)`` uses the same weights.
+        frames: the video. A frame that cannot be read raises its ``BadVideo`` through this iterator.
+        automatic: on which frames masks are generated, and which of them are new objects.
+        options: sam2's; objects are tracked forward from frame 0 only.
+        snapshot: what :meth:`AutomaticTracking.save` has written for the same arguments, to go on from there.
+
+    Raises:
+        UserError: options that have no meaning without prompts.
+        MachineError: here or while frames are given: the device has failed, or its memory is too small.
+    """
+    options = options or TrackOptions()
+    if options.direction != "forward" or options.start_frame_idx or options.max_frame_num_to_track is not None:
+        raise UserError(
+            "direction, start_frame_idx, max_frame_num_to_track: without prompts, objects are looked for in the whole "
+            "video and tracked forward. Choose the frames by start, stop and stride"
+        )
+    return AutomaticTracking(tracker, generator, frames, automatic or AutomaticOptions(), options, snapshot)
+
+
+class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
+    """Frames with the masks of the objects found so far; see :func:`track_automatically`.
+
+    Attributes:
+        n_given: how many frames have been given, those before a snapshot included.
+        n_frames: how many there will be.
+        generated_on: frames on which masks were generated, since the snapshot.
+    """
+
+    def __init__(
+        self,
+        tracker: VideoPredictor,
+        generator: MaskGenerator,
+        frames: Frames,
+        automatic: AutomaticOptions,
+        options: TrackOptions,
+        snapshot: Path | None,
+    ) -> None:
+        """Set up, from a snapshot if there is one; see :func:`track_automatically`."""
+        self._predictor = tracker.with_options(options)
+        self._reach = reach_of(tracker)
+        self._generator, self._frames, self._automatic = generator, frames, automatic
+        with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
+            self._state = self._predictor.init_lazily(frames, options)
+        self._unseen: dict[int, int] = {}  # by tracked object, since how many frames it has not been seen
+        self._n_found, self._last_generation = 0, 0
+        self.n_given, self.n_frames = 0, len(frames)
+        self.generated_on: list[int] = []
+        if snapshot is not None:
+            self._restore(snapshot)
+
+    def __next__(self) -> tuple[int, list[TrackedMask]]:
+        """The next frame, and the masks of the objects on it."""
+        frame = self.n_given
+        if frame == self.n_frames:
+            raise StopIteration
+        with device_errors(LESS_MEMORY):
+            masks = self._track(frame)
+            if self._is_asked_for(frame, masks) and self._find(frame, masks):
+                masks = self._track(frame)
+        self._end(masks)
+        forget(self._state, frame, self._reach, _NOTHING_LATER)
+        self.n_given += 1
+        return frame, masks
+
+    def save(self, stream: IO[bytes]) -> None:
+        """Write down where tracking stands, so that it can go on after the frame that was given last."""
+        found = self._n_found, self._last_generation
+        torch.save(
+            {"n_given": self.n_given, "unseen": self._unseen, "found": found, "state": kept_state(self._state)}, stream
+        )
+
+    def _restore(self, snapshot: Path) -> None:
+        saved = read_snapshot(snapshot, self._predictor.device)
+        self.n_given, self._unseen = saved["n_given"], saved["unseen"]
+        self._n_found, self._last_generation = saved["found"]
+        self._state.update(saved["state"])
+
+    def _track(self, frame: int) -> list[TrackedMask]:
+        if not self._unseen:
+            return []
+        ((_, ids, logits),) = self._predictor.propagate_quietly(self._state, range(frame, frame + 1))
+        return tracked_masks(self._state, frame, ids, logits)
+
+    def _is_asked_for(self, frame: int, masks: list[TrackedMask]) -> bool:
+        every = self._automatic.generate_every
+        if frame == 0 or (every is not None and frame % every == 0):
+            return True
+        if frame - self._last_generation < self._automatic.min_generate_gap:
+            return False
+        height, width = self._frames.size_hw
+        covered_px = rle.union_area_px([mask.counts for mask in masks], (height, width))
+        return covered_px < self._automatic.min_coverage_frac * height * width
+
+    def _find(self, frame: int, masks: list[TrackedMask]) -> bool:
+        """Give sam2 the new objects on a frame; tells whether there are any."""
+        size_hw = self._frames.size_hw
+        self._last_generation = frame
+        self.generated_on.append(frame)
+        proposals = propose(self._generator, self._frames.read(frame))
+        found = new_objects(proposals, [mask.counts for mask in masks], size_hw, self._automatic)
+        most = self._automatic.max_objects
+        found = found if most is None else found[: max(0, most - len(self._unseen))]
+        for one in found:
+            self._n_found += 1
+            self._unseen[self._n_found] = 0
+            prompt = FramePrompt(frame, self._n_found, mask=rle.decode(one.counts, size_hw))
+            give_prompt(self._predictor, self._state, prompt)
+        forget_mask_inputs(self._state)
+        return bool(found)
+
+    def _end(self, masks: list[TrackedMask]) -> None:
+        """Count the frames on which each object was not seen; let those go that were not for long."""
+        for mask in masks:
+            seen = mask.area_px > 0 and mask.object_score_logit > 0
+            self._unseen[mask.object_id] = 0 if seen else self._unseen[mask.object_id] + 1
+            if self._automatic.end_after is not None and self._unseen[mask.object_id] >= self._automatic.end_after:
+                del self._unseen[mask.object_id]
+                self._predictor.remove_object(self._state, mask.object_id, need_output=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A mask that the generator has made: COCO's compressed counts, and the IoU that the network predicts for it."""
+
+    counts: bytes
+    predicted_iou: float
+    area_px: int
+
+
+def propose(generator: MaskGenerator, pixels: NDArray[np.uint8]) -> list[Proposal]:
+    """The generator's masks of a frame, best first."""
+    records = generator.replay(generator.candidates(pixels), output_mode="coco_rle")
+    found = [
+        Proposal(one["segmentation"]["counts"].encode("ascii"), one["predicted_iou"], int(one["area"]))
+        for one in records
+    ]
+    return sorted(found, key=lambda one: (-one.predicted_iou, -one.area_px, one.counts))
+
+
+def new_objects(
+    proposals: Sequence[Proposal], tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticOptions
+) -> list[Proposal]:
+    """The proposals that show no object that is tracked, each object once.
+
+    Args:
+        proposals: best first.
+        tracked: the masks of tracked objects on the same frame.
+        size_hw: the frame's.
+        options: from what overlap on two masks are one object.
+
+    Returns:
+        The new ones, best first.
+    """
+    unknown = [one for one in proposals if not _is_one_of(one, tracked, size_hw, options)]
+    distinct: list[Proposal] = []
+    for one in unknown:
+        if rle.pairwise_iou([one.counts], [two.counts for two in distinct], size_hw).max(initial=0) < (
+            options.join_iou_thresh
+        ):
+            distinct.append(one)
+    return [one for one in distinct if not _is_part(one, distinct, size_hw, options.join_containment_thresh)]
+
+
+def _is_one_of(one: Proposal, tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticOptions) -> bool:
+    iou = rle.pairwise_iou([one.counts], tracked, size_hw).max(initial=0)
+    inside = rle.containment([one.counts], tracked, size_hw).max(initial=0)
+    return bool(iou >= options.join_iou_thresh or inside > options.join_containment_thresh)
+
+
+def _is_part(one: Proposal, others: Sequence[Proposal], size_hw: tuple[int, int], threshold: float) -> bool:
+    larger = [other.counts for other in others if other.area_px > one.area_px]
+    return bool(rle.containment([one.counts], larger, size_hw).max(initial=0) > threshold)

@@ -1,0 +1,165 @@
+"""Masklets as documents: YouTube-VIS for all videos, and SA-V's form for one."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from maskgrid.io.fingerprint import maskgrid_version
+from maskgrid.io.json_lines import write_document
+from maskgrid.masks import rle
+from maskgrid.masks.coco import CATEGORY
+from maskgrid.tracked.masklets import Run, by_frames, by_objects
+
+Entry = dict[str, Any]
+
+# SA-V's classes of size: areas up to 32 x 32 and 96 x 96 pixels, as COCO's.
+_SMALL_PX, _MEDIUM_PX = 32**2, 96**2
+
+
+def write_youtube_vis(path: Path, runs: Sequence[Run], categories: Sequence[Entry], info: Mapping[str, Any]) -> None:
+    """Write the masklets of all runs as one YouTube-VIS document.
+
+    ``videos`` have names of frames, and with ``frame_numbers`` the video's own numbers of the frames that were read.
+    An annotation's lists are as long, and null where the object is not seen; one that is never seen has no annotation.
+
+    Args:
+        path: where to.
+        runs: the runs, in the order of their ids.
+        categories: COCO's entries; an object without a category gets one named ``object``.
+        info: of the document.
+    """
+    known = [*categories]
+    names = {str(category.get("name")): int(category["id"]) for category in known}
+    for name in sorted({_category_name(row) for run in runs for row in _first_rows(run)} - set(names)):
+        names[name] = max((int(category["id"]) for category in known), default=0) + 1
+        known.append({"id": names[name], "name": name, "supercategory": CATEGORY["supercategory"]})
+    head = {"info": {"maskgrid_version": maskgrid_version(), **info}, "licenses": [], "categories": known}
+    videos = (_dumps(_video_entry(video_id, run)) for video_id, run in enumerate(runs, start=1))
+    write_document(path, head, {"videos": videos, "annotations": _annotations(runs, names)})
+
+
+def write_sa_v(path: Path, run: Run, kind: str) -> None:
+    """Write the masklets of a run as SA-V's training set has them: for each frame a list over objects.
+
+    ``masklet_id`` are the object ids. Frames are those that were read. What SA-V says of places and cameras, nobody
+    knows here, and is left out; ``masklet_stability_score`` as well, which sam2's tracking does not have.
+
+    Args:
+        path: where to.
+        run: the run.
+        kind: ``manual`` for given prompts, ``auto`` for objects found automatically.
+    """
+    height, width = run.video.size_hw
+    objects = [_object_entry(rows, run) for rows in by_objects(run.path)]
+    rate_hz = run.video.frame_rate_hz
+    head = {
+        "video_id": run.video.video_key,
+        "video_duration": None if rate_hz is None else int(run.video.n_frames or 0) / rate_hz,
+        "video_frame_count": float(len(run.numbers)),
+        "video_height": float(height),
+        "video_width": float(width),
+        "video_resolution": float(height * width),
+        "frame_numbers": list(run.numbers),
+        **{f"masklet_{name}": [entry[name] for entry in objects] for name in (objects[0] if objects else {"id": []})},
+        "masklet_type": [kind] * len(objects),
+        "masklet_num": len(objects),
+        "fingerprint": run.note["fingerprint"],
+    }
+    ids = [entry["id"] for entry in objects]
+    write_document(path, head, {"masklet": _frame_lines(run, ids)})
+
+
+def _frame_lines(run: Run, ids: list[int]) -> Iterator[bytes]:
+    empty = rle.compressed(rle.encode(np.zeros(run.video.size_hw, np.bool_)), run.video.size_hw)
+    tracked = by_frames(run.path)
+    frame, masks = next(tracked, (-1, []))
+    for number in run.numbers:
+        codes = {}
+        if frame == number:
+            codes = {row["object_id"]: rle.compressed(row["counts"], run.video.size_hw) for row in masks}
+            frame, masks = next(tracked, (-1, []))
+        yield _dumps([codes.get(object_id, empty) for object_id in ids])
+
+
+def _object_entry(rows: list[Entry], run: Run) -> Entry:
+    """What SA-V says of a masklet."""
+    height, width = run.video.size_hw
+    seen = [row for row in rows if row["area_px"]]
+    size_px = float(np.mean([row["area_px"] for row in seen])) if seen else 0.0
+    visible = [row["area_px"] > 0 for row in rows]
+    return {
+        "id": rows[0]["object_id"],
+        "size_rel": size_px / (height * width),
+        "size_abs": size_px,
+        "size_bucket": "small" if size_px < _SMALL_PX else "medium" if size_px < _MEDIUM_PX else "large",
+        "visibility_changes": sum(a != b for a, b in pairwise(visible)),
+        "first_appeared_frame": float(run.numbers.index(seen[0]["frame"])) if seen else None,
+        "frame_count": len(seen),
+        "edited_frame_count": sum(row["is_prompted"] for row in rows),
+    }
+
+
+def _video_entry(video_id: int, run: Run) -> Entry:
+    stem = run.video.video_key if run.video.kind == "frames" else run.video.video_key.rpartition(".")[0]
+    height, width = run.video.size_hw
+    return {
+        "id": video_id,
+        "name": run.video.video_key,
+        "width": width,
+        "height": height,
+        "length": len(run.numbers),
+        "file_names": [f"{stem}/{name}" for name in run.frame_files],
+        "frame_numbers": list(run.numbers),
+    }
+
+
+def _annotations(runs: Iterable[Run], category_ids: Mapping[str, int]) -> Iterator[bytes]:
+    annotation_id = 0
+    for video_id, run in enumerate(runs, start=1):
+        for rows in by_objects(run.path):
+            seen = {row["frame"]: row for row in rows if row["area_px"]}
+            if seen:
+                annotation_id += 1
+                yield _dumps(_annotation(annotation_id, video_id, seen, run, category_ids))
+
+
+def _annotation(
+    annotation_id: int, video_id: int, seen: Mapping[int, Entry], run: Run, category_ids: Mapping[str, int]
+) -> Entry:
+    first = next(iter(seen.values()))
+    height, width = run.video.size_hw
+    logits = np.array([row["object_score_logit"] for row in seen.values()], np.float64)
+    rows = [seen.get(number) for number in run.numbers]
+    category_id = first["category_id"]
+    return {
+        "id": annotation_id,
+        "video_id": video_id,
+        "category_id": category_ids[_category_name(first)] if category_id is None else category_id,
+        "height": height,
+        "width": width,
+        "length": len(run.numbers),
+        "segmentations": [row and rle.compressed(row["counts"], run.video.size_hw) for row in rows],
+        "bboxes": [row and row["bbox_xywh"] for row in rows],
+        "areas": [row and row["area_px"] for row in rows],
+        "iscrowd": 0,
+        # The network's belief that the object is there, over the frames on which it is seen.
+        "score": float(np.mean(1 / (1 + np.exp(-logits)))),
+        "object_id": first["object_id"],
+        "source_id": first["source_id"],
+    }
+
+
+def _first_rows(run: Run) -> Iterator[Entry]:
+    yield from (rows[0] for rows in by_objects(run.path))
+
+
+def _category_name(row: Entry) -> str:
+    return str(row["category"] or CATEGORY["name"])
+
+
+def _dumps(entry: Entry | list[Any]) -> bytes:
+    return orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY)

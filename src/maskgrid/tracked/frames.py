@@ -1,0 +1,235 @@
+"""The frames of a video, read one at a time: from a video file, or from a folder of images."""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from maskgrid.dataset.images import BadImage, read_image
+from maskgrid.io.listings import IMAGE_SUFFIXES
+from maskgrid.tracked.scan import (
+    BadVideo,
+    VideoScan,
+    VideoStatus,
+    checksum,
+    open_video,
+    picture_track,
+    scan_video,
+    size_changes,
+)
+
+# Decoded frames that are held while a file is read backwards.
+_HELD_BYTES = 64 << 20
+
+
+class FrameFolder:
+    """Images of a folder as the frames of a video, in the natural order of their names: 2 before 10.
+
+    Attributes:
+        paths: the files that are read, in order, after range and stride.
+        numbers: which of the folder's images they are, counted from 0.
+    """
+
+    def __init__(
+        self, path: Path, start: int = 0, stop: int | None = None, stride: int = 1, max_pixels: int = 100_000_000
+    ) -> None:
+        """Look at the folder.
+
+        Args:
+            path: the folder; hidden files and such that are no images by their suffix are passed over.
+            start: the first image to take.
+            stop: the image before which to end; None for the end.
+            stride: take every so many.
+            max_pixels: a larger width x height is refused.
+
+        Raises:
+            BadVideo: no folder, no images in it or in the range, or the first one cannot be read.
+        """
+        names = _image_names(path)
+        self.numbers = _chosen(len(names), start, stop, stride)
+        self.paths = [path / names[number] for number in self.numbers]
+        self._max_pixels = max_pixels
+        self._size_hw: tuple[int, int] | None = None
+        self.read(0)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels, of the first frame and so of all."""
+        assert self._size_hw is not None
+        return self._size_hw
+
+    def __len__(self) -> int:
+        """How many frames there are, after range and stride."""
+        return len(self.paths)
+
+    def read(self, frame: int) -> NDArray[np.uint8]:
+        """The pixels of a frame, RGB as displayed (EXIF orientation applied), shape (H, W, 3).
+
+        Raises:
+            BadVideo: the image cannot be read, or is not of the size of the first.
+        """
+        try:
+            pixels = read_image(self.paths[frame], self._max_pixels).pixels
+        except BadImage as error:
+            message = f"frame {frame} ({self.paths[frame].name}): {error.message}"
+            raise BadVideo(VideoStatus.BAD_FRAME, message) from None
+        height, width, _ = pixels.shape
+        if self._size_hw is None:
+            self._size_hw = height, width
+        elif self._size_hw != (height, width):
+            raise size_changes(frame, (height, width), self._size_hw)
+        return pixels
+
+
+class VideoFile:
+    """The frames of a video file, decoded as they are asked for; fastest in order, forwards or backwards.
+
+    Whatever the order, a frame has the same pixels: what is decoded after a seek is compared with the scan, and
+    decoded from the beginning where it differs.
+
+    Attributes:
+        scan: what decoding the file once has shown.
+        numbers: which of the file's frames are read, counted from 0.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        start: int = 0,
+        stop: int | None = None,
+        stride: int = 1,
+        max_pixels: int = 100_000_000,
+        scan: VideoScan | None = None,
+    ) -> None:
+        """Open the file, and decode it once to count its frames, up to ``stop``.
+
+        Args:
+            path: the file, of any format that FFmpeg reads.
+            start: the first frame to take.
+            stop: the frame before which to end; None for the end.
+            stride: take every so many.
+            max_pixels: a larger width x height is refused.
+            scan: that of an earlier time, which is trusted; None to decode the file now.
+
+        Raises:
+            BadVideo: no video, one that is cut short or damaged, or no frame in the range.
+        """
+        self.path = path
+        self.scan = scan or scan_video(path, stop, max_pixels)
+        self.numbers = _chosen(len(self.scan), start, stop, stride)
+        self._reader = _Reader(path, self.scan)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels, as displayed."""
+        return self.scan.size_hw
+
+    def __len__(self) -> int:
+        """How many frames there are, after range and stride."""
+        return len(self.numbers)
+
+    def read(self, frame: int) -> NDArray[np.uint8]:
+        """The pixels of a frame, RGB as displayed, shape (H, W, 3).
+
+        Raises:
+            BadVideo: the file has changed, or can no longer be read.
+        """
+        decoded = self._reader.read(self.numbers[frame])
+        pixels = np.asarray(decoded.to_ndarray(format="rgb24"))
+        return np.ascontiguousarray(np.rot90(pixels, self.scan.rotation_deg // 90))
+
+
+class _Reader:
+    """Decoded frames by number, from a decoder that goes on where it can and seeks where it must."""
+
+    def __init__(self, path: Path, scan: VideoScan) -> None:
+        self.path, self.scan = path, scan
+        self.frames: Iterator[tuple[int, VideoFrame]] = iter(())
+        self.next = len(scan)  # the number that the decoder gives next
+        self.held: deque[tuple[int, VideoFrame]] = deque()
+
+    def read(self, number: int) -> VideoFrame:
+        for held, frame in self.held:
+            if held == number:
+                return frame
+        try:
+            return self._decode(number)
+        except av.FFmpegError as error:
+            raise BadVideo(VideoStatus.TRUNCATED, f"frame {number} cannot be decoded: {error}") from None
+
+    def _decode(self, number: int) -> VideoFrame:
+        key = self._key_before(number)
+        jump = not key <= self.next <= number
+        if jump:
+            self.frames, self.next = self._from(key), key
+        frame = self._advance(number, _HELD_BYTES if jump else 0)
+        if frame is None and key > 0:  # decoding from here does not give what decoding from the beginning gave
+            self.frames, self.next = self._from(0), 0
+            frame = self._advance(number, _HELD_BYTES)
+        if frame is None:
+            raise BadVideo(VideoStatus.TRUNCATED, f"frame {number} is not what it was: the file has changed")
+        return frame
+
+    def _advance(self, number: int, hold_bytes: int) -> VideoFrame | None:
+        """Decode up to a number, holding the last frames; None where that is not the frame of the scan."""
+        self.held.clear()
+        for found, frame in self.frames:
+            self.next = found + 1
+            self.held.append((found, frame))
+            if len(self.held) * sum(plane.buffer_size for plane in frame.planes) > hold_bytes and len(self.held) > 1:
+                self.held.popleft()
+            if found == number:
+                break
+        self.held = deque((n, frame) for n, frame in self.held if checksum(frame) == self.scan.checksums[n])
+        return self.held[-1][1] if self.held and self.held[-1][0] == number else None
+
+    def _from(self, key: int) -> Iterator[tuple[int, VideoFrame]]:
+        """The frames from a key frame on, with their numbers."""
+        with open_video(self.path) as container:
+            stream = picture_track(container)
+            if key == 0:
+                yield from enumerate(container.decode(stream))
+                return
+            container.seek(int(self.scan.pts[key]), stream=stream)
+            for frame in container.decode(stream):
+                number = int(np.searchsorted(self.scan.pts, frame.pts or 0))
+                if number < len(self.scan) and self.scan.pts[number] == frame.pts:
+                    yield number, frame
+
+    def _key_before(self, number: int) -> int:
+        if not self.scan.seekable:
+            return 0
+        keys = np.flatnonzero(self.scan.is_key[: number + 1])
+        return int(keys[-1]) if len(keys) else 0
+
+
+def _chosen(count: int, start: int, stop: int | None, stride: int) -> range:
+    numbers = range(count)[start:stop:stride]
+    if not numbers:
+        raise BadVideo(VideoStatus.NO_FRAMES, f"of its {count} frames none is in the range from {start} to {stop}")
+    return numbers
+
+
+def _image_names(path: Path) -> list[str]:
+    if not path.is_dir():
+        raise BadVideo(VideoStatus.MISSING, "there is no such folder")
+    try:
+        names = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise BadVideo(VideoStatus.UNREADABLE, error.strerror or "the folder may not be listed") from None
+    images = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise BadVideo(VideoStatus.EMPTY, "the folder holds no images")
+    return sorted(images, key=natural_key)
+
+
+def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+    """A key that sorts names by the numbers in them: ``frame2`` before ``frame10``."""
+    # Digits and other text take turns, so only like is compared with like; the name itself tells 01 from 1.
+    parts = re.split(r"([0-9]+)", name)
+    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name

@@ -1,0 +1,93 @@
+"""The jobs of tracking: some objects of a video, or a whole video whose objects are found."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from maskgrid.config.models import BASELINE
+from maskgrid.config.track_sweep import track_settings
+from maskgrid.io.errors import UserError
+from maskgrid.io.fingerprint import digest
+from maskgrid.io.tables import read_table
+from maskgrid.plan.plan import Plan
+from maskgrid.tracked.index import Video
+from maskgrid.tracked.parameters import options_of, reading_of, tracking_config
+from maskgrid.tracked.prompts import VideoPrompt, passes_of, prompt_contents
+from maskgrid.tracked.tables import JOBS
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of ``JOBS``.
+
+    Attributes:
+        run: what the results are named by: the video's name, and the setting of a sweep.
+        setting: the setting of the sweep.
+        video_key: the video.
+        group: the group of objects, by number.
+        object_ids: the objects; empty where they are found automatically.
+        digest: a hash of the video and the prompts.
+    """
+
+    run: str
+    setting: str
+    video_key: str
+    group: str
+    object_ids: list[int]
+    digest: str
+
+
+def read_jobs(path: Path, run: str | None = None) -> list[Job]:
+    """The rows of ``jobs.parquet``, all or those of a run.
+
+    Raises:
+        UserError: it is missing or cut off, or has no such run.
+    """
+    filters = [] if run is None else [("run", "=", run)]
+    jobs = [Job(**row) for row in read_table(path, filters=filters, schema=JOBS).to_pylist()]
+    if run is not None and not jobs:
+        raise UserError(f"{path}: there is no job for {run!r}; maskgrid videos makes the list")
+    return jobs
+
+
+def find_job(path: Path, run: str, group: str) -> Job:
+    """A job by its names.
+
+    Raises:
+        UserError: as :func:`read_jobs`, and when the run has no such group.
+    """
+    jobs = read_jobs(path, run)
+    for job in jobs:
+        if job.group == group:
+            return job
+    raise UserError(f"{run} has no group {group}; there are {', '.join(job.group for job in jobs)}")
+
+
+def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> list[Job]:
+    """The jobs of all good videos, by name and group."""
+    by_video = {key: list(rows) for key, rows in groupby(prompts, lambda row: row.video_key)}
+    jobs = []
+    for video in videos:
+        if video.status == "ok":
+            good = [row for row in by_video.get(video.video_key, []) if row.status == "ok"]
+            jobs += list(_video_jobs(plan, video, good))
+    return sorted(jobs, key=lambda job: (job.run, job.group))
+
+
+def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
+    config, reading = tracking_config(plan), reading_of(plan)
+    data = {"sha256": video.sha256, "reading": [reading.start, reading.stop, reading.stride], "kind": video.kind}
+    if config.prompts is None:
+        for setting in (one.name for one in track_settings(plan.config)):
+            run = video.video_name if setting == BASELINE else f"{video.video_name}@{setting}"
+            yield Job(run, setting, video.video_key, "0000", [], digest(data))
+        return
+    passes = list(map(str, passes_of(good, video, reading, options_of(config))))
+    objects = sorted({prompt.object_id for prompt in good})
+    size = len(objects) if config.non_overlap_masks or config.objects_per_job is None else config.objects_per_job
+    for number, first in enumerate(range(0, len(objects), max(1, size))):
+        members = objects[first : first + size]
+        shown = [prompt for prompt in good if prompt.object_id in members]
+        content = {**data, "passes": passes, "prompts": prompt_contents(shown)}
+        yield Job(video.video_name, BASELINE, video.video_key, f"{number:04d}", members, digest(content))

@@ -1,0 +1,227 @@
+"""Masklets of a run, read object by object or frame by frame."""
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from maskgrid.io.errors import UserError
+from maskgrid.io.fingerprint import fingerprint
+from maskgrid.io.tables import open_file, read_origin, read_table, write_batches
+from maskgrid.masks import rle
+from maskgrid.plan.plan import Plan
+from maskgrid.tracked.frames import FrameFolder
+from maskgrid.tracked.index import Video, read_videos
+from maskgrid.tracked.jobs import read_jobs
+from maskgrid.tracked.parameters import reading_of
+from maskgrid.tracked.prompts import VideoPrompt
+from maskgrid.tracked.records import TrackedMask
+from maskgrid.tracked.scan import BadVideo
+from maskgrid.tracked.tables import MASKLETS
+
+_COLUMNS = ["object_id", "frame", "counts", "area_px"]
+
+Row = dict[str, Any]
+
+_ROWS_IN_CHUNK = 4096
+
+log = logging.getLogger(__name__)
+
+Note = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A video that was tracked.
+
+    Attributes:
+        name: what its files are named by.
+        setting: the setting of the sweep.
+        video: the video.
+        numbers: the video's own numbers of the frames that were read.
+        path: its masklets.
+        note: what these were made from.
+    """
+
+    name: str
+    setting: str
+    video: Video
+    numbers: range
+    path: Path
+    note: dict[str, Any]
+
+    @property
+    def frame_files(self) -> list[str]:
+        """A file's name for each frame that was read: its own where the video is a folder, else its number's."""
+        if self.video.kind == "frames":
+            try:
+                paths = FrameFolder(self.video.location).paths
+                return [paths[number].name for number in self.numbers]
+            except (BadVideo, IndexError):  # it has gone or changed since; its frames keep their numbers
+                pass
+        return [f"{number:05d}.jpg" for number in self.numbers]
+
+    @property
+    def frame_names(self) -> list[str]:
+        """The same without the suffix."""
+        return [Path(name).stem for name in self.frame_files]
+
+
+def read_run(plan: Plan, name: str) -> Run:
+    """A run by its name.
+
+    Raises:
+        UserError: there is no such run, or its masklets have not been joined.
+    """
+    layout = plan.layout.tracked
+    job = read_jobs(layout.jobs, name)[0]
+    (video,) = read_videos(layout.files, job.video_key)
+    numbers = reading_of(plan).numbers(int(video.n_frames or 0))
+    path = layout.masklets(name)
+    return Run(name, job.setting, video, numbers, path, read_origin(path))
+
+
+def by_objects(path: Path) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each object, by frame.
+
+    Raises:
+        UserError: the file is missing or cut off.
+    """
+    with open_file(path) as file:
+        for number in range(file.num_row_groups):
+            if rows := file.read_row_group(number).to_pylist():
+                yield rows
+
+
+def by_frames(path: Path, frames: Collection[int] | None = None) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Each frame that was tracked with the masks on it (object, counts, area), by object; all frames or some.
+
+    Raises:
+        UserError: the file is missing or cut off.
+    """
+    filters = [] if frames is None else [("frame", "in", list(frames) or [-1])]
+    table = read_table(path, _COLUMNS, filters).sort_by([("frame", "ascending"), ("object_id", "ascending")])
+    counts = pc.value_counts(table["frame"]).to_pylist()
+    start = 0
+    for entry in counts:  # in the order of the rows
+        yield int(entry["values"]), table.slice(start, entry["counts"]).to_pylist()
+        start += entry["counts"]
+
+
+class RowMaker:
+    """Adds to masks what is known of their objects."""
+
+    def __init__(self, video: Video, prompts: Sequence[VideoPrompt], numbers: range) -> None:
+        """Gather what prompts say of objects.
+
+        Args:
+            video: the video.
+            prompts: of the objects; none where they are found automatically.
+            numbers: the video's own numbers of the frames that are read.
+        """
+        self.video, self.numbers = video, numbers
+        self.prompted = {(prompt.object_id, prompt.frame) for prompt in prompts}
+        self.objects: dict[int, Row] = {}
+        for prompt in prompts:
+            empty: Row = {"source_id": prompt.source_id, "category_id": None, "category": None}
+            known = self.objects.setdefault(prompt.object_id, empty)
+            # The first prompt that says what the object is, says it for all.
+            if known["category"] is None and prompt.category is not None:
+                known |= {"category_id": prompt.category_id, "category": prompt.category}
+
+    def rows(self, frame: int, masks: Sequence[TrackedMask]) -> Iterator[Row]:
+        """The rows of a frame, which counts among those that are read."""
+        for mask in masks:
+            yield self._row(mask, self.numbers[frame])
+
+    def _row(self, mask: TrackedMask, frame: int) -> Row:
+        box = rle.true_box_xywh(mask.counts, self.video.size_hw) if mask.area_px else None
+        return {
+            "video_key": self.video.video_key,
+            "object_id": mask.object_id,
+            **self.objects.get(mask.object_id, {"source_id": str(mask.object_id)}),
+            "frame": frame,
+            "is_prompted": (mask.object_id, frame) in self.prompted,
+            "object_score_logit": mask.object_score_logit,
+            "area_px": mask.area_px,
+            "bbox_xywh": None if box is None else [int(edge) for edge in box],
+            "counts": mask.counts,
+        }
+
+
+def masklets_table(frames: Iterable[tuple[int, Sequence[TrackedMask]]], maker: RowMaker) -> pa.Table:
+    """Tracked frames as a table of ``MASKLETS``, in the order in which they come."""
+    tables, pending = [MASKLETS.empty_table()], list[Row]()
+    for frame, masks in frames:
+        pending += maker.rows(frame, masks)
+        if len(pending) >= _ROWS_IN_CHUNK:  # Python's objects take many times the memory
+            tables.append(pa.Table.from_pylist(pending, MASKLETS))
+            pending = []
+    return pa.concat_tables([*tables, pa.Table.from_pylist(pending, MASKLETS)])
+
+
+def by_object(table: pa.Table) -> Iterator[pa.Table]:
+    """Masklets as a table for each object, by object and frame; an empty one where there are none."""
+    table = table.sort_by([("object_id", "ascending"), ("frame", "ascending")])
+    if not len(table):
+        yield table
+    start = 0
+    for entry in pc.value_counts(table["object_id"]).to_pylist():  # in the order of the rows
+        yield table.slice(start, entry["counts"]).combine_chunks()
+        start += entry["counts"]
+
+
+def join_masklets(plan: Plan, run: str) -> None:
+    """Write ``tracked/masklets/{run}.parquet``: a row an object and frame, a row group an object.
+
+    Raises:
+        UserError: a group has not been tracked, or groups do not belong together.
+    """
+    layout = plan.layout.tracked
+    paths = [layout.part(run, job.group) for job in read_jobs(layout.jobs, run)]
+    note = masklets_note(paths)
+    write_batches(layout.masklets(run), MASKLETS, _tables(paths), note)
+    log.info("%s", layout.masklets(run))
+
+
+def masklets_note(paths: list[Path]) -> Note:
+    """What the masklets of a run are made from, from the notes of its groups; the same whatever the groups were.
+
+    Raises:
+        UserError: a group is missing or cut off, or the groups do not belong together.
+    """
+    notes = [_part_note(path) for path in paths]
+    content = {name: value for name, value in notes[0].items() if name not in ("fingerprint", "schema_version")}
+    content["objects"] = {}
+    for path, note in zip(paths, notes, strict=True):
+        if any(note[name] != content[name] for name in content if name not in ("objects", "status", "message")):
+            raise UserError(f"{path}: was made otherwise than {paths[0].name}; run maskgrid track for this group again")
+        content["objects"] |= note["objects"]
+        if note["status"] != "ok" and content["status"] == "ok":
+            content |= {"status": note["status"], "message": note["message"]}
+    return {**content, "fingerprint": fingerprint(content)}
+
+
+def _part_note(path: Path) -> Note:
+    note = read_origin(path)
+    if "objects" not in note:
+        raise UserError(f"{path}: was not written by maskgrid track; delete it and run again")
+    return note
+
+
+def _tables(paths: list[Path]) -> Iterator[pa.Table]:
+    """The row groups of all parts, which hold an object each; the empty one only where there is no other."""
+    n_rows = 0
+    for path in paths:
+        with open_file(path) as part:
+            for number in range(part.num_row_groups):
+                table = part.read_row_group(number)
+                n_rows += len(table)
+                if len(table):
+                    yield table
+    if not n_rows:
+        yield MASKLETS.empty_table()

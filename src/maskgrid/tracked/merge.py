@@ -1,0 +1,136 @@
+"""The stage ``track-merge``: statistics of all runs, one document, a page, and how it all came about."""
+
+import logging
+import platform
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from maskgrid.config.models import BASELINE
+from maskgrid.config.track_sweep import track_settings
+from maskgrid.io.files import write_bytes
+from maskgrid.io.fingerprint import fingerprint, git_state, maskgrid_version, package_versions
+from maskgrid.io.journal import forget_journal
+from maskgrid.io.tables import read_origin, read_table, write_table
+from maskgrid.plan.plan import Plan
+from maskgrid.tracked.documents import write_youtube_vis
+from maskgrid.tracked.index import read_videos
+from maskgrid.tracked.jobs import Job, read_jobs
+from maskgrid.tracked.masklets import Run, read_run
+from maskgrid.tracked.page import tracking_page
+from maskgrid.tracked.parameters import tracking_config
+from maskgrid.tracked.prompts import VideoPrompt, read_prompts
+from maskgrid.tracked.statistics import Row, RunStatistics, lost_statistics, run_statistics, settings_rows
+from maskgrid.tracked.tables import OBJECTS, PROMPTS, SETTINGS, SUMMARY
+
+log = logging.getLogger(__name__)
+
+
+def merge_tracked(plan: Plan) -> str:
+    """Write the statistics, ``youtube_vis.json``, ``index.html`` and ``provenance.json``.
+
+    Returns:
+        What came of it in one line, for people.
+
+    Raises:
+        maskgrid.io.errors.UserError: the config has no tracking, or a run's masklets are missing.
+    """
+    config, layout = tracking_config(plan), plan.layout.tracked
+    jobs = read_jobs(layout.jobs)
+    runs = [read_run(plan, name) for name in dict.fromkeys(job.run for job in jobs)]
+    counted = _statistics(plan, runs)
+    note = merge_note(plan, [run.name for run in runs])
+    objects = [row for statistics in counted for row in statistics.objects]
+    summary = [statistics.summary for statistics in counted]
+    write_table(layout.objects, pa.Table.from_pylist(objects, OBJECTS), note)
+    write_table(layout.summary, pa.Table.from_pylist(summary, SUMMARY), note)
+    settings = settings_rows(summary, objects, _parameters(plan))
+    write_table(layout.settings, pa.Table.from_pylist(settings, SETTINGS), note)
+    if "youtube_vis" in config.exports:
+        categories = read_origin(layout.prompts).get("categories", [])
+        info = {
+            "description": "Masklets by SAM 2, made by maskgrid",
+            "checkpoint": plan.config.model.checkpoint,
+            "tracking": config.model_dump(mode="json"),
+            "fingerprint": note["fingerprint"],
+        }
+        write_youtube_vis(layout.youtube_vis, [run for run in runs if run.setting == BASELINE], categories, info)
+    write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, note["fingerprint"]))
+    _write_provenance(plan, runs, note)
+    _forget_journals(plan, jobs)
+    return summary_line(summary, objects)
+
+
+def summary_line(summary: Sequence[Row], objects: Sequence[Row]) -> str:
+    """What came of all videos, in one line."""
+    good = [row for row in summary if row["status"] == "ok"]
+    n_masklets = sum(row["n_masklets"] for row in summary)
+    seen = [row["n_visible"] for row in objects if row["n_visible"]]
+    mean = f"{sum(seen) / len(seen):.1f}" if seen else "-"
+    return (
+        f"{len(summary)} videos, {len(good)} of them with masklets: {n_masklets} masklets of {len(objects)} objects, "
+        f"{mean} frames long on average, {sum(row['n_gaps'] for row in summary)} gaps"
+    )
+
+
+def _statistics(plan: Plan, runs: Sequence[Run]) -> list[RunStatistics]:
+    """Of every video, sorted by key; those that were not tracked too."""
+    layout = plan.layout.tracked
+    rows = read_prompts(read_table(layout.prompts, schema=PROMPTS))
+    prompts: dict[str, list[VideoPrompt]] = {key: list(group) for key, group in groupby(rows, lambda r: r.video_key)}
+    videos = {video.video_key: video for video in read_videos(layout.files)}
+    tracked = {(run.setting, run.video.video_key): run for run in runs}
+    found = []
+    for setting in _parameters(plan):
+        for key in sorted({*videos, *prompts}):
+            run, of_video = tracked.get((setting, key)), prompts.get(key, [])
+            lost = partial(lost_statistics, key, videos.get(key), of_video, setting)
+            found.append(lost() if run is None else run_statistics(run, of_video, setting))
+    return found
+
+
+def _parameters(plan: Plan) -> dict[str, str | None]:
+    """The parameters of each setting of automatic tracking as JSON; none of them where prompts are given."""
+    given = tracking_config(plan).prompts is not None
+    return {
+        setting.name: None if given else orjson.dumps(setting.parameters()).decode()
+        for setting in track_settings(plan.config)
+    }
+
+
+def merge_note(plan: Plan, runs: Sequence[str]) -> dict[str, Any]:
+    """What the statistics are made from.
+
+    Raises:
+        maskgrid.io.errors.UserError: a table is missing or cut off.
+    """
+    layout = plan.layout.tracked
+    content = {
+        "videos": read_origin(layout.videos)["fingerprint"],
+        "prompts": read_origin(layout.prompts)["fingerprint"],
+        "runs": {run: read_origin(layout.masklets(run))["fingerprint"] for run in runs},
+    }
+    return {**content, "fingerprint": fingerprint(content)}
+
+
+def _write_provenance(plan: Plan, runs: Sequence[Run], note: dict[str, Any]) -> None:
+    names = ("checkpoint", "checkpoint_sha256", "dtype", "device", "packages", "options", "frames")
+    content = {
+        "maskgrid": {"version": maskgrid_version(), "git": git_state()},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": package_versions(),
+        "config": plan.config.model_dump(mode="json"),
+        "made_from": {run.name: {name: run.note[name] for name in names} for run in runs},
+        "fingerprint": note["fingerprint"],
+    }
+    write_bytes(plan.layout.tracked.provenance, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+
+def _forget_journals(plan: Plan, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        forget_journal(plan.layout.tracked.part(job.run, job.group))

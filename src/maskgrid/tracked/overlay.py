@@ -1,0 +1,97 @@
+"""Something to look at: some frames of a run with the masks laid over, moving and side by side."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from maskgrid.io.files import write_bytes
+from maskgrid.masks import rle
+from maskgrid.masks.pictures import Thumbnail, colour, grid, jpeg, paint
+from maskgrid.tracked.index import open_frames
+from maskgrid.tracked.masklets import Run, by_frames
+from maskgrid.tracked.parameters import Reading
+from maskgrid.tracked.records import Frames
+from maskgrid.tracked.scan import BadVideo
+
+Pixels = NDArray[np.uint8]
+
+_MOST_FRAMES = 48
+_MOVING_PX = 480
+_SHEET_FRAMES = 12
+_SHEET_PX = 320
+_SHEET_COLUMNS = 4
+_MOVING_MS = 4000
+_CAPTION_PX = 18
+
+
+def write_overlay(run: Run, reading: Reading, moving: Path, sheet: Path) -> None:
+    """Write an animated WebP of up to 48 frames, evenly chosen, and a JPEG of up to 12 of them.
+
+    An object has the same colour on all frames. Frames that cannot be read any more are grey.
+
+    Args:
+        run: a video that was tracked.
+        reading: which of its frames are read.
+        moving: where the WebP goes to.
+        sheet: where the JPEG goes to.
+    """
+    pictures = list(_pictures(run, reading))
+    chosen = [pictures[index] for index in _evenly(len(pictures), _SHEET_FRAMES)]
+    tiles = [_captioned(_fitted(picture, _SHEET_PX), f"frame {number}") for number, picture in chosen]
+    write_bytes(moving, _webp([picture for _, picture in pictures]))
+    write_bytes(sheet, jpeg(grid(tiles, _SHEET_COLUMNS), quality=85, comment=run.note["fingerprint"]))
+
+
+def _pictures(run: Run, reading: Reading) -> Iterator[tuple[int, Pixels]]:
+    """Numbers of frames, and the frames with masks."""
+    positions = _evenly(len(run.numbers), _MOST_FRAMES)
+    numbers = [run.numbers[position] for position in positions]
+    masks = dict(by_frames(run.path, set(numbers)))
+    thumbnail = Thumbnail.fit(run.video.size_hw, _MOVING_PX)
+    try:
+        frames: Frames | None = open_frames(run.video, reading)
+    except BadVideo:
+        frames = None
+    for position, number in zip(positions, numbers, strict=True):
+        laid = [
+            (rle.decode(thumbnail.counts(row["counts"]), thumbnail.shown_hw), colour("masklet", row["object_id"]))
+            for row in masks.get(number, [])
+            if row["area_px"]
+        ]
+        yield number, paint(thumbnail.pixels(_read(frames, position)), laid)
+
+
+def _read(frames: Frames | None, position: int) -> Pixels | None:
+    try:
+        return None if frames is None else frames.read(position)
+    except BadVideo:
+        return None
+
+
+def _evenly(n: int, most: int) -> list[int]:
+    """Up to ``most`` of n positions, the first and the last among them."""
+    return sorted({round(position) for position in np.linspace(0, n - 1, min(n, most)).tolist()})
+
+
+def _fitted(picture: Pixels, side: int) -> Pixels:
+    thumbnail = Thumbnail.fit((picture.shape[0], picture.shape[1]), side)
+    return np.array(thumbnail.pixels(picture))
+
+
+def _captioned(picture: Pixels, words: str) -> Pixels:
+    strip = np.full((_CAPTION_PX, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(strip, words, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([strip, picture])
+
+
+def _webp(pictures: list[Pixels]) -> bytes:
+    first, *rest = (PIL.Image.fromarray(picture) for picture in pictures)
+    stream = io.BytesIO()
+    duration_ms = max(60, _MOVING_MS // len(pictures))
+    first.save(stream, "WEBP", save_all=True, append_images=rest, duration=duration_ms, loop=0, quality=75, method=4)
+    return stream.getvalue()

@@ -1,0 +1,185 @@
+"""sam2's video predictor over frames that are read lazily, in a precision of its own, the same on every device."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+import PIL.Image
+import torch
+from sam2 import sam2_video_predictor
+from sam2.sam2_video_predictor import SAM2VideoPredictor, SAM2VideoPredictorVOS
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from maskgrid.network.components import fill_holes
+from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.records import Frames
+
+State = dict[str, Any]
+
+# Those of ImageNet, as in sam2.utils.misc.load_video_frames.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# sam2 asks for a frame once while it tracks, and twice or three times where there are prompts.
+_KEPT = 4
+
+
+class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
+    """sam2's video predictor, less what keeps it from long videos and from machines without CUDA.
+
+    Attributes:
+        dtype: below float32, the network runs under ``torch.autocast``.
+        hole_area: sam2's ``fill_hole_area``, which its own code would leave undone without its CUDA extension.
+    """
+
+    dtype: torch.dtype = torch.float32
+    hole_area: int = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        """As sam2's; called by Hydra."""
+        super().__init__(*arguments, **named)
+        self.memory_attention.register_forward_pre_hook(_promote_memory, with_kwargs=True)
+
+    def with_options(self, options: TrackOptions) -> Self:
+        """The same network, with options of its own."""
+        other = copy.copy(self)
+        other.fill_hole_area = 0
+        other.hole_area = options.fill_hole_area
+        other.non_overlap_masks = options.non_overlap_masks
+        other.clear_non_cond_mem_around_input = options.clear_non_cond_mem_around_input
+        other.add_all_frames_to_correct_as_cond = options.add_all_frames_to_correct_as_cond
+        return other
+
+    def init_lazily(self, frames: Frames, options: TrackOptions) -> State:
+        """``init_state`` for frames that are read when they are needed."""
+        device = torch.device("cpu") if options.offload_video_to_cpu else self.device
+        loaded = LazyImages(frames, self.image_size, device), *frames.size_hw
+        with _replaced("load_video_frames", lambda **_: loaded):
+            state: State = self.init_state(
+                "",
+                offload_video_to_cpu=options.offload_video_to_cpu,
+                offload_state_to_cpu=options.offload_state_to_cpu,
+            )
+        return state
+
+    def propagate_quietly(self, state: State, frames: range) -> Iterator[tuple[int, list[int], Tensor]]:
+        """``propagate_in_video`` over consecutive frames, forwards or backwards, without a bar of progress.
+
+        Backwards, sam2 takes no start at frame 0: frame 1 is tracked again before it then, with the same result.
+        """
+        reverse = frames.step < 0
+        start = max(frames[0], 1) if reverse else frames[0]
+        outputs = self.propagate_in_video(state, start, abs(frames[-1] - start), reverse)
+        with _replaced("tqdm", lambda items, **_: items):  # which is called once, before the first output
+            first = next(outputs)
+        if first[0] in frames:
+            yield first
+        yield from outputs
+
+    def _run_single_frame_inference(self, **arguments: Any) -> tuple[State, Tensor]:  # noqa: ANN401
+        with self._autocast():
+            output, masks = super()._run_single_frame_inference(**arguments)
+        if self.hole_area > 0:
+            masks = fill_holes(masks, self.hole_area)
+            output["pred_masks"] = masks.to(output["pred_masks"].device)
+        return output, masks
+
+    def _get_image_feature(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        with self._autocast():
+            return super()._get_image_feature(*arguments, **named)
+
+    def _run_memory_encoder(self, **arguments: Any) -> Any:  # noqa: ANN401
+        with self._autocast():
+            return super()._run_memory_encoder(**arguments)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    def _consolidate_temp_output_across_obj(self, state: State, *_: Any, **__: Any) -> State:  # noqa: ANN401
+        # The masks of all objects in full size, which sam2 shows after each prompt; here nobody looks at them.
+        size_hw = state["video_height"], state["video_width"]
+        return {"pred_masks_video_res": torch.zeros(1, 1, 1, 1, device=state["device"]).expand(1, 1, *size_hw)}
+
+    def _clear_obj_non_cond_mem_around_input(self, state: State, frame_idx: int, obj_idx: int) -> None:
+        # sam2 1.1.0 calls this method and has only the one for all objects, by another name.
+        reach = self.memory_temporal_stride_for_eval * self.num_maskmem
+        outputs = state["output_dict_per_obj"][obj_idx]["non_cond_frame_outputs"]
+        for frame in range(frame_idx - reach, frame_idx + reach + 1):
+            outputs.pop(frame, None)
+
+
+class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ignore[misc]
+    """The same with sam2's ``vos_optimized``: the network's parts are compiled."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        """As sam2's; called by Hydra."""
+        super().__init__(*arguments, **named)
+        # With CUDA graphs, every call of a compiled part takes the memory of what the one before returned. sam2 copies
+        # some of it, but not what the memory attention returns (its issue 501), nor for the image predictor.
+        for part in (self.memory_attention, self.sam_prompt_encoder, self.sam_mask_decoder):
+            part.forward = _copying(part.forward)
+
+
+def _copying(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def copied(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        return tree_map_only(Tensor, Tensor.clone, forward(*arguments, **named))
+
+    return copied
+
+
+def _promote_memory(_: object, arguments: Any, named: State) -> tuple[Any, State]:  # noqa: ANN401
+    """Let a memory of features alone reach the network in float32.
+
+    sam2 keeps them in bfloat16. Object pointers beside them promote the whole memory; without any, as on a frame before
+    an object's first prompt, sam2 fails unless it runs under autocast.
+    """
+    dtype = torch.promote_types(named["memory"].dtype, named["memory_pos"].dtype)
+    return arguments, {**named, "memory": named["memory"].to(dtype)}
+
+
+@contextmanager
+def _replaced(name: str, value: object) -> Iterator[None]:
+    """Have sam2's module find something else under a name."""
+    original = getattr(sam2_video_predictor, name)
+    setattr(sam2_video_predictor, name, value)
+    try:
+        yield
+    finally:
+        setattr(sam2_video_predictor, name, original)
+
+
+class LazyImages:
+    """A sequence of what sam2's ``load_video_frames_from_jpg_images`` makes of frames, made when it is asked for."""
+
+    def __init__(self, frames: Frames, image_size: int, device: torch.device) -> None:
+        """Set up; nothing is read.
+
+        Args:
+            frames: the video.
+            image_size: width and height of the network's input.
+            device: where the tensors go.
+        """
+        self._frames, self._image_size, self._device = frames, image_size, device
+        self._mean = torch.tensor(_MEAN, device=device)[:, None, None]
+        self._std = torch.tensor(_STD, device=device)[:, None, None]
+        self._recent: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        return len(self._frames)
+
+    def __getitem__(self, frame: int) -> Tensor:
+        """A frame as the network takes it: float32 (3, image_size, image_size)."""
+        image = self._recent.pop(frame, None)
+        self._recent[frame] = self._make(frame) if image is None else image
+        if len(self._recent) > _KEPT:
+            del self._recent[next(iter(self._recent))]
+        return self._recent[frame]
+
+    def _make(self, frame: int) -> Tensor:
+        resized = PIL.Image.fromarray(self._frames.read(frame)).resize((self._image_size, self._image_size))
+        # In this order, and laid out in memory as sam2 has it: every last bit of a result depends on it.
+        scaled = torch.from_numpy(np.array(resized) / 255.0).permute(2, 0, 1)
+        image = scaled.to(torch.float32, memory_format=torch.contiguous_format).to(self._device)
+        return image.sub_(self._mean).div_(self._std)

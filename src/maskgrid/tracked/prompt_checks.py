@@ -1,0 +1,168 @@
+"""Prompts of a source, each checked against its video: a row for every one, with a status and a reason."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from maskgrid.dataset.object_sources import read_prompt
+from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus, pixels_of
+from maskgrid.io.listings import image_key
+from maskgrid.tracked.frames import FrameFolder
+from maskgrid.tracked.index import Video
+from maskgrid.tracked.parameters import Reading
+from maskgrid.tracked.prompt_sources import VideoEntry
+from maskgrid.tracked.prompts import VideoPrompt
+
+_LARGEST_ID = 2**31 - 1
+
+
+def resolve_prompts(
+    entries: Sequence[VideoEntry], videos: Sequence[Video], reading: Reading, normalized: bool, folder: Path
+) -> list[VideoPrompt]:
+    """Check every entry of a source against its video.
+
+    Args:
+        entries: as the source writes them.
+        videos: all of the source, the bad ones too.
+        reading: which frames are read.
+        normalized: points and boxes are in 0..1 of the frame.
+        folder: what paths in the entries are relative to.
+
+    Returns:
+        Prompts in the order of the entries, sorted by video.
+    """
+    known = _known_names(videos)
+    by_video: dict[str, list[VideoEntry]] = {}
+    for entry in entries:
+        keys = (known.get(image_key(name)) for name in entry.names)
+        by_video.setdefault(next((key for key in keys if key is not None), entry.names[0]), []).append(entry)
+    by_key = {video.video_key: video for video in videos}
+    rows: list[VideoPrompt] = []
+    for key in sorted(by_video):
+        checker = _Checker(key, by_key.get(key), reading, normalized, folder)
+        rows += checker.resolve(by_video[key])
+    return rows
+
+
+class _Checker:
+    """Checks the prompts of one video."""
+
+    def __init__(self, key: str, video: Video | None, reading: Reading, normalized: bool, folder: Path) -> None:
+        self.key, self.video, self.normalized, self.folder = key, video, normalized, folder
+        self.numbers = range(0)
+        self.names: Mapping[str, int] = {}
+        if video is not None and video.status == "ok":
+            self.numbers = reading.numbers(int(video.n_frames or 0))
+            if video.kind == "frames":
+                paths = FrameFolder(video.location, 0, reading.stop).paths
+                self.names = {path.name: number for number, path in enumerate(paths)}
+        self.masks: set[tuple[str, int, int]] = set()
+        self.points: set[tuple[str, int, int]] = set()
+
+    def resolve(self, entries: Sequence[VideoEntry]) -> list[VideoPrompt]:
+        ids = object_ids([entry.entry.source_id for entry in entries])
+        return [self._row(index, entry, ids) for index, entry in enumerate(entries)]
+
+    def _row(self, index: int, found: VideoEntry, ids: Mapping[str, int]) -> VideoPrompt:
+        entry, prompt, frame, number = found.entry, None, _whole(found.frame), 0
+        status, message = str(PromptStatus.OK), None
+        try:
+            size_hw = self._size_of(found)
+            frame, number = self._frame(found), _round(found.round)
+            prompt = pixels_of(read_prompt(entry, size_hw, self.normalized, self.folder), size_hw)
+            self._check_together((entry.source_id, frame, number), prompt)
+        except BadPromptError as error:
+            prompt, status, message = None, str(error.status), error.message
+        return VideoPrompt(
+            video_key=self.key,
+            prompt_index=index,
+            object_id=ids[entry.source_id],
+            source_id=entry.source_id,
+            category_id=entry.category_id,
+            category=entry.category,
+            frame=frame,
+            round=number,
+            prompt=prompt,
+            status=status,
+            message=message,
+        )
+
+    def _size_of(self, found: VideoEntry) -> tuple[int, int]:
+        entry = found.entry
+        if entry.broken is not None:
+            raise BadPromptError(PromptStatus.MALFORMED, entry.broken)
+        if self.video is None:
+            raise BadPromptError(PromptStatus.UNKNOWN_VIDEO, f"the source has no video {self.key!r}")
+        if self.video.status != "ok":
+            raise BadPromptError(PromptStatus.BAD_VIDEO, f"the video cannot be used: {self.video.status}")
+        if entry.is_crowd:
+            raise BadPromptError(PromptStatus.CROWD, "a crowd of objects (iscrowd: 1) has no mask of one object")
+        return self.video.size_hw
+
+    def _frame(self, found: VideoEntry) -> int:
+        frame: Any = found.frame
+        if self.names and found.frame_name is not None:
+            if found.frame_name not in self.names:
+                raise BadPromptError(PromptStatus.MISSING_FRAME, f"the video has no frame {found.frame_name!r}")
+            frame = self.names[found.frame_name]
+        number = _whole(frame)
+        if number is None:
+            raise BadPromptError(PromptStatus.MALFORMED, f"the frame is {frame!r}, and no number from 0 on")
+        assert self.video is not None
+        if number not in self.numbers:
+            n_frames = int(self.video.n_frames or 0)
+            where = (
+                f"the video's {n_frames} frames are numbered from 0"
+                if number >= n_frames
+                else (f"frames {self.numbers.start} to {self.numbers[-1]} by {self.numbers.step} are read")
+            )
+            raise BadPromptError(PromptStatus.MISSING_FRAME, f"there is no frame {number}: {where}")
+        return number
+
+    def _check_together(self, place: tuple[str, int, int], prompt: Prompt) -> None:
+        """What sam2's video predictor takes for one object on one frame: a mask, or points and a box."""
+        if prompt.mask_counts is not None and prompt.kind != "mask":
+            reason = "a video's mask stands alone: give points and box in a later round, or leave the mask out"
+            raise BadPromptError(PromptStatus.MALFORMED, reason)
+        if place in self.masks or (prompt.mask_counts is not None and place in self.points):
+            raise BadPromptError(PromptStatus.MALFORMED, "the object has another prompt on this frame beside its mask")
+        if prompt.box_xyxy is not None and place in self.points:
+            reason = "the box comes after points on the same frame: give it in the first row of the object there"
+            raise BadPromptError(PromptStatus.MALFORMED, reason)
+        (self.masks if prompt.mask_counts is not None else self.points).add(place)
+
+
+def object_ids(source_ids: Sequence[str]) -> dict[str, int]:
+    """A number for each object of a video: its own where all are whole numbers from 1, else from 1 in their order."""
+    distinct = list(dict.fromkeys(source_ids))
+    if all(text.isascii() and text.isdigit() and str(int(text)) == text for text in distinct):
+        numbers = [int(text) for text in distinct]
+        if all(0 < number <= _LARGEST_ID for number in numbers):
+            return dict(zip(distinct, numbers, strict=True))
+    return {text: number for number, text in enumerate(distinct, start=1)}
+
+
+def _known_names(videos: Sequence[Video]) -> dict[str, str]:
+    """Keys of videos by what a source of prompts may call them: the key, or the key without its suffix."""
+    stems = Counter(video.video_key.rpartition(".")[0] for video in videos if video.kind == "file")
+    names = {
+        stem: video.video_key for video in videos if stems[stem := video.video_key.rpartition(".")[0]] == 1 and stem
+    }
+    return names | {video.video_key: video.video_key for video in videos}
+
+
+def _round(value: Any) -> int:  # noqa: ANN401
+    number = 0 if value is None else _whole(value)
+    if number is None:
+        raise BadPromptError(PromptStatus.MALFORMED, f"the round is {value!r}, and no number from 0 on")
+    return number
+
+
+def _whole(value: Any) -> int | None:  # noqa: ANN401
+    """A whole number from 0 on, from a number or text."""
+    try:
+        number = float(value) if isinstance(value, str | int | float) and type(value) is not bool else -1.0
+    except ValueError:
+        return None
+    return int(number) if 0 <= number <= _LARGEST_ID and number == int(number) else None

@@ -1,0 +1,96 @@
+"""The source of tracking, as a list of videos: files, and folders of frames."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from maskgrid.dataset.list_files import LIST_READERS
+from maskgrid.dataset.sources import SourceItem, file_state, files_below, listed_files, split_glob
+from maskgrid.io.errors import UserError
+from maskgrid.io.listings import IMAGE_SUFFIXES, VIDEO_SUFFIXES, has_magic, image_key, matches
+
+KEY = "tracking.source"
+
+_LISTS = tuple(suffix for suffix in LIST_READERS if suffix != ".json")
+
+
+def list_videos(source: str, base_dir: Path) -> list[SourceItem]:
+    """List the videos of a source, sorted by key; each key once.
+
+    - A folder: the video files below it, by suffix, and every folder below it that holds images and no video files: its
+      images are the frames of one video. A folder of frames may be the source itself.
+    - A glob (``clips/*.mp4``, ``JPEGImages/*``): as a folder, filtered by the names of files and of folders of frames.
+    - A list (``.txt``, or ``.csv`` and ``.parquet`` with a column ``path``), whose entries are taken as they are.
+    - One video file.
+
+    Args:
+        source: the path, or pattern, as the user writes it.
+        base_dir: what a relative ``source`` is relative to.
+
+    Returns:
+        Videos; a key is a path relative to the source's root, POSIX style.
+
+    Raises:
+        UserError: there is no such source, no video in it, or a list that cannot be read.
+    """
+    location = base_dir.absolute() / Path(source).expanduser()
+    if location.is_dir():
+        found = _in_folder(location)
+    elif location.is_file():
+        found = _in_file(location)
+    elif has_magic(source):
+        root, rest = split_glob(base_dir.absolute(), Path(source).expanduser().parts, KEY)
+        found = ((key, path) for key, path in _in_folder(root) if matches(path.relative_to(root).parts, rest))
+    else:
+        raise UserError(
+            f"{KEY}: there is no file or folder {location}. Give a folder of videos or of frames, a glob such as "
+            f"'clips/*.mp4', a list ({', '.join(_LISTS)}) or one video file."
+        )
+    items = {key: SourceItem(key, path) for key, path in found}
+    if not items:
+        raise UserError(
+            f"{KEY}: no videos in {location}. Video files are known by their suffix "
+            f"({' '.join(sorted(VIDEO_SUFFIXES))}), folders of frames by the images in them; hidden files are left out."
+        )
+    return [items[key] for key in sorted(items)]
+
+
+def videos_digest(items: Iterable[SourceItem]) -> str:
+    """Hash what the file system says of videos, without reading them: hexadecimal sha256."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(f"{item.key}\0{video_state(item)}\0".encode() + os.fsencode(item.path) + b"\0")
+    return digest.hexdigest()
+
+
+def video_state(item: SourceItem) -> str:
+    """Hash sizes and times of a video's file, or of the images of its folder."""
+    digest = hashlib.sha256()
+    parts = [item]
+    if item.path.is_dir():
+        parts = [SourceItem(key, path) for key, path in sorted(files_below(item.path, 1, IMAGE_SUFFIXES, KEY))]
+    for part in parts:
+        digest.update(repr((part.key if part is not item else "", *file_state(part))).encode())
+    return digest.hexdigest()
+
+
+def _in_file(path: Path) -> Iterator[tuple[str, Path]]:
+    if path.suffix.lower() in _LISTS:
+        return listed_files(path, KEY)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return iter([(image_key(path.name), path)])
+    raise UserError(
+        f"{KEY}: {path} is neither a video file ({' '.join(sorted(VIDEO_SUFFIXES))}) nor a list ({', '.join(_LISTS)})."
+    )
+
+
+def _in_folder(root: Path) -> Iterator[tuple[str, Path]]:
+    """Video files, folders that hold images and no video files, and folders that may not be listed."""
+    files = [path for _, path in files_below(root, None, VIDEO_SUFFIXES | IMAGE_SUFFIXES, KEY)]
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
+    folders = {path.parent for path in images} - {path.parent for path in others}
+    for path in [*others, *folders]:
+        # The images of the root itself are one video, named like the root.
+        yield image_key(path.name if path == root else path.relative_to(root).as_posix()), path

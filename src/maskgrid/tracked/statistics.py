@@ -1,0 +1,185 @@
+"""What came of objects and videos: lengths, gaps, coverage, and what was never seen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from maskgrid.tracked.index import Video
+from maskgrid.tracked.masklets import Run, by_frames, by_objects
+from maskgrid.tracked.prompts import VideoPrompt
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatistics:
+    """Rows of ``OBJECTS`` and the row of ``SUMMARY`` of one run."""
+
+    objects: list[Row]
+    summary: Row
+
+
+def run_statistics(run: Run, prompts: Sequence[VideoPrompt], setting: str) -> RunStatistics:
+    """Count the masklets of a run.
+
+    Args:
+        run: a video that was tracked.
+        prompts: the prompts of the video, the bad ones too.
+        setting: the setting's name.
+    """
+    tracked = {rows[0]["object_id"]: rows for rows in by_objects(run.path)}
+    lost = _object_rows(prompts, run.video.video_key, setting, set(tracked), run.note)
+    objects = sorted(
+        [*lost, *(_object_row(rows, run, prompts, setting) for rows in tracked.values())],
+        key=lambda row: int(row["object_id"]),
+    )
+    return RunStatistics(objects, _summary_row(run, objects, setting))
+
+
+def lost_statistics(video_key: str, video: Video | None, prompts: Sequence[VideoPrompt], setting: str) -> RunStatistics:
+    """The rows of a video that was not tracked, and of what should have been followed in it.
+
+    Args:
+        video_key: as the source of prompts names it, where there is no such video.
+        video: the video.
+        prompts: its prompts.
+        setting: the setting's name.
+    """
+    objects = _object_rows(prompts, video_key, setting, set(), {})
+    status, message = "no_prompt", "there is no prompt for the video" if not prompts else prompts[0].message
+    if video is None or video.status != "ok":
+        status = "unknown_video" if video is None else video.status
+        message = "the source has no such video" if video is None else video.message
+    empty = {"n_frames_read": None, "mean_length": None, "median_length": None}
+    counts = {"n_objects": len(objects), "n_masklets": 0, "n_never_visible": 0, "n_gaps": 0}
+    values = {"setting": setting, "video_key": video_key, "status": status, "message": message}
+    return RunStatistics(objects, {**values, **empty, **counts, "masks_per_frame": None, "coverage_frac": None})
+
+
+def _object_row(rows: list[Row], run: Run, prompts: Sequence[VideoPrompt], setting: str) -> Row:
+    """An object that was followed."""
+    first, n_read = rows[0], len(run.numbers)
+    seen = [row for row in rows if row["area_px"] > 0]
+    gaps = _gaps(np.array([run.numbers.index(row["frame"]) for row in seen], np.int64))
+    area_px = mean(row["area_px"] for row in seen) if seen else None
+    status = ("ok", None) if seen else ("never_visible", "the network found no pixel of the object on any frame")
+    return {
+        "setting": setting,
+        **{name: first[name] for name in ("video_key", "object_id", "source_id", "category_id", "category")},
+        "status": status[0],
+        "message": status[1],
+        "n_prompts": sum(row.object_id == first["object_id"] and row.status == "ok" for row in prompts),
+        "n_frames": len(rows),
+        "n_visible": len(seen),
+        "visible_frac": len(seen) / n_read,
+        "first_frame": seen[0]["frame"] if seen else None,
+        "last_frame": seen[-1]["frame"] if seen else None,
+        "n_gaps": len(gaps),
+        "longest_gap": int(gaps.max()) if len(gaps) else 0,
+        "mean_area_px": area_px,
+        "mean_area_frac": None if area_px is None else area_px / (run.video.size_hw[0] * run.video.size_hw[1]),
+        "mean_score_logit": mean(row["object_score_logit"] for row in seen) if seen else None,
+    }
+
+
+def _object_rows(
+    prompts: Sequence[VideoPrompt], video_key: str, setting: str, tracked: set[int], note: Row
+) -> list[Row]:
+    """The objects of prompts that were not followed, each with the reason."""
+    rows: dict[int, Row] = {}
+    for prompt in prompts:
+        if prompt.object_id in tracked or prompt.object_id in rows:
+            continue
+        mine = [row for row in prompts if row.object_id == prompt.object_id]
+        bad = next((row for row in mine if row.status != "ok"), None)
+        failed = note.get("status", "ok") != "ok"
+        status, message = (bad.status, bad.message) if bad is not None else ("not_tracked", "it was not followed")
+        rows[prompt.object_id] = {
+            "setting": setting,
+            "video_key": video_key,
+            **{name: getattr(prompt, name) for name in ("object_id", "source_id", "category_id", "category")},
+            "status": note["status"] if failed else status,
+            "message": note["message"] if failed else message,
+            "n_prompts": sum(row.status == "ok" for row in mine),
+            "n_frames": 0,
+            "n_visible": 0,
+            "visible_frac": 0.0,
+            "n_gaps": 0,
+            "longest_gap": 0,
+        }
+    return list(rows.values())
+
+
+def _summary_row(run: Run, objects: Sequence[Row], setting: str) -> Row:
+    lengths = [row["n_visible"] for row in objects if row["n_visible"]]
+    n_read = len(run.numbers)
+    status, message = run.note["status"], run.note["message"]
+    if status == "ok" and not lengths:
+        status, message = "no_masklets", "no object was seen on any frame"
+    return {
+        "setting": setting,
+        "video_key": run.video.video_key,
+        "status": status,
+        "message": message,
+        "n_frames_read": n_read,
+        "n_objects": len(objects),
+        "n_masklets": len(lengths),
+        "n_never_visible": sum(row["status"] == "never_visible" for row in objects),
+        "mean_length": mean(lengths) if lengths else None,
+        "median_length": float(median(lengths)) if lengths else None,
+        "masks_per_frame": sum(lengths) / n_read,
+        "coverage_frac": _coverage(run) / n_read,
+        "n_gaps": sum(row["n_gaps"] for row in objects),
+    }
+
+
+def _coverage(run: Run) -> float:
+    """The share of a frame under at least one mask, summed over the frames."""
+    height, width = run.video.size_hw
+    total = 0
+    for _, masks in by_frames(run.path):
+        codes = [{"size": [height, width], "counts": mask["counts"]} for mask in masks if mask["area_px"]]
+        if codes:
+            total += int(coco_mask.area(coco_mask.merge(codes)))
+    return total / (height * width)
+
+
+def _gaps(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lengths of the stretches between positions that do not follow each other."""
+    between = np.diff(positions) - 1
+    gaps: NDArray[np.int64] = between[between > 0]
+    return gaps
+
+
+def settings_rows(summary: Sequence[Row], objects: Sequence[Row], parameters: Mapping[str, str | None]) -> list[Row]:
+    """Rows of ``SETTINGS``: what came of each setting over all its videos.
+
+    Args:
+        summary: rows of ``SUMMARY``.
+        objects: rows of ``OBJECTS``.
+        parameters: of each setting, as JSON, in the order of the rows.
+    """
+    return [_settings_row(name, values, summary, objects) for name, values in parameters.items()]
+
+
+def _settings_row(name: str, values: str | None, summary: Sequence[Row], objects: Sequence[Row]) -> Row:
+    videos = [row for row in summary if row["setting"] == name and row["n_frames_read"] is not None]
+    lengths = [row["n_visible"] for row in objects if row["setting"] == name and row["n_visible"]]
+    n_read = sum(row["n_frames_read"] for row in videos)
+    return {
+        "setting": name,
+        "parameters": values,
+        "n_videos": len(videos),
+        **{column: sum(row[column] for row in videos) for column in ("n_masklets", "n_never_visible", "n_gaps")},
+        "mean_length": mean(lengths) if lengths else None,
+        "median_length": float(median(lengths)) if lengths else None,
+        **{
+            column: sum(row[column] * row["n_frames_read"] for row in videos) / n_read if n_read else None
+            for column in ("masks_per_frame", "coverage_frac")
+        },
+    }

@@ -1,0 +1,246 @@
+"""Prompts propagated through a video by sam2's video predictor, over frames that are read one at a time."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from sam2.build_sam import build_sam2_video_predictor
+from torch import Tensor
+
+from maskgrid.io.errors import UserError
+from maskgrid.masks import rle
+from maskgrid.network.checkpoints import Checkpoint, resolve_checkpoint
+from maskgrid.network.device import pick_device
+from maskgrid.network.memory import device_errors
+from maskgrid.network.model import DTYPES, built_by, on_device, run_in
+from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.predictor import CompiledVideoPredictor, State, VideoPredictor
+from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask, check_prompts
+from maskgrid.tracked.schedule import Pass, last_passes, plan_passes
+from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
+
+LESS_MEMORY = (
+    "Track fewer objects at a time (objects_per_job), keep frames and memories in the CPU's memory "
+    "(offload_video_to_cpu, offload_state_to_cpu), or end other programs on it"
+)
+
+
+def load_tracker(
+    checkpoint: str,
+    config: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    apply_postprocessing: bool = True,
+    vos_optimized: bool = False,
+    allow_unverified: bool = False,
+) -> VideoPredictor:
+    """Load a checkpoint as sam2's video predictor.
+
+    Args:
+        checkpoint: ``demo``, an official name, or the path of a ``.pt`` file; as for :func:`maskgrid.load_model`.
+        config: for a ``.pt`` file, the name of a config of the sam2 package or a YAML file.
+        device: ``auto`` takes CUDA, then MPS, then the CPU.
+        dtype: ``float32``, ``bfloat16`` or, on a GPU, ``float16``; below float32 sam2 runs under ``torch.autocast``.
+        apply_postprocessing: as in ``sam2.build_sam.build_sam2_video_predictor``, but for ``fill_hole_area``
+            (see :class:`TrackOptions`).
+        vos_optimized: as there: compile the network. CUDA only.
+        allow_unverified: accept a ``.pt`` file whose sha256 is not that of a known checkpoint.
+
+    Raises:
+        UserError: as :func:`maskgrid.load_model`; compilation was asked for without CUDA, or float16 on a CPU.
+        MachineError: the device has failed, or its memory does not hold the weights.
+    """
+    resolved = resolve_checkpoint(checkpoint, config, allow_unverified=allow_unverified)
+    return build_tracker(resolved, pick_device(device), dtype, apply_postprocessing, vos_optimized)
+
+
+def build_tracker(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    dtype: str = "float32",
+    apply_postprocessing: bool = True,
+    vos_optimized: bool = False,
+) -> VideoPredictor:
+    """Build sam2's video predictor from a resolved checkpoint (see :func:`load_tracker`).
+
+    Raises:
+        UserError: the weights do not fit the config; compilation was asked for without CUDA, or float16 on a CPU.
+        MachineError: the device has failed, or its memory does not hold the weights.
+    """
+    if dtype == "float16" and device.type == "cpu":
+        raise UserError("model.dtype: torch cannot follow objects in float16 on a CPU; use float32 or bfloat16")
+    if vos_optimized and device.type != "cuda":
+        raise UserError(f"vos_optimized: sam2 compiles its network for CUDA only, and the device is {device}")
+    kind = CompiledVideoPredictor if vos_optimized else VideoPredictor
+    target = f"++model._target_={kind.__module__}.{kind.__qualname__}"
+    tracker = built_by(
+        build_sam2_video_predictor,
+        checkpoint,
+        apply_postprocessing=apply_postprocessing,
+        vos_optimized=vos_optimized,
+        hydra_overrides_extra=[target],
+    )
+    tracker = on_device(tracker, device)
+    assert isinstance(tracker, VideoPredictor)
+    tracker.dtype = DTYPES[dtype]
+    if dtype != "float32":
+        run_in(tracker, device, tracker.dtype)  # for images, which do not come by the methods of video
+    return tracker
+
+
+def track(
+    tracker: VideoPredictor,
+    frames: Frames,
+    prompts: Sequence[FramePrompt],
+    options: TrackOptions | None = None,
+    passes: Sequence[Pass] | None = None,
+    snapshot: Path | None = None,
+) -> "Tracking":
+    """Track prompted objects through a video.
+
+    Each frame that tracking reaches comes once, with a mask of every object, in the order in which its last pass
+    reaches it: ascending for ``forward``, descending for ``backward``, and for ``both`` first the frames behind the
+    start, then the start and those before it. Where several passes reach a frame the last one's masks are given, as a
+    dictionary filled from ``propagate_in_video`` would hold them.
+
+    Masks are those of the video's resolution, cut at a logit of 0. An object that is never visible has empty masks
+    throughout (``area_px`` 0): a caller that reports objects tells it by that.
+
+    The memory that this takes does not grow with the length of the video.
+
+    Args:
+        tracker: from :func:`load_tracker`.
+        frames: the video. A frame that cannot be read raises its ``BadVideo`` through this iterator.
+        prompts: what to track (``usable_prompts`` sorts out those that cannot be given). Objects are numbered in the
+            order of their first prompt.
+        options: how to track; sam2's defaults if None.
+        passes: those of all prompts (:func:`plan_passes`), where ``prompts`` are those of a group of objects only.
+        snapshot: what :meth:`Tracking.save` has written for the same arguments, to go on from there.
+
+    Raises:
+        BadPrompt: a prompt on a frame that is not there, or one without points, box and mask.
+        UserError: the start is no frame of the video.
+        MachineError: here or while frames are given: the device has failed, or its memory is too small.
+    """
+    options = options or TrackOptions()
+    check_prompts(prompts, frames)
+    passes = plan_passes(prompts, options, len(frames)) if passes is None else passes
+    return Tracking(tracker, frames, prompts, options, passes, snapshot)
+
+
+class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
+    """Frames with the masks of their objects, as they are tracked; see :func:`track`.
+
+    Attributes:
+        n_given: how many frames have been given, those before a snapshot included.
+        n_frames: how many there will be.
+    """
+
+    def __init__(
+        self,
+        tracker: VideoPredictor,
+        frames: Frames,
+        prompts: Sequence[FramePrompt],
+        options: TrackOptions,
+        passes: Sequence[Pass],
+        snapshot: Path | None,
+    ) -> None:
+        """Set up, from a snapshot if there is one; see :func:`track`."""
+        self._predictor = tracker.with_options(options)
+        self._reach = reach_of(tracker)
+        self._prompts, self._passes = prompts, passes
+        with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
+            self._state = self._predictor.init_lazily(frames, options)
+        self._at = 0, 0  # which pass, and how many of its frames are done
+        self.n_given, self.n_frames = 0, len(last_passes(passes))
+        if snapshot is not None:
+            self._restore(read_snapshot(snapshot, self._predictor.device))
+        self._results = self._run()
+
+    def __next__(self) -> tuple[int, list[TrackedMask]]:
+        """The next frame, and the masks of all objects on it."""
+        with device_errors(LESS_MEMORY):
+            return next(self._results)
+
+    def save(self, stream: IO[bytes]) -> None:
+        """Write down where tracking stands, so that it can go on after the frame that was given last."""
+        torch.save({"at": self._at, "n_given": self.n_given, "state": kept_state(self._state)}, stream)
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self._at, self.n_given = saved["at"], saved["n_given"]
+        self._state.update(saved["state"])
+
+    def _run(self) -> Iterator[tuple[int, list[TrackedMask]]]:
+        begun, done = self._at
+        for number, one in enumerate(self._passes[begun:], begun):
+            if number > begun:
+                done = 0
+            if done == 0 and (number == 0 or self._passes[number - 1].round != one.round):
+                self._give(one.round)
+            horizon = self._horizon(number)
+            for frame, masks in self._propagate(one.frames[done:]):
+                done += 1
+                forget(self._state, frame, self._reach, horizon)
+                self._at = number, done
+                if not any(frame in later.frames for later in self._passes[number + 1 :]):
+                    self.n_given += 1
+                    yield frame, masks
+
+    def _propagate(self, frames: range) -> Iterator[tuple[int, list[TrackedMask]]]:
+        if not self._state["obj_ids"]:  # the objects of this group come in a later round
+            yield from ((frame, []) for frame in frames)
+        elif frames:
+            for frame, ids, logits in self._predictor.propagate_quietly(self._state, frames):
+                yield frame, tracked_masks(self._state, frame, ids, logits)
+
+    def _give(self, round_: int) -> None:
+        for prompt in self._prompts:
+            if prompt.round == round_:
+                give_prompt(self._predictor, self._state, prompt)
+        forget_mask_inputs(self._state)
+
+    def _horizon(self, number: int) -> Horizon:
+        """What will be read again after a pass."""
+        later = self._passes[number + 1 :]
+        prompted = (prompt.frame for prompt in self._prompts if prompt.round > self._passes[number].round)
+        return Horizon(frozenset(one.frames[0] for one in later), frozenset(prompted))
+
+
+def give_prompt(predictor: VideoPredictor, state: State, prompt: FramePrompt) -> None:
+    """Call sam2's ``add_new_mask`` or ``add_new_points_or_box``."""
+    if prompt.mask is not None:
+        predictor.add_new_mask(state, prompt.frame, prompt.object_id, prompt.mask)
+        return
+    predictor.add_new_points_or_box(
+        state,
+        prompt.frame,
+        prompt.object_id,
+        points=prompt.point_coords,
+        labels=prompt.point_labels,
+        box=prompt.box_xyxy,
+        clear_old_points=prompt.clear_old_points,
+    )
+
+
+def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) -> list[TrackedMask]:
+    """The masks of a frame that sam2 has just tracked, from its logits of shape (objects, 1, H, W).
+
+    Raises:
+        FloatingPointError: the network returned values that are not numbers.
+    """
+    scores = [_object_score(state, frame, index) for index in range(len(ids))]
+    # Of an object whose score is no number sam2 makes an empty mask, as if it were out of sight.
+    if not (np.isfinite(scores).all() and bool(logits.isfinite().all())):
+        raise FloatingPointError(f"frame {frame}: the network returned scores or logits that are not numbers")
+    masks = logits[:, 0] > 0
+    areas_px: list[int] = masks.sum((1, 2)).tolist()
+    found = zip(ids, rle.encode_planes(masks), areas_px, scores, strict=True)
+    return [TrackedMask(frame, *columns) for columns in found]
+
+
+def _object_score(state: State, frame: int, index: int) -> float:
+    outputs = state["output_dict_per_obj"][index]
+    output = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
+    return float(output["object_score_logits"].item())

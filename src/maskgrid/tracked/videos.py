@@ -1,0 +1,122 @@
+"""The stage ``videos``: list the videos and look at each, check the prompts, and say which jobs there are."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from maskgrid.dataset.demo.clips import DEMO, GROUND_TRUTH, write_demo_clips
+from maskgrid.dataset.sources import SourceItem, file_state
+from maskgrid.io.errors import UserError
+from maskgrid.io.fingerprint import digest, fingerprint
+from maskgrid.io.tables import write_table
+from maskgrid.plan.plan import Plan
+from maskgrid.plan.remote import is_url
+from maskgrid.tracked.index import Video, index_videos, read_previous, write_index
+from maskgrid.tracked.jobs import make_jobs
+from maskgrid.tracked.parameters import reading_of, tracking_config
+from maskgrid.tracked.prompt_checks import resolve_prompts
+from maskgrid.tracked.prompt_sources import VideoPrompts, read_video_prompts
+from maskgrid.tracked.prompts import VideoPrompt, prompt_contents, prompts_table
+from maskgrid.tracked.sources import list_videos, videos_digest
+from maskgrid.tracked.tables import JOBS
+
+log = logging.getLogger(__name__)
+
+
+def write_videos(plan: Plan) -> None:
+    """Write the tables that tracking starts from: ``videos``, ``files``, ``prompts`` and ``jobs``.
+
+    Raises:
+        UserError: the config has no tracking, a source cannot be read, or not one job comes of it.
+    """
+    config, layout, reading = tracking_config(plan), plan.layout.tracked, reading_of(plan)
+    videos = index_videos(_items(plan), reading, read_previous(layout.files))
+    write_index(layout.root, videos)
+    log.info("%d videos: %s", len(videos), _counted(video.status for video in videos))
+    prompts: list[VideoPrompt] = []
+    source = VideoPrompts(Path(), [], [])
+    if config.prompts is not None:
+        source = read_video_prompts(prompts_path(plan), config)
+        prompts = resolve_prompts(source.entries, videos, reading, config.normalized, source.folder)
+        log.info("%d prompts: %s", len(prompts), _counted(prompt.status for prompt in prompts))
+    origin = {"source": config.prompts, "use": config.use, "categories": source.categories}
+    table = prompts_table(prompts)
+    mark = fingerprint({**origin, "rows": prompt_contents(prompts)})
+    write_table(layout.prompts, table, {**origin, "fingerprint": mark})
+    jobs = make_jobs(plan, videos, prompts)
+    rows = [asdict(job) for job in jobs]
+    write_table(layout.jobs, pa.Table.from_pylist(rows, JOBS), {"fingerprint": fingerprint({"jobs": rows})})
+    if not jobs:
+        raise UserError(_nothing_to_do(plan, videos, prompts))
+
+
+def prompts_path(plan: Plan) -> Path:
+    """The file that prompts are read from."""
+    source = str(tracking_config(plan).prompts)
+    return demo_folder(plan) / GROUND_TRUTH if source == DEMO else plan.located(source)
+
+
+def demo_folder(plan: Plan) -> Path:
+    """Where the drawn clips lie."""
+    return (plan.layout.root / DEMO / "clips").resolve()
+
+
+def source_digest(plan: Plan) -> str:
+    """A digest of names, sizes and times of the videos, and of pictures that a table names as masks.
+
+    The stage ``videos`` is due when it changes.
+
+    Raises:
+        UserError: the source is missing or empty.
+    """
+    config = tracking_config(plan)
+    # Files by URL are inputs of the stage themselves.
+    is_given = config.source == DEMO or is_url(config.source)
+    videos = config.source if is_given else videos_digest(list_videos(config.source, plan.base_dir))
+    return digest([videos, _pictures(plan)])
+
+
+def _pictures(plan: Plan) -> list[Any]:
+    config = tracking_config(plan)
+    if config.prompts is None or config.prompts.endswith(".json") or config.prompts == DEMO or is_url(config.prompts):
+        return []
+    try:
+        source = read_video_prompts(prompts_path(plan), config)
+    except UserError:  # the stage that reads it says so
+        return []
+    masks = {entry.entry.mask for entry in source.entries if isinstance(entry.entry.mask, str)}
+    return [[name, *file_state(SourceItem(name, source.folder / name))] for name in sorted(masks)]
+
+
+def _items(plan: Plan) -> list[SourceItem]:
+    source = tracking_config(plan).source
+    if source == DEMO:
+        folder = demo_folder(plan)
+        write_demo_clips(folder)
+        return list_videos(str(folder), plan.base_dir)
+    return list_videos(str(plan.located(source).absolute()) if is_url(source) else source, plan.base_dir)
+
+
+def _counted(statuses: Iterable[str]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(Counter(statuses).items())) or "none"
+
+
+def _nothing_to_do(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> str:
+    config = tracking_config(plan)
+    good = [video for video in videos if video.status == "ok"]
+    if not good:
+        first = videos[0]
+        return (
+            f"tracking.source: none of the {len(videos)} videos of {config.source} can be used; the first, "
+            f"{first.video_key}: {first.message}. {plan.layout.tracked.videos} names each with its reason"
+        )
+    reason = f"; the first: {prompts[0].message}" if prompts else ""
+    return (
+        f"tracking.prompts: none of the {len(prompts)} prompts of {config.prompts} can be used{reason}. "
+        f"Videos are named by their path below the source, for instance {good[0].video_key!r}"
+    )

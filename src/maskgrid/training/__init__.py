@@ -1,1 +1,0 @@
-"""Training and measuring the demo model, by the command ``python -m maskgrid.training``."""

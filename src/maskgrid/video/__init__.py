@@ -1,1 +1,0 @@
-"""Objects tracked through videos with SAM 2: frames, prompts, masklets."""

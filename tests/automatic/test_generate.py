@@ -1,0 +1,99 @@
+"""The next image is read beside the network, and each image's failure stays its own."""
+
+import threading
+
+import pytest
+
+from corpus import encode, scene
+from killing import RememberingNetwork, tiny_plan
+from maskgrid.automatic import generate as generation
+from maskgrid.automatic.generate import generate_shard
+from maskgrid.automatic.proposer import Proposer
+from maskgrid.dataset.images import BadImage, ImageStatus, read_image
+from maskgrid.dataset.index import index_dataset
+from maskgrid.io.errors import MachineError
+from maskgrid.io.journal import journal_folder
+from maskgrid.io.tables import read_table
+
+PASS = "crop0-grid4"
+
+
+@pytest.fixture
+def plan(tmp_path):
+    (tmp_path / "source").mkdir()
+    for number in range(5):
+        (tmp_path / "source" / f"{number}.png").write_bytes(encode(scene(40 + number, 60), "PNG"))
+    plan = tiny_plan(
+        tmp_path / "source", tmp_path / "results", sweep=None, dataset={"source": str(tmp_path / "source")}
+    )
+    index_dataset(plan)
+    return plan
+
+
+def statuses(plan):
+    return read_table(plan.layout.pass_images("demo", PASS, "all"))["status"].to_pylist()
+
+
+class Beside(RememberingNetwork):
+    """A network that begins with an image only when the next one is being read, and may fail on one of them."""
+
+    def __init__(self, network, n_images, fails_at=None):
+        super().__init__(network)
+        self.n_images, self.fails_at, self.heights = n_images, fails_at, []
+        self.begun = [threading.Event() for _ in range(n_images)]
+
+    def run(self, image, *others):
+        number = image.shape[0] - 40
+        self.heights.append(image.shape[0])
+        if number + 1 < self.n_images:
+            assert self.begun[number + 1].wait(60), "the next image is not being read"
+        if number == self.fails_at:
+            raise MachineError("the device has gone")
+        return super().run(image, *others)
+
+
+def test_the_next_image_is_read_beside_the_network_and_no_more(plan, demo_model, monkeypatch):
+    network = Beside(Proposer(demo_model), 5)
+    read = []
+
+    def spy(path, *others):
+        number = int(path.stem)
+        assert number <= len(network.heights) + 1, "two images are held at most"
+        read.append(number)
+        network.begun[number].set()
+        return read_image(path, *others)
+
+    monkeypatch.setattr(generation, "read_image", spy)
+    generate_shard(plan, "demo", PASS, "all", load=network.load)
+    assert read == [0, 1, 2, 3, 4]
+    assert network.heights == [40, 41, 42, 43, 44]
+    assert statuses(plan) == ["ok"] * 5
+
+
+def test_an_image_that_cannot_be_read_is_a_row_in_its_place(plan, demo_model, monkeypatch):
+    def fail(path, *others):
+        if path.stem in ("0", "3"):
+            raise BadImage(ImageStatus.MISSING, "gone")
+        return read_image(path, *others)
+
+    monkeypatch.setattr(generation, "read_image", fail)
+    generate_shard(plan, "demo", PASS, "all", load=RememberingNetwork(Proposer(demo_model)).load)
+    assert statuses(plan) == ["missing", "ok", "ok", "missing", "ok"]
+
+
+def test_what_was_read_ahead_of_a_failed_device_is_not_noted_as_done(plan, demo_model, monkeypatch):
+    network = Beside(Proposer(demo_model), 5, fails_at=2)
+
+    def spy(path, *others):
+        network.begun[int(path.stem)].set()
+        return read_image(path, *others)
+
+    monkeypatch.setattr(generation, "read_image", spy)
+    with pytest.raises(MachineError):
+        generate_shard(plan, "demo", PASS, "all", load=network.load)
+    parts = journal_folder(plan.layout.candidates("demo", PASS, "all")).glob("*.1.arrow")
+    assert sorted(int(part.name[:6]) for part in parts) == [0, 1]
+    network.fails_at, network.heights = None, []
+    generate_shard(plan, "demo", PASS, "all", load=network.load)
+    assert network.heights == [42, 43, 44]
+    assert statuses(plan) == ["ok"] * 5

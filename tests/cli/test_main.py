@@ -1,0 +1,74 @@
+"""What the command line does for people beside the stages themselves."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from maskgrid.cli.main import main
+from workflow import snakemake
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        PIL.Image.fromarray(np.full((20, 30, 3), 40 * number, np.uint8)).save(tmp_path / "photos" / f"{number}.png")
+    (tmp_path / "config.yaml").write_text(json.dumps({"dataset": {"source": "photos"}}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_who_reads_may_leave(folder):
+    """As ``head`` does: no traceback, and the exit code of a program that a closed pipe ends."""
+    command = f"{shlex.quote(sys.executable)} -m maskgrid plan | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 141  # the reader has left long before Python has started
+
+
+def test_the_plan_counts_what_has_changed_at_the_source(folder, capsys):
+    assert main(["plan"]) == 0
+    assert "source" not in capsys.readouterr().out
+    assert main(["index"]) == 0
+    assert main(["plan"]) == 0
+    assert "since the index" not in capsys.readouterr().out
+    (folder / "photos/0.png").unlink()
+    os.utime(folder / "photos/1.png", (1, 1))
+    for name in ("x.png", "y.png"):
+        (folder / "photos" / name).write_bytes(b"x")
+    assert main(["plan"]) == 0
+    assert "source    2 new, 1 changed and 1 gone since the index" in capsys.readouterr().out
+    (folder / "config.yaml").write_text(json.dumps({"dataset": {"source": "phots"}}))
+    assert main(["plan"]) == 2
+    assert "phots" in capsys.readouterr().err
+
+
+def test_values_on_snakemake_s_command_line_have_types(folder):
+    given = ['generator={"points_per_side": 4, "use_m2m": true}', "sweep={grid: {pred_iou_thresh: [0.5, 0.6]}}"]
+    run = snakemake(folder, None, "--config", *given, "--until", "index")
+    assert run.code == 0, run.output
+    config = json.loads((folder / "results/config.json").read_text())
+    assert (config["generator"]["points_per_side"], config["generator"]["use_m2m"]) == (4, True)
+    assert config["sweep"]["grid"]["pred_iou_thresh"] == [0.5, 0.6]
+
+
+def test_a_key_that_stands_twice_stops_the_workflow(folder):
+    (folder / "config.yaml").write_text("sweep: {grid: {use_m2m: [true]}}\nsweep: {}\n")
+    run = snakemake(folder, None, "-n")
+    assert run.code != 0
+    assert "line 2: the key 'sweep' stands twice" in run.output
+
+
+def test_a_config_that_cannot_be_written_is_said_in_a_line(folder):
+    Path("results/config.json").mkdir(parents=True)  # nobody can write a file over it, not even root
+    run = snakemake(folder, None)
+    assert run.code != 0
+    assert "results/config.json: cannot be written: Is a directory" in run.output
+    assert "Traceback" not in run.output

@@ -1,0 +1,71 @@
+"""The config's section: what is refused, with which words, and that its defaults are the tracker's."""
+
+import dataclasses
+import inspect
+
+import pytest
+from sam2.sam2_video_predictor import SAM2VideoPredictor
+
+from maskgrid.config.files import parse_config
+from maskgrid.config.track_sweep import track_settings
+from maskgrid.config.tracking import AutomaticConfig, TrackingConfig
+from maskgrid.io.errors import UserError
+from maskgrid.plan.plan import make_plan
+from maskgrid.tracked.options import AutomaticOptions, TrackOptions
+
+
+@pytest.mark.parametrize(
+    ("tracking", "words"),
+    [
+        ({}, "tracking.source: field required"),
+        ({"source": "x", "prompts": "p.txt"}, "tracking.prompts: "),
+        ({"source": "x", "strid": 2}, "tracking.strid: unknown key; did you mean 'stride'"),
+        ({"source": "x", "stride": 0}, "tracking.stride: "),
+        ({"source": "x", "start": 5, "stop": 5}, "no frame is read from start: 5 to stop: 5"),
+        ({"source": "x", "exports": ["gif"]}, "tracking.exports"),
+        ({"source": "x", "prompts": "demo"}, "prompts: demo is the ground truth of source: demo"),
+        ({"source": "x", "direction": "both"}, "direction and max_frame_num_to_track need prompts"),
+        ({"source": "x", "automatic": {"generate_evry": 2}}, "did you mean 'generate_every'"),
+        ({"source": "x", "automatic": {"join_iou_thresh": 2}}, "tracking.automatic.join_iou_thresh"),
+        ({"source": "x", "prompts": "p.csv", "sweep": {"grid": {"end_after": [1]}}}, "one of the two must go"),
+        ({"source": "x", "sweep": {"grid": {"end_aftr": [1]}}}, "tracking.sweep.grid.end_aftr: unknown parameter; did"),
+        ({"source": "x", "sweep": {"grid": {"end_after": [0]}}}, "tracking.sweep.grid.end_after"),
+        ({"source": "x", "sweep": {"points": [{"end_after": 1}]}}, "cannot be a setting's name"),
+        ({"source": "x", "sweep": {"points": [{"name": "../a"}]}}, "cannot be a setting's name"),
+        ({"source": "x", "sweep": {"points": [{"name": "a"}, {"name": "a"}]}}, "'a' is used twice"),
+    ],
+)
+def test_wrong_values_are_errors_before_any_work(tmp_path, tracking, words):
+    with pytest.raises(UserError) as error:
+        make_plan(parse_config({"tracking": tracking}, "c.yaml"), tmp_path, tmp_path)
+    assert words in str(error.value)
+
+
+def test_defaults_are_those_of_the_tracker_and_of_sam2():
+    ours = TrackingConfig(source="x")
+    for field in dataclasses.fields(TrackOptions):
+        if field.name != "start_frame_idx":
+            assert getattr(ours, field.name) == field.default, field.name
+    assert ours.automatic.model_dump() == dataclasses.asdict(AutomaticOptions())
+    assert set(AutomaticConfig.model_fields) == {field.name for field in dataclasses.fields(AutomaticOptions)}
+    named = set()
+    for function in (SAM2VideoPredictor.__init__, SAM2VideoPredictor.init_state, SAM2VideoPredictor.propagate_in_video):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in TrackingConfig.model_fields:
+                named.add(name)
+                assert getattr(ours, name) == parameter.default, name
+    assert {"fill_hole_area", "non_overlap_masks", "offload_state_to_cpu", "max_frame_num_to_track"} < named
+
+
+def test_settings_are_named_by_their_values():
+    config = parse_config(
+        {"tracking": {"source": "x", "sweep": {"grid": {"end_after": [3, 5], "box_nms_thresh": [0.5]}}}}, "c"
+    )
+    more = parse_config(
+        {"tracking": {"source": "x", "sweep": {"grid": {"end_after": [5], "box_nms_thresh": [0.5]}}}}, "c"
+    )
+    names = [setting.name for setting in track_settings(config)]
+    assert len(set(names)) == 3
+    assert track_settings(more)[1].name == names[2]
+    assert track_settings(config)[1].generator.box_nms_thresh == 0.5
+    assert track_settings(config)[1].automatic.end_after == 3

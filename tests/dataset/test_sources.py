@@ -1,0 +1,245 @@
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from corpus import STRANGE_NAMES, write_corpus
+from maskgrid.dataset.sources import file_state, list_inputs, listing_digest
+from maskgrid.io.errors import UserError
+from maskgrid.io.listings import is_outside_root
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def keys(source: str | Path, base_dir: Path) -> list[str]:
+    return [item.key for item in list_inputs(str(source), base_dir)]
+
+
+def test_folder_is_walked_and_sorted_by_key(tmp_path):
+    touch(tmp_path, "b.JPG", "a/z.png", "a/a.tiff", "a.b.webp", "x.jpg/in.gif", "notes.txt", "meta.json", "jpg")
+    touch(tmp_path, ".hidden.jpg", ".git/x.jpg", "a/.cache/y.jpg")
+    assert keys(tmp_path, Path("/")) == ["a.b.webp", "a/a.tiff", "a/z.png", "b.JPG", "x.jpg/in.gif"]
+
+
+def test_paths_lead_to_the_files_whatever_the_base(tmp_path):
+    touch(tmp_path, "photos/a/b.jpg")
+    items = list_inputs("photos", tmp_path)
+    assert [(item.key, item.path) for item in items] == [("a/b.jpg", tmp_path / "photos/a/b.jpg")]
+
+
+def test_strange_names_are_kept(tmp_path):
+    touch(tmp_path, *STRANGE_NAMES)
+    assert keys(tmp_path, tmp_path) == sorted(STRANGE_NAMES)
+
+
+def test_a_name_that_is_not_utf8_has_a_valid_key_and_its_own_path(tmp_path):
+    raw = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    Path(os.fsdecode(raw)).write_bytes(b"x")
+    (item,) = list_inputs(str(tmp_path), tmp_path)
+    assert item.key.encode() == b"caf\\xe9.jpg"
+    assert os.fsencode(item.path) == raw
+    assert len(listing_digest(str(tmp_path), tmp_path)) == 64
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    touch(tmp_path, "root/z/one.jpg", "elsewhere/two.jpg")
+    root = tmp_path / "root"
+    (root / "a").symlink_to("z")  # sorts before the real folder, which keeps its key all the same
+    (root / "z" / "up").symlink_to("..")
+    (root / "out").symlink_to(tmp_path / "elsewhere")
+    (root / "self.jpg").symlink_to("self.jpg")
+    (root / "gone.jpg").symlink_to("nowhere")
+    assert keys(root, tmp_path) == ["gone.jpg", "out/two.jpg", "self.jpg", "z/one.jpg"]
+
+
+def test_a_pipe_is_no_input(tmp_path):
+    touch(tmp_path, "a.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert keys(tmp_path, tmp_path) == ["a.jpg"]
+
+
+def test_a_folder_that_cannot_be_listed_is_an_input(tmp_path, monkeypatch):
+    touch(tmp_path, "a.jpg", "locked/b.jpg")
+    scandir = os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert keys(tmp_path, tmp_path) == ["a.jpg", "locked"]
+    with pytest.raises(UserError, match="cannot be listed: Permission denied"):
+        list_inputs(str(tmp_path / "locked"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("data/*.jpg", ["a.jpg"]),
+        ("data/**/*.jpg", ["a.jpg", "s/b.jpg", "s/t/c.jpg"]),
+        ("data/**", ["a.jpg", "a.png", "s/b.jpg", "s/t/c.jpg"]),
+        ("data/s/**/?.jpg", ["b.jpg", "t/c.jpg"]),
+        ("data/*/*", ["s/b.jpg"]),
+        ("data/[a]*.*", ["a.jpg", "a.png"]),
+    ],
+)
+def test_glob(tmp_path, pattern, expected):
+    touch(tmp_path, "data/a.jpg", "data/a.png", "data/s/b.jpg", "data/s/t/c.jpg", "data/note.txt", "other/e.jpg")
+    assert keys(pattern, tmp_path) == expected
+
+
+def test_a_folder_with_brackets_is_a_folder(tmp_path):
+    touch(tmp_path, "trip [2023]/a.jpg")
+    assert keys("trip [2023]", tmp_path) == ["a.jpg"]
+
+
+def test_a_glob_below_a_folder_with_brackets(tmp_path):
+    touch(tmp_path, "[2023]/photos/a.jpg")
+    assert keys("photos/*.jpg", tmp_path / "[2023]") == ["a.jpg"]
+
+
+def test_numbers_in_braces(tmp_path):
+    touch(tmp_path, "data/a-08.tar", "data/a-09.jpg")
+    assert keys("data/a-{08..10}.tar", tmp_path) == ["a-08.tar", "a-09.tar", "a-10.tar"]
+    assert keys("../data/{0..1}/x-{0..1}.png", tmp_path / "run") == ["0/x-0.png", "0/x-1.png", "1/x-0.png", "1/x-1.png"]
+    touch(tmp_path, "data/b-{0..1}.jpg")
+    assert keys("data/b-{0..1}.jpg", tmp_path) == ["b-{0..1}.jpg"]
+
+
+def test_archives_are_listed_beside_images(tmp_path):
+    touch(tmp_path, "data/a.tar", "data/b.jpg", "data/c.tar.gz", "data/sub/d.TAR")
+    assert keys("data", tmp_path) == ["a.tar", "b.jpg", "sub/d.TAR"]
+    assert keys("data/*.tar", tmp_path) == keys("data/a.tar", tmp_path) == ["a.tar"]
+
+
+def test_a_list_above_the_working_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "list.txt").write_text("photos/a.jpg\n")
+    (item,) = list_inputs("../list.txt", tmp_path / "run")
+    assert (item.key, item.path) == ("photos/a.jpg", tmp_path / "photos/a.jpg")
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    touch(tmp_path, "photos/a.jpg")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert keys("~/photos", Path("/")) == keys("~/photos/*.jpg", Path("/")) == ["a.jpg"]
+
+
+def test_a_single_image(tmp_path):
+    touch(tmp_path, "photos/a.jpg")
+    assert keys("photos/a.jpg", tmp_path) == ["a.jpg"]
+
+
+def test_text_list(tmp_path):
+    (tmp_path / "lists").mkdir()
+    lines = "\ufeffb.jpg\r\n\n sub/a file.jpg\nb.jpg\n./b.jpg\nno suffix\n#c.jpg\nd\u2028e.jpg\n"
+    lines += "../up.jpg\nx/../../y.jpg"
+    (tmp_path / "lists" / "all.txt").write_bytes(lines.encode())
+    found = keys("lists/all.txt", tmp_path)
+    assert found == sorted(["b.jpg", " sub/a file.jpg", "no suffix", "#c.jpg", "d\u2028e.jpg", "../up.jpg", "../y.jpg"])
+    assert [key for key in found if is_outside_root(key)] == ["../up.jpg", "../y.jpg"]
+
+
+def test_absolute_entries_are_rooted_at_their_common_folder(tmp_path):
+    entries = [tmp_path / "data/a/1.jpg", tmp_path / "data/b/2.jpg", tmp_path / "data/b/../3.jpg"]
+    (tmp_path / "list.txt").write_text("\n".join(map(str, entries)))
+    assert keys("list.txt", Path(tmp_path)) == ["3.jpg", "a/1.jpg", "b/2.jpg"]
+
+
+def test_absolute_and_relative_entries_mix(tmp_path):
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/data/1.jpg\ndata/2.jpg\nthree.jpg\n../out.jpg\n")
+    assert keys("list.txt", tmp_path) == ["../out.jpg", "data/1.jpg", "data/2.jpg", "three.jpg"]
+
+
+def test_csv_and_parquet_lists_hold_any_name(tmp_path):
+    table = pa.table({"label": list(range(len(STRANGE_NAMES))), "path": list(STRANGE_NAMES)})
+    pq.write_table(table, tmp_path / "list.parquet")
+    table.to_pandas().to_csv(tmp_path / "list.csv", index=False)
+    assert keys("list.parquet", tmp_path) == sorted(STRANGE_NAMES)
+    assert keys("list.csv", tmp_path) == sorted(STRANGE_NAMES)
+
+
+@pytest.mark.parametrize("folder", ["", "images"])
+def test_coco_list_finds_its_images(tmp_path, folder):
+    images = [
+        {"id": 1, "file_name": "b.jpg"},
+        {"id": 2, "file_name": "sub/a.jpg"},
+        {"id": 3, "file_name": "gone.jpg"},
+    ]
+    (tmp_path / "instances.json").write_text(json.dumps({"images": images, "annotations": []}))
+    touch(tmp_path / folder, "b.jpg", "sub/a.jpg")
+    items = list_inputs("instances.json", tmp_path)
+    assert [item.key for item in items] == ["b.jpg", "gone.jpg", "sub/a.jpg"]
+    assert items[0].path == tmp_path / folder / "b.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("list.csv", "file,label\na.jpg,1\n", "no column 'path'; its columns are file, label"),
+        ("list.csv", 'path\n"a.jpg\n', "no valid CSV"),
+        ("list.csv", "label,path\n1\n", "'path' of entry 1 is None"),
+        ("list.parquet", "not parquet", "no valid Parquet"),
+        ("list.json", "{", "no valid JSON"),
+        ("list.json", '{"annotations": []}', "no COCO file"),
+        ("list.json", '{"images": [{"file_name": 3}]}', "'file_name' of entry 1 is 3"),
+        ("list.txt", "\n \n", "no images in"),
+        ("list.doc", "x", "neither an image nor a tar archive nor a list"),
+        ("list.tar.gz", "x", "compressed archive cannot be read from the middle"),
+    ],
+)
+def test_lists_that_cannot_be_used(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        list_inputs(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere", "no file or folder"),
+        ("nowhere/*.jpg", "no folder"),
+        ("empty", "no images in"),
+        ("empty/*", "no images"),
+    ],
+)
+def test_sources_without_images(tmp_path, source, message):
+    touch(tmp_path, "empty/readme.txt")
+    with pytest.raises(UserError, match=message) as caught:
+        list_inputs(source, tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_digest_follows_names_sizes_and_times(tmp_path):
+    touch(tmp_path, "a.jpg", "b.jpg")
+    digests = [listing_digest(str(tmp_path), tmp_path)]
+    assert listing_digest(".", tmp_path / "") == digests[0]
+    os.utime(tmp_path / "a.jpg", ns=(1, 1))
+    digests.append(listing_digest(str(tmp_path), tmp_path))
+    (tmp_path / "a.jpg").write_bytes(b"longer")
+    os.utime(tmp_path / "a.jpg", ns=(1, 1))
+    digests.append(listing_digest(str(tmp_path), tmp_path))
+    (tmp_path / "b.jpg").rename(tmp_path / "c.jpg")
+    digests.append(listing_digest(str(tmp_path), tmp_path))
+    touch(tmp_path, "note.txt")
+    assert listing_digest(str(tmp_path), tmp_path) == digests[-1]
+    assert len(set(digests)) == 4
+
+
+def test_state_of_what_is_not_there(tmp_path):
+    (tmp_path / "list.csv").write_bytes(b"path\ngone.jpg\n../list.csv\n")
+    states = {item.key: file_state(item) for item in list_inputs("list.csv", tmp_path)}
+    assert states == {"gone.jpg": (None, None), "../list.csv": (None, None)}
+
+
+def test_corpus_is_listed_whole(tmp_path):
+    expected = write_corpus(tmp_path / "corpus")
+    assert keys("corpus", tmp_path) == sorted(expected)

@@ -1,0 +1,138 @@
+"""Run-length codes: what goes in comes out, as pycocotools says, and nothing malformed is ever decoded."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from maskgrid.masks import rle
+
+sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+@st.composite
+def masks(draw) -> np.ndarray:
+    height, width = draw(sizes)
+    bits = draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width))
+    return np.array(bits, np.bool_).reshape(height, width)
+
+
+@st.composite
+def codes(draw) -> tuple[list[int], bytes]:
+    """Runs, possible and impossible ones, and their code."""
+    pixels = draw(st.integers(1, 144))
+    some = st.one_of(st.integers(0, pixels), st.integers(-3, 3), st.sampled_from([2**31, 2**32 - 1, 2**32, 2**58]))
+    runs = draw(st.lists(some, max_size=8))
+    rest = pixels - sum(runs)
+    if draw(st.booleans()) and rest >= 0:
+        runs.append(rest)
+    return runs, code_of(runs)
+
+
+def code_of(runs: list[int]) -> bytes:
+    """COCO's code of any runs, written from its description (maskApi.c, rleToString)."""
+    characters = bytearray()
+    for index, run in enumerate(runs):
+        value = run - runs[index - 2] if index > 2 else run
+        while True:
+            digit, value = value & 31, value >> 5
+            more = value != (-1 if digit & 16 else 0)
+            characters.append(48 + digit + 32 * more)
+            if not more:
+                break
+    return bytes(characters)
+
+
+@given(masks())
+def test_round_trip_and_pycocotools(mask):
+    code = rle.encode(mask)
+    assert code == coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))["counts"]
+    assert np.array_equal(rle.decode(code, mask.shape), mask)
+    assert rle.area_px(code, mask.shape) == mask.sum()
+    runs = rle.uncompressed(code, mask.shape)
+    assert sum(runs["counts"]) == mask.size
+    assert coco_mask.frPyObjects(runs, *mask.shape)["counts"] == code
+    assert code_of(runs["counts"]) == code
+
+
+@given(sizes, st.integers(0, 4), st.randoms(use_true_random=False))
+def test_planes_are_encoded_one_by_one(size_hw, n_masks, chance):
+    planes = np.array([[[chance.random() < 0.5 for _ in range(size_hw[1])] for _ in range(size_hw[0])]] * n_masks)
+    planes = planes.reshape(n_masks, *size_hw).astype(np.bool_)
+    assert rle.encode_planes(torch.from_numpy(planes)) == [rle.encode(plane) for plane in planes]
+
+
+@given(codes(), sizes)
+def test_codes_are_decoded_only_if_their_runs_fill_the_image(code, size_hw):
+    runs, counts = code
+    assert rle.run_lengths(counts).tolist() == runs
+    if sum(runs) == size_hw[0] * size_hw[1] and min(runs) >= 0:
+        bits = [index % 2 for index, run in enumerate(runs) for _ in range(run)]
+        assert np.array_equal(rle.decode(counts, size_hw), np.array(bits).reshape(size_hw[::-1]).T)
+    else:
+        with pytest.raises(ValueError):
+            rle.decode(counts, size_hw)
+
+
+@given(st.binary(max_size=20), sizes)
+def test_any_bytes_are_refused_or_decoded_to_their_runs(counts, size_hw):
+    try:
+        mask = rle.decode(counts, size_hw)
+    except ValueError:
+        return
+    runs = rle.run_lengths(counts)
+    assert runs.sum() == mask.size
+    assert mask.sum() == runs[1::2].sum()
+
+
+@given(masks().filter(lambda mask: mask.any() and not mask.all()), st.data())
+def test_a_cut_code_is_refused(mask, data):
+    code = rle.encode(mask)
+    length = data.draw(st.integers(0, len(code) - 1))
+    runs = None if length and code[length - 1] & 32 and code[length - 1] >= 80 else rle.run_lengths(code[:length])
+    if runs is None or runs.sum() != mask.size:
+        with pytest.raises(ValueError):
+            rle.decode(code[:length], mask.shape)
+
+
+def test_runs_whose_sum_wraps_around_are_refused():
+    # 64 runs of 2**58 are 2**64, which is 0 in 64 bits; the last one fills the image.
+    runs = [2**58] * 64 + [12]
+    assert rle.run_lengths(code_of(runs)).sum() == 12
+    with pytest.raises(ValueError):
+        rle.check(code_of(runs), (3, 4))
+
+
+@given(masks(), st.tuples(*[st.integers(0, 3)] * 4))
+def test_a_window_is_encoded_as_the_image_around_it_would_be(mask, room):
+    above, below, left, right = room
+    image = np.pad(mask, ((above, below), (left, right)))
+    assert rle.encode_window(mask, (above, left), image.shape) == rle.encode(image)
+
+
+@given(masks(), st.integers(0, 4), st.tuples(*[st.integers(0, 3)] * 4), st.randoms(use_true_random=False))
+def test_windows_together_are_encoded_as_one_by_one(mask, n_masks, room, chance):
+    above, below, left, right = room
+    size_hw = (mask.shape[0] + above + below, mask.shape[1] + left + right)
+    others = [np.array([chance.random() < 0.5 for _ in range(mask.size)]).reshape(mask.shape) for _ in range(n_masks)]
+    for several in ([mask, *others], others):
+        tensor = torch.from_numpy(np.array(several, np.bool_).reshape(-1, *mask.shape))
+        codes = [rle.encode_window(each, (above, left), size_hw) for each in several]
+        assert rle.encode_windows(tensor, (above, left), size_hw) == codes
+        assert rle.encode_together(tensor, (above, left), size_hw) == codes
+
+
+def test_overlaps_are_those_of_the_pixels():
+    random = np.random.default_rng(0)
+    masks = [random.random((9, 7)) < share for share in (0.0, 0.2, 0.5, 0.8, 1.0)]
+    codes, size_hw = [rle.encode(mask) for mask in masks], (9, 7)
+    common = np.array([[(a & b).sum() for b in masks] for a in masks], np.float64)
+    union = np.array([[(a | b).sum() for b in masks] for a in masks], np.float64)
+    areas = np.array([[mask.sum()] for mask in masks], np.float64)
+    assert np.allclose(rle.pairwise_iou(codes, codes, size_hw), common / np.maximum(union, 1))
+    assert np.allclose(rle.containment(codes, codes, size_hw), common / np.maximum(areas, 1))
+    assert rle.pairwise_iou(codes, [], size_hw).shape == (5, 0)
+    assert rle.union_area_px(codes[1:3], size_hw) == (masks[1] | masks[2]).sum()
+    assert rle.union_area_px([], size_hw) == 0

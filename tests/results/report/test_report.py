@@ -1,0 +1,283 @@
+"""The report: one file that needs nothing else, shows names as text, and is the same for the same data."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from browser import shown_document
+from made_results import HOSTILE, make_config, make_results, one_shard, two_shards
+from maskgrid.config.sweep import expand
+from maskgrid.masks import rle
+from maskgrid.masks.pictures import Thumbnail
+from maskgrid.pages.markup import element, text
+from maskgrid.results.report.stage import write_report
+from maskgrid.results.statistics.curves import (
+    Curve,
+    Point,
+    answered,
+    flat_ranges,
+    not_dominated,
+    pair_maps,
+    response_curves,
+)
+
+PAGES = ("index.html", "explorer.html")
+PARTS = (
+    *("summary", "settings", "filters", "responses", "maps", "trade-off", "effects", "disagreement"),
+    *("overlays", "failures", "provenance", "scores", "sizes"),
+)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    made = make_results(tmp_path_factory.mktemp("run"))
+    write_report(made)
+    return made
+
+
+def read(plan, name):
+    return (plan.layout.root / "report" / name).read_text()
+
+
+class _Tags(HTMLParser):
+    """All tags and attributes of a page, and its text outside of scripts and styles."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text, self._silent = [], [], 0
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._silent += tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._silent -= tag in ("script", "style")
+
+    def handle_data(self, data):
+        if not self._silent:
+            self.text.append(data)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_nothing(plan, name):
+    page = read(plan, name)
+    for tag, attributes in _Tags(page).tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base"), tag
+        if "src" in attributes:
+            assert attributes["src"].startswith("data:image/"), attributes["src"][:60]
+        if "href" in attributes:
+            assert re.match(r"#|index\.html$|explorer\.html$", attributes["href"]), attributes["href"]
+    style = "".join(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
+    assert "url(" not in style
+    assert "@import" not in style
+    assert not re.search(r"https?://", page)
+    assert "default-src 'none'" in page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_name_cannot_become_a_tag(plan, name):
+    page = read(plan, name)
+    tags = _Tags(page).tags
+    assert "alert('x')&" not in page.replace("\\u003c", "<").split('id="data"')[0]
+    scripts = [attributes for tag, attributes in tags if tag == "script"]
+    assert len(scripts) == (2 if name == "explorer.html" else 1)
+    assert not [tag for tag, attributes in tags if tag == "i" and "class" not in attributes]
+    assert "<b>loose" not in page.split('id="data"')[0]
+
+
+def test_names_and_reasons_are_shown(plan):
+    shown = "".join(_Tags(read(plan, "index.html")).text)
+    for words in (HOSTILE, "broken.jpg", "truncated", "cut short <i>", "<b>loose"):
+        assert words in shown, words
+
+
+def test_every_setting_has_a_row(plan):
+    table = read(plan, "index.html").split('id="settings"')[1].split("</table>")[0]
+    for setting in plan.settings:
+        assert table.count(f"<code>{setting.id}</code>") == 1
+    assert table.count("<tr") == 1 + len(plan.settings)
+
+
+def test_numbers_are_those_of_the_summary(plan):
+    from maskgrid.io.tables import read_table
+
+    table = read(plan, "index.html").split('id="settings"')[1].split("</table>")[0]
+    for row in read_table(plan.layout.statistics("summary")).to_pylist():
+        line = next(part for part in table.split("<tr") if row["setting_id"] in part)
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", line)
+        assert f"{row['n_masks_mean']:.1f}" == cells[3]
+        assert f"{100 * row['coverage_frac_mean']:.1f}%" == cells[6]
+
+
+CLICKS = """
+<script>
+const heads = [...document.querySelectorAll("#settings th button")];
+const masks = heads.find((head) => head.textContent === "masks");
+masks.click();
+masks.click();
+</script>
+"""
+
+
+def test_a_click_on_a_heading_sorts(plan, tmp_path):
+    from maskgrid.io.tables import read_table
+
+    page = tmp_path / "report.html"
+    page.write_text(read(plan, "index.html").replace("</body>", f"{CLICKS}</body>"))
+    table = shown_document(page).split('id="settings"')[1].split("</table>")[0]
+    rows = read_table(plan.layout.statistics("summary")).to_pylist()
+    shown = {row["setting_id"]: float(f"{row['n_masks_mean']:.1f}") for row in rows}
+    order = [shown[name] for name in re.findall(r"<code>(.*?)</code>", table)]
+    assert len(set(order)) > 3
+    assert order == sorted(order, reverse=True)
+
+
+def test_all_parts_are_there(plan):
+    page = read(plan, "index.html")
+    for name in PARTS:
+        assert f'<section id="{name}"' in page, name
+        assert f'href="#{name}"' in page, name
+    for svg in re.findall(r"<svg[^>]*>", page):
+        assert 'role="img"' in svg
+        assert re.search(r'aria-label="[^"]{10,}"', svg)
+    for image in re.findall(r"<img[^>]*>", page):
+        assert re.search(r'alt="[^"]+"', image)
+
+
+def test_what_a_heading_means_is_there_without_hovering(plan):
+    page = read(plan, "index.html")
+    hints = set(re.findall(r'<th [^>]*title="([^"]+)"', page))
+    assert len(hints) > 5
+    assert hints <= set(re.findall(r"<dd>(.*?)</dd>", page))
+
+
+def test_pages_are_small(plan):
+    assert len(read(plan, "index.html")) < 10_000_000
+    assert len(read(plan, "explorer.html")) < 15_000_000
+
+
+def test_same_data_same_bytes(plan, tmp_path):
+    """However the images are spread over shards, wherever the folder lies, and the second time too."""
+    other = make_results(tmp_path / "elsewhere", two_shards, make_config(shard_size=2))
+    assert other.shards() != plan.shards()
+    write_report(other)
+    first = {path.name: path.read_bytes() for path in sorted((plan.layout.root / "report").rglob("*.*"))}
+    second = {path.name: path.read_bytes() for path in sorted((other.layout.root / "report").rglob("*.*"))}
+    assert len(first) == len(PAGES) + len(plan.exported())
+    assert first == second
+    write_report(plan)
+    assert first == {path.name: path.read_bytes() for path in sorted((plan.layout.root / "report").rglob("*.*"))}
+
+
+def test_a_single_setting_and_no_sweep(tmp_path):
+    plan = make_results(tmp_path, one_shard, make_config(sweep=None, annotations=["baseline"]), n_images=1)
+    write_report(plan)
+    page = read(plan, "index.html")
+    assert "There is one setting" in page
+    assert 'id="maps"' not in page
+
+
+def test_images_that_have_gone_are_said_so(tmp_path):
+    plan = make_results(tmp_path, n_images=1)
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    write_report(plan)
+    assert "has gone or changed" in read(plan, "index.html")
+
+
+def test_text_is_escaped_everywhere():
+    assert text("<a href='x'>\"&") == "&lt;a href=&#x27;x&#x27;&gt;&quot;&amp;"
+    assert element("p", {"title": '"><script>'}, text("<b>")) == ('<p title="&quot;&gt;&lt;script&gt;">&lt;b&gt;</p>')
+
+
+def make_answered(counts, **grid):
+    settings = expand(make_config(sweep={"grid": grid}, annotations=["baseline"]), None)
+    rows = [
+        {
+            "setting_id": setting.id,
+            "n_masks_mean": counts(setting.generator),
+            "n_masks_low": None,
+            "n_masks_high": None,
+            "coverage_frac_mean": 0.5,
+        }
+        for setting in settings
+    ]
+    return settings[0], answered(settings, rows)
+
+
+def test_a_response_holds_the_others_at_the_baseline():
+    baseline, results = make_answered(
+        lambda generator: 100 * generator.pred_iou_thresh + 1000 * generator.box_nms_thresh,
+        pred_iou_thresh=[0.2, 0.3, 0.4],
+        box_nms_thresh=[0.5, 0.7],
+    )
+    curves = {curve.parameter: curve for curve in response_curves(results, baseline)}
+    assert [round(point.n_masks) for point in curves["pred_iou_thresh"].points] == [720, 730, 740]
+    assert curves["pred_iou_thresh"].at_baseline
+    assert [round(point.n_masks) for point in curves["box_nms_thresh"].points] == [530, 730]
+
+
+def test_a_response_off_the_grid_is_a_mean():
+    baseline, results = make_answered(
+        lambda generator: 100 * generator.pred_iou_thresh + 1000 * generator.box_nms_thresh,
+        pred_iou_thresh=[0.2, 0.4],
+        box_nms_thresh=[0.4, 0.6],
+    )
+    curve = next(curve for curve in response_curves(results, baseline) if curve.parameter == "pred_iou_thresh")
+    assert not curve.at_baseline
+    assert [round(point.n_masks) for point in curve.points] == [520, 730, 540]
+
+
+def test_a_pair_map_is_the_mean_over_the_rest():
+    baseline, results = make_answered(
+        lambda generator: 10 * generator.pred_iou_thresh + generator.stability_score_thresh,
+        pred_iou_thresh=[0.3, 0.5],
+        box_nms_thresh=[0.5, 0.7],
+        stability_score_thresh=[0.3, 0.5],
+    )
+    maps, n_left_out = pair_maps(results, baseline)
+    assert (len(maps), n_left_out) == (3, 0)
+    pair = next(one for one in maps if one.names == ("pred_iou_thresh", "box_nms_thresh"))
+    assert {place: round(mean, 9) for place, mean in pair.means.items()} == {
+        (0, 0): 3.4,
+        (0, 1): 3.4,
+        (1, 0): 5.4,
+        (1, 1): 5.4,
+    }
+    assert pair.baseline == (0, 1)
+
+
+def test_flat_ranges_are_the_widest():
+    counts = [100, 97, 99, 80, 79, 60]
+    curve = Curve("p", tuple(Point(index, count, None, None) for index, count in enumerate(counts)), True, 0.0)
+    assert [(flat.start, flat.stop, flat.low, flat.high) for flat in flat_ranges(curve, 100)] == [
+        (0, 2, 97, 100),
+        (3, 4, 79, 80),
+    ]
+
+
+def test_settings_not_dominated():
+    _, results = make_answered(lambda generator: 0.0, pred_iou_thresh=[0.1, 0.2, 0.3, 0.4, 0.5])
+    values = [(5, 0.5), (6, 0.5), (3, 0.2), (5, 0.6), (9, 0.9)]
+    chosen = [
+        type(one)(one.setting, {**one.row, "n_masks_mean": n, "coverage_frac_mean": covered})
+        for one, (n, covered) in zip(results, values, strict=True)
+    ]
+    assert [(one.n_masks, one.coverage) for one in not_dominated(chosen)] == [(3, 0.2), (5, 0.6), (9, 0.9)]
+
+
+@pytest.mark.parametrize("max_side", [7, 20, 31, 40, 64])
+def test_a_small_mask_is_the_mask_at_the_pixels_looked_at(max_side):
+    random = np.random.default_rng(max_side)
+    for size_hw in ((40, 31), (31, 40), (33, 33), (1, 40)):
+        mask = random.random(size_hw) < 0.6
+        thumbnail = Thumbnail.fit(size_hw, max_side)
+        height, width = thumbnail.shown_hw
+        assert max(height, width) <= max_side
+        rows = ((np.arange(height) + 0.5) * size_hw[0] / height).astype(int)
+        columns = ((np.arange(width) + 0.5) * size_hw[1] / width).astype(int)
+        small = rle.decode(thumbnail.counts(rle.encode(mask)), thumbnail.shown_hw)
+        assert np.array_equal(small, mask[np.ix_(rows, columns)])

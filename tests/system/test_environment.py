@@ -1,0 +1,82 @@
+"""The environments that people install: the lock file's, and conda's with the same pins."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LOCK = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line]
+
+
+def test_conda_has_the_pins_of_the_lock_file():
+    pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    assert pip == LOCK
+
+
+def test_every_requirement_is_pinned_once():
+    names = [re.match(r"[\w.-]+", line)[0].lower() for line in LOCK]
+    assert all("==" in line for line in LOCK)
+    assert len(set(names)) == len(names)
+
+
+def test_every_dependency_is_in_the_lock_file():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = {re.match(r"[\w.-]+", line)[0].lower() for line in LOCK}
+    needed = {re.match(r"[\w.-]+", name)[0].lower() for name in project["dependencies"]}
+    assert needed <= pinned
+
+
+# Answers what Snakemake asks of conda. An environment is a folder with a Python that notes what it is called for, and
+# goes on as the Python of these tests.
+CONDA = """#!/bin/bash
+case "$1 $2" in
+  "--version ") echo "conda 25.1.0" ;;
+  "info --json") echo '{"conda_prefix": "FOLDER", "platform": "linux-64"}' ;;
+  "config --get") echo '{"get": {"channel_priority": "strict"}}' ;;
+  "clean -y") ;;
+  "env create")
+    while [ $# -gt 0 ]; do
+      case "$1" in --file) file=$2 ;; --prefix) prefix=$2 ;; esac
+      shift
+    done
+    mkdir -p "$prefix/bin"
+    cat "$file" >> FOLDER/created.yml
+    printf '#!/bin/bash\necho "$@" >> FOLDER/called.txt\nexec PYTHON "$@"\n' > "$prefix/bin/python"
+    chmod +x "$prefix/bin/python" ;;
+  *) echo "the stand-in for conda does not know: $*" >&2; exit 1 ;;
+esac
+"""
+
+
+def test_jobs_run_in_the_environment_that_a_stand_in_for_conda_makes(tmp_path):
+    """It shows that Snakemake finds the file for each job, and not that conda can install it: none may be here."""
+    conda, activate = tmp_path / "bin" / "conda", tmp_path / "bin" / "activate"
+    conda.parent.mkdir()
+    conda.write_text(CONDA.replace("FOLDER", str(tmp_path)).replace("PYTHON", sys.executable))
+    activate.write_text('export PATH="$1/bin:$PATH"\n')
+    conda.chmod(0o755)
+    (tmp_path / "images").mkdir()
+    PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    config = {"dataset": {"source": "images"}, "generator": {"points_per_side": 1}, "exports": ["card", "polygons"]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    environment = {**os.environ, "PATH": f"{conda.parent}:{os.environ['PATH']}"}
+    call = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2"]
+    call += ["--software-deployment-method", "conda"]
+    run = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "created.yml").read_text() == (ROOT / "environment.yml").read_text()  # one for all rules
+    called = re.findall(r"^-m maskgrid ([\w-]+)", (tmp_path / "called.txt").read_text(), re.MULTILINE)
+    jobs = {"index", "generate", "replay", "gather", "merge", "export", "statistics", "report", "card", "accept"}
+    assert set(called) == jobs
+    # Without conda again: the same results, of which none has to be made anew.
+    again = subprocess.run(
+        [*call[:-2], "-n"], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert "Nothing to be done" in again.stdout + again.stderr

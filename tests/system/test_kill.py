@@ -1,0 +1,144 @@
+"""A run killed at any moment and started again ends with the same bytes as one that was never killed."""
+
+import random
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from killing import (
+    RememberingNetwork,
+    copy_of,
+    count_steps,
+    die_after,
+    die_at,
+    hashes,
+    run_all,
+    stages,
+    tiny_plan,
+    write_images,
+)
+from maskgrid.automatic.proposer import Proposer
+from maskgrid.dataset.tables import read_shard
+from maskgrid.plan.plan import Plan
+
+STAGES = (
+    "index",
+    "generate",
+    "replay",
+    "gather",
+    "merge",
+    "prompts",
+    "prompt",
+    "prompt-merge",
+    "statistics",
+    "report",
+    "accept",
+)
+
+
+class Runs:
+    """The states of a run before each stage, and what the stage makes of them when nothing kills it."""
+
+    def __init__(self, folder: Path, network: RememberingNetwork) -> None:
+        self.folder, self.network = folder, network
+        self.source = folder / "source"
+        write_images(self.source)
+        self.stages = {}
+        self.states = {}
+        results = folder / "whole"
+        # What an earlier run with another config has left: old versions of what the later stages write.
+        run_all(tiny_plan(self.source, results, sweep=None), network)
+        shutil.rmtree(results / "dataset")
+        shutil.rmtree(results / "candidates")
+        for number, (name, stage) in enumerate(stages(self.plan(results), network)):
+            self.stages[name] = stage
+            before = copy_of(results, folder / f"before-{number}")
+            stage(self.plan(results))
+            self.states[name] = before, hashes(results)
+        self.finished = hashes(results)
+
+    def plan(self, results: Path) -> Plan:
+        return tiny_plan(self.source, results, prompts={"source": str(self.source / "boxes.json")})
+
+    def of(self, kind: str) -> list[str]:
+        """Names of the stages of a kind: one for each shard, for example."""
+        return [name for name in self.stages if name.split()[0] == kind]
+
+    def begin(self, name: str) -> Plan:
+        """A results folder as it is when the stage begins."""
+        return self.plan(copy_of(self.states[name][0], self.folder / "killed"))
+
+
+@pytest.fixture(scope="module")
+def runs(demo_model):
+    # In memory where possible: a killed process loses nothing that a disk would keep.
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Runs(Path(folder), RememberingNetwork(Proposer(demo_model)))
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_a_stage_killed_at_any_step_ends_with_the_same_bytes(runs, kind):
+    for name in runs.of(kind)[:1]:
+        n_steps = count_steps(lambda name=name: runs.stages[name](runs.begin(name)))
+        assert n_steps >= 5  # a file at least: create, write, sync, rename, sync folder
+        for step in range(1, n_steps + 1):
+            plan = runs.begin(name)
+            runs.network.n_runs = 0
+            assert die_at(lambda plan=plan, name=name: runs.stages[name](plan), step), f"{name} has no step {step}"
+            _check(runs, name, plan, f"{name} killed at step {step}")
+        assert not die_at(lambda name=name: runs.stages[name](runs.begin(name)), n_steps + 1)
+
+
+def test_a_stage_killed_at_any_time_ends_with_the_same_bytes(runs):
+    chance = random.Random(1)
+    n_killed = 0
+    for name, stage in runs.stages.items():
+        start = time.monotonic()
+        stage(runs.begin(name))
+        duration = time.monotonic() - start
+        for _ in range(5):
+            plan, seconds = runs.begin(name), chance.uniform(0.0, duration)
+            runs.network.n_runs = 0
+            n_killed += die_after(lambda plan=plan, stage=stage: stage(plan), seconds)
+            _check(runs, name, plan, f"{name} killed after {seconds:.4f} s")
+    assert n_killed > len(runs.stages)
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(runs):
+    plan = runs.begin("index")
+    for step in range(20, 1000, 37):
+        # The k-th process gets a little further than the one before, or dies on the way.
+        if not die_at(lambda: run_all(plan, runs.network), step):
+            break
+    else:
+        pytest.fail("never came to an end")
+    ended = hashes(plan.layout.root)
+    del ended["provenance.json"]  # tells when it was
+    assert ended.items() <= runs.finished.items()
+    assert len(ended) == len(runs.finished) - 1
+
+
+def _check(runs: Runs, name: str, plan: Plan, what: str) -> None:
+    before, whole = hashes(runs.states[name][0]), runs.states[name][1]
+    left = hashes(plan.layout.root)
+    for path, content in left.items():
+        hidden = any(part.startswith(".") for part in Path(path).parts)
+        assert hidden or content in (before.get(path), whole.get(path)), f"{what}: {path} is half written"
+    runs.stages[name](plan)
+    assert hashes(plan.layout.root) == whole, what
+    if name.startswith("generate"):
+        _check_repeats(runs, name, what)
+
+
+def _check_repeats(runs: Runs, name: str, what: str) -> None:
+    """The killed process and the one after it run the network once an image, and one of them once more at most."""
+    n_images = _n_images(runs, name)
+    assert n_images <= runs.network.n_runs <= n_images + 1, f"{what}: the network ran {runs.network.n_runs} times"
+
+
+def _n_images(runs: Runs, name: str) -> int:
+    return len(read_shard(runs.folder / "whole" / "dataset", name.split()[-1]))

@@ -1,0 +1,163 @@
+"""The snippets of ``docs/loading.md`` run, and every library finds the masks that pycocotools finds."""
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import re
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pytest
+from pycocotools import mask as coco_mask
+
+from made_results import make_config
+from made_truth import make_plan_with_truth, masks_as_objects
+from maskgrid.automatic.merge import merge_setting
+from maskgrid.io.tables import read_table, write_table
+from maskgrid.results.accuracy.stage import evaluate_shard, write_accuracies, write_truth
+from maskgrid.results.exports.stage import export_setting, write_card
+
+PAGE = (Path(__file__).parents[2] / "docs/loading.md").read_text()
+SNIPPETS = dict(re.findall(r"```python (\w+)\n(.*?)```", PAGE, re.DOTALL))
+# These find all masks, in the order of the annotations.
+OF_MASKS = ("pycocotools", "faster_coco_eval", "supervision", "sa1b", "datumaro")
+# These want other versions of what maskgrid needs; make test-loaders names the Python that has them, and for each what
+# its snippet finds.
+ELSEWHERE = {"datumaro": "masks", "duckdb": "table"}
+ELSEWHERE_PYTHON = "MASKGRID_LOADERS_PYTHON"
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with ``results`` of made-up images, whose pictures lie under ``results/demo``."""
+    root = tmp_path_factory.mktemp("loading")
+    plan = make_plan_with_truth(root, masks_as_objects, make_config(annotations=["baseline"]))
+    for run in plan.runs:
+        path = plan.layout.candidates("demo", run.pass_.name, "d0")
+        write_table(path, read_table(path), {"recording": run.recording.as_dict()})
+    write_truth(plan)
+    evaluate_shard(plan, "d0")
+    write_accuracies(plan)
+    merge_setting(plan, "baseline")
+    for form in ("sa1b", "polygons"):
+        export_setting(plan, "baseline", form)
+    write_card(plan)
+    for image in json.loads(plan.layout.annotations("baseline").read_bytes())["images"]:
+        path = root / "results/demo" / image["file_name"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.new("RGB", (image["width"], image["height"])).save(path, format="PNG")
+    return root
+
+
+def run_snippet(name, folder, monkeypatch):
+    library = {"sa1b": "pycocotools", "polygons": "json"}.get(name, name)
+    if name in ELSEWHERE and ELSEWHERE_PYTHON in os.environ:
+        return run_elsewhere(name, folder)
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed; the snippet for it was not run")
+    monkeypatch.chdir(folder)
+    scope = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(SNIPPETS[name], scope)
+    return scope
+
+
+def run_elsewhere(name, folder):
+    saving = f"\nimport pickle, sys\npickle.dump({ELSEWHERE[name]}, open(sys.argv[1], 'wb'))"
+    found = folder / f"{name}.pickle"
+    command = [os.environ[ELSEWHERE_PYTHON], "-c", SNIPPETS[name] + saving, found]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {ELSEWHERE[name]: pickle.loads(found.read_bytes())}
+
+
+@pytest.fixture(scope="module")
+def expected(folder):
+    """The masks, decoded by pycocotools straight from the file."""
+    content = json.loads((folder / "results/annotations/baseline.json").read_bytes())
+    return [coco_mask.decode(entry["segmentation"]) for entry in content["annotations"]]
+
+
+def test_there_are_snippets_for_all():
+    assert {*OF_MASKS, "polygons", "pandas", "pyarrow", "duckdb", "mlcroissant"} == set(SNIPPETS)
+
+
+@pytest.mark.parametrize("name", OF_MASKS)
+def test_a_library_finds_the_same_masks(name, folder, expected, monkeypatch):
+    masks = run_snippet(name, folder, monkeypatch)["masks"]
+    assert len(masks) == len(expected) > 5
+
+    def in_order(found):
+        return sorted((mask.shape, np.asarray(mask, np.uint8).tobytes()) for mask in found)
+
+    assert in_order(masks) == in_order(expected)
+
+
+def test_polygons_are_those_of_all_masks(folder, expected, monkeypatch):
+    scope = run_snippet("polygons", folder, monkeypatch)
+    assert len(scope["outlines"]) == len(expected)
+    assert 0 <= scope["lost"] < 1
+
+
+def test_tables_are_read_by_pandas_pyarrow_and_duckdb_alike(folder, monkeypatch):
+    counts = pd.read_parquet(folder / "results/statistics/mask_counts.parquet")
+    table = run_snippet("pandas", folder, monkeypatch)["table"]
+    assert (
+        table.loc[0.3, 0.6] == counts.query("pred_iou_thresh == 0.3 and stability_score_thresh == 0.6").n_masks.mean()
+    )
+    scope = run_snippet("pyarrow", folder, monkeypatch)
+    assert scope["loose"].num_rows == len(counts)
+    assert all(scope["described"].values())
+
+
+def test_duckdb_reads_the_tables(folder, monkeypatch):
+    counts = pd.read_parquet(folder / "results/statistics/mask_counts.parquet")
+    table = run_snippet("duckdb", folder, monkeypatch)["table"]
+    assert dict(table) == pytest.approx(counts.groupby("pred_iou_thresh").n_masks.mean().to_dict())
+
+
+def test_croissant_gives_the_rows(folder, monkeypatch):
+    first = run_snippet("mlcroissant", folder, monkeypatch)["first"]
+    counts = pd.read_parquet(folder / "results/statistics/mask_counts.parquet")
+    assert first["mask_counts/n_masks"] == counts.n_masks[0]
+
+
+def test_faster_coco_eval_agrees_with_our_recall(folder):
+    """COCO's evaluation by its own class on our files gives the averages of our tables."""
+    library = pytest.importorskip("faster_coco_eval")
+    content = json.loads((folder / "results/annotations/baseline.json").read_bytes())
+    objects = read_table(folder / "results/ground_truth/objects.parquet", filters=[("status", "=", "ok")]).to_pylist()
+    ids = {image["file_name"]: (image["id"], [image["height"], image["width"]]) for image in content["images"]}
+    annotations = [
+        {
+            "id": number,
+            "image_id": ids[row["image_key"]][0],
+            "category_id": 1,
+            "iscrowd": 0,
+            "area": row["area_px"],
+            "bbox": [0, 0, 1, 1],
+            "segmentation": {"size": ids[row["image_key"]][1], "counts": row["counts"].decode()},
+        }
+        for number, row in enumerate(objects, start=1)
+    ]
+    truth = {"images": content["images"], "categories": content["categories"], "annotations": annotations}
+    with contextlib.redirect_stdout(io.StringIO()):
+        given = library.COCO(truth)
+        evaluation = library.COCOeval_faster(given, given.loadRes(content["annotations"]), "segm")
+        evaluation.params.useCats = 0
+        evaluation.params.maxDets = [10, 100, 1000]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    recall = np.asarray(evaluation.eval["recall"]).reshape(10, -1, 4, 3)[:, 0, 0]
+    (row,) = read_table(
+        folder / "results/statistics/accuracy_summary.parquet", filters=[("setting", "=", "baseline")]
+    ).to_pylist()
+    assert [row[f"ar_{limit}"] for limit in (10, 100, 1000)] == pytest.approx(recall.mean(axis=0).tolist(), abs=1e-9)

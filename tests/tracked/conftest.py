@@ -1,0 +1,27 @@
+"""What the tests of tracking share."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tracker():
+    """The demo checkpoint as a tracker of ours."""
+    from maskgrid.tracked.tracker import load_tracker
+
+    return load_tracker("demo", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def sam2_video():
+    """And as sam2's."""
+    from oracle_video import sam2_predictor
+
+    return sam2_predictor()
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """A clip of eight frames in a folder, and the masks of its objects (T, N, H, W)."""
+    from oracle_video import clip_folder
+
+    return clip_folder(tmp_path_factory.mktemp("clip"))

@@ -1,0 +1,107 @@
+"""sam2's own video predictor, as the oracle, and what the tests give to both sides."""
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import scipy.ndimage
+import torch
+
+from maskgrid.dataset.demo import draw_clip
+from maskgrid.tracked.records import FramePrompt
+
+
+def sam2_predictor(**hydra):
+    """``SAM2VideoPredictor`` of the demo's checkpoint, built by sam2."""
+    from sam2.build_sam import build_sam2_video_predictor
+
+    from maskgrid.network.checkpoints import resolve_checkpoint
+    from maskgrid.network.model import built_by
+
+    overrides = [f"++model.{name}={value}" for name, value in hydra.items()]
+    checkpoint = resolve_checkpoint("demo", None)
+    predictor = built_by(build_sam2_video_predictor, checkpoint, hydra_overrides_extra=overrides)
+    attend = predictor.memory_attention.forward
+
+    def attend_in_float32(*, memory, **named):
+        # sam2's features are bfloat16: where no object pointer promotes them, its float32 weights refuse them.
+        return attend(memory=memory.float(), **named)
+
+    predictor.memory_attention.forward = attend_in_float32
+    return predictor
+
+
+def sam2_logits(predictor, folder, prompts, direction="forward", start=None, most=None, **init):
+    """Logits by frame, as sam2's notebook collects them: (objects, H, W) each, the last pass's where several meet."""
+    with torch.inference_mode():
+        state = predictor.init_state(str(folder), **init)
+        found = {}
+        for round_ in sorted({prompt.round for prompt in prompts}):
+            for prompt in prompts:
+                if prompt.round == round_:
+                    give(predictor, state, prompt)
+            for reverse in {"forward": [False], "backward": [True], "both": [False, True]}[direction]:
+                for frame, _, logits in predictor.propagate_in_video(state, start, most, reverse):
+                    found[frame] = logits[:, 0].numpy().copy()
+    return found
+
+
+def give(predictor, state, prompt):
+    if prompt.mask is not None:
+        predictor.add_new_mask(state, prompt.frame, prompt.object_id, prompt.mask)
+    else:
+        predictor.add_new_points_or_box(
+            state,
+            prompt.frame,
+            prompt.object_id,
+            prompt.point_coords,
+            prompt.point_labels,
+            prompt.clear_old_points,
+            box=prompt.box_xyxy,
+        )
+
+
+def write_jpegs(folder, frames):
+    """Frames as sam2 asks for them: JPEG files with whole numbers for names."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for number, pixels in enumerate(frames):
+        PIL.Image.fromarray(pixels).save(Path(folder) / f"{number:05d}.jpg", quality=92)
+    return Path(folder)
+
+
+def clip_folder(folder, seed=0, n_frames=8, size_hw=(120, 160)):
+    """A clip of the demo's scenes as JPEG files, and the masks of what is in it."""
+    clip = draw_clip(seed, n_frames, size_hw)
+    return write_jpegs(folder, clip.frames), clip.masks
+
+
+def click(mask, frame=0, object_id=1, **more):
+    """A point on an object."""
+    rows, columns = np.nonzero(mask)
+    middle = len(rows) // 2
+    return FramePrompt(
+        frame,
+        object_id,
+        point_coords=np.array([[columns[middle], rows[middle]]], np.float32),
+        point_labels=np.array([1], np.int32),
+        **more,
+    )
+
+
+def boxed(mask, frame=0, object_id=1, **more):
+    """An object's box."""
+    rows, columns = np.nonzero(mask)
+    box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
+    return FramePrompt(frame, object_id, box_xyxy=box, **more)
+
+
+def painted(mask, frame=0, object_id=1, **more):
+    """An object's mask."""
+    return FramePrompt(frame, object_id, mask=mask, **more)
+
+
+def innermost(mask):
+    """The pixel of a mask, x and y, that lies farthest from its border."""
+    depth = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return column, row

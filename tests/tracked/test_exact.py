@@ -1,0 +1,310 @@
+"""Tracking against sam2's own video predictor, fed the same JPEG files: equal logits, equal masks."""
+
+import copy
+from pathlib import Path
+
+import av
+import numpy as np
+import PIL.Image
+import pytest
+import sam2.utils.misc
+import scipy.ndimage
+import torch
+from oracle_video import boxed, click, clip_folder, innermost, painted, sam2_logits, write_jpegs
+
+from maskgrid.io.errors import MachineError
+from maskgrid.masks import rle
+from maskgrid.tracked.frames import FrameFolder
+from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.tracked.records import FramePrompt
+from maskgrid.tracked.schedule import groups_of_objects, plan_passes
+from maskgrid.tracked.tracker import load_tracker, track
+
+VIDEO = Path(__file__).parents[3] / "shared" / "photos" / "bedroom.mp4"
+
+# A model that looks back over fewer frames forgets sooner; what is forgotten too soon shows in short clips.
+SHORT = {"num_maskmem": 4, "max_obj_ptrs_in_encoder": 4}
+
+
+@pytest.fixture
+def logits(monkeypatch):
+    """The logits behind the masks that are given, by frame."""
+    found = {}
+    propagate = VideoPredictor.propagate_quietly
+
+    def recording(self, state, frames):
+        for frame, ids, logits in propagate(self, state, frames):
+            found[frame] = logits[:, 0].numpy().copy()
+            yield frame, ids, logits
+
+    monkeypatch.setattr(VideoPredictor, "propagate_quietly", recording)
+    return found
+
+
+def with_attributes(model, **attributes):
+    other = copy.copy(model)
+    for name, value in attributes.items():
+        assert hasattr(other, name)
+        setattr(other, name, value)
+    return other
+
+
+def compare(tracker, sam2_video, folder, prompts, options, logits):
+    """Both sides; returns the number of masks that are not empty, so that a test can ask for some."""
+    ours = dict(track(tracker, FrameFolder(folder), prompts, options))
+    theirs = sam2_logits(
+        sam2_video, folder, prompts, options.direction, options.start_frame_idx, options.max_frame_num_to_track
+    )
+    assert ours.keys() == theirs.keys()
+    for frame, masks in ours.items():
+        assert np.abs(logits[frame] - theirs[frame]).max() <= 1e-5, frame
+        decoded = np.stack([rle.decode(mask.counts, theirs[frame].shape[1:]) for mask in masks])
+        assert np.array_equal(decoded, theirs[frame] > 0), frame
+        assert [mask.area_px for mask in masks] == (theirs[frame] > 0).sum((1, 2)).tolist()
+        assert {mask.frame for mask in masks} == {frame}
+    ids = list(dict.fromkeys(prompt.object_id for prompt in sorted(prompts, key=lambda prompt: prompt.round)))
+    assert all([mask.object_id for mask in masks] == ids for masks in ours.values())
+    return sum(mask.area_px > 0 for masks in ours.values() for mask in masks)
+
+
+def cases(masks):
+    """Prompts by name."""
+    return {
+        "point": ([click(masks[0, 0])], {}),
+        "box": ([boxed(masks[0, 0])], {}),
+        "mask": ([painted(masks[0, 1])], {}),
+        "two objects, box and points": (
+            [click(masks[0, 0]), boxed(masks[0, 1], object_id=7), click(masks[0, 1], 0, 1, clear_old_points=False)],
+            {},
+        ),
+        "two prompted frames": ([painted(masks[1, 0], 1), click(masks[4, 1], 4, 2), click(masks[5, 0], 5)], {}),
+        "reverse": ([painted(masks[5, 0], 5), boxed(masks[5, 1], 5, 2)], {"direction": "backward"}),
+        "both": ([painted(masks[3, 0], 3), click(masks[4, 1], 4, 2)], {"direction": "both"}),
+        "range": ([click(masks[2, 0], 2)], {"direction": "both", "start_frame_idx": 4, "max_frame_num_to_track": 2}),
+        "correction": (
+            [click(masks[0, 0]), click(masks[0, 1], 0, 2), click(masks[4, 0], 4, round=1)],
+            {"add_all_frames_to_correct_as_cond": True},
+        ),
+        "corrections, both": (
+            [
+                painted(masks[3, 0], 3),
+                click(masks[5, 0], 5, round=1),
+                boxed(masks[1, 1], 1, 2, round=1),
+                click(masks[0, 0], 0, round=2, clear_old_points=False),
+            ],
+            {"direction": "both", "add_all_frames_to_correct_as_cond": True},
+        ),
+        "forgotten correction": ([click(masks[0, 0]), click(masks[4, 0], 4, round=1)], {}),
+    }
+
+
+@pytest.mark.parametrize("name", cases(np.ones((8, 2, 2, 2), np.bool_)))
+def test_masks_are_those_of_sam2(tracker, sam2_video, clip, logits, name):
+    folder, masks = clip
+    prompts, given = cases(masks)[name]
+    options = TrackOptions(**given)
+    oracle = with_attributes(
+        sam2_video, **SHORT, add_all_frames_to_correct_as_cond=options.add_all_frames_to_correct_as_cond
+    )
+    assert compare(with_attributes(tracker, **SHORT), oracle, folder, prompts, options, logits) > 2
+
+
+def test_nothing_is_forgotten_too_soon_by_the_model_as_it_is(tracker, sam2_video, tmp_path, logits):
+    folder, masks = clip_folder(tmp_path, seed=3, n_frames=20, size_hw=(64, 64))
+    options = TrackOptions(direction="both")
+    assert compare(tracker, sam2_video, folder, [click(masks[2, 0], 2)], options, logits) > 10
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_asked_for(tracker, sam2_video, clip, logits, seed):
+    """Prompts, rounds, directions and memories at random."""
+    folder, masks = clip
+    random = np.random.default_rng(seed)
+    prompts, options, memory = random_case(random, masks)
+    oracle = with_attributes(
+        sam2_video,
+        **memory,
+        non_overlap_masks=options.non_overlap_masks,
+        add_all_frames_to_correct_as_cond=options.add_all_frames_to_correct_as_cond,
+    )
+    compare(with_attributes(tracker, **memory), oracle, folder, prompts, options, logits)
+
+
+def random_case(random, masks):
+    makers = (click, boxed, painted)
+    prompts = []
+    for round_ in range(random.integers(1, 4)):
+        for _ in range(random.integers(1, 4)):
+            frame, index = random.integers(len(masks)), random.integers(2)
+            make = makers[random.integers(3)]
+            prompts.append(make(masks[frame, index], int(frame), int(index) + 1, round=round_))
+    options = TrackOptions(
+        direction=str(random.choice(["forward", "backward", "both"])),
+        non_overlap_masks=bool(random.integers(2)),
+        add_all_frames_to_correct_as_cond=bool(random.integers(2)),
+    )
+    memory = {
+        "num_maskmem": int(random.integers(1, 5)),
+        "max_obj_ptrs_in_encoder": int(random.integers(2, 6)),
+        "memory_temporal_stride_for_eval": int(random.integers(1, 3)),
+        "max_cond_frames_in_attn": int(random.choice([-1, 2])),
+    }
+    return prompts, options, memory
+
+
+def test_a_real_video(tracker, sam2_video, tmp_path, logits):
+    if not VIDEO.is_file():
+        pytest.skip("the video is not there")
+    with av.open(str(VIDEO)) as container:
+        decoded = (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
+        frames = [pixels for number, pixels in zip(range(31), decoded, strict=False) if number % 6 == 0]
+    folder = write_jpegs(tmp_path, frames)
+    prompts = [  # a child's shirt and the other's head, as in sam2's notebook
+        FramePrompt(0, 1, np.array([[210, 350], [250, 220]], np.float32), np.array([1, 1], np.int32)),
+        FramePrompt(0, 2, np.array([[400, 150]], np.float32), np.array([1], np.int32)),
+    ]
+    options = TrackOptions(non_overlap_masks=True)
+    oracle = with_attributes(sam2_video, non_overlap_masks=True)
+    assert compare(tracker, oracle, folder, prompts, options, logits) > 5
+
+
+def test_the_network_sees_the_pixels_that_sam2_sees(tracker, clip):
+    folder, _ = clip
+    state = tracker.init_lazily(FrameFolder(folder), TrackOptions())
+    with torch.inference_mode():
+        theirs = tracker.init_state(str(folder))["images"]
+    for frame, image in enumerate(theirs):
+        assert torch.equal(state["images"][frame], image)
+        assert state["images"][frame].stride() == image.stride()
+
+
+def test_groups_of_objects_give_the_same_masks(tracker, clip):
+    folder, masks = clip
+    prompts = [
+        click(masks[3, 0], 3, 5),
+        painted(masks[1, 1], 1, 4),
+        boxed(masks[2, 2], 2, 9),
+        click(masks[5, 0], 5, 5, round=1),
+        click(masks[0, 1], 0, 2, round=1),
+    ]
+    options = TrackOptions(direction="both", add_all_frames_to_correct_as_cond=True)
+    frames = FrameFolder(folder)
+    passes = plan_passes(prompts, options, len(frames))
+    groups = groups_of_objects(prompts, options, 2)
+    assert groups == [[5, 4], [9, 2]]
+    together = {
+        (mask.frame, mask.object_id): mask for _, masks in track(tracker, frames, prompts, options) for mask in masks
+    }
+    apart = {}
+    for ids in [*groups, [2]]:
+        of_group = [prompt for prompt in prompts if prompt.object_id in ids]
+        for _, found in track(tracker, frames, of_group, options, passes):
+            apart.update({(mask.frame, mask.object_id): mask for mask in found})
+    assert apart == together
+
+
+def test_objects_that_may_not_overlap_stay_together():
+    prompts = [painted(np.ones((2, 2), np.bool_), 0, number) for number in range(5)]
+    assert groups_of_objects(prompts, TrackOptions(non_overlap_masks=True), 2) == [[0, 1, 2, 3, 4]]
+    assert groups_of_objects(prompts, TrackOptions(), 2) == [[0, 1], [2, 3], [4]]
+
+
+def test_frames_come_in_the_order_of_tracking(tracker, clip):
+    folder, masks = clip
+    given = [frame for frame, _ in track(tracker, FrameFolder(folder), [painted(masks[2, 0], 2)], TrackOptions("both"))]
+    assert given == [3, 4, 5, 6, 7, 2, 1, 0]
+
+
+def test_pictures_are_kept_as_png_too(tracker, clip, tmp_path):
+    """The format and the names of the files make no difference."""
+    folder, masks = clip
+    for path in folder.iterdir():
+        PIL.Image.open(path).save(tmp_path / f"frame {int(path.stem)}.png")
+    results = [list(track(tracker, FrameFolder(place), [click(masks[0, 0])])) for place in (folder, tmp_path)]
+    assert results[0] == results[1]
+
+
+def test_holes_are_filled_as_by_the_kernel_of_sam2(tracker, sam2_video, clip, logits, monkeypatch):
+    """``fill_hole_area`` without sam2's CUDA extension, whose place SciPy takes on sam2's side."""
+    folder, masks = clip
+    n_holes = []
+
+    def components(mask):
+        labels, counts = np.zeros(mask.shape, np.int64), np.zeros(mask.shape, np.int64)
+        for index in range(len(mask)):
+            labels[index, 0], n_found = scipy.ndimage.label(mask[index, 0].numpy(), np.ones((3, 3)))
+            areas = np.bincount(labels[index, 0].ravel())
+            areas[0] = 0
+            counts[index, 0] = areas[labels[index, 0]]
+            n_holes.append(n_found - 1)
+        return torch.from_numpy(labels), torch.from_numpy(counts)
+
+    monkeypatch.setattr(sam2.utils.misc, "get_connected_components", components)
+    # Masks that are given have the holes that a good network would not draw.
+    pierced = masks[0, 0].copy()
+    x, y = (int(place) for place in innermost(pierced))
+    pierced[y - 4 : y + 5, x - 4 : x + 5] = False
+    prompts = [
+        click(masks[0, 0]),
+        boxed(masks[0, 1], 0, 2),
+        painted(pierced, 0, 3),
+        click(masks[3, 1], 3, 2, round=1),
+    ]
+    options = TrackOptions(fill_hole_area=60, add_all_frames_to_correct_as_cond=True, max_frame_num_to_track=4)
+    oracle = with_attributes(sam2_video, fill_hole_area=60, add_all_frames_to_correct_as_cond=True)
+    compare(tracker, oracle, folder, prompts, options, logits)
+    assert sum(n_holes) > 0
+
+
+def test_memory_around_prompts_is_cleared(tracker, sam2_video, clip, logits):
+    """sam2 1.1.0 has lost the method for one object; with a single one, that for all objects does the same."""
+    folder, masks = clip
+    given = {"clear_non_cond_mem_around_input": True, "add_all_frames_to_correct_as_cond": True}
+    oracle = with_attributes(sam2_video, **SHORT, **given)
+    oracle._clear_obj_non_cond_mem_around_input = lambda state, frame, _: oracle._clear_non_cond_mem_around_input(
+        state, frame
+    )
+    prompts = [click(masks[0, 0]), click(masks[4, 0], 4, round=1)]
+    options = TrackOptions(**given)
+    assert compare(with_attributes(tracker, **SHORT), oracle, folder, prompts, options, logits) > 2
+
+
+def test_half_precision_is_autocast(sam2_video, clip, logits):
+    folder, masks = clip
+    prompts = [click(masks[1, 0], 1), painted(masks[1, 1], 1, 2)]
+    options = TrackOptions(max_frame_num_to_track=3)
+    ours = dict(track(load_tracker("demo", device="cpu", dtype="bfloat16"), FrameFolder(folder), prompts, options))
+    assert list(ours) == [1, 2, 3, 4]
+    with torch.autocast("cpu", torch.bfloat16):
+        theirs = sam2_logits(sam2_video, folder, prompts, most=3)
+    for frame, found in theirs.items():
+        assert np.array_equal(logits[frame], found), frame
+
+
+def test_values_that_are_no_numbers_are_an_error(tracker, clip, monkeypatch):
+    folder, masks = clip
+    encode = VideoPredictor._run_memory_encoder
+
+    def broken(self, **given):
+        features, positions = encode(self, **given)
+        return features * float("nan"), positions
+
+    monkeypatch.setattr(VideoPredictor, "_run_memory_encoder", broken)
+    with pytest.raises(FloatingPointError):
+        list(track(tracker, FrameFolder(folder), [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=1)))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("CUDA out of memory. Tried", "offload_state_to_cpu"), ("CUDA error: gone", "has failed")]
+)
+def test_a_device_that_fails_is_named(tracker, clip, monkeypatch, words, told):
+    folder, masks = clip
+
+    def failing(self, **given):
+        raise RuntimeError(words)
+
+    tracking = track(tracker, FrameFolder(folder), [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=1))
+    monkeypatch.setattr(VideoPredictor, "_run_single_frame_inference", failing)
+    with pytest.raises(MachineError, match=told):
+        list(tracking)

@@ -1,0 +1,144 @@
+"""Frames of files and folders: the same pixels in any order, and reasons for what cannot be read."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import PIL.Image
+import pytest
+
+from maskgrid.tracked.frames import FrameFolder, VideoFile, natural_key
+from maskgrid.tracked.scan import BadVideo, VideoStatus, scan_video
+
+CODECS = {"mp4": "libx264", "mkv": "libx264", "avi": "mpeg4", "webm": "libvpx-vp9", "ts": "libx264", "h264": "libx264"}
+
+
+def write_video(path, n_frames=30, codec=None, rotation_deg=None, options=None, size_hw=(48, 64)):
+    """A grey that changes from frame to frame, and a red corner."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec or CODECS[path.suffix[1:]], rate=25)
+        stream.height, stream.width = size_hw
+        stream.pix_fmt, stream.gop_size = "yuv420p", 12
+        if rotation_deg is not None:
+            stream.set_display_rotation(rotation_deg)
+        for number in range(n_frames):
+            pixels = np.full((*size_hw, 3), number * 8 % 256, np.uint8)
+            pixels[:16, :16] = 255, 0, 0
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def decoded(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def status_of(make, *arguments, **named):
+    with pytest.raises(BadVideo) as caught:
+        make(*arguments, **named)
+    assert not isinstance(arguments[0], Path) or str(arguments[0]) not in caught.value.message
+    return caught.value.status
+
+
+@pytest.mark.parametrize("kind", CODECS)
+def test_frames_are_the_same_in_any_order(tmp_path, kind):
+    path = write_video(tmp_path / f"video.{kind}")
+    truth = decoded(path)
+    video = VideoFile(path)
+    assert (len(video), video.size_hw) == (30, (48, 64))
+    random = np.random.default_rng(0)
+    for number in (*range(30), *range(29, -1, -1), *random.integers(0, 30, 20)):
+        assert np.array_equal(video.read(int(number)), truth[number]), number
+
+
+def test_range_and_stride(tmp_path):
+    path = write_video(tmp_path / "video.mp4")
+    truth = decoded(path)
+    video = VideoFile(path, start=5, stop=20, stride=4)
+    assert (len(video), video.numbers, len(video.scan)) == (4, range(5, 20, 4), 20)
+    for frame, number in enumerate((5, 9, 13, 17)):
+        assert np.array_equal(video.read(frame), truth[number])
+
+
+def test_damage_behind_the_range_does_no_harm(tmp_path):
+    path = write_video(tmp_path / "video.mp4", options={"movflags": "faststart"})
+    truth = decoded(path)
+    path.write_bytes(path.read_bytes()[:-500])
+    assert status_of(VideoFile, path) == VideoStatus.TRUNCATED
+    video = VideoFile(path, stop=8)
+    assert np.array_equal(video.read(7), truth[7])
+
+
+@pytest.mark.parametrize("rotation_deg", [90, 180, 270])
+def test_videos_are_turned_as_players_turn_them(tmp_path, rotation_deg):
+    path = write_video(tmp_path / "video.mp4", n_frames=2, rotation_deg=rotation_deg)
+    video = VideoFile(path)
+    assert video.size_hw == ((48, 64) if rotation_deg == 180 else (64, 48))
+    assert np.array_equal(video.read(1), np.rot90(decoded(path)[1], rotation_deg // 90))
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "avi", "webm"])
+def test_a_video_that_is_cut_short_is_known(tmp_path, kind):
+    path = write_video(tmp_path / f"video.{kind}", n_frames=60)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
+    assert status_of(VideoFile, path) == VideoStatus.TRUNCATED
+
+
+def test_what_is_no_video(tmp_path):
+    text, empty, picture = tmp_path / "text.mp4", tmp_path / "empty.mp4", tmp_path / "picture.png"
+    text.write_text("not a video at all " * 20)
+    empty.touch()
+    PIL.Image.new("RGB", (8, 8)).save(picture)
+    assert status_of(VideoFile, text) == VideoStatus.NOT_A_VIDEO
+    assert status_of(VideoFile, picture) == VideoStatus.NOT_A_VIDEO
+    assert status_of(VideoFile, empty) == VideoStatus.EMPTY
+    assert status_of(VideoFile, tmp_path) == VideoStatus.NOT_A_VIDEO
+    assert status_of(VideoFile, tmp_path / "none.mp4") == VideoStatus.MISSING
+
+
+def test_ranges_and_sizes_that_do_not_fit(tmp_path):
+    path = write_video(tmp_path / "video.mp4", n_frames=5)
+    assert status_of(VideoFile, path, start=5) == VideoStatus.NO_FRAMES
+    assert status_of(VideoFile, path, max_pixels=100) == VideoStatus.TOO_LARGE
+
+
+def test_frames_that_change_their_size(tmp_path):
+    # Bare H.264 may be put one behind the other, whatever the size.
+    first = write_video(tmp_path / "first.h264", n_frames=5)
+    second = write_video(tmp_path / "second.h264", n_frames=5, size_hw=(96, 64))
+    joined = tmp_path / "joined.h264"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    assert status_of(VideoFile, joined) == VideoStatus.SIZE_CHANGES
+
+
+def test_a_file_that_has_changed_is_not_read_on(tmp_path):
+    path = write_video(tmp_path / "video.mp4")
+    scan = scan_video(path)
+    write_video(path, codec="mpeg4")
+    assert status_of(VideoFile(path, scan=scan).read, 3) == VideoStatus.TRUNCATED
+
+
+def test_a_folder_in_natural_order(tmp_path):
+    for number in (1, 2, 10, 11):
+        PIL.Image.new("RGB", (9, 6), (number, 0, 0)).save(tmp_path / f"img{number}.{'png' if number < 5 else 'bmp'}")
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / ".hidden.png").touch()
+    folder = FrameFolder(tmp_path)
+    assert folder.size_hw == (6, 9)
+    assert [int(folder.read(frame)[0, 0, 0]) for frame in range(len(folder))] == [1, 2, 10, 11]
+    part = FrameFolder(tmp_path, start=1, stride=2)
+    assert [path.name for path in part.paths] == ["img2.png", "img11.bmp"]
+    assert sorted(["b2", "b10", "2", "a", "b02", "10"], key=natural_key) == ["2", "10", "a", "b02", "b2", "b10"]
+
+
+def test_a_folder_with_bad_frames(tmp_path):
+    assert status_of(FrameFolder, tmp_path / "none") == VideoStatus.MISSING
+    assert status_of(FrameFolder, tmp_path) == VideoStatus.EMPTY
+    PIL.Image.new("RGB", (9, 6)).save(tmp_path / "1.png")
+    PIL.Image.new("RGB", (6, 9)).save(tmp_path / "2.png")
+    (tmp_path / "3.png").write_bytes((tmp_path / "1.png").read_bytes()[:40])
+    folder = FrameFolder(tmp_path)
+    assert status_of(folder.read, 1) == VideoStatus.SIZE_CHANGES
+    assert status_of(folder.read, 2) == VideoStatus.BAD_FRAME
+    assert status_of(FrameFolder, tmp_path, start=7) == VideoStatus.NO_FRAMES

@@ -1,0 +1,154 @@
+"""Which videos a source holds, and what is found out about each."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_videos import STATUSES, drawn, write_frames, write_videos
+
+from maskgrid.io.errors import UserError
+from maskgrid.tracked.index import index_videos, open_frames, read_videos, video_name, write_index
+from maskgrid.tracked.parameters import Reading
+from maskgrid.tracked.sources import list_videos, videos_digest
+
+READING = Reading(1, None, 2, 1_000_000)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """A folder of videos, and the clip that the good ones show."""
+    folder = tmp_path_factory.mktemp("videos") / "clips"
+    return folder, write_videos(folder)
+
+
+def keys(source, base):
+    return [item.key for item in list_videos(str(source), base)]
+
+
+def test_a_folder_gives_video_files_and_folders_of_frames(videos):
+    folder, _ = videos
+    assert keys(folder, folder) == sorted(STATUSES)
+    assert keys("clips", folder.parent) == sorted(STATUSES)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("clips/*.mkv", ["cut.mkv", "good.mkv", "short.mkv"]),
+        ("clips/*/fra*", ["sub/frames"]),
+        ("clips/**/frames", ["sub/frames"]),
+        ("clips/good.mkv", ["good.mkv"]),
+        ("clips/sub/frames", ["frames"]),
+        ("list.txt", ["gone.mp4", "good.mkv", "sub/frames"]),
+    ],
+)
+def test_globs_lists_and_single_videos(videos, pattern, expected):
+    folder, _ = videos
+    (folder.parent / "list.txt").write_text("clips/good.mkv\nclips/sub/frames\nclips/gone.mp4\n")
+    found = keys(pattern, folder.parent)
+    assert [key.removeprefix("clips/") for key in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("nowhere", "there is no file or folder"),
+        ("nowhere/*.mp4", "there is no folder"),
+        ("empty", "no videos in"),
+        ("notes.pdf", "neither a video file"),
+    ],
+)
+def test_a_source_without_videos_is_an_error_for_people(tmp_path, source, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.pdf").write_text("x")
+    with pytest.raises(UserError, match=f"tracking.source: .*{words}"):
+        list_videos(source, tmp_path)
+
+
+def test_pictures_beside_videos_are_no_frames(tmp_path):
+    write_frames(tmp_path / "clips", drawn(n_frames=1).frames, ".jpg")
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"x")
+    assert keys("clips", tmp_path) == ["a.mp4"]
+
+
+def test_every_video_is_a_row_with_status_and_reason(videos, tmp_path):
+    folder, clip = videos
+    found = index_videos(list_videos(str(folder), folder), READING, [])
+    assert {video.video_key: video.status for video in found} == STATUSES
+    assert all((video.message is None) == (video.status == "ok") for video in found)
+    write_index(tmp_path, found)
+    assert read_videos(tmp_path / "files.parquet") == found
+    table = pd.read_parquet(tmp_path / "videos.parquet")
+    assert len(table) == len(STATUSES)
+    for video in read_videos(tmp_path / "files.parquet"):
+        if video.status == "ok":
+            assert (video.width, video.height, video.n_frames) == (64, 48, 5)
+            frames = open_frames(video, READING)
+            assert len(frames) == 2
+            for position, number in enumerate(READING.numbers(5)):
+                assert np.array_equal(frames.read(position), clip.frames[number])
+
+
+def test_the_index_is_the_same_wherever_the_videos_lie(videos, tmp_path):
+    folder, _ = videos
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    for place, target in ((folder, tmp_path / "a"), (moved, tmp_path / "b")):
+        write_index(target, index_videos(list_videos(str(place), place), READING, []))
+    assert (tmp_path / "a/videos.parquet").read_bytes() == (tmp_path / "b/videos.parquet").read_bytes()
+
+
+def test_a_video_of_the_same_state_is_not_read_again(videos):
+    folder, _ = videos
+    items = list_videos(str(folder), folder)
+    first = index_videos(items, READING, [])
+    marked = [replace(video, sha256="from before") for video in first]
+    again = index_videos(items, READING, marked)
+    lasting = {"ok", "empty", "truncated", "not_a_video"}
+    assert {v.video_key for v in again if v.sha256 == "from before"} == {
+        video.video_key for video in first if video.status in lasting
+    }
+    os.utime(folder / "good.mkv", ns=(1, 1))
+    changed = {video.video_key: video for video in index_videos(list_videos(str(folder), folder), READING, marked)}
+    assert changed["good.mkv"].sha256 != "from before"
+
+
+def test_a_new_frame_changes_the_listing(tmp_path):
+    write_frames(tmp_path / "clips" / "a", drawn(n_frames=2).frames)
+    before = videos_digest(list_videos("clips", tmp_path))
+    assert before == videos_digest(list_videos("clips", tmp_path))
+    shutil.copy(tmp_path / "clips/a/0.png", tmp_path / "clips/a/2.png")
+    assert videos_digest(list_videos("clips", tmp_path)) != before
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("a.mp4", "a.mp4"), ("sub/a.mp4", "sub~a.mp4"), ("a b.mp4", "a_b.mp4-"), ("a~b", "a_b-"), (".x", "x-")],
+)
+def test_names_of_files_are_made_from_keys(key, name):
+    assert video_name(key).startswith(name)
+
+
+def test_names_of_files_are_distinct():
+    many = [
+        "a/b",
+        "a__b",
+        "a_b",
+        "a b",
+        "a?b",
+        "x" * 300,
+        "x" * 299 + "y",
+        "ä",
+        "ö",
+        ".a",
+        "-a",
+        "a",
+        "a/__b",
+        "a__/b",
+        "a~b",
+    ]
+    names = [video_name(key) for key in many]
+    assert len(set(names)) == len(many)
+    assert all(len(name) < 150 for name in names)

@@ -1,0 +1,268 @@
+"""Prompts for videos: what is read from tables and documents, what is refused and why, what the tracker gets."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pytest
+
+from maskgrid.config.tracking import TrackingConfig
+from maskgrid.dataset.object_sources import Entry
+from maskgrid.io.errors import UserError
+from maskgrid.masks import rle
+from maskgrid.tracked.index import Video
+from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.parameters import Reading
+from maskgrid.tracked.prompt_checks import object_ids, resolve_prompts
+from maskgrid.tracked.prompt_sources import VideoEntry, read_video_prompts
+from maskgrid.tracked.prompts import frame_prompts, passes_of, prompts_table, read_prompts
+from maskgrid.tracked.tables import PROMPTS
+
+HEIGHT, WIDTH = 20, 30
+VIDEO = Video("a.mp4", "a.mp4", b"a.mp4", "", "file", width=WIDTH, height=HEIGHT, n_frames=10)
+BAD = Video("bad.mp4", "bad.mp4", b"bad.mp4", "", "file", "truncated", "cut short")
+READING = Reading(2, 9, 3, 10**6)  # frames 2, 5, 8
+SQUARE = np.zeros((HEIGHT, WIDTH), np.bool_)
+SQUARE[5:15, 10:20] = True
+RLE = rle.compressed(rle.encode(SQUARE), (HEIGHT, WIDTH))
+
+
+def entry(frame=2, video="a.mp4", source_id="1", round=None, **values):
+    return VideoEntry((video,), Entry(image_key=video, source_id=source_id, **values), frame, None, round)
+
+
+def resolved(*entries, normalized=False, folder=None):
+    return resolve_prompts(entries, [VIDEO, BAD], READING, normalized, folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "words"),
+    [
+        ({"video": "b.mp4", "box": [1, 1, 5, 5]}, "unknown_video", "has no video 'b.mp4'"),
+        ({"video": "bad.mp4", "box": [1, 1, 5, 5]}, "bad_video", "cannot be used: truncated"),
+        ({"frame": 3, "box": [1, 1, 5, 5]}, "missing_frame", "frames 2 to 8 by 3 are read"),
+        ({"frame": 10, "box": [1, 1, 5, 5]}, "missing_frame", "10 frames are numbered from 0"),
+        ({"frame": -1, "box": [1, 1, 5, 5]}, "malformed", "the frame is -1"),
+        ({"frame": "two", "box": [1, 1, 5, 5]}, "malformed", "the frame is 'two'"),
+        ({"frame": None, "box": [1, 1, 5, 5]}, "malformed", "the frame is None"),
+        ({"frame": 2.5, "box": [1, 1, 5, 5]}, "malformed", "the frame is 2.5"),
+        ({"round": -1, "box": [1, 1, 5, 5]}, "malformed", "the round is -1"),
+        ({"box": [40, 1, 45, 5]}, "outside_image", "lies outside"),
+        ({"box": [1, 1, 1, 5]}, "no_area", "has no area"),
+        ({"point_coords": [[1, 2]], "point_labels": [3]}, "wrong_label", "labels are 1"),
+        ({"mask": RLE, "box": [1, 1, 5, 5]}, "malformed", "a video's mask stands alone"),
+        ({"mask": {**RLE, "size": [1, 1]}}, "malformed_mask", "the mask's size"),
+        ({}, "no_prompt", "no points"),
+        ({"broken": "no JSON"}, "malformed", "no JSON"),
+    ],
+)
+def test_bad_prompts_are_rows_with_a_reason(values, status, words):
+    rows = resolved(entry(**values), entry(box=[1, 1, 5, 5], video="a", source_id="2"))
+    row, good = sorted(rows, key=lambda row: row.source_id)
+    assert (row.status, row.prompt) == (status, None)
+    assert words in row.message
+    assert (good.status, good.video_key) == ("ok", "a.mp4")
+
+
+@pytest.mark.parametrize("frame", [2, "2", 2.0, "2.0"])
+def test_a_frame_may_be_a_number_of_any_kind(frame):
+    assert resolved(entry(frame, box=[1, 1, 5, 5]))[0].frame == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        ({"mask": RLE}, {"point_coords": [[1, 2]]}, "malformed"),
+        ({"point_coords": [[1, 2]]}, {"mask": RLE}, "malformed"),
+        ({"point_coords": [[1, 2]]}, {"box": [1, 1, 5, 5]}, "malformed"),
+        ({"box": [1, 1, 5, 5]}, {"point_coords": [[1, 2]]}, "ok"),
+        ({"mask": RLE}, {"point_coords": [[1, 2]], "round": 1}, "ok"),
+        ({"mask": RLE}, {"mask": RLE, "frame": 5}, "ok"),
+    ],
+)
+def test_what_can_stand_together_on_a_frame(first, second, status):
+    rows = resolved(entry(**first), entry(**second))
+    assert [row.status for row in rows] == ["ok", status]
+
+
+def test_points_of_one_frame_add_up_and_frames_are_counted_among_those_read():
+    rows = resolved(
+        entry(5, point_coords=[[1, 2]]),
+        entry(5, box=[1, 1, 9, 9], source_id="2", point_coords=[[2, 3]]),
+        entry(8, mask=RLE, source_id="2"),
+        entry(5, point_coords=[[4, 4]], point_labels=[0], round=1),
+        entry(3, box=[1, 1, 9, 9]),
+    )
+    given = frame_prompts(rows, VIDEO, READING)
+    assert [(p.frame, p.object_id, p.round, p.clear_old_points) for p in given] == [
+        (1, 1, 0, True),
+        (1, 2, 0, True),
+        (2, 2, 0, True),
+        (1, 1, 1, False),
+    ]
+    assert given[0].point_coords.dtype == np.float32
+    assert given[3].point_labels.tolist() == [0]
+    assert np.array_equal(given[2].mask, SQUARE)
+    passes = passes_of(rows, VIDEO, READING, TrackOptions())
+    assert [(one.round, list(one.frames)) for one in passes] == [(0, [1, 2]), (1, [1, 2])]
+
+
+def test_normalised_prompts_come_in_pixels():
+    (row,) = resolved(entry(box=[0.1, 0.5, 0.2, 0.75], point_coords=[[0.5, 1.0]]), normalized=True)
+    np.testing.assert_allclose(row.prompt.box_xyxy, [3, 10, 6, 15])
+    np.testing.assert_allclose(row.prompt.point_coords, [[15, 20]])
+
+
+@pytest.mark.parametrize(
+    ("source_ids", "numbers"),
+    [
+        (["7", "3", "7"], {"7": 7, "3": 3}),
+        (["7", "cat"], {"7": 1, "cat": 2}),
+        (["0", "1"], {"0": 1, "1": 2}),
+        (["01", "1"], {"01": 1, "1": 2}),
+        ([str(2**40)], {str(2**40): 1}),
+        (["²"], {"²": 1}),
+    ],
+)
+def test_objects_keep_their_numbers_where_they_have_some(source_ids, numbers):
+    assert object_ids(source_ids) == numbers
+
+
+ROWS = [
+    {"video": "a", "frame": 2, "object_id": "cup", "category": "cup", "box_xyxy": [1, 2, 11, 12]},
+    {"video": "a.mp4", "frame": 5, "object_id": "cup", "point_coords": [[3, 4], [5, 6]], "point_labels": [1, 0]},
+    {"video": "a.mp4", "frame": 2, "object_id": "x", "mask": RLE},
+    {"video": "a.mp4", "frame": 5, "object_id": "y", "mask": "square.png"},
+]
+
+
+def write_csv(path):
+    text = [{k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in ROWS]
+    pd.DataFrame(text).to_csv(path, index=False)
+
+
+def write_jsonl(path):
+    path.write_text("\n".join(map(json.dumps, ROWS)))
+
+
+def write_parquet(path):
+    pd.DataFrame(
+        [
+            {**row, "mask": json.dumps(row["mask"]) if "mask" in row and row["object_id"] == "x" else row.get("mask")}
+            for row in ROWS
+        ]
+    ).to_parquet(path)
+
+
+@pytest.mark.parametrize("write", [write_csv, write_jsonl, write_parquet])
+def test_tables_of_every_kind_say_the_same_and_come_back_as_they_were(tmp_path, write):
+    path = tmp_path / f"prompts.{write.__name__.removeprefix('write_')}"
+    PIL.Image.fromarray(SQUARE.view(np.uint8) * 255).save(tmp_path / "square.png")
+    write(path)
+    source = read_video_prompts(path, TrackingConfig(source="clips"))
+    rows = resolved(*source.entries, folder=source.folder)
+    assert [row.status for row in rows] == ["ok"] * 4
+    assert [row.prompt.kind for row in rows] == ["box", "points", "mask", "mask"]
+    assert [row.object_id for row in rows] == [1, 1, 2, 3]
+    assert [row.frame for row in rows] == [2, 5, 2, 5]
+    table = prompts_table(rows)
+    assert table.schema == PROMPTS
+    assert list(map(repr, read_prompts(table))) == list(map(repr, rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("p.csv", "video,box_xyxy\n", "needs a column 'video' and 'frame'"),
+        ("p.csv", "video,frame\n", "and one of point_coords"),
+        ("p.json", "[]", "no YouTube-VIS or COCO-video file: it has no list 'videos'"),
+        ("p.json", '{"videos": []}', "no list 'annotations'"),
+        ("p.json", "{", "no valid JSON"),
+        ("gone.csv", None, "No such file"),
+    ],
+)
+def test_files_that_cannot_be_read_are_errors_for_people(tmp_path, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=f"tracking.prompts: .*{words}"):
+        read_video_prompts(tmp_path / name, TrackingConfig(source="clips"))
+
+
+BOX = [10, 5, 10, 10]
+YOUTUBE_VIS = {
+    "videos": [{"id": 4, "name": "a.mp4", "length": 10}, {"id": 5, "file_names": ["sub/x/00000.jpg"]}],
+    "categories": [{"id": 3, "name": "cup"}],
+    "annotations": [
+        {"id": 9, "video_id": 4, "category_id": 3, "segmentations": [None, None, RLE, None, None, RLE],
+         "bboxes": [None, None, BOX, None, None, BOX]},
+        {"id": 8, "video_id": 4, "category_id": 3, "segmentations": [None] * 10, "bboxes": []},
+        {"id": 7, "video_id": 44, "category_id": 3, "segmentations": [RLE]},
+        {"id": 6, "video_id": 5, "category_id": 3, "segmentations": [RLE]},
+        {"id": 5, "video_id": 4, "category_id": 1, "segmentations": [RLE]},
+    ],
+}  # fmt: skip
+COCO_VIDEO = {
+    "videos": [{"id": 4, "name": "a.mp4"}],
+    "images": [{"id": n, "video_id": 4, "frame_id": n, "file_name": f"a/{n}.jpg"} for n in range(10)],
+    "categories": [{"id": 3, "name": "cup"}],
+    "annotations": [
+        {"id": n, "image_id": n, "track_id": 9, "category_id": 3, "segmentation": RLE, "bbox": BOX} for n in (5, 2)
+    ],
+}
+
+
+@pytest.mark.parametrize("document", [YOUTUBE_VIS, COCO_VIDEO])
+@pytest.mark.parametrize(("use", "kind"), [("mask", "mask"), ("box", "box")])
+@pytest.mark.parametrize(("prompt_frames", "frames"), [("first", [2]), ("all", [2, 5])])
+def test_documents_show_objects_on_their_first_frame_or_on_all(tmp_path, document, use, kind, prompt_frames, frames):
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(document))
+    config = TrackingConfig(source="clips", use=use, prompt_frames=prompt_frames)
+    rows = resolved(*read_video_prompts(path, config).entries)
+    mine = [row for row in rows if row.source_id == "9"]
+    assert [(row.frame, row.prompt.kind, row.category_id, row.category) for row in mine] == [
+        (frame, kind, 3, "cup") for frame in frames
+    ]
+    if kind == "mask":
+        assert mine[0].prompt.mask_counts.decode() == RLE["counts"]
+    else:
+        assert mine[0].prompt.box_xyxy.tolist() == [10, 5, 20, 15]
+
+
+def test_bad_annotations_of_a_document_are_rows(tmp_path):
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(YOUTUBE_VIS))
+    rows = {row.source_id: row for row in resolved(*read_video_prompts(path, TrackingConfig(source="x")).entries)}
+    found = {key: (row.video_key, row.status) for key, row in rows.items()}
+    assert found == {
+        "9": ("a.mp4", "ok"),
+        "8": ("a.mp4", "malformed"),
+        "7": ("", "malformed"),
+        "6": ("sub/x", "unknown_video"),
+        "5": ("a.mp4", "malformed"),
+    }
+    assert "no segmentation on any frame" in rows["8"].message
+    assert "no video with the id 44" in rows["7"].message
+
+
+def test_frames_of_folders_are_found_by_their_files(tmp_path):
+    folder = tmp_path / "x"
+    folder.mkdir()
+    for name in ("005", "010", "015"):
+        PIL.Image.new("RGB", (WIDTH, HEIGHT)).save(folder / f"{name}.jpg")
+    video = replace(VIDEO, video_key="x", path=str(folder).encode(), kind="frames", n_frames=3)
+    document = {
+        "videos": [{"id": 1, "file_names": ["x/010.jpg", "x/020.jpg"]}],
+        "annotations": [
+            {"id": 1, "video_id": 1, "segmentations": [RLE, None]},
+            {"id": 2, "video_id": 1, "segmentations": [None, RLE]},
+        ],
+    }
+    (tmp_path / "p.json").write_text(json.dumps(document))
+    entries = read_video_prompts(tmp_path / "p.json", TrackingConfig(source="x")).entries
+    first, second = resolve_prompts(entries, [video], Reading(0, None, 1, 10**6), False, tmp_path)
+    assert (first.status, first.frame) == ("ok", 1)
+    assert second.status == "missing_frame"
+    assert "'020.jpg'" in second.message

@@ -1,0 +1,380 @@
+"""From videos and a table of prompts to masklets and what is made of them, stage by stage."""
+
+import json
+import shutil
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pytest
+from made_videos import STATUSES, with_points, write_videos
+from pycocotools import mask as coco_mask
+
+from killing import hashes
+from maskgrid.config.models import Config
+from maskgrid.config.track_sweep import track_settings
+from maskgrid.io.errors import UserError
+from maskgrid.plan.plan import make_plan
+from maskgrid.plan.text import plan_text
+from maskgrid.tracked.export import FORMS, export_run, voc_palette
+from maskgrid.tracked.index import open_frames, read_videos
+from maskgrid.tracked.jobs import read_jobs
+from maskgrid.tracked.masklets import join_masklets, read_run
+from maskgrid.tracked.merge import merge_tracked
+from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.parameters import reading_of
+from maskgrid.tracked.records import FramePrompt
+from maskgrid.tracked.track import track_job
+from maskgrid.tracked.tracker import track
+from maskgrid.tracked.verify import verify_tracked
+from maskgrid.tracked.videos import write_videos as index_videos
+
+HEIGHT, WIDTH = 48, 64
+FORMS_ALL = ["youtube_vis", "sa_v", "png", "palette", "overlay"]
+
+
+def write_prompts(folder, clip):
+    """Two objects in each good video, the second one on a later frame; and some prompts that cannot be used."""
+    rows = []
+    for video in ("good.mkv", "sub/frames"):
+        rows += [
+            {
+                "video": video,
+                "frame": 1,
+                "object_id": 1,
+                "category": "block",
+                "point_coords": with_points(clip.masks[1, 0]),
+            },
+            {"video": video, "frame": 3, "object_id": 2, "point_coords": with_points(clip.masks[3, 1])},
+        ]
+    rows += [
+        {"video": "good.mkv", "frame": 2, "object_id": 3, "point_coords": [[5, 5]]},
+        {"video": "good.mkv", "frame": 3, "object_id": 1, "box_xyxy": [1, 1, 1, 9]},
+        {"video": "cut.mkv", "frame": 1, "object_id": 1, "point_coords": [[5, 5]]},
+        {"video": "nowhere.mp4", "frame": 1, "object_id": 1, "point_coords": [[5, 5]]},
+    ]  # fmt: skip
+    (folder / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+def make_config(**tracking):
+    values = {"source": "clips", "prompts": "prompts.jsonl", "start": 1, "stride": 2, "exports": FORMS_ALL}
+    return Config.model_validate({"tracking": {**values, **tracking}})
+
+
+def run_stages(plan, tracker):
+    index_videos(plan)
+    jobs = read_jobs(plan.layout.tracked.jobs)
+    for job in jobs:
+        track_job(plan, job.run, job.group, lambda plan: tracker)
+    for run in sorted({job.run for job in jobs}):
+        join_masklets(plan, run)
+        for form in FORMS:
+            export_run(plan, run, form)
+    return merge_tracked(plan)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tracker):
+    """A results folder of two good videos and six bad ones."""
+    folder = tmp_path_factory.mktemp("tracked")
+    write_prompts(folder, write_videos(folder / "clips"))
+    plan = make_plan(make_config(), folder, folder / "results")
+    return plan, run_stages(plan, tracker)
+
+
+def masklets(plan, run):
+    return pd.read_parquet(plan.layout.tracked.masklets(run))
+
+
+def test_the_masks_are_those_of_the_tracker(finished, tracker):
+    plan, _ = finished
+    clip_prompts = list(map(json.loads, (plan.base_dir / "prompts.jsonl").read_text().splitlines()))[:2]
+    prompts = [
+        FramePrompt(
+            (row["frame"] - 1) // 2, row["object_id"], np.array(row["point_coords"], np.float32), np.ones(1, np.int32)
+        )
+        for row in clip_prompts
+    ]
+    run = read_run(plan, "good.mkv")
+    frames = open_frames(run.video, reading_of(plan))
+    expected = {
+        (mask.object_id, run.numbers[frame]): mask
+        for frame, masks in track(tracker, frames, prompts, TrackOptions())
+        for mask in masks
+    }
+    rows = masklets(plan, "good.mkv")
+    assert list(rows.sort_values(["object_id", "frame"]).index) == list(range(len(rows)))
+    assert set(zip(rows["object_id"], rows["frame"], strict=True)) == set(expected)
+    for row in rows.itertuples():
+        mask = expected[row.object_id, row.frame]
+        assert (row.counts, row.area_px) == (mask.counts, mask.area_px)
+        assert row.object_score_logit == np.float32(mask.object_score_logit)
+    assert rows[rows["category"] == "block"]["object_id"].unique().tolist() == [1]
+    assert [tuple(row) for row in rows[rows["is_prompted"]][["object_id", "frame"]].to_numpy()] == [(1, 1), (2, 3)]
+
+
+def test_a_folder_of_frames_and_a_lossless_file_of_them_have_the_same_masks(finished):
+    plan, _ = finished
+    columns = ["object_id", "frame", "counts", "object_score_logit"]
+    pd.testing.assert_frame_equal(masklets(plan, "good.mkv")[columns], masklets(plan, "sub~frames")[columns])
+
+
+def test_what_could_not_be_used_is_a_row_with_a_reason(finished):
+    plan, line = finished
+    summary = pd.read_parquet(plan.layout.tracked.summary).set_index("video_key")
+    assert summary["status"].to_dict() == {**STATUSES, "nowhere.mp4": "unknown_video"}
+    assert summary[summary["status"] != "ok"]["message"].notna().all()
+    objects = pd.read_parquet(plan.layout.tracked.objects).set_index(["video_key", "object_id"])
+    statuses = objects["status"].to_dict()
+    assert statuses["good.mkv", 3] == "missing_frame"
+    assert statuses["cut.mkv", 1] == "bad_video"
+    assert statuses["nowhere.mp4", 1] == "unknown_video"
+    assert statuses["good.mkv", 1] == "ok"  # its other prompt was good
+    assert "9 videos, 2 of them with masklets" in line
+    prompts = pd.read_parquet(plan.layout.tracked.prompts)
+    assert sorted(prompts["status"]) == [
+        "bad_video",
+        "missing_frame",
+        "no_area",
+        "ok",
+        "ok",
+        "ok",
+        "ok",
+        "unknown_video",
+    ]
+
+
+def test_groups_of_objects_give_the_same_bytes_as_one_job(finished, tracker, tmp_path):
+    plan, _ = finished
+    grouped = make_plan(make_config(objects_per_job=1), plan.base_dir, tmp_path / "results")
+    run_stages(grouped, tracker)
+    assert len(read_jobs(grouped.layout.tracked.jobs)) == 4
+    whole, parts = (hashes(one.layout.tracked.root) for one in (plan, grouped))
+    for name in whole:
+        if name.startswith(("masklets/", "png/", "palette/", "sa_v/", "overlay/")) or name == "objects.parquet":
+            assert parts[name] == whole[name], name
+
+
+def test_a_second_run_gives_the_same_bytes(finished, tracker, tmp_path):
+    plan, _ = finished
+    again = make_plan(plan.config, plan.base_dir, tmp_path / "results")
+    run_stages(again, tracker)
+    assert hashes(again.layout.tracked.root) == hashes(plan.layout.tracked.root)
+
+
+def test_non_overlap_masks_keeps_objects_together(finished, tmp_path):
+    plan, _ = finished
+    config = make_config(objects_per_job=1, non_overlap_masks=True)
+    together = make_plan(config, plan.base_dir, tmp_path / "results")
+    index_videos(together)
+    assert [job.object_ids for job in read_jobs(together.layout.tracked.jobs)] == [[1, 2], [1, 2]]
+
+
+def test_exports_say_what_the_table_says(finished):
+    plan, _ = finished
+    layout = plan.layout.tracked
+    document = json.loads(layout.youtube_vis.read_text())
+    assert [video["name"] for video in document["videos"]] == ["good.mkv", "sub/frames"]
+    assert document["videos"][1]["file_names"] == ["sub/frames/1.png", "sub/frames/3.png"]
+    assert document["categories"] == [{"id": 1, "name": "block", "supercategory": "object"},
+                                      {"id": 2, "name": "object", "supercategory": "object"}]  # fmt: skip
+    sa_v = json.loads(layout.export("sa_v", "good.mkv").read_text())
+    assert (sa_v["masklet_id"], sa_v["frame_numbers"], len(sa_v["masklet"])) == ([1, 2], [1, 3], 2)
+    by_object = {(a["video_id"], a["object_id"]): a for a in document["annotations"]}
+    for row in masklets(plan, "good.mkv").itertuples():
+        position = [1, 3].index(row.frame)
+        mask = coco_mask.decode({"size": [HEIGHT, WIDTH], "counts": row.counts}).astype(bool)
+        code = sa_v["masklet"][position][row.object_id - 1]
+        assert np.array_equal(coco_mask.decode(code).astype(bool), mask)
+        assert by_object[1, row.object_id]["areas"][position] == row.area_px
+        assert by_object[1, row.object_id]["segmentations"][position]["counts"] == row.counts.decode()
+        picture = np.array(
+            PIL.Image.open(layout.export("png", "good.mkv") / f"{row.object_id:03d}/{row.frame:05d}.png")
+        )
+        assert np.array_equal(picture == 255, mask)
+        palette = np.array(PIL.Image.open(layout.export("palette", "good.mkv") / f"{row.frame:05d}.png"))
+        assert palette.max() <= 2
+        assert row.object_id == 2 or np.array_equal(palette == 1, mask)  # the lower number stands
+    assert (layout.export("png", "sub~frames") / "001/1.png").is_file()
+
+
+def test_the_palette_is_that_of_pascal_voc():
+    # Aeroplane, bicycle, bird: VOC2012's own pictures.
+    assert voc_palette()[3:12] == [128, 0, 0, 0, 128, 0, 128, 128, 0]
+    assert len(voc_palette()) == 768
+
+
+def test_youtube_vis_can_be_given_as_prompts_again(finished, tmp_path):
+    plan, _ = finished
+    config = make_config(prompts=str(plan.layout.tracked.youtube_vis), prompt_frames="all")
+    again = make_plan(config, plan.base_dir, tmp_path / "results")
+    index_videos(again)
+    prompts = pd.read_parquet(again.layout.tracked.prompts)
+    rows = masklets(plan, "good.mkv")
+    seen = rows[rows["area_px"] > 0].sort_values(["object_id", "frame"])
+    mine = prompts[prompts["video_key"] == "good.mkv"]
+    assert set(prompts["status"]) == {"ok"}
+    assert list(zip(mine["frame"], mine["mask_counts"], strict=True)) == list(
+        zip(seen["frame"], seen["counts"], strict=True)
+    )
+
+
+def test_overlays_show_the_video(finished):
+    plan, _ = finished
+    with PIL.Image.open(plan.layout.tracked.export("overlay", "good.mkv")) as picture:
+        assert (picture.format, picture.n_frames, picture.size) == ("WEBP", 2, (WIDTH, HEIGHT))
+    with PIL.Image.open(plan.layout.tracked.sheet("good.mkv")) as picture:
+        assert np.asarray(picture).std() > 10
+    page = plan.layout.tracked.page.read_text()
+    assert "overlay/sub~frames.webp" in page
+    assert "truncated" in page
+
+
+def test_a_job_that_is_made_already_stays(finished, tracker):
+    plan, _ = finished
+    part = plan.layout.tracked.part("good.mkv", "0000")
+    before = part.stat().st_ino
+    track_job(plan, "good.mkv", "0000", partial(pytest.fail, "the network was loaded"))
+    assert part.stat().st_ino == before
+    assert "tracking  clips; prompts.jsonl; 2 of 2 jobs there" in plan_text(plan)
+
+
+def test_a_video_that_has_gone_since_is_a_status(finished, tracker, tmp_path):
+    plan, _ = finished
+    moved = make_plan(plan.config, plan.base_dir, tmp_path / "results")
+    index_videos(moved)
+    hidden = (plan.base_dir / "clips/good.mkv").rename(plan.base_dir / "clips/away")
+    try:
+        track_job(moved, "good.mkv", "0000", lambda plan: tracker)
+    finally:
+        hidden.rename(plan.base_dir / "clips/good.mkv")
+    join_masklets(moved, "good.mkv")
+    assert read_run(moved, "good.mkv").note["status"] == "missing"
+    assert len(masklets(moved, "good.mkv")) == 0
+    track_job(moved, "sub~frames", "0000", lambda plan: tracker)
+    join_masklets(moved, "sub~frames")
+    merge_tracked(moved)
+    summary = pd.read_parquet(moved.layout.tracked.summary).set_index("video_key")
+    assert summary.loc["good.mkv", "status"] == "missing"
+    objects = pd.read_parquet(moved.layout.tracked.objects).set_index(["video_key", "object_id"])
+    assert objects.loc[("good.mkv", 1), "status"] == "missing"
+
+
+def test_sources_of_which_nothing_comes_are_errors(finished, tmp_path):
+    plan, _ = finished
+    (tmp_path / "p.jsonl").write_text('{"video": "x", "frame": 1, "box_xyxy": [1, 1, 5, 5]}')
+    config = make_config(prompts=str(tmp_path / "p.jsonl"))
+    with pytest.raises(UserError, match=r"none of the 1 prompts .* for instance 'good.mkv'"):
+        index_videos(make_plan(config, plan.base_dir, tmp_path / "results"))
+    config = make_config(source="clips/empty.*")
+    with pytest.raises(UserError, match="none of the 1 videos"):
+        index_videos(make_plan(config, plan.base_dir, tmp_path / "results"))
+    with pytest.raises(UserError, match="there is no job for 'x'"):
+        track_job(plan, "x")
+    assert len(read_videos(plan.layout.tracked.files)) == len(STATUSES)
+
+
+def problems(plan):
+    return [(one.kind, one.path.relative_to(plan.layout.tracked.root).as_posix()) for one in verify_tracked(plan)]
+
+
+def test_verify_finds_nothing_amiss_with_a_finished_run(finished):
+    assert problems(finished[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "damage", "expected"),
+    [
+        ("videos.parquet", "remove", [("missing", "videos.parquet")]),
+        ("jobs.parquet", "cut", [("truncated", "jobs.parquet")]),
+        ("parts/good.mkv/0000.parquet", "cut", [("truncated", "parts/good.mkv/0000.parquet")]),
+        ("masklets/good.mkv.parquet", "remove", [("missing", "masklets/good.mkv.parquet")]),
+        ("masklets/good.mkv.parquet", "swap", [("stale", "masklets/good.mkv.parquet")]),
+        ("overlay/good.mkv.webp", "cut", [("truncated", "overlay/good.mkv.webp")]),
+        ("overlay/good.mkv.jpg", "cut", [("truncated", "overlay/good.mkv.jpg")]),
+        ("sa_v/good.mkv.json", "cut", [("truncated", "sa_v/good.mkv.json")]),
+        ("png/good.mkv", "remove", [("missing", "png/good.mkv")]),
+        ("youtube_vis.json", "cut", [("truncated", "youtube_vis.json")]),
+        ("index.html", "cut", [("truncated", "index.html")]),
+        ("provenance.json", "cut", [("truncated", "provenance.json")]),
+        ("summary.parquet", "remove", [("missing", "summary.parquet")]),
+        ("parts/old.mp4/0000.parquet", "add", [("stale", "parts/old.mp4/0000.parquet")]),
+    ],
+)
+def test_verify_names_what_is_amiss(finished, tmp_path, path, damage, expected):
+    plan, _ = finished
+    shutil.copytree(plan.layout.root, tmp_path / "results")
+    plan = make_plan(plan.config, plan.base_dir, tmp_path / "results")
+    target = plan.layout.tracked.root / path
+    if damage == "remove":
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    elif damage == "cut":
+        target.write_bytes(target.read_bytes()[:-5])
+    else:
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(plan.layout.tracked.masklets("sub~frames"), target)
+    found = problems(plan)
+    if damage == "swap":  # what was made from it is not what the config makes either
+        found = [one for one in found if one[1].startswith("masklets")]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "stale"),
+    [
+        ({"fill_hole_area": 5}, "parts/good.mkv/0000.parquet"),
+        ({"stride": 1}, "parts/good.mkv/0000.parquet"),
+        ({"offload_state_to_cpu": True}, None),
+        ({"exports": ["youtube_vis"]}, None),
+    ],
+)
+def test_other_parameters_make_results_stale_where_they_decide_about_masks(finished, changes, stale):
+    plan, _ = finished
+    found = problems(make_plan(make_config(**changes), plan.base_dir, plan.layout.root))
+    assert [one for one in found if one[1] == stale] == ([("stale", stale)] if stale else [])
+    assert bool(found) == bool(stale)
+
+
+AUTOMATIC = {
+    "generator": {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3},
+    "tracking": {
+        "source": "clips/sub/*",
+        "automatic": {"generate_every": 2},
+        "sweep": {"grid": {"generate_every": [2, 3]}, "points": [{"name": "few", "max_objects": 1}]},
+        "exports": ["youtube_vis", "sa_v"],
+    },
+}
+
+
+def test_objects_that_are_found_go_the_same_way_for_every_setting(finished, tracker, tmp_path):
+    plan, _ = finished
+    plan = make_plan(Config.model_validate(AUTOMATIC), plan.base_dir, tmp_path / "results")
+    index_videos(plan)
+    names = [setting.name for setting in track_settings(plan.config)]
+    assert names[:1] + names[3:] == ["baseline", "few"]
+    runs = [job.run for job in read_jobs(plan.layout.tracked.jobs)]
+    assert sorted(runs) == sorted("frames" if name == "baseline" else f"frames@{name}" for name in names)
+    for run in runs:
+        track_job(plan, run, load=lambda plan: tracker)
+        join_masklets(plan, run)
+        export_run(plan, run, "sa_v")
+    merge_tracked(plan)
+    settings = pd.read_parquet(plan.layout.tracked.settings).set_index("setting")
+    assert list(settings.index) == names
+    assert json.loads(settings.loc["few", "parameters"])["max_objects"] == 1
+    every = [json.loads(settings.loc[name, "parameters"])["generate_every"] for name in names]
+    assert every == [2, 2, 3, 2]
+    # The same values under another name have the same masks.
+    same = masklets(plan, "frames"), masklets(plan, f"frames@{names[1]}")
+    pd.testing.assert_frame_equal(*same)
+    assert masklets(plan, "frames@few").groupby("frame")["object_id"].nunique().max() == 1
+    objects = pd.read_parquet(plan.layout.tracked.objects)
+    seen = objects[(objects["setting"] == "baseline") & (objects["status"] == "ok")]
+    assert settings.loc["baseline", "n_masklets"] == len(seen) > 0
+    assert settings.loc["baseline", "mean_length"] == seen["n_visible"].mean()
+    document = json.loads(plan.layout.tracked.youtube_vis.read_text())
+    assert len(document["annotations"]) == len(seen)
+    assert set(json.loads(plan.layout.tracked.export("sa_v", "frames").read_text())["masklet_type"]) == {"auto"}
+    assert f"frames, {names[1]}" in plan.layout.tracked.page.read_text()
+    assert verify_tracked(plan) == []

@@ -1,0 +1,216 @@
+"""The demo through a real SLURM, with each fault that a cluster has: the results are those of a run on one machine."""
+
+import getpass
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster import Cluster, install, running, wait_until
+from slurm_run import PATIENCE_S, SNAKEMAKE, SlurmRun, Victim, kill, launch
+
+from killing import hashes
+from maskgrid.dataset.demo.images import write_demo
+from workflow import snakemake
+
+pytestmark = [
+    pytest.mark.skipif("MASKGRID_SLURM" not in os.environ, reason="starts a SLURM: make test-slurm"),
+    pytest.mark.timeout(7200),  # minutes when nothing else runs
+]
+CONFIG = {
+    "generator": {"points_per_side": 4, "pred_iou_thresh": 0.6, "stability_score_thresh": 0.7},
+    "sweep": {"grid": {"pred_iou_thresh": [0.5, 0.7], "box_nms_thresh": [0.5, 0.7]}},
+    "annotations": ["baseline"],
+}
+# The one file that tells when and where a run took place.
+ASIDE = ("provenance.json",)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run through all faults."""
+
+    run: SlurmRun
+    refusal: str = ""
+    grown: str = ""
+    restarts: dict[str, int] = field(default_factory=dict)
+    code: int | None = None
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> dict:
+    """For both runs, with the demo's drawn pictures where both find them."""
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo(folder)
+    return {**CONFIG, "dataset": {"source": str(folder / "scenes"), "shard_size": 3}}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    install()
+    with running() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def local(config, tmp_path_factory) -> Iterator[subprocess.Popen[bytes]]:
+    """The same run on one machine, undisturbed, at the same time."""
+    folder = made_folder(tmp_path_factory, "local", config)
+    driver = launch(folder, [*SNAKEMAKE, "--cores", "1"], {}, "said.txt")
+    yield folder, driver
+    kill(driver)
+
+
+@pytest.fixture(scope="module")
+def outcome(config, local, cluster, tmp_path_factory) -> Iterator[Outcome]:
+    """One run through all faults, to its end."""
+    run = SlurmRun(made_folder(tmp_path_factory, "run", config), cluster)
+    outcome = Outcome(run)
+    driver = run.start()
+    try:
+        late = time_out(run)
+        cancel(run, late)
+        preempt(outcome, late)
+        lose_node(outcome, late)
+        see_growth(outcome, late)
+        kill_driver(run, driver)
+        refuse(outcome)
+        driver = run.start()
+        outcome.code = driver.wait(timeout=PATIENCE_S)
+        run.tell(f"the second driver ended with exit code {outcome.code}")
+    except TimeoutError:
+        print(run.said[-5000:])
+        raise
+    finally:
+        kill(driver)
+    return outcome
+
+
+def made_folder(tmp_path_factory, name: str, config: dict) -> Path:
+    folder = tmp_path_factory.mktemp(name)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def test_the_run_ends_well(outcome):
+    assert outcome.code == 0, outcome.run.said[-5000:]
+
+
+def test_results_are_those_of_one_machine(outcome, local):
+    folder, driver = local
+    assert driver.wait(timeout=PATIENCE_S) == 0, (folder / "said.txt").read_text()[-5000:]
+    ours, theirs = hashes(outcome.run.folder / "results"), hashes(folder / "results")
+    differing = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)} - set(ASIDE)
+    print(f"\n{len(theirs) - len(ASIDE)} files compared, {len(differing)} differ")
+    assert not differing
+    assert {"annotations/baseline.json", "statistics/summary.parquet", "report/index.html"} <= ours.keys()
+
+
+def test_every_job_went_on_inside_its_shard(outcome):
+    assert len(outcome.run.victims) == 5
+    for victim in outcome.run.victims:
+        log = outcome.run.log(victim)
+        counted = [int(n) for n in re.findall(r"(\d+) of \d+ images were finished before", log)]
+        assert "was finished before" in log or max(counted, default=0) >= victim.n_images, (victim, log)
+
+
+def test_a_job_that_was_too_slow_gets_more(outcome):
+    assert outcome.grown == "32000M 8:00:00"
+
+
+def test_preempted_jobs_and_those_of_a_lost_node_go_back_into_the_queue(outcome):
+    assert outcome.restarts == {"preempted": 1, "node lost": 1}
+
+
+def test_a_start_beside_the_jobs_of_a_killed_driver_is_refused(outcome):
+    assert "jobs of an earlier run are still in SLURM's queue" in outcome.refusal
+    assert "scancel --name=maskgrid_" in outcome.refusal
+    assert "Traceback" not in outcome.refusal
+
+
+def test_short_jobs_share_one_job(outcome):
+    assert len(list((outcome.run.folder / "results/selections").glob("*.counts.parquet"))) > 1
+    assert len(set(re.findall(r"group_replay_replay/(\d+)\.log", outcome.run.said))) == 1
+
+
+def test_nothing_is_left_to_do_and_nothing_in_the_queue(outcome):
+    assert "Nothing to be done" in snakemake(outcome.run.folder, None, "-n").output
+    assert outcome.run.cluster.call("squeue", "--noheader") == ""
+
+
+# The faults, in the order in which they happen.
+
+
+def time_out(run: SlurmRun) -> Victim:
+    """A job that hangs and meets its limit, which SLURM counts in minutes; others happen in the meantime, elsewhere."""
+    victim = run.stop_one()
+    run.cluster.call("scontrol", "update", f"JobId={victim.job_id}", "TimeLimit=1")
+    run.tell(f"job {victim.job_id} hangs on {victim.node} after {victim.n_images} images; its limit is a minute")
+    return victim
+
+
+def cancel(run: SlurmRun, late: Victim) -> None:
+    victim = run.stop_one(late.node)
+    run.cluster.call("scancel", victim.job_id)
+    run.tell(f"job {victim.job_id} cancelled after {victim.n_images} images")
+    run.wait_for(victim, "CANCELLED")
+
+
+def preempt(outcome: Outcome, late: Victim) -> None:
+    run = outcome.run
+    victim = run.stop_one(late.node)
+    urgent = ("sbatch", "--partition=urgent", f"--nodelist={victim.node}", "--gpus=1", "--output=/dev/null")
+    run.cluster.call(*urgent, "--mem=100", "--wrap=sleep 5")
+    run.tell(f"job {victim.job_id} preempted after {victim.n_images} images")
+    wait_until(lambda: run.restarts(victim) > 0, PATIENCE_S, "the preempted job to be back in the queue")
+    outcome.restarts["preempted"] = run.restarts(victim)
+
+
+def lose_node(outcome: Outcome, late: Victim) -> None:
+    run = outcome.run
+    victim = run.stop_one(late.node)
+    before = run.restarts(victim)
+    run.cluster.kill_node(victim.node)
+    run.cluster.call("scontrol", "update", f"NodeName={victim.node}", "State=DOWN", "Reason=test")
+    run.tell(f"node {victim.node} went down under job {victim.job_id} after {victim.n_images} images")
+    wait_until(lambda: run.restarts(victim) > before, PATIENCE_S, "the node's job to be back in the queue")
+    outcome.restarts["node lost"] = run.restarts(victim) - before
+    run.cluster.start_node(victim.node)
+    wait_until(lambda: run.cluster.states()[victim.node] in ("idle", "mix", "alloc"), PATIENCE_S, "the node's return")
+    run.tell(f"node {victim.node} is back")
+
+
+def see_growth(outcome: Outcome, late: Victim) -> None:
+    """What the attempt asks for that follows the one that was too slow."""
+    run = outcome.run
+    run.wait_for(late, "TIMEOUT")
+    run.tell(f"job {late.job_id} met its limit")
+    wait_until(lambda: len(run.attempts(late)) > 1, PATIENCE_S, "the next attempt")
+    outcome.grown = run.attempts(late)[1]
+
+
+def kill_driver(run: SlurmRun, driver: subprocess.Popen[bytes]) -> None:
+    victim = run.stop_one()
+    kill(driver)
+    run.let_go(victim)
+    run.tell(f"the driver is killed; job {victim.job_id} goes on without it, after {victim.n_images} images")
+
+
+def refuse(outcome: Outcome) -> None:
+    """The next driver starts once the queue is empty: waiting jobs are cancelled, running ones end by themselves."""
+    run = outcome.run
+    subprocess.run(
+        run.command("--unlock"), cwd=run.folder, env={**os.environ, **run.environment}, check=True, capture_output=True
+    )
+    again = run.start("refused.txt")
+    code = again.wait(timeout=PATIENCE_S)
+    outcome.refusal = (run.folder / "refused.txt").read_text()
+    assert code != 0, outcome.refusal
+    run.tell("a second start was refused")
+    run.cluster.call("scancel", "--state=PENDING", f"--user={getpass.getuser()}")
+    wait_until(lambda: run.cluster.call("squeue", "--noheader") == "", PATIENCE_S, "an empty queue")
+    run.tell("the queue is empty")

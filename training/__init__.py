@@ -1,0 +1,1 @@
+"""Training and measuring the demo model, by the command ``python -m training``."""

@@ -1,0 +1,101 @@
+"""The run of the network, and the replay of all settings."""
+
+
+# The index is needed but not a reason to run again: each shard has its digest for that.
+rule generate:
+    input:
+        index=ancient("results/dataset/files.parquet"),
+        checkpoint=checkpoint_file,
+    output:
+        candidates="results/candidates/{checkpoint}/{pass_name}/{shard}.parquet",
+        images="results/candidates/{checkpoint}/{pass_name}/{shard}.images.parquet",
+    log:
+        "logs/generate/{checkpoint}/{pass_name}/{shard}.log",
+    benchmark:
+        "benchmarks/generate/{checkpoint}/{pass_name}/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        digest=shard_digest,
+        recording=recording_json,
+        dtype=PLAN.config.model.dtype,
+        mode=PLAN.config.model.mode,
+        apply_postprocessing=PLAN.config.model.apply_postprocessing,
+        maskgrid=command,
+        options=OPTIONS,
+    message:
+        "{wildcards.checkpoint}: {wildcards.pass_name} over shard {wildcards.shard}"
+    shell:
+        "{params.maskgrid} generate {params.options} --checkpoint {wildcards.checkpoint:q}"
+        " --pass {wildcards.pass_name:q} --shard {wildcards.shard:q} --recording {params.recording:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule replay:
+    input:
+        candidate_files,
+    output:
+        selections="results/selections/{shard}.parquet",
+        counts="results/selections/{shard}.counts.parquet",
+    log:
+        "logs/replay/{shard}.log",
+    benchmark:
+        "benchmarks/replay/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        settings=SETTINGS_DIGEST,
+        maskgrid=command,
+        options=OPTIONS,
+    message:
+        f"Replaying {len(PLAN.settings)} settings over shard {{wildcards.shard}}"
+    shell:
+        "{params.maskgrid} replay {params.options} --shard {wildcards.shard:q} 2> >(tee {log:q} >&2)"
+
+
+# All shards in one small file: with a hundred settings to export, each merge asking for each shard would be more than
+# Snakemake can plan. On a cluster it runs beside Snakemake: seconds of work.
+rule gather:
+    input:
+        selection_files,
+        index=ancient("results/dataset/files.parquet"),
+    output:
+        "results/selections.json",
+    log:
+        "logs/gather.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        images=images_fingerprint,
+        settings=SETTINGS_DIGEST,
+        maskgrid=command,
+        options=OPTIONS,
+    message:
+        "Checking that the selections of all shards belong together"
+    shell:
+        "{params.maskgrid} gather {params.options} 2> >(tee {log:q} >&2)"
+
+
+rule merge:
+    input:
+        gathered_file,
+        index=ancient("results/dataset/files.parquet"),
+    output:
+        "results/annotations/{label}.json",
+    log:
+        "logs/merge/{label}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        images=images_fingerprint,
+        setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
+        output_mode=PLAN.config.generator.output_mode,
+        maskgrid=command,
+        options=OPTIONS,
+    message:
+        "Writing the masks of {wildcards.label} as COCO"
+    shell:
+        "{params.maskgrid} merge {params.options} --setting {wildcards.label:q} 2> >(tee {log:q} >&2)"
