@@ -2,8 +2,8 @@
 
 By hand, to try something out::
 
-    python tests/slurm/cluster.py start /tmp/slurm    # prints what to put into the environment
-    python tests/slurm/cluster.py stop /tmp/slurm
+    python tests/workflow/slurm/cluster.py start /tmp/slurm    # prints what to put into the environment
+    python tests/workflow/slurm/cluster.py stop /tmp/slurm
 """
 
 import argparse
