@@ -1,6 +1,6 @@
 "use strict";
 
-// The replay: which candidates sam2's generator keeps at a setting. The same steps as maskgrid.automatic.selection, in the same
+// The replay: which candidates sam2's generator keeps at a setting. The same steps as maskgrid.replay, in the same
 // arithmetic: scores, boxes and their overlaps are float32, as in torch and torchvision.
 
 const FATES = ["kept", "pred_iou_thresh", "stability_score_thresh", "edge of a crop", "box_nms_thresh", "crop_nms_thresh", "min_mask_region_area"];
