@@ -202,7 +202,7 @@ def failures_section(data: ReportData) -> Html:
     words = f"{count(failures.n_all, 'input')} without masks"
     shown = f", of which the first {len(failures.first)} are listed" if failures.n_all > len(failures.first) else ""
     columns = [Column("image", False), Column("status", False), Column("reason", False)]
-    rows = [Row([text(one.image_key), text(one.status), text(one.message)]) for one in failures.first]
+    rows = [Row.of(one.image_key, one.status, one.message) for one in failures.first]
     table_ = table("Inputs without masks", columns, rows)
     return section("failures", "Failures", paragraph(f"{words}{shown}: {tally(statuses)}."), table_)
 
@@ -212,7 +212,7 @@ def provenance_section(data: ReportData) -> Html:
     made = data.provenance
     columns = [Column("of", False), Column("fingerprint", False)]
     prints = [Row([text(name), element("code", {}, text(value))]) for name, value in made.inputs.items()]
-    versions = [Row([text(name), text(value)]) for name, value in made.packages.items()]
+    versions = [Row.of(name, value) for name, value in made.packages.items()]
     config = yaml.safe_dump(made.config, sort_keys=False, allow_unicode=True)
     return section(
         "provenance",

@@ -31,10 +31,7 @@ def disagreement_section(data: ReportData) -> Html:
         "that a setting gives, at the baseline, and with the most."
     )
     columns = [Column("image", False), Column("fewest masks"), Column("most masks"), Column("standard deviation")]
-    rows = [
-        Row([text(one.image_key), text(one.lowest), text(one.highest), text(number(one.deviation, 2))])
-        for one in data.images.widest
-    ]
+    rows = [Row.of(one.image_key, one.lowest, one.highest, number(one.deviation, 2)) for one in data.images.widest]
     return section(
         "disagreement",
         "Images on which settings disagree",
