@@ -1,7 +1,7 @@
 """The columns of the tables in the folder ``dataset``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,16 @@ def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
     if not len(table):
         raise UserError(f"{folder / FILES_FILE} has no shard '{shard}'. Run 'maskgrid index' again.")
     return [_indexed(row) for row in table.to_pylist()]
+
+
+def files_by_key(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Rows of ``files.parquet`` with these image keys, by key; those that it does not have are left out.
+
+    Raises:
+        UserError: as :func:`read_images`.
+    """
+    table = read_table(path, filters=[("image_key", "in", list(keys))], schema=FILES_SCHEMA)
+    return {row["image_key"]: row for row in table.to_pylist()}
 
 
 def read_previous(folder: Path) -> pa.Table | None:
