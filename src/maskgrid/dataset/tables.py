@@ -1,4 +1,4 @@
-"""The columns of the tables in the folder ``dataset``."""
+"""The tables in the folder ``dataset``, and columns that the tables of all jobs share."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,20 @@ import pyarrow.compute as pc
 
 from maskgrid.dataset.spans import Span
 from maskgrid.io.errors import UserError
-from maskgrid.io.tables import column, read_table
+from maskgrid.io.tables import column, read_table, status_columns
 from maskgrid.plan.layout import Layout
+
+IMAGE_KEY = column("image_key", pa.string(), "the image's path relative to the dataset's root")
+BBOX = column("bbox_xywh", pa.list_(pa.int32(), 4), "the mask's true extent", nullable=True)
+COUNTS = column("counts", pa.binary(), "COCO's compressed run-length code")
 
 IMAGES_SCHEMA = pa.schema(
     [
         column("image_key", pa.string(), "path relative to the dataset's root, POSIX style; the primary key"),
         column("image_id", pa.int64(), "as in COCO files: dense from 1 over good images, by image_key", nullable=True),
-        column("status", pa.string(), "ok, or in one word why there are no masks"),
-        column("message", pa.string(), "the reason for a person; null where status is ok", nullable=True),
+        *status_columns(
+            "ok, or in one word why there are no masks", "the reason for a person; null where status is ok"
+        ),
         column("width", pa.int32(), "pixels, as displayed (EXIF orientation applied)", nullable=True),
         column("height", pa.int32(), "pixels, as displayed (EXIF orientation applied)", nullable=True),
         column("exif_orientation", pa.int8(), "1 to 8, as the file says; 1 where it is silent", nullable=True),
