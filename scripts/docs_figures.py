@@ -19,11 +19,11 @@ from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import make_setting
 from maskgrid.dataset.demo import draw_scene
 from maskgrid.io.wording import count
+from maskgrid.masks.pictures import Pixels, grid, jpeg, tint
 from maskgrid.network.predictor import make_predictor
 from maskgrid.results.report.pictures import overlay
 from maskgrid.results.report.samples import Sample
 
-Pixels = NDArray[np.uint8]
 SEED, SIZE_HW, SIDE = 9_000_002, (256, 256), 300
 # Thresholds at which the demo checkpoint shows enough; those of a large checkpoint are higher.
 DEMO = {"points_per_side": 16, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.7}
@@ -47,7 +47,8 @@ def main(folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, tiles in figures.items():
-        side_by_side(tiles).save(folder / f"{name}.jpg", quality=85, optimize=True)
+        sheet = grid([np.asarray(tile) for tile in tiles], len(tiles), gap_px=10)
+        (folder / f"{name}.jpg").write_bytes(jpeg(sheet, quality=85))
 
 
 def enlarge(pixels: Pixels) -> PIL.Image.Image:
@@ -61,13 +62,6 @@ def label(tile: PIL.Image.Image, words: str) -> PIL.Image.Image:
     font = PIL.ImageFont.load_default(15)
     PIL.ImageDraw.Draw(labelled).text((4, SIDE + 4), words, fill="black", font=font)
     return labelled
-
-
-def side_by_side(tiles: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
-    sheet = PIL.Image.new("RGB", (len(tiles) * (SIDE + 10) - 10, SIDE + 26), "white")
-    for number, tile in enumerate(tiles):
-        sheet.paste(tile, (number * (SIDE + 10), 0))
-    return sheet
 
 
 def draw_points(tile: PIL.Image.Image, points: NDArray[np.float64], colour: tuple[int, int, int]) -> None:
@@ -105,12 +99,6 @@ def logits_at(scene: Pixels, model: torch.nn.Module, point_xy: NDArray[np.float3
     return logits
 
 
-def tint(scene: Pixels, mask: NDArray[np.bool_], colour: tuple[int, int, int], opacity: float = 0.6) -> Pixels:
-    tinted = scene.astype(np.float32)
-    tinted[mask] += (np.array(colour, np.float32) - tinted[mask]) * opacity
-    return tinted.astype(np.uint8)
-
-
 def choose(rows: CandidateRows, low: float, high: float) -> int:
     """The row of the best predicted IoU whose stability lies in a range, of a mask of middling size."""
     area = rows.area_px / (SIZE_HW[0] * SIZE_HW[1])
@@ -130,7 +118,7 @@ def threshold_tiles(scene: Pixels, model: torch.nn.Module, rows: CandidateRows) 
     heat = (share * np.array(ORANGE) + (1 - share) * np.array((20, 30, 60))).astype(np.uint8)
     tiles = [label(enlarge(heat), "logits, bright for high")]
     for level in (-2.0, 0.0, 2.0):
-        tiles.append(label(enlarge(tint(scene, logits > level, BLUE)), f"mask_threshold: {level:g}"))
+        tiles.append(label(enlarge(tint(scene, logits > level, BLUE, 0.6)), f"mask_threshold: {level:g}"))
     return tiles
 
 
@@ -139,7 +127,7 @@ def stability_tiles(scene: Pixels, model: torch.nn.Module, rows: CandidateRows) 
     for row in (choose(rows, 0.93, 1.0), choose(rows, 0.5, 0.75)):
         logits = logits_of(scene, model, rows, row)
         inner, outer = logits > 1.0, logits > -1.0
-        picture = tint(tint(scene, outer & ~inner, ORANGE, 0.9), inner, BLUE)
+        picture = tint(tint(scene, outer & ~inner, ORANGE, 0.9), inner, BLUE, 0.6)
         tiles.append(label(enlarge(picture), f"{inner.sum()} / {outer.sum()} px: {inner.sum() / outer.sum():.2f}"))
     return tiles
 
@@ -162,7 +150,7 @@ def multimask_tiles(scene: Pixels, model: torch.nn.Module, rows: CandidateRows) 
     point = rows.point_xy[choose(rows, 0.9, 1.0)]
     tiles = []
     for number, logits in enumerate(logits_at(scene, model, point), start=1):
-        tile = enlarge(tint(scene, logits > 0, BLUE))
+        tile = enlarge(tint(scene, logits > 0, BLUE, 0.6))
         draw_points(tile, point[None] / np.array(SIZE_HW[::-1]), WHITE)
         tiles.append(label(tile, f"mask {number} of one prompt"))
     return tiles
@@ -175,7 +163,8 @@ def m2m_tiles(scene: Pixels, model: torch.nn.Module) -> list[PIL.Image.Image]:
         masks = sorted(generator.generate(scene), key=lambda mask: -mask["area"])
         picture = scene
         for number, mask in enumerate(masks):
-            picture = tint(picture, mask["segmentation"], (BLUE, ORANGE, (0, 200, 120), (230, 60, 160))[number % 4])
+            colour = (BLUE, ORANGE, (0, 200, 120), (230, 60, 160))[number % 4]
+            picture = tint(picture, mask["segmentation"], colour, 0.6)
         tiles.append(label(enlarge(picture), f"use_m2m: {str(use_m2m).lower()}, {count(len(masks), 'mask')}"))
     return tiles
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from maskgrid.cli.main import main as maskgrid
 from maskgrid.masks import rle
-from maskgrid.results.report.pictures import colour
+from maskgrid.masks.pictures import colour
 
 BOXES = Path(__file__).with_name("photo_boxes.json")
 HEIGHT, OPACITY = 420, 0.55

@@ -18,6 +18,7 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor
 from maskgrid.dataset.demo import Clip, Scene
 from maskgrid.dataset.demo.records import Masks, Pixels
 from maskgrid.io.files import atomic_write
+from maskgrid.masks.pictures import grid
 from maskgrid.network.predictor import fit_feature_sizes
 from training.measures import IOU_STEPS, contour_accuracy, measured_masks, pairwise_iou, recalls, region_similarity
 
@@ -127,9 +128,8 @@ def draw_contact_sheet(model: SAM2Base, path: Path) -> list[int]:
         counts.append(len(found))
         masks = [one["segmentation"] for one in sorted(found, key=lambda one: one["area"], reverse=True)]
         pairs.append(np.concatenate([photograph, _coloured(photograph, masks)], axis=1))
-    rows = [np.concatenate(pairs[start : start + _PER_ROW], axis=1) for start in range(0, len(pairs), _PER_ROW)]
     with atomic_write(path) as stream:
-        Image.fromarray(np.concatenate(rows)).save(stream, format="JPEG", quality=_JPEG_QUALITY)
+        Image.fromarray(grid(pairs, _PER_ROW, gap_px=0)).save(stream, format="JPEG", quality=_JPEG_QUALITY)
     return counts
 
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import STRANGE_NAMES, write_corpus
+from maskgrid.dataset.list_files import read_list
 from maskgrid.dataset.sources import file_state, list_inputs, listing_digest
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import is_outside_root
@@ -181,6 +182,11 @@ def test_coco_list_finds_its_images(tmp_path, folder):
     assert items[0].path == tmp_path / folder / "b.jpg"
 
 
+def test_a_coco_list_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "list.json").write_bytes(b'\xef\xbb\xbf{"images": [{"file_name": "a.jpg"}]}')
+    assert read_list(tmp_path / "list.json", "dataset.source") == (["a.jpg"], tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -198,8 +204,28 @@ def test_coco_list_finds_its_images(tmp_path, folder):
 )
 def test_lists_that_cannot_be_used(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=f"^dataset.source: .*{message}"):
         list_inputs(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", b"file\n"),
+        ("list.csv", b'path\n"a.jpg\n'),
+        ("list.csv", b"label,path\n1\n"),
+        ("list.parquet", b"not parquet"),
+        ("list.json", b"{"),
+        ("list.json", b"{}"),
+        ("list.json", b'{"images": [{}]}'),
+        ("gone.txt", None),
+    ],
+)
+def test_every_message_about_a_list_names_the_key_that_the_user_wrote(tmp_path, name, content):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=r"^some\.key: "):
+        read_list(tmp_path / name, "some.key")
 
 
 @pytest.mark.parametrize(

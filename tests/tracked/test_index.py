@@ -68,6 +68,27 @@ def test_a_source_without_videos_is_an_error_for_people(tmp_path, source, words)
         list_videos(source, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("list.csv", "file,label\na.mp4,1\n", "no column 'path'; its columns are file, label"),
+        ("list.csv", 'path\n"a.mp4\n', "no valid CSV"),
+        ("list.csv", "label,path\n1\n", "'path' of entry 1 is None"),
+        ("list.parquet", "not parquet", "no valid Parquet"),
+    ],
+)
+def test_lists_that_cannot_be_used_are_blamed_on_the_key_that_names_them(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=f"^tracking.source: .*{message}"):
+        list_videos(name, tmp_path)
+
+
+def test_a_list_without_the_column_of_paths_is_blamed_on_its_key(tmp_path):
+    pd.DataFrame({"file": ["a.mp4"]}).to_parquet(tmp_path / "list.parquet")
+    with pytest.raises(UserError, match=r"^tracking\.source: .*no column 'path'"):
+        list_videos("list.parquet", tmp_path)
+
+
 def test_pictures_beside_videos_are_no_frames(tmp_path):
     write_frames(tmp_path / "clips", drawn(n_frames=1).frames, ".jpg")
     (tmp_path / "clips" / "a.mp4").write_bytes(b"x")

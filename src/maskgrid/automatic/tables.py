@@ -2,17 +2,18 @@
 
 import pyarrow as pa
 
-from maskgrid.io.tables import column
+from maskgrid.dataset.tables import IMAGE_KEY
+from maskgrid.io.tables import column, status_columns
 
 _BOX = pa.list_(pa.int32(), 4)
+# Where an image or a setting has many rows, each name is stored once.
+_NAME = pa.dictionary(pa.int32(), pa.string())
+_KEY = IMAGE_KEY.with_type(_NAME)
+_SETTING_ID = column("setting_id", _NAME, "the setting")
 
 CANDIDATES = pa.schema(
     [
-        column(
-            "image_key",
-            pa.dictionary(pa.int32(), pa.string()),
-            "the image's path relative to the dataset's root",
-        ),
+        _KEY,
         column("candidate_id", pa.int32(), "(crop x points + point) x masks per point + mask, within the pass"),
         column("crop_index", pa.int16(), "crop of the layer, in sam2's order"),
         column("point_xy", pa.list_(pa.float32(), 2), "the prompt, in image pixels"),
@@ -28,29 +29,19 @@ CANDIDATES = pa.schema(
 
 PASS_IMAGES = pa.schema(
     [
-        column("image_key", pa.string(), "the image's path relative to the dataset's root"),
-        column("status", pa.string(), "ok, or why the image has no candidates"),
-        column("message", pa.string(), "the reason in words", nullable=True),
+        IMAGE_KEY,
+        *status_columns("ok, or why the image has no candidates"),
         column("height", pa.int32(), "pixels, as displayed", nullable=True),
         column("width", pa.int32(), "pixels, as displayed", nullable=True),
         column("crop_boxes_xyxy", pa.list_(_BOX), "the layer's crops in image pixels", nullable=True),
-        column(
-            "proposed_iou",
-            pa.list_(pa.float32()),
-            "predicted IoU of all masks proposed, sorted",
-            nullable=True,
-        ),
+        column("proposed_iou", pa.list_(pa.float32()), "predicted IoU of all masks proposed, sorted", nullable=True),
     ]
 )
 
 SELECTIONS = pa.schema(
     [
-        column("setting_id", pa.dictionary(pa.int32(), pa.string()), "the setting"),
-        column(
-            "image_key",
-            pa.dictionary(pa.int32(), pa.string()),
-            "the image's path relative to the dataset's root",
-        ),
+        _SETTING_ID,
+        _KEY,
         column("rank", pa.int32(), "position in sam2's order, from 0"),
         column("layer", pa.int16(), "crop layer: which of the setting's passes the candidate is from"),
         column("candidate_id", pa.int32(), "the candidate in that pass"),
@@ -62,12 +53,8 @@ SELECTIONS = pa.schema(
 
 MASK_COUNTS = pa.schema(
     [
-        column("setting_id", pa.dictionary(pa.int32(), pa.string()), "the setting"),
-        column(
-            "image_key",
-            pa.dictionary(pa.int32(), pa.string()),
-            "the image's path relative to the dataset's root",
-        ),
+        _SETTING_ID,
+        _KEY,
         column("n_masks", pa.int32(), "masks that the setting keeps"),
         column("n_proposed", pa.int32(), "masks that the network proposed"),
         column("n_dropped_pred_iou", pa.int32(), "of these dropped by pred_iou_thresh"),

@@ -46,6 +46,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.journal import Journal, forget_journal
 from maskgrid.io.tables import write_table
+from maskgrid.io.wording import tally
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 
@@ -169,11 +170,10 @@ def index_dataset(plan: Plan) -> None:
     index = index_images(items, plan.config.dataset.max_pixels, previous, True, journal)
     shards = write_index(index, plan.config.dataset.shard_size, folder, archives)
     forget_journal(plan.layout.files)
-    statuses = Counter(index["status"].to_pylist())
     log.info(
         "%d inputs: %s; %d shards",
         len(items),
-        ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())),
+        tally(Counter(index["status"].to_pylist())),
         len(shards),
     )
     if not shards:

@@ -5,17 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskgrid.dataset.object_files import listed_objects, read_json
 from maskgrid.io.errors import UserError
 
 _COLUMN = "path"
 _COCO_SAMPLE = 1000
 
 
-def read_list(path: Path, key: str = "dataset.source") -> tuple[list[str], Path]:
+def read_list(path: Path, key: str) -> tuple[list[str], Path]:
     """Read a list file.
 
     Args:
@@ -67,13 +67,7 @@ def _read_parquet(path: Path, key: str) -> list[str]:
 
 
 def _read_coco(path: Path, key: str) -> list[str]:
-    try:
-        content: Any = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{key}: {path} is no valid JSON: {error}.") from error
-    images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
-        raise UserError(f"{key}: {path} is no COCO file: it has no list 'images' of objects.")
+    images = listed_objects(path, read_json(path, key), "images", key)
     return _require_entries(path, [image.get("file_name") for image in images], key, "file_name")
 
 
@@ -85,7 +79,7 @@ def _count_existing(root: Path, entries: list[str]) -> int:
 def _require_column(path: Path, names: Sequence[str], key: str) -> None:
     if _COLUMN not in names:
         raise UserError(
-            f"dataset.source: {path} has no column '{_COLUMN}'; its columns are {', '.join(names)}. "
+            f"{key}: {path} has no column '{_COLUMN}'; its columns are {', '.join(names)}. "
             f"Rename the one that holds the paths to '{_COLUMN}'."
         )
 

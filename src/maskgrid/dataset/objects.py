@@ -1,5 +1,6 @@
 """Prompts: given objects, each checked against its image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -8,8 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-POINTS = pa.list_(pa.list_(pa.float64(), 2))
-BOX = pa.list_(pa.float64(), 4)
+from maskgrid.io.tables import column
+
+# The columns of an object's category.
+CATEGORY_COLUMNS = (
+    column("category_id", pa.int64(), "as in the source's categories", nullable=True),
+    column("category", pa.string(), "the category's name", nullable=True),
+)
+_PARTS = ("point_coords", "point_labels", "box_xyxy", "mask_counts")
 
 
 class PromptStatus(StrEnum):
@@ -101,6 +108,34 @@ class PromptRow:
     message: str | None
 
 
+def prompt_columns(points: str, box: str, mask: str = "") -> list[pa.Field]:
+    """The columns of a prompt.
+
+    Args:
+        points: describes ``point_coords``.
+        box: describes ``box_xyxy``.
+        mask: describes ``mask_counts``; without it there is no such column.
+    """
+    columns = [
+        column("point_coords", pa.list_(pa.list_(pa.float64(), 2)), points, nullable=True),
+        column("point_labels", pa.list_(pa.int32()), "1 on the object, 0 beside it", nullable=True),
+        column("box_xyxy", pa.list_(pa.float64(), 4), box, nullable=True),
+    ]
+    return [*columns, column("mask_counts", pa.binary(), mask, nullable=True)] if mask else columns
+
+
+def prompt_values(prompt: Prompt | None) -> dict[str, Any]:
+    """A prompt as values of :func:`prompt_columns`; empty where there is none."""
+    return {} if prompt is None else {name: _plain(getattr(prompt, name)) for name in _PARTS}
+
+
+def prompt_of(values: Mapping[str, Any], normalized: bool = False) -> Prompt:
+    """The prompt of a table's row that has :func:`prompt_columns`."""
+    dtypes = {"point_coords": np.float64, "point_labels": np.int32, "box_xyxy": np.float64}
+    arrays = {name: None if values[name] is None else np.array(values[name], dtypes[name]) for name in dtypes}
+    return Prompt(**arrays, mask_counts=values["mask_counts"], normalized=normalized)
+
+
 def object_values(row: PromptRow) -> dict[str, Any]:
     """What the source says of an object, as columns of the results."""
     names = ("image_key", "prompt_index", "source_id", "category_id", "category", "status", "message")
@@ -109,7 +144,11 @@ def object_values(row: PromptRow) -> dict[str, Any]:
 
 def content_of(prompt: Prompt | None) -> dict[str, Any]:
     """A prompt as plain values, for fingerprints; empty where there is none."""
-    return {} if prompt is None else {name: _plain(getattr(prompt, name)) for name in Prompt.__slots__}
+    if prompt is None:
+        return {}
+    counts = prompt.mask_counts
+    mask = None if counts is None else counts.decode("ascii")
+    return {**prompt_values(prompt), "mask_counts": mask, "normalized": prompt.normalized}
 
 
 def read_box(value: Any, form: str, extent_wh: tuple[float, float]) -> NDArray[np.float64]:  # noqa: ANN401
@@ -211,9 +250,7 @@ def _numbers(value: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.decode("ascii") if isinstance(value, bytes) else value
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _listed(value: Any) -> bool:  # noqa: ANN401

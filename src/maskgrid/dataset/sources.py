@@ -107,24 +107,22 @@ def file_state(item: SourceItem) -> tuple[int | None, int | None]:
     return size if item.span is None else item.span.length, mtime_ns
 
 
-def files_below(
-    root: Path, depth: int | None = None, suffixes: frozenset[str] = IMAGE_SUFFIXES, config_key: str = _KEY
-) -> Iterator[tuple[str, Path]]:
+def files_below(root: Path, depth: int | None, suffixes: frozenset[str], key: str) -> Iterator[tuple[str, Path]]:
     """Walk a folder: key and path of each file with one of the suffixes, and of each folder that may not be listed.
 
     Args:
         root: the folder.
         depth: how many levels of names to go down; None for all.
         suffixes: in lower case, with their dot.
-        config_key: the config's key that names the folder, for messages.
+        key: the config's key that names the folder, for messages.
 
     Raises:
         UserError: the root may not be listed.
     """
-    return ((key, Path(path)) for key, path in in_folder(str(root), depth, suffixes, config_key))
+    return ((name, Path(path)) for name, path in in_folder(str(root), depth, suffixes, key))
 
 
-def listed_files(path: Path, key: str = _KEY) -> Iterator[tuple[str, Path]]:
+def listed_files(path: Path, key: str) -> Iterator[tuple[str, Path]]:
     """The entries of a list file: each one's key, relative to the root that all of them share, and path.
 
     Raises:
@@ -134,7 +132,7 @@ def listed_files(path: Path, key: str = _KEY) -> Iterator[tuple[str, Path]]:
     return ((name, Path(entry)) for name, entry in rooted(entries, str(folder)))
 
 
-def split_glob(base_dir: Path, parts: Sequence[str], key: str = _KEY) -> tuple[Path, Sequence[str]]:
+def split_glob(base_dir: Path, parts: Sequence[str], key: str) -> tuple[Path, Sequence[str]]:
     """The root of a glob, which is the longest path without magic, and the rest of its parts.
 
     Raises:
@@ -169,13 +167,13 @@ def _listing(source: str, base_dir: Path) -> list[Listed]:
         found = _in_glob(base_dir.absolute(), Path(source).expanduser().parts)
     else:
         raise UserError(
-            f"dataset.source: there is no file or folder {location}. Give a folder of images, a glob such as "
+            f"{_KEY}: there is no file or folder {location}. Give a folder of images, a glob such as "
             f"'photos/**/*.jpg', tar archives such as 'images-{{000..009}}.tar', or a list ({', '.join(LIST_READERS)})."
         )
     paths = dict(found)
     if not paths:
         raise UserError(
-            f"dataset.source: no images in {location}. Images are known by their suffix "
+            f"{_KEY}: no images in {location}. Images are known by their suffix "
             f"({' '.join(sorted(IMAGE_SUFFIXES))}), archives by {ARCHIVE_SUFFIX}; hidden files are left out."
         )
     return sorted(paths.items())
@@ -184,20 +182,20 @@ def _listing(source: str, base_dir: Path) -> list[Listed]:
 def _in_file(path: Path) -> Iterator[Listed]:
     suffix = path.suffix.lower()
     if suffix in LIST_READERS:
-        entries, folder = read_list(path)
+        entries, folder = read_list(path, _KEY)
         return rooted(entries, str(folder))
     if suffix in _LISTED_SUFFIXES:
         return rooted([path.name], str(path.parent))
     compressed = ".tar." in path.name
     advice = " A compressed archive cannot be read from the middle: unpack it to .tar." if compressed else ""
     raise UserError(
-        f"dataset.source: {path} is neither an image nor a tar archive nor a list. Lists end in "
+        f"{_KEY}: {path} is neither an image nor a tar archive nor a list. Lists end in "
         f"{', '.join(LIST_READERS)}.{advice}"
     )
 
 
 def _in_glob(base_dir: Path, parts: Sequence[str]) -> Iterator[Listed]:
-    root, rest = split_glob(base_dir, parts)
+    root, rest = split_glob(base_dir, parts, _KEY)
     depth = None if "**" in rest else len(rest)
     start = len(str(root).rstrip("/")) + 1
     for key, path in in_folder(str(root), depth, _LISTED_SUFFIXES, _KEY):

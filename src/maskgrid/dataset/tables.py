@@ -1,7 +1,7 @@
-"""The columns of the tables in the folder ``dataset``."""
+"""The tables in the folder ``dataset``, and columns that the tables of all jobs share."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,20 @@ import pyarrow.compute as pc
 
 from maskgrid.dataset.spans import Span
 from maskgrid.io.errors import UserError
-from maskgrid.io.tables import column, read_table
+from maskgrid.io.tables import column, read_table, status_columns
 from maskgrid.plan.layout import Layout
+
+IMAGE_KEY = column("image_key", pa.string(), "the image's path relative to the dataset's root")
+BBOX = column("bbox_xywh", pa.list_(pa.int32(), 4), "the mask's true extent", nullable=True)
+COUNTS = column("counts", pa.binary(), "COCO's compressed run-length code")
 
 IMAGES_SCHEMA = pa.schema(
     [
         column("image_key", pa.string(), "path relative to the dataset's root, POSIX style; the primary key"),
         column("image_id", pa.int64(), "as in COCO files: dense from 1 over good images, by image_key", nullable=True),
-        column("status", pa.string(), "ok, or in one word why there are no masks"),
-        column("message", pa.string(), "the reason for a person; null where status is ok", nullable=True),
+        *status_columns(
+            "ok, or in one word why there are no masks", "the reason for a person; null where status is ok"
+        ),
         column("width", pa.int32(), "pixels, as displayed (EXIF orientation applied)", nullable=True),
         column("height", pa.int32(), "pixels, as displayed (EXIF orientation applied)", nullable=True),
         column("exif_orientation", pa.int8(), "1 to 8, as the file says; 1 where it is silent", nullable=True),
@@ -128,6 +133,16 @@ def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
     if not len(table):
         raise UserError(f"{folder / FILES_FILE} has no shard '{shard}'. Run 'maskgrid index' again.")
     return [_indexed(row) for row in table.to_pylist()]
+
+
+def files_by_key(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Rows of ``files.parquet`` with these image keys, by key; those that it does not have are left out.
+
+    Raises:
+        UserError: as :func:`read_images`.
+    """
+    table = read_table(path, filters=[("image_key", "in", list(keys))], schema=FILES_SCHEMA)
+    return {row["image_key"]: row for row in table.to_pylist()}
 
 
 def read_previous(folder: Path) -> pa.Table | None:

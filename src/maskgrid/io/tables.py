@@ -27,6 +27,11 @@ def column(name: str, kind: pa.DataType, description: str, nullable: bool = Fals
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
 
 
+def status_columns(words: str, reason: str = "the reason in words") -> list[pa.Field]:
+    """The columns ``status`` and ``message``: what became of a row's subject, in one word and in a sentence."""
+    return [column("status", pa.string(), words), column("message", pa.string(), reason, nullable=True)]
+
+
 def write_table(path: Path, table: pa.Table, origin: Mapping[str, Any], rows_in_group: int | None = None) -> None:
     """Write a table atomically.
 

@@ -1,5 +1,6 @@
-"""Numbers, parameters and settings as people read them."""
+"""Numbers, parameters and tables as people read them."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NONE = "-"
@@ -21,6 +22,13 @@ def interval(low: float | None, high: float | None, digits: int = 1) -> str:
     return NONE if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
+def difference(mean: float | None, low: float | None, high: float | None) -> str:
+    """A difference with its sign, and a star where its interval excludes 0."""
+    if mean is None or low is None or high is None:
+        return NONE
+    return f"{mean:+.1f}{'*' if low > 0 or high < 0 else ''}"
+
+
 def parameter(value: Any) -> str:  # noqa: ANN401
     """A parameter's value, short."""
     if value is None:
@@ -35,3 +43,15 @@ def parameter(value: Any) -> str:  # noqa: ANN401
 def count(n: int, noun: str) -> str:
     """``1 image``, ``2 images``."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """How many there are of each kind, by name: ``2 ok, 1 truncated``."""
+    return ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
+
+
+def table_lines(rows: Sequence[Sequence[str]], to_right: bool = True) -> list[str]:
+    """Lay out a table for a terminal, a line a row: the first column to the left, the others to the right or left."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    align = str.rjust if to_right else str.ljust
+    return ["  ".join([row[0].ljust(first), *map(align, row[1:], others)]).rstrip() for row in rows]

@@ -1,4 +1,4 @@
-"""Images and masks at the size of a screen."""
+"""Pictures for people: images and masks at the size of a screen, painted, captioned, side by side, and encoded."""
 
 import base64
 import colorsys
@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
@@ -15,11 +16,10 @@ from pycocotools import mask as coco_mask
 from maskgrid.masks import rle
 
 _GREY = 128
-
 _OPACITY = 0.45
 _GOLDEN = 0.6180339887498949
-_GAP = 6
 
+Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, unless it says otherwise
 Colour = tuple[int, int, int]
 
 
@@ -37,7 +37,7 @@ class Thumbnail:
         height, width = (max(1, round(side * shrink)) for side in size_hw)
         return cls(size_hw, (height, width))
 
-    def pixels(self, image: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    def pixels(self, image: Pixels | None) -> Pixels:
         """The image at the size shown; grey where there is none."""
         if image is None:
             return np.full((*self.shown_hw, 3), _GREY, np.uint8)
@@ -67,21 +67,13 @@ class Thumbnail:
         shown: bytes = code["counts"]
         return shown
 
+    def mask(self, counts: bytes) -> NDArray[np.bool_]:
+        """The pixels (H, W) of a mask at the size shown."""
+        return rle.decode(self.counts(counts), self.shown_hw)
+
     @property
     def _shrinks(self) -> bool:
         return self.shown_hw != self.size_hw
-
-
-def jpeg(pixels: NDArray[np.uint8], quality: int = 80, comment: str = "") -> bytes:
-    """Encode as JPEG, with a comment where one is given; the same pixels give the same bytes."""
-    stream = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True, comment=comment.encode())
-    return stream.getvalue()
-
-
-def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
-    """Content as the address of an image, so that a page needs no second file."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _middles(n: int, n_shown: int) -> NDArray[np.int64]:
@@ -96,17 +88,32 @@ def colour(family: str, number: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def paint(pixels: NDArray[np.uint8], masks: Iterable[tuple[NDArray[np.bool_], Colour]]) -> NDArray[np.uint8]:
+def paint(pixels: Pixels, masks: Iterable[tuple[NDArray[np.bool_], Colour]]) -> Pixels:
     """Lay masks (H, W), each in its colour and outlined, over a picture (H, W, 3) RGB."""
     canvas = pixels.astype(np.float32)
     # Largest first, so that a part is not hidden under its whole.
-    for mask, tint in sorted(masks, key=lambda entry: -int(entry[0].sum())):
-        canvas[mask] += (np.array(tint, np.float32) - canvas[mask]) * np.float32(_OPACITY)
-        canvas[_outline(mask)] = tint
+    for mask, rgb in sorted(masks, key=lambda entry: -int(entry[0].sum())):
+        canvas[mask] += (np.array(rgb, np.float32) - canvas[mask]) * np.float32(_OPACITY)
+        canvas[_outline(mask)] = rgb
     return np.rint(canvas).astype(np.uint8)
 
 
-def centred(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of a mask that have a neighbour outside it."""
+    padded = np.pad(mask, 1)
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside
+
+
+def tint(pixels: Pixels, mask: NDArray[np.bool_], rgb: Colour, opacity: float) -> Pixels:
+    """A picture (H, W, 3) with one mask (H, W) in a colour, without an outline."""
+    tinted = pixels.copy()
+    inside = pixels[mask].astype(np.float32)
+    tinted[mask] = (inside + (np.array(rgb, np.float32) - inside) * opacity).astype(np.uint8)
+    return tinted
+
+
+def centred(picture: Pixels, side: int) -> Pixels:
     """A picture in the middle of a white square."""
     height, width = picture.shape[:2]
     tile = np.full((side, side, 3), 255, np.uint8)
@@ -115,20 +122,50 @@ def centred(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return tile
 
 
-def grid(tiles: Sequence[NDArray[np.uint8]], n_across: int) -> NDArray[np.uint8]:
+def grid(tiles: Sequence[Pixels], n_across: int, gap_px: int = 6) -> Pixels:
     """Pictures of one size side by side, row by row, on white."""
     across = min(n_across, len(tiles))
     down = -(-len(tiles) // across)
-    height, width = (side + _GAP for side in tiles[0].shape[:2])
-    sheet = np.full((down * height - _GAP, across * width - _GAP, 3), 255, np.uint8)
+    height, width = (side + gap_px for side in tiles[0].shape[:2])
+    sheet = np.full((down * height - gap_px, across * width - gap_px, 3), 255, np.uint8)
     for number, tile in enumerate(tiles):
         row, column = divmod(number, across)
-        sheet[row * height :, column * width :][: height - _GAP, : width - _GAP] = tile
+        sheet[row * height :, column * width :][: height - gap_px, : width - gap_px] = tile
     return sheet
 
 
-def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The pixels of a mask that have a neighbour outside it."""
-    padded = np.pad(mask, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside
+def words_strip(lines: Sequence[str], size_hw: tuple[int, int], first_px: int, letters: float) -> Pixels:
+    """Lines of words in black on white, to be set above or below a picture.
+
+    Args:
+        lines: OpenCV's own letters are ASCII; others are written as ``?``.
+        size_hw: height and width of the strip.
+        first_px: the first line's baseline, from the top; lines are 16 pixels apart.
+        letters: their size, as OpenCV's ``fontScale``.
+    """
+    strip = np.full((*size_hw, 3), 255, np.uint8)
+    for number, line in enumerate(lines):
+        words = line.encode("ascii", "replace").decode()
+        place = (4, first_px + 16 * number)
+        cv2.putText(strip, words, place, cv2.FONT_HERSHEY_SIMPLEX, letters, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip
+
+
+def jpeg(pixels: Pixels, quality: int = 80, comment: str = "") -> bytes:
+    """Encode as JPEG, with a comment where one is given; the same pixels give the same bytes."""
+    stream = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True, comment=comment.encode())
+    return stream.getvalue()
+
+
+def png(picture: PIL.Image.Image | Pixels) -> bytes:
+    """Encode as PNG, without loss: pixels, or an image with a palette."""
+    stream = io.BytesIO()
+    image = picture if isinstance(picture, PIL.Image.Image) else PIL.Image.fromarray(picture)
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
+    """Content as the address of an image, so that a page needs no second file."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

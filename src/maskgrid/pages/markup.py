@@ -33,6 +33,11 @@ class Row:
     cells: Sequence[Html]
     kind: str = ""
 
+    @classmethod
+    def of(cls, *values: object) -> "Row":
+        """A row of plain values."""
+        return cls([text(value) for value in values])
+
 
 def text(value: object) -> Html:
     """A value as text that means nothing to HTML, in content and in attributes alike."""

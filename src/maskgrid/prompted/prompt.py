@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from maskgrid.dataset.images import BadImage, read_image
-from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, object_values, pixels_of
+from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, object_values, pixels_of, prompt_values
 from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import ImageTooLargeError, UserError
 from maskgrid.io.journal import Journal
@@ -141,7 +141,12 @@ def _setting_values(
         if row.prompt is None:
             yield object_values(row)
         elif failed:
-            yield {**object_values(row), **_prompt_values(pixels_of(row.prompt, size_hw)), **failed}
+            yield {
+                **object_values(row),
+                "kind": row.prompt.kind,
+                **prompt_values(pixels_of(row.prompt, size_hw)),
+                **failed,
+            }
         else:
             yield from _mask_values(row, row.prompt, next(drawn), size_hw)
 
@@ -154,7 +159,8 @@ def _mask_values(
         area_px = rle.area_px(counts, size_hw)
         values = {
             **object_values(row),
-            **_prompt_values(in_pixels),
+            "kind": prompt.kind,
+            **prompt_values(in_pixels),
             **asdict(agreement(counts, in_pixels, row.reference_counts, size_hw)),
             "mask_index": int(index),
             "predicted_iou": float(predicted_iou),
@@ -165,11 +171,6 @@ def _mask_values(
         if area_px == 0:
             values |= {"status": PromptStatus.NO_MASK, "message": _NO_PIXEL}
         yield values
-
-
-def _prompt_values(prompt: Prompt) -> dict[str, Any]:
-    parts = {"point_coords": prompt.point_coords, "point_labels": prompt.point_labels, "box_xyxy": prompt.box_xyxy}
-    return {"kind": prompt.kind, **{name: None if part is None else part.tolist() for name, part in parts.items()}}
 
 
 def _is_current(plan: Plan, shard: str, wanted: str) -> bool:

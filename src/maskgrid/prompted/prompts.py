@@ -15,6 +15,7 @@ from maskgrid.dataset.tables import read_images
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import valid_key
 from maskgrid.io.tables import read_table, write_table
+from maskgrid.io.wording import tally
 from maskgrid.plan.layout import GROUND_TRUTH
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted.notes import prompts_note
@@ -60,7 +61,7 @@ def write_prompts(plan: Plan) -> None:
         indices[entry.image_key] += 1
         prompts.append(ShardedPrompt(row, image.shard if image is not None else None))
     statuses = Counter(prompt.row.status for prompt in prompts)
-    log.info("%d prompts: %s", len(prompts), ", ".join(f"{count} {name}" for name, count in sorted(statuses.items())))
+    log.info("%d prompts: %s", len(prompts), tally(statuses))
     write_table(plan.layout.prompts, prompts_table(prompts), origin, _ROWS_IN_GROUP)
     if not statuses["ok"]:
         reason = f"; the first: {prompts[0].row.message}" if prompts else ""

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from maskgrid.config.settings import BASELINE, PROMPT_SWEEPABLE, PromptSetting
 from maskgrid.dataset.objects import Prompt, PromptStatus
-from maskgrid.io.wording import number, parameter
+from maskgrid.io.wording import number, parameter, table_lines
 from maskgrid.masks import rle
 from maskgrid.prompted.tables import PROMPT_SETTINGS, PROMPT_STATISTICS
 
@@ -138,11 +138,7 @@ def settings_lines(table: pa.Table) -> Iterator[str]:
     swept = [name for name in PROMPT_SWEEPABLE if len({row[name] for row in rows}) > 1]
     yield "Settings, with means over the objects that have a mask (area, predicted), a given box, a given mask:"
     heads = ["setting", *swept, "masks", *(f"{word}{' IoU' if word != 'area' else ''}" for word in _SHOWN.values())]
-    cells = [heads, *([row["setting"], *_cells(row, swept)] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join([line[0].ljust(len(first)), *others])
+    yield from table_lines([heads, *([row["setting"], *_cells(row, swept)] for row in rows)])
 
 
 def _cells(row: dict[str, Any], swept: Sequence[str]) -> list[str]:

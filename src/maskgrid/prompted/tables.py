@@ -5,37 +5,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from maskgrid.dataset.objects import BOX, POINTS, Prompt, PromptRow
-from maskgrid.io.tables import column, read_table
+from maskgrid.dataset.objects import CATEGORY_COLUMNS, PromptRow, prompt_columns, prompt_of, prompt_values
+from maskgrid.dataset.tables import BBOX, COUNTS
+from maskgrid.io.tables import column, read_table, status_columns
 
 # What the source says of an object, in this table and in those of the results.
 OBJECT_COLUMNS = [
     column("image_key", pa.string(), "the image, as the source names it"),
     column("prompt_index", pa.int32(), "position among the image's objects, in the order of the source, from 0"),
     column("source_id", pa.string(), "the object's id in the source; the number of its row where it has none"),
-    column("category_id", pa.int64(), "as in the source's categories", nullable=True),
-    column("category", pa.string(), "the category's name", nullable=True),
+    *CATEGORY_COLUMNS,
 ]
 
 PROMPTS = pa.schema(
     [
         *OBJECT_COLUMNS,
-        column("point_coords", POINTS, "x and y", nullable=True),
-        column("point_labels", pa.list_(pa.int32()), "1 on the object, 0 beside it", nullable=True),
-        column("box_xyxy", BOX, "as given, not cut to the image", nullable=True),
-        column("mask_counts", pa.binary(), "the mask prompt: COCO's compressed run-length code", nullable=True),
+        *prompt_columns(
+            "x and y", "as given, not cut to the image", "the mask prompt: COCO's compressed run-length code"
+        ),
         column("normalized", pa.bool_(), "points and box are in 0..1 of the image, not in pixels"),
         column("reference_counts", pa.binary(), "the object's mask in the source, prompt or not", nullable=True),
-        column("status", pa.string(), "ok, or in one word why the prompt cannot be used"),
-        column("message", pa.string(), "the reason in words", nullable=True),
+        *status_columns("ok, or in one word why the prompt cannot be used"),
         column("shard", pa.string(), "the shard of the image; null where the image cannot be used", nullable=True),
     ]
 )
-
-_PROMPT_COLUMNS = ("point_coords", "point_labels", "box_xyxy", "mask_counts")
 
 _AGREEMENT = [
     column("box_iou", pa.float64(), "IoU of the mask's extent with the given box, cut to the image", nullable=True),
@@ -43,10 +38,7 @@ _AGREEMENT = [
     column("mask_iou", pa.float64(), "IoU with the mask that the source gives", nullable=True),
     column("area_over_mask", pa.float64(), "the mask's area over that mask's", nullable=True),
 ]
-_STATUS = [
-    column("status", pa.string(), "ok, or in one word why there is no mask"),
-    column("message", pa.string(), "the reason in words", nullable=True),
-]
+_STATUS = status_columns("ok, or in one word why there is no mask")
 _KIND = column("kind", pa.string(), "the parts of the prompt: box, points, mask, joined by +", nullable=True)
 _PREDICTED_IOU = column("predicted_iou", pa.float32(), "the network's estimate of the mask's IoU", nullable=True)
 _AREA = column("area_px", pa.int32(), "pixels of the mask", nullable=True)
@@ -60,15 +52,13 @@ PROMPTED = pa.schema(
         _SETTING_ID,
         *OBJECT_COLUMNS,
         _KIND,
-        column("point_coords", POINTS, "the prompt's points, in image pixels", nullable=True),
-        column("point_labels", pa.list_(pa.int32()), "1 on the object, 0 beside it", nullable=True),
-        column("box_xyxy", BOX, "the prompt's box, in image pixels", nullable=True),
+        *prompt_columns("the prompt's points, in image pixels", "the prompt's box, in image pixels"),
         *_STATUS,
         column("mask_index", pa.int8(), "the mask among those that the decoder returned", nullable=True),
         _PREDICTED_IOU,
         _AREA,
-        column("bbox_xywh", pa.list_(pa.int32(), 4), "the mask's true extent", nullable=True),
-        column("counts", pa.binary(), "COCO's compressed run-length code", nullable=True),
+        BBOX,
+        COUNTS.with_nullable(True),
         *_AGREEMENT,
     ]
 )
@@ -158,29 +148,11 @@ def read_unsharded(path: Path) -> list[PromptRow]:
 def _values(prompt: ShardedPrompt) -> dict[str, Any]:
     row = prompt.row
     values = {name: getattr(row, name) for name in PROMPTS.names if name in PromptRow.__slots__}
-    values |= {"shard": prompt.shard, "normalized": row.prompt is not None and row.prompt.normalized}
-    if row.prompt is not None:
-        values |= {name: _plain(getattr(row.prompt, name)) for name in _PROMPT_COLUMNS}
-    return values
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    normalized = row.prompt is not None and row.prompt.normalized
+    return {**values, "shard": prompt.shard, "normalized": normalized, **prompt_values(row.prompt)}
 
 
 def _row(values: dict[str, Any]) -> PromptRow:
-    prompt = None
-    if values["status"] == "ok":
-        prompt = Prompt(
-            point_coords=_array(values["point_coords"], np.float64),
-            point_labels=_array(values["point_labels"], np.int32),
-            box_xyxy=_array(values["box_xyxy"], np.float64),
-            mask_counts=values["mask_counts"],
-            normalized=values["normalized"],
-        )
+    prompt = prompt_of(values, values["normalized"]) if values["status"] == "ok" else None
     fields = {name: values[name] for name in PromptRow.__slots__ if name != "prompt"}
     return PromptRow(prompt=prompt, **fields)
-
-
-def _array(values: Any, dtype: Any) -> Any:  # noqa: ANN401
-    return None if values is None else np.array(values, dtype)

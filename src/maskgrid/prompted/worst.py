@@ -9,14 +9,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from maskgrid.dataset.images import BadImage, read_image
-from maskgrid.dataset.tables import FILES_SCHEMA, place_of
+from maskgrid.dataset.tables import files_by_key, place_of
 from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
-from maskgrid.masks.pictures import jpeg
+from maskgrid.masks.pictures import Pixels, grid, jpeg, tint, words_strip
 from maskgrid.plan.layout import Layout
-
-Pixels = NDArray[np.uint8]
 
 _N_TILES = 12
 _COLUMNS = 4
@@ -38,16 +36,11 @@ def draw_worst(layout: Layout, statistics: pa.Table, fingerprint: str) -> None:
         fingerprint: of what the masks are made from, for the picture's comment.
     """
     drawn = statistics.filter(pc.equal(statistics["status"], "ok")).slice(0, _N_TILES).to_pylist()
-    places = _places(layout, [row["image_key"] for row in drawn])
-    tiles = [_tile(layout, row, places[row["image_key"]]) for row in drawn if row["image_key"] in places]
-    write_bytes(layout.prompted_worst, jpeg(_sheet(tiles), quality=88, comment=fingerprint))
-
-
-def _places(layout: Layout, keys: list[str]) -> dict[str, dict[str, Any]]:
-    """Rows of ``files.parquet``, by image key."""
-    table = read_table(layout.files, filters=[("image_key", "in", keys)], schema=FILES_SCHEMA) if keys else None
-    rows: list[dict[str, Any]] = table.to_pylist() if table is not None else []
-    return {row["image_key"]: row for row in rows if row["shard"]}
+    places = files_by_key(layout.files, [row["image_key"] for row in drawn])
+    found = [(row, place) for row in drawn if (place := places.get(row["image_key"])) and place["shard"]]
+    blank = np.full((_TILE_PX, _TILE_PX, 3), 255, np.uint8)
+    tiles = [_tile(layout, row, place) for row, place in found] or [_captioned(blank, ["no mask to show"])]
+    write_bytes(layout.prompted_worst, jpeg(grid(tiles, _COLUMNS, gap_px=0), quality=88, comment=fingerprint))
 
 
 def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
@@ -67,7 +60,7 @@ def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
 def _cutout(pixels: Pixels, mask: dict[str, Any]) -> Pixels:
     """The mask's surroundings as a square tile, with the mask and the prompt drawn in."""
     height, width = pixels.shape[:2]
-    drawn = _blended(pixels, rle.decode(mask["counts"], (height, width)))
+    drawn = tint(pixels, rle.decode(mask["counts"], (height, width)), _MASK_RGB, 0.5)
     box_xyxy = None if mask["box_xyxy"] is None else np.clip(mask["box_xyxy"], 0, [width, height, width, height])
     x0, y0, side = _window(mask["bbox_xywh"], box_xyxy, width, height)
     scale = _TILE_PX / side
@@ -89,12 +82,6 @@ def _cutout(pixels: Pixels, mask: dict[str, Any]) -> Pixels:
     return tile
 
 
-def _blended(pixels: Pixels, mask: NDArray[np.bool_]) -> Pixels:
-    drawn = pixels.copy()
-    drawn[mask] = (0.5 * drawn[mask] + 0.5 * np.array(_MASK_RGB)).astype(np.uint8)
-    return drawn
-
-
 def _window(
     bbox_xywh: list[int], box_xyxy: NDArray[np.float64] | None, width: int, height: int
 ) -> tuple[int, int, int]:
@@ -109,18 +96,4 @@ def _window(
 
 
 def _captioned(tile: Pixels, lines: list[str]) -> Pixels:
-    strip = np.full((_CAPTION_PX, _TILE_PX, 3), 255, np.uint8)
-    for number, line in enumerate(lines):
-        # OpenCV's own letters are ASCII.
-        text = line[-42:].encode("ascii", "replace").decode()
-        cv2.putText(strip, text, (4, 14 + 16 * number), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.vstack([tile, strip])
-
-
-def _sheet(tiles: list[Pixels]) -> Pixels:
-    """The tiles row by row; an empty tile where there are none."""
-    blank = np.full((_TILE_PX + _CAPTION_PX, _TILE_PX, 3), 255, np.uint8)
-    tiles = tiles or [_captioned(blank[:_TILE_PX], ["no mask to show"])]
-    columns = min(_COLUMNS, len(tiles))
-    tiles = [*tiles, *[blank] * (-len(tiles) % columns)]
-    return np.vstack([np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])
+    return np.vstack([tile, words_strip([line[-42:] for line in lines], (_CAPTION_PX, _TILE_PX), 14, 0.38)])

@@ -14,7 +14,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import git_state, maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
-from maskgrid.io.wording import count
+from maskgrid.io.wording import count, tally
 from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.plan import Plan
 
@@ -81,7 +81,7 @@ def accept(plan: Plan) -> None:
     n_failed = len(reasons) - statuses["ok"]
     limit = plan.config.dataset.max_failed_fraction
     if n_failed > limit * len(reasons):
-        words = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()) if status != "ok")
+        words = tally({status: n for status, n in statuses.items() if status != "ok"})
         raise UserError(
             f"{n_failed} of {len(reasons)} images could not be used ({words}), more than dataset.max_failed_fraction: "
             f"{limit:g} allows. The others' results are complete; each failure stands with its reason in "

@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import column, write_table
+from maskgrid.io.wording import table_lines
 from maskgrid.masks.coco_reading import ImageMasks, RunLengthCode, read_masks
 from maskgrid.plan.layout import Layout
 
@@ -156,8 +157,8 @@ def _share(part: int, whole: int) -> float:
 def agreement_text(agreement: Agreement) -> str:
     """The measures as lines, a name and a number each."""
     measures = agreement.measures()
-    width = max(len(words) for words, _ in _LINES.values())
-    return "\n".join(f"{words:<{width}}  {form.format(measures[name])}" for name, (words, form) in _LINES.items())
+    rows = [(words, form.format(measures[name])) for name, (words, form) in _LINES.items()]
+    return "\n".join(table_lines(rows, to_right=False))
 
 
 def write_agreement(agreement: Agreement, path: Path) -> None:

@@ -1,6 +1,5 @@
 """Masks of a run as pictures: one for each object and frame, or one a frame with the objects as palette colours."""
 
-import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_folder, write_bytes
 from maskgrid.masks import rle
+from maskgrid.masks.pictures import png
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.documents import write_sa_v
 from maskgrid.tracked.masklets import Run, by_frames, by_objects, read_run
@@ -35,7 +35,7 @@ def write_object_pictures(run: Run, folder: Path) -> None:
             for row in rows:
                 mask = rle.decode(row["counts"], run.video.size_hw)
                 path = part / f"{row['object_id']:03d}" / f"{names[row['frame']]}.png"
-                write_bytes(path, _png_bytes(PIL.Image.fromarray(mask.view(np.uint8) * np.uint8(255))))
+                write_bytes(path, png(mask.view(np.uint8) * np.uint8(255)))
 
 
 def write_palette_pictures(run: Run, folder: Path) -> None:
@@ -48,7 +48,7 @@ def write_palette_pictures(run: Run, folder: Path) -> None:
     numbers = {rows[0]["object_id"]: number for number, rows in enumerate(by_objects(run.path), start=1)}
     with atomic_folder(folder) as part:
         for frame, plane in _planes(run, numbers):
-            write_bytes(part / f"{names[frame]}.png", _png_bytes(_coloured(plane, len(numbers))))
+            write_bytes(part / f"{names[frame]}.png", png(_coloured(plane, len(numbers))))
 
 
 def _planes(run: Run, numbers: dict[int, int]) -> Iterator[tuple[int, NDArray[np.uint16]]]:
@@ -78,12 +78,6 @@ def voc_palette() -> list[int]:
             bits = (number >> (3 * digit + channel) & 1 for digit in range(8))
             colours.append(sum(bit << (7 - digit) for digit, bit in enumerate(bits)))
     return colours
-
-
-def _png_bytes(picture: PIL.Image.Image) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, format="PNG")
-    return stream.getvalue()
 
 
 def export_run(plan: Plan, name: str, form: str) -> None:

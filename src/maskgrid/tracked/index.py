@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from maskgrid.dataset.sources import SourceItem, files_below
+from maskgrid.dataset.sources import SourceItem
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table, write_table
@@ -26,7 +26,7 @@ from maskgrid.tracked.frames import FrameFolder, VideoFile
 from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.records import Frames
 from maskgrid.tracked.scan import BadVideo, VideoScan, VideoStatus, scan_video
-from maskgrid.tracked.sources import video_state
+from maskgrid.tracked.sources import frame_files, video_state
 from maskgrid.tracked.tables import FILES, VIDEOS
 
 # Each may hold frames of max_pixels.
@@ -205,4 +205,4 @@ def _parts(video: Video) -> Iterator[Path]:
         if video.location.is_file():  # opening a named pipe would block for ever
             yield video.location
         return
-    yield from (path for _, path in sorted(files_below(video.location, 1)))
+    yield from (path for _, path in frame_files(video.location))

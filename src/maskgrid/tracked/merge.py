@@ -16,6 +16,7 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import fingerprint, git_state, maskgrid_version, package_versions
 from maskgrid.io.journal import forget_journal
 from maskgrid.io.tables import read_origin, read_table, write_table
+from maskgrid.io.wording import number
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.documents import write_youtube_vis
 from maskgrid.tracked.index import read_videos
@@ -70,7 +71,7 @@ def summary_line(summary: Sequence[Row], objects: Sequence[Row]) -> str:
     good = [row for row in summary if row["status"] == "ok"]
     n_masklets = sum(row["n_masklets"] for row in summary)
     seen = [row["n_visible"] for row in objects if row["n_visible"]]
-    mean = f"{sum(seen) / len(seen):.1f}" if seen else "-"
+    mean = number(sum(seen) / len(seen) if seen else None)
     return (
         f"{len(summary)} videos, {len(good)} of them with masklets: {n_masklets} masklets of {len(objects)} objects, "
         f"{mean} frames long on average, {sum(row['n_gaps'] for row in summary)} gaps"

@@ -4,21 +4,16 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
 
 from maskgrid.io.files import write_bytes
-from maskgrid.masks import rle
-from maskgrid.masks.pictures import Thumbnail, colour, grid, jpeg, paint
+from maskgrid.masks.pictures import Pixels, Thumbnail, colour, grid, jpeg, paint, words_strip
 from maskgrid.tracked.index import open_frames
 from maskgrid.tracked.masklets import Run, by_frames
 from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.records import Frames
 from maskgrid.tracked.scan import BadVideo
-
-Pixels = NDArray[np.uint8]
 
 _MOST_FRAMES = 48
 _MOVING_PX = 480
@@ -42,7 +37,7 @@ def write_overlay(run: Run, reading: Reading, moving: Path, sheet: Path) -> None
     """
     pictures = list(_pictures(run, reading))
     chosen = [pictures[index] for index in _evenly(len(pictures), _SHEET_FRAMES)]
-    tiles = [_captioned(_fitted(picture, _SHEET_PX), f"frame {number}") for number, picture in chosen]
+    tiles = [_captioned(picture, f"frame {number}") for number, picture in chosen]
     write_bytes(moving, _webp([picture for _, picture in pictures]))
     write_bytes(sheet, jpeg(grid(tiles, _SHEET_COLUMNS), quality=85, comment=run.note["fingerprint"]))
 
@@ -59,7 +54,7 @@ def _pictures(run: Run, reading: Reading) -> Iterator[tuple[int, Pixels]]:
         frames = None
     for position, number in zip(positions, numbers, strict=True):
         laid = [
-            (rle.decode(thumbnail.counts(row["counts"]), thumbnail.shown_hw), colour("masklet", row["object_id"]))
+            (thumbnail.mask(row["counts"]), colour("masklet", row["object_id"]))
             for row in masks.get(number, [])
             if row["area_px"]
         ]
@@ -78,15 +73,10 @@ def _evenly(n: int, most: int) -> list[int]:
     return sorted({round(position) for position in np.linspace(0, n - 1, min(n, most)).tolist()})
 
 
-def _fitted(picture: Pixels, side: int) -> Pixels:
-    thumbnail = Thumbnail.fit((picture.shape[0], picture.shape[1]), side)
-    return np.array(thumbnail.pixels(picture))
-
-
 def _captioned(picture: Pixels, words: str) -> Pixels:
-    strip = np.full((_CAPTION_PX, picture.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, words, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.vstack([strip, picture])
+    """A picture at the size of the sheet, under a line of words."""
+    tile = Thumbnail.fit((picture.shape[0], picture.shape[1]), _SHEET_PX).pixels(picture)
+    return np.vstack([words_strip([words], (_CAPTION_PX, tile.shape[1]), 13, 0.4), tile])
 
 
 def _webp(pictures: list[Pixels]) -> bytes:

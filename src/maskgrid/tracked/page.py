@@ -95,17 +95,15 @@ def _videos_table(summary: Sequence[Row]) -> Html:
 def _video_row(row: Row) -> TableRow:
     columns = (("mean_length", 1), ("n_gaps", 0), ("masks_per_frame", 1))
     numbers = (number(row[name], digits) for name, digits in columns)
-    return TableRow(
-        _texts(
-            row["video_key"],
-            row["setting"],
-            _status(row),
-            NONE if row["n_frames_read"] is None else row["n_frames_read"],
-            row["n_objects"],
-            row["n_masklets"],
-            *numbers,
-            share(row["coverage_frac"]),
-        )
+    return TableRow.of(
+        row["video_key"],
+        row["setting"],
+        _status(row),
+        NONE if row["n_frames_read"] is None else row["n_frames_read"],
+        row["n_objects"],
+        row["n_masklets"],
+        *numbers,
+        share(row["coverage_frac"]),
     )
 
 
@@ -115,16 +113,14 @@ def _place(row: Row) -> tuple[str, str]:
 
 def _settings_section(settings: Sequence[Row]) -> Html:
     rows = (
-        TableRow(
-            _texts(
-                row["setting"],
-                row["n_masklets"],
-                number(row["mean_length"]),
-                number(row["masks_per_frame"]),
-                share(row["coverage_frac"]),
-                row["n_gaps"],
-                row["parameters"] or NONE,
-            )
+        TableRow.of(
+            row["setting"],
+            row["n_masklets"],
+            number(row["mean_length"]),
+            number(row["masks_per_frame"]),
+            share(row["coverage_frac"]),
+            row["n_gaps"],
+            row["parameters"] or NONE,
         )
         for row in settings
     )
@@ -149,24 +145,18 @@ def _picture(address: str, words: str) -> Html:
 
 def _object_row(row: Row) -> TableRow:
     first, last = (NONE if row.get(name) is None else row[name] for name in ("first_frame", "last_frame"))
-    return TableRow(
-        _texts(
-            row["source_id"],
-            row["category"] or NONE,
-            _status(row),
-            row["n_frames"],
-            row["n_visible"],
-            first,
-            last,
-            row["n_gaps"],
-            share(row.get("mean_area_frac"), 2),
-        )
+    return TableRow.of(
+        row["source_id"],
+        row["category"] or NONE,
+        _status(row),
+        row["n_frames"],
+        row["n_visible"],
+        first,
+        last,
+        row["n_gaps"],
+        share(row.get("mean_area_frac"), 2),
     )
 
 
 def _status(row: Row) -> str:
     return str(row["status"]) if not row["message"] else f"{row['status']}: {row['message']}"
-
-
-def _texts(*values: object) -> list[Html]:
-    return [text(value) for value in values]

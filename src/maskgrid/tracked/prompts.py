@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from maskgrid.dataset.objects import Prompt, PromptStatus, content_of
+from maskgrid.dataset.objects import Prompt, PromptStatus, content_of, prompt_of, prompt_values
 from maskgrid.masks import rle
 from maskgrid.tracked.index import Video
 from maskgrid.tracked.options import TrackOptions
@@ -75,9 +76,9 @@ def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading
             FramePrompt(
                 frame=position[row.frame],
                 object_id=row.object_id,
-                point_coords=_array(prompt.point_coords, np.float32),
+                point_coords=_float32(prompt.point_coords),
                 point_labels=prompt.point_labels,
-                box_xyxy=_array(prompt.box_xyxy, np.float32),
+                box_xyxy=_float32(prompt.box_xyxy),
                 mask=None if mask is None else rle.decode(mask, video.size_hw),
                 clear_old_points=key not in given or prompt.box_xyxy is not None,
                 round=row.round,
@@ -114,27 +115,13 @@ def _positions(video: Video, reading: Reading) -> dict[int, int]:
 
 def _values(row: VideoPrompt) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in PROMPTS.names if name in VideoPrompt.__slots__}
-    if row.prompt is not None:
-        parts = ("point_coords", "point_labels", "box_xyxy", "mask_counts")
-        values |= {name: _plain(getattr(row.prompt, name)) for name in parts}
-    return values
+    return values | prompt_values(row.prompt)
 
 
 def _from_values(values: dict[str, Any]) -> VideoPrompt:
-    prompt = None
-    if values["status"] == PromptStatus.OK:
-        prompt = Prompt(
-            point_coords=_array(values["point_coords"], np.float64),
-            point_labels=_array(values["point_labels"], np.int32),
-            box_xyxy=_array(values["box_xyxy"], np.float64),
-            mask_counts=values["mask_counts"],
-        )
+    prompt = prompt_of(values) if values["status"] == PromptStatus.OK else None
     return VideoPrompt(prompt=prompt, **{name: values[name] for name in VideoPrompt.__slots__ if name != "prompt"})
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _array(values: Any, dtype: Any) -> Any:  # noqa: ANN401
-    return None if values is None else np.asarray(values, dtype)
+def _float32(values: NDArray[np.float64] | None) -> NDArray[np.float32] | None:
+    return None if values is None else values.astype(np.float32)

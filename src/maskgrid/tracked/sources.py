@@ -69,10 +69,19 @@ def video_state(item: SourceItem) -> str:
     digest = hashlib.sha256()
     parts = [item]
     if item.path.is_dir():
-        parts = [SourceItem(key, path) for key, path in sorted(files_below(item.path, 1, IMAGE_SUFFIXES, KEY))]
+        parts = [SourceItem(key, path) for key, path in frame_files(item.path)]
     for part in parts:
         digest.update(repr((part.key if part is not item else "", *file_state(part))).encode())
     return digest.hexdigest()
+
+
+def frame_files(folder: Path) -> list[tuple[str, Path]]:
+    """The images of a folder of frames, and their keys, sorted by key.
+
+    Raises:
+        UserError: the folder may not be listed.
+    """
+    return sorted(files_below(folder, 1, IMAGE_SUFFIXES, KEY))
 
 
 def _in_file(path: Path) -> Iterator[tuple[str, Path]]:

@@ -2,15 +2,12 @@
 
 import pyarrow as pa
 
-from maskgrid.dataset.objects import BOX, POINTS
-from maskgrid.io.tables import column
+from maskgrid.dataset.objects import CATEGORY_COLUMNS, prompt_columns
+from maskgrid.dataset.tables import BBOX, COUNTS
+from maskgrid.io.tables import column, status_columns
 
 _KEY = column("video_key", pa.string(), "the video's path relative to the source's root")
-_STATUS = [
-    column("status", pa.string(), "ok, or in one word why not"),
-    column("message", pa.string(), "the reason in words", nullable=True),
-]
-
+_STATUS = status_columns("ok, or in one word why not")
 _SETTING = column("setting", pa.string(), "the setting of the sweep; baseline for the config's own values")
 
 # A row a video of the source, the bad ones too.
@@ -46,8 +43,7 @@ FILES = pa.schema(
 _OBJECT = [
     column("object_id", pa.int32(), "the object in its video: as the source numbers it, else from 1"),
     column("source_id", pa.string(), "the object's id as the source writes it"),
-    column("category_id", pa.int64(), "as in the source's categories", nullable=True),
-    column("category", pa.string(), "the category's name", nullable=True),
+    *CATEGORY_COLUMNS,
 ]
 
 # A row a prompt of the source, the bad ones too.
@@ -58,10 +54,11 @@ PROMPTS = pa.schema(
         *_OBJECT,
         column("frame", pa.int32(), "the video's frame, from 0, before range and stride", nullable=True),
         column("round", pa.int32(), "0 before anything is tracked; 1 and on correct what was tracked"),
-        column("point_coords", POINTS, "x and y in pixels of the frame", nullable=True),
-        column("point_labels", pa.list_(pa.int32()), "1 on the object, 0 beside it", nullable=True),
-        column("box_xyxy", BOX, "in pixels, as given and not cut to the frame", nullable=True),
-        column("mask_counts", pa.binary(), "COCO's compressed run-length code", nullable=True),
+        *prompt_columns(
+            "x and y in pixels of the frame",
+            "in pixels, as given and not cut to the frame",
+            "COCO's compressed run-length code",
+        ),
         *_STATUS,
     ]
 )
@@ -87,8 +84,8 @@ MASKLETS = pa.schema(
         column("is_prompted", pa.bool_(), "whether a prompt shows the object on this frame"),
         column("object_score_logit", pa.float32(), "sam2's: above 0 the network takes the object to be visible"),
         column("area_px", pa.int32(), "pixels of the mask; 0 where the object is not seen"),
-        column("bbox_xywh", pa.list_(pa.int32(), 4), "the mask's true extent", nullable=True),
-        column("counts", pa.binary(), "COCO's compressed run-length code"),
+        BBOX,
+        COUNTS,
     ]
 )
 

@@ -8,11 +8,11 @@ from typing import Any
 import av
 import numpy as np
 import orjson
-import PIL.Image
 
 from maskgrid.dataset.demo import Clip, draw_clip
 from maskgrid.io.files import write_bytes
 from maskgrid.masks import rle
+from maskgrid.masks.pictures import png
 
 DEMO = "demo"
 GROUND_TRUTH = "ground_truth.json"
@@ -40,9 +40,7 @@ def write_demo_clips(folder: Path) -> None:
             write_bytes(folder / name, encode_clip(clip))
             continue
         for number, frame in enumerate(clip.frames):
-            stream = io.BytesIO()
-            PIL.Image.fromarray(frame).save(stream, format="PNG")
-            write_bytes(folder / name / f"{number:05d}.png", stream.getvalue())
+            write_bytes(folder / name / f"{number:05d}.png", png(frame))
     write_bytes(path, truth)
 
 

@@ -1,18 +1,17 @@
 """The demo's dataset: drawn scenes with their ground truth, and photographs that scikit-image carries."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-import PIL.Image
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from maskgrid.dataset.demo.records import Scene
 from maskgrid.io.files import write_bytes
+from maskgrid.masks.pictures import png
 from maskgrid.plan.layout import GROUND_TRUTH
 
 # Goes up when the pictures change, so that an index of the old ones is made anew.
@@ -36,9 +35,9 @@ def write_demo(folder: Path) -> None:
     scenes = [draw_scene(seed, _SCENE_SIZE_HW) for seed in _SEEDS]
     names = [f"scenes/{number:02d}.png" for number in range(1, len(scenes) + 1)]
     for name, scene in zip(names, scenes, strict=True):
-        _write_once(folder / name, _png(scene.image))
+        _write_once(folder / name, png(scene.image))
     for name, pixels in _photos().items():
-        _write_once(folder / "photos" / f"{name}.png", _png(pixels))
+        _write_once(folder / "photos" / f"{name}.png", png(pixels))
     _write_once(folder / GROUND_TRUTH, orjson.dumps(scenes_as_coco(scenes, names), option=orjson.OPT_INDENT_2))
 
 
@@ -48,12 +47,6 @@ def _photos() -> dict[str, NDArray[np.uint8]]:
     photos: dict[str, NDArray[np.uint8]] = {name: getattr(skimage.data, name)() for name in _PHOTOS}
     photos["motorcycle"] = skimage.data.stereo_motorcycle()[0]  # type: ignore[no-untyped-call]
     return photos
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(stream, format="PNG")
-    return stream.getvalue()
 
 
 def _write_once(path: Path, content: bytes) -> None:

@@ -2,18 +2,15 @@
 
 import pyarrow as pa
 
-from maskgrid.io.tables import column
+from maskgrid.dataset.tables import COUNTS, IMAGE_KEY
+from maskgrid.io.tables import column, status_columns
 from maskgrid.results.statistics.tables import INTERVAL, PARAMETER_COLUMNS, SETTING_COLUMNS
 
-_KEY = column("image_key", pa.string(), "the image's path relative to the dataset's root")
-_STATUS = [
-    column("status", pa.string(), "ok, or in one word why it cannot be used"),
-    column("message", pa.string(), "the reason in words", nullable=True),
-]
+_STATUS = status_columns("ok, or in one word why it cannot be used")
 
 TRUE_IMAGES = pa.schema(
     [
-        _KEY,
+        IMAGE_KEY,
         *_STATUS,
         column("shard", pa.string(), "the image's shard", nullable=True),
         column("n_objects", pa.int32(), "usable objects, without crowds"),
@@ -24,13 +21,13 @@ TRUE_IMAGES = pa.schema(
 
 TRUE_OBJECTS = pa.schema(
     [
-        _KEY,
+        IMAGE_KEY,
         column("source_id", pa.string(), "the object's id in the annotations"),
         column("category_id", pa.int64(), "its category there", nullable=True),
         column("is_crowd", pa.bool_(), "COCO's iscrowd"),
         *_STATUS,
         column("area_px", pa.int64(), "pixels of the object", nullable=True),
-        column("counts", pa.binary(), "COCO's compressed run-length code", nullable=True),
+        COUNTS.with_nullable(True),
     ]
 )
 
@@ -64,8 +61,8 @@ _MEASURED = (
 )
 MEASURED: tuple[str, ...] = tuple(field.name for field in _MEASURED)
 # What evaluating a shard gives; and the same of all shards with the parameters.
-SHARD_ACCURACY = pa.schema([SETTING_COLUMNS[0], _KEY, *_MEASURED])
-ACCURACY = pa.schema([*SETTING_COLUMNS, _KEY, *PARAMETER_COLUMNS, *_MEASURED])
+SHARD_ACCURACY = pa.schema([SETTING_COLUMNS[0], IMAGE_KEY, *_MEASURED])
+ACCURACY = pa.schema([*SETTING_COLUMNS, IMAGE_KEY, *PARAMETER_COLUMNS, *_MEASURED])
 
 # What is averaged over all images, and what it is weighted by: a column, or the masks judged, or both.
 WEIGHTS = {

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from maskgrid.config.settings import Setting, differences
-from maskgrid.io.wording import count, interval, number, parameter, share
+from maskgrid.io.wording import count, interval, number, parameter, share, tally
 from maskgrid.results.advice.text import config_block
 from maskgrid.results.exports.facts import DatasetFacts
 
@@ -58,7 +58,7 @@ def _default(path: str) -> dict[str, bool]:
 
 
 def _what(facts: DatasetFacts) -> str:
-    bad = ", ".join(f"{n} {status}" for status, n in facts.statuses.items() if status != "ok")
+    bad = tally({status: n for status, n in facts.statuses.items() if status != "ok"})
     inputs = f" Of {count(sum(facts.statuses.values()), 'input')} these could not be used: {bad}." if bad else ""
     return (
         f"Class-agnostic instance masks of {count(facts.n_images, 'image')}, made by SAM 2's automatic mask generator "

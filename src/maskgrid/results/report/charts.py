@@ -108,9 +108,17 @@ class SettingDot:
 
 
 def settings_chart(
-    dots: Sequence[SettingDot], best_ids: Sequence[str], baseline_id: str, titles: tuple[str, str], label: str
+    dots: Sequence[SettingDot], best_ids: Sequence[str], baseline_id: str, titles: tuple[str, str], measure: str
 ) -> Html:
-    """A dot a setting; those that no other betters, from left to right, are joined by a line."""
+    """A dot a setting; those that no other betters, from left to right, are joined by a line.
+
+    Args:
+        dots: the settings.
+        best_ids: those that no other betters.
+        baseline_id: which of them is the baseline.
+        titles: of the x axis and the y axis.
+        measure: what is drawn against masks per image.
+    """
     chart = frame([one.x for one in dots], [one.y for one in dots], titles, (640, 340))
     by_id = {one.setting.id: one for one in dots}
     best = [by_id[setting_id] for setting_id in best_ids]
@@ -120,6 +128,7 @@ def settings_chart(
         kind += " baseline" if one.setting.id == baseline_id else ""
         marks.append(dot(chart.x.at(one.x), chart.y.at(one.y), 6 if "baseline" in kind else 4, kind, one.title))
     marks += _dot_names(chart, best)
+    label = f"{measure} against masks per image for {len(dots)} settings, of which {len(best)} are not bettered"
     return chart.draw(label, marks)
 
 

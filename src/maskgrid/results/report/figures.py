@@ -49,7 +49,7 @@ def responses_section(data: ReportData) -> Html:
 
 def _response(curve: Curve, lines: Sequence[dict[str, int]]) -> Html:
     rows = [
-        Row([text(f"{point.value:g}"), text(number(point.n_masks, 2)), text(interval(point.low, point.high, 2))])
+        Row.of(f"{point.value:g}", number(point.n_masks, 2), interval(point.low, point.high, 2))
         for point in curve.points
     ]
     columns = [Column(curve.parameter), Column("masks"), Column("95 % interval")]
@@ -80,9 +80,7 @@ def _flat_ranges(data: ReportData, curves: Sequence[Curve]) -> Html:
 
 
 def _flat_row(flat: FlatRange) -> Row:
-    return Row(
-        [text(flat.parameter), text(f"{flat.start:g}"), text(f"{flat.stop:g}"), text(interval(flat.low, flat.high, 2))]
-    )
+    return Row.of(flat.parameter, f"{flat.start:g}", f"{flat.stop:g}", interval(flat.low, flat.high, 2))
 
 
 def maps_section(data: ReportData) -> Html:
@@ -137,7 +135,7 @@ def trade_off_section(data: ReportData) -> Html:
         [one.setting.id for one in best],
         data.plan.baseline.id,
         (_MASKS, "mean coverage, %"),
-        f"Coverage against masks per image for {len(dots)} settings, of which {len(best)} are not bettered",
+        "Coverage",
     )
     figure = element("figure", {}, element("div", {"class": "fitted"}, chart))
     return section("trade-off", "Coverage against count", paragraph(words), figure, trade_off_table(data))
@@ -161,16 +159,14 @@ def effects_section(data: ReportData) -> Html:
     columns = [Column("parameter", False), Column("value"), Column("settings"), Column("masks"), Column("effect")]
     columns += [Column("covered"), Column("effect on it")]
     rows = [
-        Row(
-            [
-                text(row["parameter"]),
-                text(row["value"][:40]),
-                text(row["n_settings"]),
-                text(number(row["n_masks_mean"], 2)),
-                text(f"{row['n_masks_effect']:+.2f}"),
-                text(share(row["coverage_frac_mean"])),
-                text(f"{100 * row['coverage_frac_effect']:+.1f} %"),
-            ]
+        Row.of(
+            row["parameter"],
+            row["value"][:40],
+            row["n_settings"],
+            number(row["n_masks_mean"], 2),
+            f"{row['n_masks_effect']:+.2f}",
+            share(row["coverage_frac_mean"]),
+            f"{100 * row['coverage_frac_effect']:+.1f} %",
         )
         for row in shown
     ]
@@ -195,15 +191,13 @@ def _interactions(data: ReportData) -> Html:
     ]
     columns.append(Column("on what is covered"))
     rows = [
-        Row(
-            [
-                text(f"{row['parameter_a']} {row['value_a'][:16]}"),
-                text(f"{row['parameter_b']} {row['value_b'][:16]}"),
-                text(row["n_settings"]),
-                text(number(row["n_masks_mean"], 2)),
-                text(f"{row['n_masks_interaction']:+.2f}"),
-                text(f"{100 * row['coverage_frac_interaction']:+.1f} %"),
-            ]
+        Row.of(
+            f"{row['parameter_a']} {row['value_a'][:16]}",
+            f"{row['parameter_b']} {row['value_b'][:16]}",
+            row["n_settings"],
+            number(row["n_masks_mean"], 2),
+            f"{row['n_masks_interaction']:+.2f}",
+            f"{100 * row['coverage_frac_interaction']:+.1f} %",
         )
         for row in strongest
     ]

@@ -8,7 +8,7 @@ import yaml
 
 from maskgrid.config.models import BASELINE
 from maskgrid.config.settings import differences, swept_parameters
-from maskgrid.io.wording import NONE, count, interval, number, parameter, share
+from maskgrid.io.wording import NONE, count, difference, interval, number, parameter, share, tally
 from maskgrid.pages.markup import (
     NOTHING,
     Column,
@@ -137,10 +137,7 @@ def setting_name(result: Answered) -> Html:
 
 
 def _difference(row: Mapping[str, Any]) -> str:
-    mean, low, high = (row[f"n_masks_diff_{end}"] for end in ("mean", "low", "high"))
-    if row["is_baseline"] or mean is None:
-        return NONE
-    return f"{mean:+.1f}{'*' if low > 0 or high < 0 else ''}"
+    return NONE if row["is_baseline"] else difference(*(row[f"n_masks_diff_{end}"] for end in ("mean", "low", "high")))
 
 
 def filters_section(data: ReportData) -> Html:
@@ -203,12 +200,11 @@ def failures_section(data: ReportData) -> Html:
         return section("failures", "Failures", paragraph("None: every input became an image with its masks."))
     statuses = Counter(failure.status for failure in failures.first)
     words = f"{count(failures.n_all, 'input')} without masks"
-    listed = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()))
     shown = f", of which the first {len(failures.first)} are listed" if failures.n_all > len(failures.first) else ""
     columns = [Column("image", False), Column("status", False), Column("reason", False)]
-    rows = [Row([text(one.image_key), text(one.status), text(one.message)]) for one in failures.first]
+    rows = [Row.of(one.image_key, one.status, one.message) for one in failures.first]
     table_ = table("Inputs without masks", columns, rows)
-    return section("failures", "Failures", paragraph(f"{words}{shown}: {listed}."), table_)
+    return section("failures", "Failures", paragraph(f"{words}{shown}: {tally(statuses)}."), table_)
 
 
 def provenance_section(data: ReportData) -> Html:
@@ -216,7 +212,7 @@ def provenance_section(data: ReportData) -> Html:
     made = data.provenance
     columns = [Column("of", False), Column("fingerprint", False)]
     prints = [Row([text(name), element("code", {}, text(value))]) for name, value in made.inputs.items()]
-    versions = [Row([text(name), text(value)]) for name, value in made.packages.items()]
+    versions = [Row.of(name, value) for name, value in made.packages.items()]
     config = yaml.safe_dump(made.config, sort_keys=False, allow_unicode=True)
     return section(
         "provenance",

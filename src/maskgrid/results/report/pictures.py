@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskgrid.automatic.selection import Selection
 from maskgrid.config.settings import Setting, differences
 from maskgrid.io.files import write_bytes
 from maskgrid.io.wording import count, number
-from maskgrid.masks import rle
-from maskgrid.masks.pictures import Thumbnail, centred, colour, data_uri, grid, jpeg, paint
+from maskgrid.masks.pictures import Pixels, Thumbnail, centred, colour, data_uri, grid, jpeg, paint
 from maskgrid.pages.markup import NOTHING, Column, Html, Row, element, paragraph, section, table, text
 from maskgrid.results.report.data import ReportData
 from maskgrid.results.report.samples import Sample, is_answered
@@ -31,10 +29,7 @@ def disagreement_section(data: ReportData) -> Html:
         "that a setting gives, at the baseline, and with the most."
     )
     columns = [Column("image", False), Column("fewest masks"), Column("most masks"), Column("standard deviation")]
-    rows = [
-        Row([text(one.image_key), text(one.lowest), text(one.highest), text(number(one.deviation, 2))])
-        for one in data.images.widest
-    ]
+    rows = [Row.of(one.image_key, one.lowest, one.highest, number(one.deviation, 2)) for one in data.images.widest]
     return section(
         "disagreement",
         "Images on which settings disagree",
@@ -105,7 +100,7 @@ def _overlay(sample: Sample, setting: Setting, baseline: Setting) -> Html:
     return element("figure", {}, element("img", attributes), element("figcaption", {}, text(words + changed)))
 
 
-def overlay(sample: Sample, setting: Setting, max_side: int) -> tuple[NDArray[np.uint8], int] | None:
+def overlay(sample: Sample, setting: Setting, max_side: int) -> tuple[Pixels, int] | None:
     """An image with the masks that a setting keeps of it, and their count; None where it was not answered."""
     if not is_answered(sample, setting):
         return None
@@ -124,11 +119,10 @@ def write_contact_sheet(
     write_bytes(path, jpeg(sheet, quality=85, comment=fingerprint))
 
 
-def _paint(thumbnail: Thumbnail, image: NDArray[np.uint8] | None, selection: Selection) -> NDArray[np.uint8]:
+def _paint(thumbnail: Thumbnail, image: Pixels | None, selection: Selection) -> Pixels:
     masks = []
     for layer, row, region in zip(selection.layer, selection.row, selection.regions, strict=True):
         part = selection.passes[layer]
         counts = part.rows.counts[row] if region is None else region.counts
-        mask = rle.decode(thumbnail.counts(counts), thumbnail.shown_hw)
-        masks.append((mask, colour(part.pass_.name, int(part.rows.candidate_id[row]))))
+        masks.append((thumbnail.mask(counts), colour(part.pass_.name, int(part.rows.candidate_id[row]))))
     return paint(thumbnail.pixels(image), masks)

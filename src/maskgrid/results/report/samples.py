@@ -12,7 +12,7 @@ from maskgrid.automatic.candidates import Candidates, read_shard_results
 from maskgrid.automatic.selection import Replay
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.images import BadImage, read_image
-from maskgrid.dataset.tables import FILES_SCHEMA, place_of
+from maskgrid.dataset.tables import files_by_key, place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table
@@ -68,11 +68,10 @@ def _add_candidates(
 def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
     """Rows of ``files.parquet``, by image key."""
     try:
-        rows = read_table(plan.layout.files, filters=[("image_key", "in", keys)], schema=FILES_SCHEMA)
+        return files_by_key(plan.layout.files, keys)
     except UserError as error:
         log.warning("%s; images are shown without their pixels", error)
         return {}
-    return {row["image_key"]: row for row in rows.to_pylist()}
 
 
 def _sample(plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], files: dict[str, dict[str, Any]]) -> Sample:

@@ -101,7 +101,7 @@ def _scores(data: ReportData, threshold: str, title: str, scores: NDArray[np.flo
     tried = [float(value) for value in swept_parameters(data.plan.settings).get(threshold, [])]
     baseline = float(getattr(data.plan.baseline.generator, threshold))
     rows = [
-        Row([text(f"{edges[at]:.2f} to {edges[at + 1]:.2f}"), text(f"{counts[at]}"), text(share(shares[at], 2))])
+        Row.of(f"{edges[at]:.2f} to {edges[at + 1]:.2f}", f"{counts[at]}", share(shares[at], 2))
         for at in range(_N_BINS)
     ]
     columns = [Column(title, False), Column("masks"), Column("share")]
@@ -201,7 +201,7 @@ def _chart(data: ReportData, measured: list[Answered]) -> Html:
         [one.setting.id for one in best],
         data.plan.baseline.id,
         ("masks per annotated image", "AR@1000, %"),
-        f"Average recall against masks per image for {len(dots)} settings, of which {len(best)} are not bettered",
+        "Average recall",
     )
     words = "On the line: no other setting finds as much with fewer masks, or more with as many."
     return element("figure", {}, element("div", {"class": "fitted"}, chart), element("figcaption", {}, text(words)))

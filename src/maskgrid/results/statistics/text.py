@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from maskgrid.config.settings import Setting, swept_parameters
+from maskgrid.io.wording import NONE, difference, interval, number, parameter, share, table_lines
 
 _WIDTH = 110
 _LABEL_WIDTH = 24
-_NONE = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +64,25 @@ def _parameter_columns(settings: Sequence[Setting], rows: list[dict[str, Any]]) 
 
 def _value(value: Any) -> str:  # noqa: ANN401
     if value is None:
-        return _NONE
+        return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
-        return "+".join(str(len(grid)) for grid in value) + " points"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)[-_LABEL_WIDTH:]
+    return value[-_LABEL_WIDTH:] if isinstance(value, str) else parameter(value)
 
 
 def _result_columns(rows: list[dict[str, Any]]) -> list[_Column]:
     return [
-        _Column(("masks", "per", "image"), [_format(row["n_masks_mean"], ".1f") for row in rows]),
-        _Column(("95 %", "interval"), [_interval(row) for row in rows]),
+        _Column(("masks", "per", "image"), [number(row["n_masks_mean"]) for row in rows]),
+        _Column(("95 %", "interval"), [interval(row["n_masks_low"], row["n_masks_high"]) for row in rows]),
         _Column(("from", "baseline"), [_difference(row) for row in rows]),
-        _Column(("area", "covered"), [_format(row["coverage_frac_mean"], ".1%") for row in rows]),
+        _Column(("area", "covered"), [share(row["coverage_frac_mean"]) for row in rows]),
     ]
 
 
-def _format(number: float | None, form: str) -> str:
-    return _NONE if number is None else format(number, form)
-
-
-def _interval(row: dict[str, Any]) -> str:
-    low, high = row["n_masks_low"], row["n_masks_high"]
-    return _NONE if low is None or high is None else f"{low:.1f} to {high:.1f}"
-
-
 def _difference(row: dict[str, Any]) -> str:
-    """The paired difference; a star where its interval leaves 0 out."""
-    mean, low, high = (row[f"n_masks_diff_{end}"] for end in ("mean", "low", "high"))
-    if row["is_baseline"] or mean is None:
-        return _NONE + " "
-    return f"{mean:+.1f}{'*' if low > 0 or high < 0 else ' '}"
+    """The paired difference, with room for its star."""
+    words = NONE if row["is_baseline"] else difference(*(row[f"n_masks_diff_{end}"] for end in ("mean", "low", "high")))
+    return words if words.endswith("*") else words + " "
 
 
 def _fitting(parameters: list[_Column], others: list[_Column]) -> tuple[list[_Column], int]:
@@ -113,18 +100,12 @@ def _fitting(parameters: list[_Column], others: list[_Column]) -> tuple[list[_Co
 def _lay_out(columns: list[_Column], marked: list[bool]) -> list[str]:
     """Headings, a word a line; a rule; the rows, the first column to the left and the others to the right."""
     height = max(len(column.words) for column in columns)
-    headings = [(*("",) * (height - len(column.words)), *column.words) for column in columns]
-    lines = [_line("  ", [words[level] for words in headings], columns) for level in range(height)]
-    lines.append("  " + "  ".join("-" * column.width for column in columns))
-    for index, mark in enumerate(marked):
-        lines.append(_line("> " if mark else "  ", [column.cells[index] for column in columns], columns))
-    return lines
-
-
-def _line(margin: str, cells: list[str], columns: list[_Column]) -> str:
-    first, *rest = zip(cells, columns, strict=True)
-    aligned = [first[0].ljust(first[1].width), *(cell.rjust(column.width) for cell, column in rest)]
-    return (margin + "  ".join(aligned)).rstrip()
+    whole = [
+        [*[""] * (height - len(column.words)), *column.words, "-" * column.width, *column.cells] for column in columns
+    ]
+    margins = [*["  "] * (height + 1), *("> " if mark else "  " for mark in marked)]
+    lines = table_lines(list(zip(*whole, strict=True)))
+    return [(margin + line).rstrip() for margin, line in zip(margins, lines, strict=True)]
 
 
 def _notes(rows: list[dict[str, Any]], n_shown: int, n_hidden: int) -> list[str]:

@@ -1,0 +1,24 @@
+"""How numbers and tables are put into words."""
+
+import pytest
+
+from maskgrid.io.wording import difference, table_lines, tally
+
+
+def test_a_table_has_its_first_column_to_the_left_and_the_others_to_the_right():
+    rows = [("setting", "masks", "area"), ("baseline", "7", "1.5"), ("b", "12", "")]
+    assert table_lines(rows) == ["setting   masks  area", "baseline      7   1.5", "b            12"]
+    assert table_lines([row[:2] for row in rows], to_right=False) == ["setting   masks", "baseline  7", "b         12"]
+
+
+def test_kinds_are_counted_by_name():
+    assert tally({"truncated": 1, "ok": 2}) == "2 ok, 1 truncated"
+    assert tally({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [((0.1, 2), "+1.0*"), ((-0.1, 2), "+1.0"), ((0, 2), "+1.0"), ((None, None), "-")],
+)
+def test_a_difference_has_a_star_where_its_interval_excludes_0(interval, words):
+    assert difference(1, *interval) == words
