@@ -10,7 +10,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
-from maskgrid.config.files import parse_config, refuse_repeated_keys, save_config, typed
+from maskgrid.cli.workflow_config import refuse_repeated_keys, typed
+from maskgrid.config.files import parse_config, save_config
 from maskgrid.io.errors import UserError, disk_failure
 from maskgrid.network.checkpoints import own_files
 from maskgrid.plan.plan import make_plan
