@@ -1,5 +1,7 @@
 """What the command line does for people beside the stages themselves."""
 
+import argparse
+import inspect
 import json
 import os
 import shlex
@@ -11,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from maskgrid.cli.main import main
+from maskgrid.cli.main import COMMANDS, main
 from workflow import snakemake
 
 
@@ -23,6 +25,25 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "config.yaml").write_text(json.dumps({"dataset": {"source": "photos"}}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_command_has_its_function_and_the_function_takes_its_options(command):
+    commands = argparse.ArgumentParser().add_subparsers()
+    command.add_to(commands)
+    names = commands.choices[command.name].get_default("start").args[0]
+    inspect.signature(command.function()).bind(*["plan"] * command.reads_config, *names)
+
+
+def test_commands_that_run_a_network_keep_freed_memory(folder, monkeypatch):
+    kept = []
+    monkeypatch.setattr("maskgrid.cli.command.keep_freed_memory", lambda: kept.append(True))
+    (folder / "config.yaml").unlink()
+    assert main(["replay", "--shard", "s"]) == 2
+    assert not kept
+    assert main(["generate", "--checkpoint", "demo", "--pass", "p", "--shard", "s"]) == 2
+    assert main(["prompt", "--shard", "s"]) == main(["track", "--run", "v"]) == 2
+    assert len(kept) == 3
 
 
 def test_who_reads_may_leave(folder):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
-from maskgrid.config.files import load_config, parse_config, refuse_repeated_keys, save_config, schema, typed
+from maskgrid.config.files import load_config, parse_config, save_config, schema
 from maskgrid.config.models import Config, DatasetConfig, GeneratorConfig, ModelConfig, RecordConfig
 from maskgrid.config.section import SweepBlock
 from maskgrid.io.errors import UserError
@@ -152,21 +152,5 @@ def test_the_readme_explains_every_key():
 def test_a_key_that_stands_twice_is_a_slip(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    for read in (load_config, refuse_repeated_keys):
-        with pytest.raises(UserError, match=r"config\.yaml: .*the key '(sweep|use_m2m)' stands twice"):
-            read(path)
-    path.write_text("a: &x {b: 1}\nc: {<<: *x, b: 2}\n")
-    refuse_repeated_keys(path)
-
-
-def test_text_of_the_command_line_gets_its_type_back():
-    given = {"generator": {"points_per_side": "10", "use_m2m": "true", "pred_iou_thresh": "0.5", "point_grids": "null"}}
-    assert typed(given) == {
-        "generator": {"points_per_side": 10, "use_m2m": True, "pred_iou_thresh": 0.5, "point_grids": None}
-    }
-    assert typed({"grid": {"checkpoint": ["demo", "a: b"]}, "device": "cuda:1", "n": 3, "date": "2020-01-01"}) == {
-        "grid": {"checkpoint": ["demo", "a: b"]},
-        "device": "cuda:1",
-        "n": 3,
-        "date": "2020-01-01",
-    }
+    with pytest.raises(UserError, match=r"config\.yaml: .*the key '(sweep|use_m2m)' stands twice"):
+        load_config(path)

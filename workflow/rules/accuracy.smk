@@ -1,6 +1,9 @@
 """How well masks find annotated objects: only where the config or the source has annotations."""
 
 
+include: "inputs/accuracy.smk"
+
+
 rule truth:
     input:
         ground_truth_source(),
@@ -14,9 +17,8 @@ rule truth:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         ground_truth=lambda wildcards: PLAN.config.dataset.ground_truth,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Reading the annotated objects"
     shell:
@@ -37,9 +39,8 @@ rule evaluate:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         settings=SETTINGS_DIGEST,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Measuring the masks of shard {wildcards.shard} against the annotated objects"
     shell:
@@ -58,9 +59,8 @@ rule accuracy:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         settings=SETTINGS_DIGEST,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Accuracy against settings"
     shell:

@@ -1,6 +1,9 @@
 """The run of the network, and the replay of all settings."""
 
 
+include: "inputs/automatic.smk"
+
+
 # The index is needed but not a reason to run again: each shard has its digest for that.
 rule generate:
     input:
@@ -18,13 +21,12 @@ rule generate:
     resources:
         gpu=1,
     params:
+        **CALL,
         digest=shard_digest,
         recording=recording_json,
         dtype=PLAN.config.model.dtype,
         mode=PLAN.config.model.mode,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "{wildcards.checkpoint}: {wildcards.pass_name} over shard {wildcards.shard}"
     shell:
@@ -46,9 +48,8 @@ rule replay:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         settings=SETTINGS_DIGEST,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         f"Replaying {len(PLAN.settings)} settings over shard {{wildcards.shard}}"
     shell:
@@ -69,10 +70,9 @@ rule gather:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         images=images_fingerprint,
         settings=SETTINGS_DIGEST,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Checking that the selections of all shards belong together"
     shell:
@@ -90,11 +90,10 @@ rule merge:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         images=images_fingerprint,
         setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
         output_mode=PLAN.config.generator.output_mode,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Writing the masks of {wildcards.label} as COCO"
     shell:

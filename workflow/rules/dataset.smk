@@ -1,6 +1,9 @@
 """From the source to an index of images and their shards."""
 
 
+include: "inputs/dataset.smk"
+
+
 # What the config names by URL. Snakemake brings the file, by a storage plugin, and removes its copy after the job; a link
 # to it costs no second one. Beside Snakemake on a cluster: nodes often reach no network.
 rule fetch:
@@ -37,13 +40,12 @@ checkpoint index:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         # A function, because braces in a text, images-{000..009}.tar, would be taken for wildcards.
         source=lambda wildcards: PLAN.config.dataset.source,
         shard_size=PLAN.config.dataset.shard_size,
         max_pixels=PLAN.config.dataset.max_pixels,
         listing=lambda wildcards: listing(),
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Listing and checking the images of {params.source}"
     shell:

@@ -1,4 +1,7 @@
-"""Masks of given objects: only where the config has a section prompts."""
+"""Masks of prompts: only if the config has a section prompts."""
+
+
+include: "inputs/prompted.smk"
 
 
 rule prompts:
@@ -12,16 +15,15 @@ rule prompts:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         images=images_fingerprint,
         shard_size=PLAN.config.dataset.shard_size,
         source=lambda wildcards: PROMPTS.get("source"),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
         pictures=lambda wildcards: prompt_pictures(),
-        maskgrid=command,
-        options=OPTIONS,
     message:
-        "Reading the given objects of {params.source}"
+        "Reading the prompts of {params.source}"
     shell:
         "{params.maskgrid} prompts {params.options} 2> >(tee {log:q} >&2)"
 
@@ -31,7 +33,7 @@ rule prompt:
     input:
         prompts="results/prompted/prompts.parquet",
         index=ancient("results/dataset/files.parquet"),
-        checkpoint=prompt_checkpoint(),
+        checkpoint=CHECKPOINT_FILES,
     output:
         update("results/prompted/{shard}.parquet"),
     log:
@@ -45,16 +47,15 @@ rule prompt:
     resources:
         gpu=1,
     params:
+        **CALL,
         digest=shard_digest,
-        prediction=orjson.dumps(PREDICTION).decode(),
+        prediction=prediction,
         settings=[setting_id for setting_id, _ in PROMPT_SETTINGS],
         checkpoint=PLAN.config.model.checkpoint,
         dtype=PLAN.config.model.dtype,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
-        maskgrid=command,
-        options=OPTIONS,
     message:
-        "Given objects of shard {wildcards.shard}"
+        "Segmenting the prompts of shard {wildcards.shard}"
     shell:
         "{params.maskgrid} prompt {params.options} --shard {wildcards.shard:q} 2> >(tee {log:q} >&2)"
 
@@ -77,12 +78,11 @@ rule prompt_merge:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         settings=PROMPT_SETTINGS,
         images=images_fingerprint,
-        maskgrid=command,
-        options=OPTIONS,
     message:
-        "Writing the given objects' masks as COCO"
+        "Writing the masks of all prompts as COCO"
     shell:
         "{params.maskgrid} prompt-merge {params.options} 2> >(tee {log:q} >&2)"
 

@@ -1,6 +1,9 @@
 """What people take away: COCO annotations, statistics, the report."""
 
 
+include: "inputs/results.smk"
+
+
 rule export_sa1b:
     input:
         "results/annotations/{label}.json",
@@ -11,8 +14,7 @@ rule export_sa1b:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=command,
-        options=OPTIONS,
+        **CALL,
     message:
         "Writing the masks of {wildcards.label} in SA-1B's form"
     shell:
@@ -29,8 +31,7 @@ rule export_polygons:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=command,
-        options=OPTIONS,
+        **CALL,
     message:
         "Writing the masks of {wildcards.label} as polygons"
     shell:
@@ -53,9 +54,8 @@ rule card:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         images=images_fingerprint,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Writing the dataset card"
     shell:
@@ -77,11 +77,10 @@ rule statistics:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         images=images_fingerprint,
         settings=SETTINGS_DIGEST,
         baseline=PLAN.baseline.id,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Mask counts against settings"
     shell:
@@ -110,8 +109,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=command,
-        options=OPTIONS,
+        **CALL,
     message:
         "Writing the report"
     shell:
@@ -135,10 +133,9 @@ rule accept:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         images=images_fingerprint,
         max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Checking that few enough images failed"
     shell:

@@ -1,6 +1,14 @@
 """Objects followed through videos: only where the config has a section tracking."""
 
 
+include: "inputs/tracked.smk"
+
+
+wildcard_constraints:
+    run=r"[A-Za-z0-9._~@-]+",
+    group=r"\d{4}",
+
+
 # update() keeps the old tables while the job runs: videos that have not changed are not decoded again.
 checkpoint videos:
     input:
@@ -15,11 +23,10 @@ checkpoint videos:
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         planning=video_planning,
         max_pixels=PLAN.config.dataset.max_pixels,
         listing=lambda wildcards: video_listing(),
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Looking at the videos and their prompts"
     shell:
@@ -31,28 +38,24 @@ checkpoint videos:
 rule track:
     input:
         jobs=ancient("results/tracked/jobs.parquet"),
-        checkpoint=prompt_checkpoint(),
+        checkpoint=CHECKPOINT_FILES,
     output:
         update("results/tracked/parts/{run}/{group}.parquet"),
     log:
         "logs/tracked/{run}/{group}.log",
     benchmark:
         "benchmarks/tracked/{run}/{group}.tsv"
-    wildcard_constraints:
-        run=r"[A-Za-z0-9._~@-]+",
-        group=r"\d{4}",
     conda:
         "../../environment.yml"
     resources:
         gpu=1,
     params:
+        **CALL,
         digest=track_digest,
         tracking=tracking_parameters,
         checkpoint=PLAN.config.model.checkpoint,
         dtype=PLAN.config.model.dtype,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Following the objects of {wildcards.run}, group {wildcards.group}"
     shell:
@@ -67,13 +70,10 @@ rule masklets:
         "results/tracked/masklets/{run}.parquet",
     log:
         "logs/tracked/{run}/masklets.log",
-    wildcard_constraints:
-        run=r"[A-Za-z0-9._~@-]+",
     conda:
         "../../environment.yml"
     params:
-        maskgrid=command,
-        options=OPTIONS,
+        **CALL,
     message:
         "Putting the masklets of {wildcards.run} together"
     shell:
@@ -98,14 +98,11 @@ rule track_overlay:
         ),
     log:
         "logs/tracked/{run}/overlay.log",
-    wildcard_constraints:
-        run=r"[A-Za-z0-9._~@-]+",
     conda:
         "../../environment.yml"
     params:
+        **CALL,
         form="overlay",
-        maskgrid=command,
-        options=OPTIONS,
     message:
         "Writing the masklets of {wildcards.run} as {params.form}"
     shell:
@@ -119,9 +116,8 @@ use rule track_overlay as track_sa_v with:
     log:
         "logs/tracked/{run}/sa_v.log",
     params:
+        **CALL,
         form="sa_v",
-        maskgrid=command,
-        options=OPTIONS,
 
 
 use rule track_overlay as track_png with:
@@ -130,9 +126,8 @@ use rule track_overlay as track_png with:
     log:
         "logs/tracked/{run}/png.log",
     params:
+        **CALL,
         form="png",
-        maskgrid=command,
-        options=OPTIONS,
 
 
 use rule track_overlay as track_palette with:
@@ -141,9 +136,8 @@ use rule track_overlay as track_palette with:
     log:
         "logs/tracked/{run}/palette.log",
     params:
+        **CALL,
         form="palette",
-        maskgrid=command,
-        options=OPTIONS,
 
 
 rule track_merge:
@@ -164,8 +158,7 @@ rule track_merge:
     conda:
         "../../environment.yml"
     params:
-        maskgrid=command,
-        options=OPTIONS,
+        **CALL,
     message:
         "Counting the masklets of all videos"
     shell:

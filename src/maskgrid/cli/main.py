@@ -6,14 +6,24 @@ import os
 import sys
 from collections.abc import Sequence
 
-from maskgrid.cli.automatic import add_main_job
-from maskgrid.cli.prompted import add_given_objects
-from maskgrid.cli.results import add_findings
-from maskgrid.cli.stages import Command
-from maskgrid.cli.tracked import add_videos
+from maskgrid.cli import automatic, prompted, results, tracked
+from maskgrid.cli.command import Command, option
 from maskgrid.io.errors import MachineError, UserError, disk_failure
 
 _BROKEN_PIPE = 141  # as the shell says it of a program that SIGPIPE ends
+COMMANDS = (
+    *automatic.COMMANDS,
+    *results.COMMANDS,
+    *prompted.COMMANDS,
+    *tracked.COMMANDS,
+    Command(
+        "fetch",
+        "download an official checkpoint and verify it",
+        "cli.main:fetch",
+        (option("checkpoint", help="for instance sam2.1_hiera_tiny"),),
+        reads_config=False,
+    ),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,9 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("maskgrid").setLevel(logging.INFO)
-    run: Command = arguments.run
     try:
-        run(arguments)
+        arguments.start(arguments)
         sys.stdout.flush()
     except UserError as error:
         print(f"maskgrid: {error}", file=sys.stderr)
@@ -58,17 +67,13 @@ def make_parser() -> argparse.ArgumentParser:
         prog="maskgrid", description="A folder of images into a mask dataset with SAM 2, at every threshold."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_main_job(commands)
-    add_findings(commands)
-    add_given_objects(commands)
-    add_videos(commands)
-    fetch = commands.add_parser("fetch", help="download an official checkpoint and verify it")
-    fetch.add_argument("checkpoint", help="for instance sam2.1_hiera_tiny")
-    fetch.set_defaults(run=_fetch)
+    for command in COMMANDS:
+        command.add_to(commands)
     return parser
 
 
-def _fetch(arguments: argparse.Namespace) -> None:
+def fetch(checkpoint: str) -> str:
+    """Where a checkpoint lies, once it has been downloaded."""
     from maskgrid.network.checkpoints import resolve_checkpoint
 
-    print(resolve_checkpoint(arguments.checkpoint, None).path)
+    return str(resolve_checkpoint(checkpoint, None).path)

@@ -13,7 +13,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 
 
-class _RepeatedKeyError(yaml.YAMLError):
+class RepeatedKeyError(yaml.YAMLError):
     """A key stands twice in a mapping."""
 
 
@@ -25,27 +25,14 @@ class _OnceLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise _RepeatedKeyError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+                    raise RepeatedKeyError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
                 seen.add(key.value)
         found: dict[Any, Any] = super().construct_mapping(node, deep)
         return found
 
 
-def refuse_repeated_keys(path: Path) -> None:
-    """See that no key stands twice in a config file that Snakemake has read: it keeps the last one without a word.
-
-    Raises:
-        UserError: one does.
-    """
-    try:
-        _read_yaml(path.read_text(encoding="utf-8"))
-    except _RepeatedKeyError as error:
-        raise UserError(f"{path}: {error}") from None
-    except yaml.YAMLError:
-        return  # Snakemake can read more than this
-
-
-def _read_yaml(text: str) -> Any:  # noqa: ANN401
+def read_yaml(text: str) -> Any:  # noqa: ANN401
+    """Read YAML; raises a :class:`RepeatedKeyError`, or another error of yaml's."""
     return yaml.load(text, _OnceLoader)
 
 
@@ -58,27 +45,12 @@ def load_config(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
         # YAML 1.1 reads JSON's 1e-5 as text.
-        values = orjson.loads(text) if path.suffix == ".json" else _read_yaml(text)
+        values = orjson.loads(text) if path.suffix == ".json" else read_yaml(text)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such config file") from None
     except (yaml.YAMLError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     return parse_config(values or {}, str(path))
-
-
-def typed(values: Any) -> Any:  # noqa: ANN401
-    """Values of Snakemake's ``--config KEY={...}``, in which it leaves all that is nested as text."""
-    if isinstance(values, dict):
-        return {key: typed(value) for key, value in values.items()}
-    if isinstance(values, list):
-        return [typed(value) for value in values]
-    if not isinstance(values, str):
-        return values
-    try:
-        plain = yaml.safe_load(values)
-    except yaml.YAMLError:
-        return values
-    return plain if plain is None or isinstance(plain, bool | int | float) else values
 
 
 def parse_config(values: Any, where: str) -> Config:  # noqa: ANN401

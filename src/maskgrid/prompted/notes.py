@@ -101,16 +101,22 @@ def rows_of_shard(plan: Plan, shard: str, images: Mapping[str, IndexedImage]) ->
     return [row for row in read_prompts(plan.layout.prompts, shard) if row.image_key in images]
 
 
+def prediction_parameters(plan: Plan) -> dict[str, Any] | None:
+    """What the section ``prompts`` says about masks; None if the config has no such section."""
+    config = plan.config.prompts
+    return config.model_dump(exclude=set(_OF_SOURCE)) if config else None
+
+
 def prediction_note(plan: Plan) -> Note:
     """What the config says of the network and its parameters."""
-    model, config = plan.config.model, plan.config.prompts
+    model = plan.config.model
     checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
     return {
         "checkpoint": checkpoint_id(model.checkpoint),
         "checkpoint_sha256": checkpoint.sha256,
         "dtype": model.dtype,
         "apply_postprocessing": model.apply_postprocessing,
-        "prompts": config.model_dump(exclude=set(_OF_SOURCE)) if config else None,
+        "prompts": prediction_parameters(plan),
         "settings": [setting.id for setting in plan.prompt_settings],
     }
 

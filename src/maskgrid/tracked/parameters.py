@@ -1,6 +1,6 @@
 """The config's section ``tracking`` as the stages read it; the workflow reads it too, so nothing heavy is imported."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from maskgrid.config.models import BASELINE, Config
@@ -11,16 +11,29 @@ from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.options import AutomaticOptions, TrackOptions
 
-# What decides about masks; offloading decides about memory alone.
-_MASKS = (
+# Fields of the section, by what depends on them alone: the jobs (which video, frames and objects), or the masks. Both
+# depend on a field in neither set, so a new one reruns too much rather than too little.
+_OF_JOBS = {
+    "source",
+    "prompts",
+    "use",
+    "prompt_frames",
+    "normalized",
+    "start",
+    "stop",
+    "stride",
+    "objects_per_job",
+    "sweep",
+}
+_OF_MASKS = {
     "direction",
     "max_frame_num_to_track",
-    "non_overlap_masks",
     "clear_non_cond_mem_around_input",
     "add_all_frames_to_correct_as_cond",
     "fill_hole_area",
-)
-_OFFLOADING = ("offload_video_to_cpu", "offload_state_to_cpu")
+    "vos_optimized",
+}
+_OF_NEITHER = {"offload_video_to_cpu", "offload_state_to_cpu", "exports", "automatic"}  # automatic is in the setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +84,22 @@ def setting_name(run: str) -> str:
     return run.partition("@")[2] or BASELINE
 
 
+def planning_parameters(config: Config) -> dict[str, Any]:
+    """What the section says about videos, prompts and jobs, but not about masks."""
+    return config.tracking.model_dump(exclude=_OF_MASKS | _OF_NEITHER) if config.tracking else {}
+
+
 def mask_parameters(config: Config, setting: str) -> dict[str, Any]:
     """What of a config decides about masks, beside the model, the videos and their prompts."""
     if config.tracking is None:
         return {}
-    values = {name: getattr(config.tracking, name) for name in (*_MASKS, "vos_optimized")}
+    values = config.tracking.model_dump(exclude=_OF_JOBS | _OF_NEITHER)
     return values if config.tracking.prompts is not None else {**values, **setting_of(config, setting).parameters()}
 
 
 def options_of(config: TrackingConfig) -> TrackOptions:
     """The config's parameters as the tracker takes them."""
-    return TrackOptions(**{name: getattr(config, name) for name in (*_MASKS, *_OFFLOADING)})
+    return TrackOptions(**config.model_dump(include={field.name for field in fields(TrackOptions)}))
 
 
 def automatic_options(setting: TrackSetting) -> AutomaticOptions:

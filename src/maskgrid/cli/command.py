@@ -1,0 +1,84 @@
+"""Subcommands as entries of a table.
+
+A command imports its function when it runs: ``maskgrid plan`` must not wait for torch.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from maskgrid.network.allocator import keep_freed_memory
+
+Option = tuple[str, dict[str, Any]]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def option(flag: str, **how: Any) -> Option:  # noqa: ANN401
+    """An option of a command, with the arguments of argparse's ``add_argument``."""
+    return flag, how
+
+
+SETTING = option("--setting", required=True, help="a setting's name or id")
+SHARD = option("--shard", required=True, help="the shard's name")
+_CONFIG = (
+    option("--config", type=Path, default=Path("config.yaml"), help="config file (default: config.yaml)"),
+    option("--results", type=Path, default=Path("results"), help="results folder (default: results)"),
+    option("--base", type=Path, default=Path(), help="folder that relative paths start from"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand.
+
+    Attributes:
+        name: what people type after ``maskgrid``.
+        help: a line that starts with a verb.
+        run: the function below ``maskgrid``, as ``package.module:function``. It takes the plan, then the values of
+            ``one_of`` and ``options`` in their order. A text that it returns is printed.
+        options: this command's own.
+        one_of: further options, of which exactly one must be given; those with the same ``dest`` give one value.
+        reads_config: False for a function without a plan: the command has no ``--config``, ``--results``, ``--base``.
+        runs_network: call :func:`maskgrid.keep_freed_memory` first.
+    """
+
+    name: str
+    help: str
+    run: str
+    options: tuple[Option, ...] = ()
+    one_of: tuple[Option, ...] = ()
+    reads_config: bool = True
+    runs_network: bool = False
+
+    def function(self) -> Callable[..., str | None]:
+        """Import the function."""
+        module, _, name = self.run.partition(":")
+        function: Callable[..., str | None] = getattr(import_module(f"maskgrid.{module}"), name)
+        return function
+
+    def add_to(self, commands: Commands) -> None:
+        """Add a parser for the command; its default ``start`` runs the command."""
+        parser = commands.add_parser(self.name, help=self.help, description=self.help)
+        for flag, how in _CONFIG if self.reads_config else ():
+            parser.add_argument(flag, **how)
+        goals = parser.add_mutually_exclusive_group(required=True) if self.one_of else parser
+        actions = [goals.add_argument(flag, **how) for flag, how in self.one_of]
+        actions += [parser.add_argument(flag, **how) for flag, how in self.options]
+        parser.set_defaults(start=partial(self._start, list(dict.fromkeys(action.dest for action in actions))))
+
+    def _start(self, names: list[str], arguments: argparse.Namespace) -> None:
+        function, values = self.function(), [getattr(arguments, name) for name in names]
+        if self.runs_network:
+            keep_freed_memory()
+        if self.reads_config:
+            from maskgrid.config.files import load_config
+            from maskgrid.plan.plan import make_plan
+
+            values = [make_plan(load_config(arguments.config), arguments.base, arguments.results), *values]
+        text = function(*values)
+        if text is not None:
+            print(text)

@@ -1,0 +1,103 @@
+"""What the rules of videos take; nothing without a section tracking in the config."""
+
+import orjson
+
+from maskgrid.plan.remote import is_url
+
+TRACKING = PLAN.config.tracking.model_dump() if PLAN.config.tracking else {}
+
+
+@cache
+def video_listing():
+    """A digest of what lies at the source of videos: a new, changed or missing one makes their index run again."""
+    if not workflow.is_main_process:
+        return "not listed"
+    from maskgrid.tracked.videos import source_digest
+
+    with one_line_errors():
+        return source_digest(PLAN)
+
+
+def video_planning(wildcards):
+    """What the config says about videos, prompts and jobs, but not about masks."""
+    from maskgrid.tracked.parameters import planning_parameters
+
+    return orjson.dumps(planning_parameters(PLAN.config)).decode()
+
+
+def video_files():
+    """The source of videos and that of prompts, where they are files of the user's own."""
+    files = [TRACKING.get("source"), TRACKING.get("prompts")]
+    return [
+        str(PLAN.located(path))
+        for path in files
+        if path and (is_url(path) or PLAN.located(path).is_file())
+    ]
+
+
+@cache
+def track_jobs():
+    """The jobs of all videos, once the checkpoint `videos` has run."""
+    from maskgrid.tracked.jobs import read_jobs
+
+    return read_jobs(PLAN.layout.tracked.jobs)
+
+
+def track_digest(wildcards):
+    """What a job works on: the one thing about videos and prompts that it depends on."""
+    after("videos")
+    return next(
+        job.digest
+        for job in track_jobs()
+        if (job.run, job.group) == (wildcards.run, wildcards.group)
+    )
+
+
+def tracking_parameters(wildcards):
+    """What decides about masks, of the section tracking; for objects that are found, also how."""
+    from maskgrid.tracked.parameters import mask_parameters, setting_name
+
+    values = mask_parameters(PLAN.config, setting_name(wildcards.run))
+    return orjson.dumps(values).decode()
+
+
+def track_parts(wildcards):
+    """The masklets of all groups of a run."""
+    after("videos")
+    return [
+        str(PLAN.layout.tracked.part(job.run, job.group))
+        for job in track_jobs()
+        if job.run == wildcards.run
+    ]
+
+
+def tracked_runs():
+    """The names of all runs."""
+    after("videos")
+    return sorted({job.run for job in track_jobs()})
+
+
+def masklet_files(wildcards):
+    """The masklets of all runs."""
+    return [str(PLAN.layout.tracked.masklets(run)) for run in tracked_runs()]
+
+
+def track_exports(wildcards):
+    """The masklets of all runs in the forms that the config asks for."""
+    forms = [form for form in TRACKING["exports"] if form != "youtube_vis"]
+    return [
+        str(PLAN.layout.tracked.export(form, run))
+        for run in tracked_runs()
+        for form in forms
+    ]
+
+
+def tracked_documents():
+    """Files of all videos together, beside the tables and the page."""
+    is_asked_for = "youtube_vis" in TRACKING.get("exports", [])
+    return [str(PLAN.layout.tracked.youtube_vis)] if is_asked_for else []
+
+
+def tracked_results():
+    """What the tracking job gives, where the config asks for one."""
+    return [str(PLAN.layout.tracked.page)] if TRACKING else []
