@@ -95,7 +95,7 @@ def listing_digest(source: str, base_dir: Path) -> str:
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file's name is that of a tar archive."""
+    """Return whether a file's name is that of a tar archive."""
     return path.suffix.lower() == ARCHIVE_SUFFIX
 
 

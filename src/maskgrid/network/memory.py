@@ -92,12 +92,12 @@ def device_errors(advice: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether torch has run out of memory, on whatever device."""
+    """Return whether torch has run out of memory, on whatever device."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def is_of_device(error: RuntimeError) -> bool:
-    """Tell whether it is the device or its memory that has failed, and no bug."""
+    """Return whether it is the device or its memory that has failed, and no bug."""
     return is_out_of_memory(error) or _is_loss(error)
 
 
