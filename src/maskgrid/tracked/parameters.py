@@ -1,4 +1,4 @@
-"""The config's section ``tracking`` as the stages read it; the workflow reads it too, so nothing heavy is imported."""
+"""The config's section ``tracking``, as the stages read it. The workflow imports this too, so no heavy imports here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.options import AutomaticOptions, TrackOptions
 
-# What decides about masks; offloading decides about memory alone.
+# The parameters that affect masks; offloading affects only memory.
 _MASKS = (
     "direction",
     "max_frame_num_to_track",
@@ -25,7 +25,7 @@ _OFFLOADING = ("offload_video_to_cpu", "offload_state_to_cpu")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which frames of videos are read, and up to which size."""
+    """Which frames of a video are read, and the size limit ``max_pixels`` (width x height)."""
 
     start: int
     stop: int | None
@@ -33,7 +33,7 @@ class Reading:
     max_pixels: int
 
     def numbers(self, n_frames: int) -> range:
-        """The video's own numbers of the frames that are read."""
+        """The numbers of the frames that are read, out of ``n_frames``."""
         return range(n_frames)[self.start : self.stop : self.stride]
 
 
@@ -55,14 +55,14 @@ def reading_of(plan: Plan) -> Reading:
 
 
 def setting_of(config: Config, name: str) -> TrackSetting:
-    """A setting of automatic tracking by its name.
+    """Return a setting of automatic tracking by name.
 
     Raises:
-        UserError: the sweep has none of that name.
+        UserError: the sweep has no setting of that name.
     """
     known = {setting.name: setting for setting in track_settings(config)}
     if name not in known:
-        raise UserError(f"tracking.sweep: has no setting {name!r}; there are {', '.join(known)}")
+        raise UserError(f"tracking.sweep: no setting is called {name!r}; known are {', '.join(known)}")
     return known[name]
 
 
@@ -72,7 +72,7 @@ def setting_name(run: str) -> str:
 
 
 def mask_parameters(config: Config, setting: str) -> dict[str, Any]:
-    """What of a config decides about masks, beside the model, the videos and their prompts."""
+    """The config's values that affect masks, besides the model, the videos and their prompts."""
     if config.tracking is None:
         return {}
     values = {name: getattr(config.tracking, name) for name in (*_MASKS, "vos_optimized")}
@@ -80,10 +80,10 @@ def mask_parameters(config: Config, setting: str) -> dict[str, Any]:
 
 
 def options_of(config: TrackingConfig) -> TrackOptions:
-    """The config's parameters as the tracker takes them."""
+    """The config's parameters in the tracker's form."""
     return TrackOptions(**{name: getattr(config, name) for name in (*_MASKS, *_OFFLOADING)})
 
 
 def automatic_options(setting: TrackSetting) -> AutomaticOptions:
-    """How objects are found under a setting, as the tracker takes it."""
+    """A setting's options for finding objects, in the tracker's form."""
     return AutomaticOptions(**setting.automatic.model_dump())
