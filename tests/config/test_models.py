@@ -58,7 +58,7 @@ def test_generator_has_sam2s_parameters_and_defaults():
         ),
         (
             {"generator": {"points_per_side": 4, "crop_n_layers": 3, "crop_n_points_downscale_factor": 2}},
-            "generator: points_per_side: 4 is brought to 0 in crop layer 3",
+            "generator: crop_n_points_downscale_factor: 2 reduces points_per_side: 4 to 0 in crop layer 3",
         ),
         ({"generator": {"output_mode": "png"}}, "generator.output_mode: input should be 'coco_rle'"),
         ({"dataset": {"shard_size": 0}}, "dataset.shard_size: input should be greater than or equal to 1"),

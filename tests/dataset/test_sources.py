@@ -199,7 +199,7 @@ def test_a_coco_list_may_begin_with_a_byte_order_mark(tmp_path):
         ("list.json", '{"images": [{"file_name": 3}]}', "'file_name' of entry 1 is 3"),
         ("list.txt", "\n \n", "no images in"),
         ("list.doc", "x", "neither an image nor a tar archive nor a list"),
-        ("list.tar.gz", "x", "compressed archive cannot be read from the middle"),
+        ("list.tar.gz", "x", "Compressed archives cannot be read from the middle"),
     ],
 )
 def test_lists_that_cannot_be_used(tmp_path, name, content, message):

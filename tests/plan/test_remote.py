@@ -207,9 +207,9 @@ def test_maskgrid_by_itself_fetches_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"dataset": {"source": "https://host/photos/"}}, "folders of a server cannot be listed"),
-        ({"dataset": {"source": "https://host/*.tar"}}, "folders of a server cannot be listed"),
-        ({"dataset": {"source": "https://host"}}, "folders of a server cannot be listed"),
+        ({"dataset": {"source": "https://host/photos/"}}, "a server's folders cannot be listed"),
+        ({"dataset": {"source": "https://host/*.tar"}}, "a server's folders cannot be listed"),
+        ({"dataset": {"source": "https://host"}}, "a server's folders cannot be listed"),
         ({"dataset": {"source": "https://host/images.tar.gz"}}, "tar archives"),
         ({"dataset": {"source": "https://host/../../a.tar"}}, "'..'"),
         ({"dataset": {"ground_truth": "s3://bucket/objects.csv"}}, "a COCO .json"),

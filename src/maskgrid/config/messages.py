@@ -1,4 +1,4 @@
-"""Words for what is wrong in a config: the key's path, the reason, the nearest known name."""
+"""Messages for errors in a config: the key's path, the reason, the nearest known name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,18 +6,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-# Tags of the unions in maskgrid.config.models: pydantic puts them into the path, where no key stands in the file.
+# Union tags of maskgrid.config.models: pydantic adds them to the path although the file has no such keys.
 _TAGS = frozenset({"block", "blocks", "table", "range", "list", "value"})
 
 
 def unknown_name(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the nearest of the known names, or nothing where none is near."""
+    """``; did you mean 'x'?`` for the nearest known name; empty if none is near."""
     near = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def first_error(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """The first of the errors as one line: path, reason and, for an unknown key, the nearest known one."""
+    """The first error as one line: path, reason and, for an unknown key, the nearest known one."""
     details = error.errors()[0]
     location = tuple(part for part in details["loc"] if part not in _TAGS)
     return f"{_path(location)}{_reason(dict(details), location, model)}"

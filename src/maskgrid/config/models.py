@@ -1,7 +1,8 @@
-"""What users write: the models of ``config.yaml``, their limits and their defaults.
+"""The models of ``config.yaml``, with limits and defaults.
 
-The models are the one source of the config's meaning: the JSON schema in ``workflow/schemas`` is generated from them,
-and every field's description is what ``config/README.md`` says of its key.
+They are the only definition of the config: ``scripts/config_docs.py`` generates the JSON schema in ``workflow/schemas``
+and the tables of ``config/README.md`` from them. The statistics tables take their column descriptions from
+``GeneratorFields``.
 """
 
 from typing import Annotated, Literal
@@ -19,7 +20,7 @@ BASELINE = "baseline"
 
 
 class DatasetConfig(Section):
-    """Which images, and how they are split into jobs."""
+    """The images, and how they are split into jobs."""
 
     source: str = Field(
         "demo",
@@ -27,56 +28,58 @@ class DatasetConfig(Section):
         description="demo, a folder (searched recursively), a glob, a list (.txt, .csv, .parquet), a COCO .json or tar "
         "archives (images-{000..009}.tar), also by URL",
     )
-    shard_size: int = Field(64, ge=1, description="images in a shard at most; a shard is what one job works on")
-    max_pixels: int = Field(100_000_000, ge=1, description="a larger image is rejected by its header, not decoded")
+    shard_size: int = Field(64, ge=1, description="at most this many images per shard; one job works on one shard")
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="a larger image is rejected from its header, without decoding"
+    )
     max_failed_fraction: Fraction = Field(
         0.05,
-        description="the run fails, after all else is done, when more of the images than this cannot be used",
+        description="the run fails at the end, after all other work, if more than this share of the images is unusable",
     )
     ground_truth: str | None = Field(
         "auto",
         min_length=1,
-        description="a COCO .json whose objects masks are measured against; auto: the source's own annotations, "
-        "where it is a COCO file or the demo; null for none",
+        description="a COCO .json with objects to measure masks against; auto: the source's own annotations, "
+        "if it is a COCO file or the demo; null for none",
     )
 
 
 class ModelConfig(Section):
-    """Which network, and how it runs."""
+    """The network, and how it runs."""
 
     checkpoint: str = Field(
         "demo",
         min_length=1,
         description="demo, an official name (sam2.1_hiera_tiny|small|base_plus|large, sam2_hiera_...) or a .pt file",
     )
-    config: str | None = Field(
-        None, description="for a .pt file: the name of a config of the sam2 package, or a YAML file"
-    )
-    allow_unverified: bool = Field(
-        False, description="accept a .pt file whose sha256 is not that of a known checkpoint"
-    )
+    config: str | None = Field(None, description="for a .pt file: a config name of the sam2 package, or a YAML file")
+    allow_unverified: bool = Field(False, description="accept a .pt file with an unknown sha256")
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="auto, cpu, cuda, cuda:1, ... or mps; of several CUDA devices auto and cuda take a free one",
+        description="auto, cpu, cuda, cuda:1, ... or mps; auto and cuda take a free one of several CUDA devices",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
-        description="the network's arithmetic; below float32 under torch.autocast, but for the decoder of mode fast",
+        description="the network's arithmetic; bfloat16 and float16 run under torch.autocast, except in the decoder of "
+        "mode fast",
     )
     apply_postprocessing: bool = Field(
         True,
-        description="as in sam2.build_sam: a single mask that is not stable is replaced by the best of three",
+        description="as in sam2.build_sam: replace an unstable single mask by the best of three",
     )
     mode: Literal["exact", "fast"] = Field(
         "exact",
-        description="of automatic masks; exact: sam2's masks bit for bit; fast: less work, and masks that agree "
+        description="for automatic masks; exact: sam2's masks bit for bit; fast: less work, masks that agree "
         "(docs/benchmarks.md)",
     )
 
 
 class GeneratorFields(Section):
-    """The parameters of ``SAM2AutomaticMaskGenerator``, by its names and with its defaults, each checked alone."""
+    """The parameters of ``SAM2AutomaticMaskGenerator``, with its names and defaults, each checked on its own.
+
+    The descriptions are also column metadata of the statistics tables, so a new wording changes those files.
+    """
 
     points_per_side: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         32, description="points along one side of the grid of prompts; null where point_grids is given"
@@ -135,7 +138,7 @@ class GeneratorFields(Section):
 
 
 class GeneratorConfig(GeneratorFields):
-    """A full assignment of the generator's parameters, checked for what sam2 would trip over in the middle of a run."""
+    """A full assignment of the generator's parameters; rejects combinations that would stop sam2 in mid-run."""
 
     @model_validator(mode="after")
     def _grids_fit(self) -> "GeneratorConfig":
@@ -148,20 +151,20 @@ class GeneratorConfig(GeneratorFields):
         if self.point_grids is not None and len(self.point_grids) <= self.crop_n_layers:
             raise ValueError(
                 f"point_grids has {len(self.point_grids)} grids, but crop_n_layers: {self.crop_n_layers} "
-                f"needs {self.crop_n_layers + 1} (one for the image and one for each layer)"
+                f"needs {self.crop_n_layers + 1} (one for the image and one per layer)"
             )
         if self.points_per_side is not None:
             last = int(self.points_per_side / self.crop_n_points_downscale_factor**self.crop_n_layers)
             if last < 1:
                 raise ValueError(
-                    f"points_per_side: {self.points_per_side} is brought to 0 in crop layer {self.crop_n_layers} "
-                    f"by crop_n_points_downscale_factor: {self.crop_n_points_downscale_factor}"
+                    f"crop_n_points_downscale_factor: {self.crop_n_points_downscale_factor} reduces "
+                    f"points_per_side: {self.points_per_side} to 0 in crop layer {self.crop_n_layers}"
                 )
         return self
 
 
 class RecordConfig(Section):
-    """What the run of the network keeps beyond the needs of the sweep, as room to explore later without a new run."""
+    """Candidates to record beyond the sweep's needs, so that it can widen later without a new pass of the network."""
 
     pred_iou_thresh: Fraction | None = Field(None, description="record candidates down to this predicted IoU")
     stability_score_thresh: Fraction | None = Field(None, description="record candidates down to this stability score")
@@ -179,7 +182,7 @@ class Config(Section):
     generator: GeneratorConfig = Field(default_factory=GeneratorConfig)
     sweep: Sweep | None = Field(
         None,
-        description="a block, a list of blocks (their union), or the path of a table with a row a setting",
+        description="a block, a list of blocks (their union), or the path of a table with one row per setting",
     )
     record: RecordConfig = Field(default_factory=RecordConfig)
     baseline: str = Field(BASELINE, description="the setting that differences are measured against: a name or an id")
@@ -189,10 +192,10 @@ class Config(Section):
     )
     exports: list[Literal["card", "sa1b", "polygons"]] = Field(
         ["card"],
-        description="further forms of the results: card (a dataset card and Croissant metadata), and of the settings "
-        "under annotations sa1b (a JSON an image, as a tar archive) and polygons (COCO without run-length codes)",
+        description="further forms of the results: card (a dataset card and Croissant metadata); for the settings "
+        "under annotations, sa1b (one JSON per image, in a tar archive) and polygons (COCO without run-length codes)",
     )
     prompts: PromptConfig | None = Field(
-        None, description="segment given objects too: boxes, points or masks of a file; null for no such job"
+        None, description="also segment prompts: boxes, points or masks from a file; null for none"
     )
-    tracking: TrackingConfig | None = Field(None, description="follow objects through videos too; null for no such job")
+    tracking: TrackingConfig | None = Field(None, description="also follow objects through videos; null for none")

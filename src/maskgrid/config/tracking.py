@@ -1,4 +1,4 @@
-"""The config's section ``tracking``: videos, what shows their objects, and how these are followed."""
+"""The config's section ``tracking``: videos, prompts for their objects, and how the objects are followed."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,30 +10,30 @@ Export = Literal["youtube_vis", "sa_v", "png", "palette", "overlay"]
 
 
 class AutomaticConfig(Section):
-    """How objects are found where no prompts are given: masks of the generator become prompts."""
+    """How objects are found without prompts: masks of the generator become prompts."""
 
     generate_every: Annotated[int, Field(ge=1)] | None = Field(
-        10, description="masks are generated on the first frame and on every so many after it; null for the first alone"
+        10, description="generate masks on the first frame and every this many frames after it; null: first frame only"
     )
     min_coverage_frac: Fraction = Field(
-        0.0, description="and on a frame of which the objects' masks cover less than this share; 0 for never"
+        0.0, description="also generate on a frame if the objects' masks cover less than this share of it; 0 for never"
     )
     min_generate_gap: int = Field(
-        5, ge=1, description="frames between two generations at least, where the coverage asks for them"
+        5, ge=1, description="minimum number of frames between generations triggered by min_coverage_frac"
     )
     join_iou_thresh: Fraction = Field(
-        0.5, description="a generated mask with this IoU with that of an object known already is the same object"
+        0.5, description="a generated mask with at least this IoU with a known object's mask is the same object"
     )
     join_containment_thresh: Fraction = Field(
         0.8,
-        description="a generated mask of which more than this share lies in an object's mask, or in a larger generated "
-        "one, is a part of it; with 1 parts become objects too",
+        description="a generated mask is a part, and no object, if more than this share of it lies in an object's mask "
+        "or in a larger generated mask; with 1, parts become objects too",
     )
     end_after: Annotated[int, Field(ge=1)] | None = Field(
-        5, description="an object ends after so many frames out of sight; null for never"
+        5, description="an object ends after this many frames out of sight; null for never"
     )
     max_objects: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="objects that are followed at a time at most, those of the highest predicted IoU first"
+        None, description="follow at most this many objects at a time, highest predicted IoU first; null for no limit"
     )
 
 
@@ -49,7 +49,7 @@ class TrackSweep(Section):
 
 
 class TrackingConfig(Section):
-    """The parameters of ``SAM2VideoPredictor`` and its methods, by their names, and what goes in and comes out."""
+    """The parameters of ``SAM2VideoPredictor`` and its methods, with their names, plus inputs and exports."""
 
     source: str = Field(
         min_length=1,
@@ -58,76 +58,76 @@ class TrackingConfig(Section):
     )
     prompts: Annotated[str, Field(pattern=r"^demo$|\.(json|csv|parquet|jsonl)$")] | None = Field(
         None,
-        description="a table with a row a prompt (.csv, .parquet, .jsonl), a YouTube-VIS or COCO-video .json, or demo: "
-        "the drawn clips' ground truth; null finds the objects automatically",
+        description="a table with one row per prompt (.csv, .parquet, .jsonl), a YouTube-VIS or COCO-video .json, or "
+        "demo: the drawn clips' ground truth; null finds objects automatically",
     )
-    use: Literal["mask", "box"] = Field("mask", description="of a .json: the segmentation, or the box, is the prompt")
+    use: Literal["mask", "box"] = Field("mask", description="for a .json: prompt with the segmentation or the box")
     prompt_frames: Literal["first", "all"] = Field(
-        "first", description="of a .json: an object's first frame is its prompt, or every frame that it has"
+        "first", description="for a .json: prompt an object on its first annotated frame, or on all of them"
     )
-    normalized: bool = Field(False, description="points and boxes are given in 0..1 of the frame, not in pixels")
-    start: int = Field(0, ge=0, description="the first frame that is read")
+    normalized: bool = Field(False, description="points and boxes are in 0..1 of the frame, not in pixels")
+    start: int = Field(0, ge=0, description="the first frame to read")
     stop: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="the frame before which reading ends; null for the whole video"
+        None, description="read up to this frame, exclusive; null for the whole video"
     )
-    stride: int = Field(1, ge=1, description="every so many frames are read")
+    stride: int = Field(1, ge=1, description="read every stride-th frame")
     direction: Literal["forward", "backward", "both"] = Field(
-        "forward", description="where objects are followed from the first frame with a prompt; both is one after other"
+        "forward", description="direction from the first frame with a prompt; both: forward, then backward"
     )
     max_frame_num_to_track: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="how far objects are followed in each direction, in frames that are read; null for all"
+        None, description="follow objects for this many of the frames read, in each direction; null for all"
     )
     objects_per_job: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="the objects of a video are followed in jobs of so many, with the same masks; null for one job a "
-        "video, as it is with non_overlap_masks and automatically found objects in any case",
+        description="split a video's objects into jobs of this many, with the same masks; null: one job per video. "
+        "Always one job with non_overlap_masks or without prompts",
     )
     non_overlap_masks: bool = Field(
-        False, description="where masks overlap, a pixel belongs to the object with the highest score alone"
+        False, description="where masks overlap, a pixel belongs only to the object with the highest score"
     )
     clear_non_cond_mem_around_input: bool = Field(
-        False, description="forget what was found near a frame that has a prompt, so that it does not speak against it"
+        False, description="forget masks found near a frame with a prompt, so that they do not contradict the prompt"
     )
     add_all_frames_to_correct_as_cond: bool = Field(
-        False, description="a frame that is corrected later counts as one that was given"
+        False, description="treat a frame corrected later like a frame with a first prompt (a conditioning frame)"
     )
     fill_hole_area: int = Field(
-        0, ge=0, description="holes up to this area are filled, in pixels of the decoder's logits; on every device"
+        0, ge=0, description="fill holes up to this area, in pixels of the decoder's logits; on every device"
     )
-    offload_video_to_cpu: bool = Field(False, description="frames that are read ahead stay in the CPU's memory")
-    offload_state_to_cpu: bool = Field(False, description="what is remembered of past frames stays in the CPU's memory")
+    offload_video_to_cpu: bool = Field(False, description="keep frames read ahead in CPU memory")
+    offload_state_to_cpu: bool = Field(False, description="keep the memory of past frames in CPU memory")
     vos_optimized: bool = Field(False, description="compile the network, as in sam2.build_sam; CUDA only")
     automatic: AutomaticConfig = Field(
-        default_factory=AutomaticConfig, description="without prompts: when objects are looked for, and which are new"
+        default_factory=AutomaticConfig, description="without prompts: when to look for objects, and which are new"
     )
     sweep: TrackSweep = Field(
         default_factory=TrackSweep, description="without prompts: further settings, each followed and counted"
     )
     exports: list[Export] = Field(
         ["youtube_vis", "overlay"],
-        description="beside the tables: youtube_vis, sa_v (a JSON a video), png (a picture an object and frame), "
-        "palette (a picture a frame, as DAVIS), overlay (a small moving picture and a contact sheet)",
+        description="besides the tables: youtube_vis, sa_v (one JSON per video), png (one image per object and frame), "
+        "palette (one image per frame, as in DAVIS), overlay (a small animation and a contact sheet)",
     )
 
     @model_validator(mode="after")
     def _range_holds_frames(self) -> "TrackingConfig":
         if self.stop is not None and self.stop <= self.start:
-            raise ValueError(f"no frame is read from start: {self.start} to stop: {self.stop}")
+            raise ValueError(f"start: {self.start} to stop: {self.stop} selects no frames; stop must be above start")
         return self
 
     @model_validator(mode="after")
     def _automatic_goes_forward(self) -> "TrackingConfig":
         if self.prompts is None and (self.direction != "forward" or self.max_frame_num_to_track is not None):
             raise ValueError(
-                "direction and max_frame_num_to_track need prompts: without, objects are looked for in all frames and "
-                "followed forward. Choose the frames by start, stop and stride"
+                "direction and max_frame_num_to_track need prompts: without them, objects are looked for in the whole "
+                "video and tracked forward. Choose the frames by start, stop and stride"
             )
         if self.prompts is not None and (self.sweep.grid or self.sweep.points):
-            raise ValueError("sweep compares how objects are found, and prompts are given; one of the two must go")
+            raise ValueError("sweep compares how objects are found without prompts; remove either sweep or prompts")
         return self
 
     @model_validator(mode="after")
     def _demo_has_its_own_prompts(self) -> "TrackingConfig":
         if self.prompts == "demo" and self.source != "demo":
-            raise ValueError("prompts: demo is the ground truth of source: demo, and of no other videos")
+            raise ValueError("prompts: demo works only with source: demo, whose ground truth it is")
         return self

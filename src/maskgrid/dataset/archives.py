@@ -1,8 +1,7 @@
-"""Tar archives as sources of images, as WebDataset writes them: their members are listed, never extracted.
+"""Tar archives, such as WebDataset's, as sources of images: members are listed, never extracted.
 
-An archive is read from its beginning to its end once, to be hashed and to find where the members lie; after that each
-image is read from where it lies. Nothing of an archive is ever written to the disk, so that no member's name, link or
-size can do harm there.
+An archive is read once from end to end, to hash it and to locate its members; then each image is read in place.
+Nothing from an archive is ever written to the disk, so no member's name, link or size can do harm there.
 """
 
 import hashlib
@@ -27,15 +26,15 @@ from maskgrid.io.tables import read_table
 
 _BLOCK = tarfile.BLOCKSIZE
 _READ_AT_ONCE = 1 << 20
-# Headers may carry long names and attributes; one that asks for more is an attack on the memory.
+# Headers may contain long names and attributes; a larger one is an attack on memory.
 _LARGEST_HEADER = 1 << 22
-# No image could be decoded from more, and readers may hold all of it.
+# No larger file is a decodable image, and readers may keep all of it in memory.
 _LARGEST_MEMBER = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """What was found in an archive: a row of ``ARCHIVES_SCHEMA``, and the inputs that it gives."""
+    """An archive: a row of ``ARCHIVES_SCHEMA``, and its inputs."""
 
     archive: str
     path: Path
@@ -49,16 +48,17 @@ class Archive:
 def expand_archives(
     items: Sequence[SourceItem], previous: pa.Table | None = None, known: pa.Table | None = None, progress: bool = False
 ) -> tuple[list[SourceItem], pa.Table]:
-    """Put the images in archives in the archives' place.
+    """Replace archives by their images.
 
-    An image in an archive has the key ``{key of the archive}/{name of the member}``. What is wrong with an archive as a
-    whole is said by an input of the archive's own key.
+    An image in an archive has the key ``{key of the archive}/{name of the member}``. A problem with a whole archive
+    becomes an input with the archive's own key.
 
     Args:
-        items: the inputs, archives among them.
-        previous: the files' table of an earlier run, with the members of archives ...
-        known: ... whose size and time are still the ones of this table of archives: these are not read again.
-        progress: show how far the reading is.
+        items: the inputs, including archives.
+        previous: the files' table of an earlier run.
+        known: the archives' table of the same run. An archive whose size and time are unchanged is not read again; its
+            members are taken from ``previous``.
+        progress: show progress.
 
     Returns:
         The inputs sorted by key, and a table of ``ARCHIVES_SCHEMA`` with a row for each archive.
@@ -80,7 +80,7 @@ def expand_archives(
 
 
 def read_known(path: Path) -> pa.Table | None:
-    """Read the table of archives that an earlier run has left; ``None`` if it is of no use."""
+    """Read the archives' table of an earlier run; None if there is none or it is unusable."""
     try:
         return read_table(path, schema=ARCHIVES_SCHEMA)
     except UserError:
@@ -90,8 +90,8 @@ def read_known(path: Path) -> pa.Table | None:
 def read_archive(item: SourceItem) -> Archive:
     """Read an archive from end to end: hash it, and find its images.
 
-    A tar archive ends with blocks of zeros. One without them was cut, at a member's boundary or within a member: its
-    images count, and an input of the archive's own key says that some may be missing.
+    A tar archive ends with blocks of zeros. One without them was truncated, between members or within one: its images
+    count, and an input with the archive's own key says that some may be missing.
     """
     size, mtime_ns = file_state(item)
     if is_outside_root(item.key):
@@ -115,7 +115,7 @@ def read_archive(item: SourceItem) -> Archive:
 
 
 def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], tuple[str, str] | None]:
-    """The members' headers up to where the archive ends, and what is wrong with that end."""
+    """The members' headers up to the archive's end, and the problem with that end, if any."""
     if size == 0:
         return [], (ImageStatus.EMPTY, "the archive has no bytes")
     members: list[tarfile.TarInfo] = []
@@ -123,7 +123,7 @@ def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], t
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
             while (info := tar.next()) is not None:
-                if info.size < 0 or tar.offset <= end:  # a number that is no size can lead tarfile in circles
+                if info.size < 0 or tar.offset <= end:  # an impossible size can send tarfile in circles
                     raise tarfile.ReadError("a member's size is impossible")
                 members.append(info)
                 end = tar.offset
@@ -149,7 +149,7 @@ def _damage(n_members: int, size: int, end: int) -> tuple[str, str]:
 
 
 def _input(item: SourceItem, info: tarfile.TarInfo, size: int) -> SourceItem | None:
-    """The input that a member is; None for what is no image by its name."""
+    """A member as an input; None if it is not an image by its name."""
     name = Path(info.name)
     if info.isdir() or name.suffix.lower() not in IMAGE_SUFFIXES or name.name.startswith("."):
         return None
@@ -180,7 +180,7 @@ def _broken(item: SourceItem, status: str, message: str) -> SourceItem:
 
 
 def _remembered(item: SourceItem, previous: pa.Table) -> Iterator[SourceItem]:
-    """The inputs that an unchanged archive gave the last time."""
+    """The inputs of an unchanged archive, from the earlier table."""
     for row in previous.filter(pc.equal(previous["archive"], item.key)).to_pylist():
         _, span = place_of(row)
         problem = None if span else (row["status"], row["message"])
@@ -204,7 +204,7 @@ def _table(archives: Sequence[Archive]) -> pa.Table:
 
 
 class _HashedFile:
-    """A file that is hashed while it is read from its beginning to its end; what ``tarfile`` asks of a file."""
+    """A file that is hashed while it is read, with the methods that ``tarfile`` needs."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -215,7 +215,7 @@ class _HashedFile:
         """Read at most ``size`` bytes.
 
         Raises:
-            tarfile.ReadError: a header asks for more than headers have.
+            tarfile.ReadError: more than any header has.
         """
         if not 0 <= size <= _LARGEST_HEADER:
             raise tarfile.ReadError(f"a header of {size} bytes")
@@ -228,11 +228,11 @@ class _HashedFile:
         return data
 
     def seek(self, position: int) -> int:
-        """Go to a position from the beginning."""
+        """Go to an absolute position."""
         return self._file.seek(position)
 
     def tell(self) -> int:
-        """The position."""
+        """The current position."""
         return self._file.tell()
 
     def block(self, offset: int) -> bytes:

@@ -1,4 +1,4 @@
-"""One image file into the pixels that a viewer shows, or a reason why not."""
+"""Read one image file to the pixels that a viewer shows, or say why not."""
 
 import errno
 import hashlib
@@ -22,27 +22,26 @@ from maskgrid.dataset.spans import Span, open_span
 
 
 class ImageStatus(StrEnum):
-    """What became of an input; the values of the column ``status``."""
+    """The outcome for an input; the values of the column ``status``."""
 
     OK = "ok"
-    MISSING = "missing"  # a list names it, and it is not there
+    MISSING = "missing"  # named in a list, but not there
     UNREADABLE = "unreadable"  # permissions, or the disk or network failed
     EMPTY = "empty"  # no bytes
     NOT_AN_IMAGE = "not_an_image"  # a folder, a web page, …
-    UNSUPPORTED = "unsupported"  # an image, of a format or of values that have no agreed look
-    TRUNCATED = "truncated"  # begins as an image, and is cut short or damaged
-    TOO_LARGE = "too_large"  # more pixels than the limit, or than the memory holds
-    OUTSIDE_ROOT = "outside_root"  # a list entry that climbs out of the dataset's folder by ``..``
-    CHANGED = "changed"  # the content is not the one that was indexed
+    UNSUPPORTED = "unsupported"  # an image whose format is not read, or whose values have no agreed look
+    TRUNCATED = "truncated"  # starts like an image, but is truncated or damaged
+    TOO_LARGE = "too_large"  # more pixels than the limit, or than fit into memory
+    OUTSIDE_ROOT = "outside_root"  # a list entry that leads out of the dataset's folder by ``..``
+    CHANGED = "changed"  # the content has changed since it was indexed
 
 
 class BadImage(Exception):
-    """A file that gives no pixels.
+    """A file that cannot be read as an image.
 
     Attributes:
-        status: why, in one word.
-        message: why, for a person; one line that names no path, so that tables do not depend on where files
-            lie.
+        status: the reason, in one word.
+        message: the reason for people; one line without paths, so that tables do not depend on where files are.
     """
 
     def __init__(self, status: ImageStatus, message: str) -> None:
@@ -57,7 +56,7 @@ class Image:
 
     Attributes:
         pixels: ``uint8 (H, W, 3)``, RGB, C-contiguous, as displayed (EXIF orientation applied).
-        exif_orientation: 1 to 8, as the file says; 1 where it says nothing.
+        exif_orientation: 1 to 8, from the file; 1 if it has none.
         mode: Pillow's mode of the file: ``RGB``, ``L``, ``I;16``, …
         format: Pillow's name of the file's format: ``JPEG``, ``PNG``, …
     """
@@ -68,14 +67,12 @@ class Image:
     format: str
 
 
-# Pillow knows some forty formats, many of them written for one program long ago. Data sets use these, and
-# what is not decoded cannot be attacked. (JPEG brings MPO along: a camera's JPEG with a second picture behind
-# the first.)
+# Pillow knows some forty formats, many of them written for one program long ago. Datasets use these, and decoders that
+# never run cannot be attacked. (JPEG includes MPO: a camera's JPEG with a second image after the first.)
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
 
-# What Pillow's decoders raise for hostile input: the list of its own fuzz tests
-# (Tests/oss-fuzz/test_fuzzers.py), and three more that are seen in practice. Anything else is a bug and must
-# be seen.
+# Exceptions of Pillow's decoders for hostile input: the list from its own fuzz tests (Tests/oss-fuzz/test_fuzzers.py),
+# and three more that occur in practice. Anything else is a bug and must surface.
 DECODE_ERRORS = (
     OSError,  # with UnidentifiedImageError
     SyntaxError,
@@ -89,7 +86,7 @@ DECODE_ERRORS = (
     zlib.error,
 )
 
-# First bytes by which a file that Pillow cannot open is still known as a damaged image of one of FORMATS …
+# If Pillow cannot open a file, these first bytes show that it is a damaged image of one of FORMATS …
 _SUPPORTED_SIGNATURES = (
     b"\xff\xd8\xff",
     b"\x89PNG",
@@ -100,7 +97,7 @@ _SUPPORTED_SIGNATURES = (
     b"GIF8",
     *(b"P%d" % digit for digit in range(1, 7)),
 )
-# … or as an image of a format that is not read: Photoshop, JPEG 2000, JPEG XL, OpenEXR, icons.
+# … and these that it is an image of a format that is not read: Photoshop, JPEG 2000, JPEG XL, OpenEXR, icons.
 _OTHER_SIGNATURES = (
     b"8BPS",
     b"\0\0\0\x0cjP  ",
@@ -111,7 +108,7 @@ _OTHER_SIGNATURES = (
     b"\0\0\x01\0",
 )
 
-# From a value of the EXIF orientation (EXIF 2.32, tag 0x0112) to the way to undo it.
+# EXIF orientation (EXIF 2.32, tag 0x0112) to the operation that undoes it.
 _TURNS = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -124,20 +121,20 @@ _TURNS = {
 
 
 def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Span | None = None) -> Image:
-    """Read an image file as 8-bit RGB, the way a viewer shows it.
+    """Read an image file as 8-bit RGB, as a viewer shows it.
 
-    EXIF orientation is applied. Of an animation the first frame is read. 16 bits become 8 by scaling;
-    transparency is laid on white; colour profiles are not applied, as ``PIL.Image.convert`` and SAM 2's own
-    examples do not (see :func:`maskgrid.dataset.pillow.to_rgb`).
+    EXIF orientation is applied; only the first frame of an animation is read; 16 bits are scaled to 8; transparency is
+    shown on white. Colour profiles are not applied, as in ``PIL.Image.convert`` and SAM 2's own examples (see
+    :func:`maskgrid.dataset.pillow.to_rgb`).
 
     Args:
         path: the file.
-        max_pixels: a larger width x height is refused by the header, before anything is decoded.
-        sha256: where given, the file's bytes must have this hash (hexadecimal).
-        span: where given, the part of the file that is the image.
+        max_pixels: an image of larger width x height is rejected from its header, before decoding.
+        sha256: the hash (hexadecimal) that the file's bytes must have; None for any.
+        span: the part of the file that is the image; None for the whole file.
 
     Raises:
-        BadImage: for everything that can be wrong with a file, and nothing else is raised for it.
+        BadImage: anything is wrong with the file; no other exception is raised for it.
     """
     try:
         _require_regular_file(path)
@@ -158,7 +155,7 @@ def _require_regular_file(path: Path) -> None:
     # Before opening: a named pipe would block for ever.
     try:
         status = path.stat()
-    except ValueError as error:  # a NUL in the path, which no file system holds
+    except ValueError as error:  # a NUL in the path, which no file system allows
         raise BadImage(ImageStatus.MISSING, str(error)) from None
     if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK):
         raise BadImage(ImageStatus.UNREADABLE, "a folder that may not be listed")
@@ -178,7 +175,7 @@ def _decode(stream: IO[bytes], max_pixels: int) -> Image:
     if width * height > max_pixels:
         raise BadImage(ImageStatus.TOO_LARGE, f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})")
     mode, file_format = image.mode, str(image.format)
-    # Asked before load(), because Pillow turns a TIFF while it loads it and drops the tag; we turn the rest.
+    # Before load(), because Pillow rotates a TIFF while loading it and drops the tag; we rotate the rest.
     orientation = _orientation(image)
     image.load()
     turn = _TURNS.get(_orientation(image))
@@ -211,8 +208,8 @@ def _bad_image(error: BaseException) -> BadImage:
         return BadImage(ImageStatus.TOO_LARGE, "many times more pixels than max_pixels allows")
     if isinstance(error, MemoryError):
         return BadImage(ImageStatus.TOO_LARGE, "decoding it needs more memory than there is")
-    # The operating system's errors have a number and Pillow's have none; EINVAL comes from seeking to an
-    # offset that a damaged header names.
+    # Errors of the operating system have a number, Pillow's do not; EINVAL comes from seeking to an offset from a
+    # damaged header.
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
         return BadImage(ImageStatus.MISSING if missing else ImageStatus.UNREADABLE, os.strerror(error.errno))

@@ -1,4 +1,4 @@
-"""One input of the dataset: what it is, by its bytes, or by what an earlier run found in the same file."""
+"""Examine one input of the dataset: read its bytes, or reuse an earlier run's row if the file is unchanged."""
 
 import hashlib
 import os
@@ -13,8 +13,7 @@ from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.dataset.spans import Span, open_span
 from maskgrid.io.listings import is_outside_root
 
-# Verdicts on the bytes of a file. The others may change while the file does not: permissions, the pixel
-# limit.
+# These depend only on the file's bytes. Others may change although the file does not: permissions, the pixel limit.
 _LASTING = frozenset(
     {
         ImageStatus.OK,
@@ -28,7 +27,7 @@ _LASTING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
-    """What is found out about one input: columns of ``dataset_tables.FILES_SCHEMA``."""
+    """The facts about one input: columns of ``maskgrid.dataset.tables.FILES_SCHEMA``."""
 
     image_key: str
     path: bytes
@@ -48,20 +47,20 @@ class InputRow:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRows:
-    """What an earlier run has found: a table of ``dataset_tables.FILES_SCHEMA``, and its rows by image key."""
+    """An earlier run's table of ``maskgrid.dataset.tables.FILES_SCHEMA``, and its row numbers by image key."""
 
     table: pa.Table
     places: dict[str, int]
 
     @classmethod
     def of(cls, table: pa.Table) -> "EarlierRows":
-        """The rows of a table; of a key that is there twice the last."""
+        """Index the rows of a table; the last row wins if a key is there twice."""
         return cls(table, {key: number for number, key in enumerate(table["image_key"].to_pylist())})
 
     def same(
         self, item: SourceItem, size_bytes: int | None, mtime_ns: int | None, offset: int | None
     ) -> dict[str, Any] | None:
-        """The row of an input, if its file has the same size and time, and lies at the same place of its archive."""
+        """The row of an input, if its file's size and time and its place in its archive are the same."""
         if item.key not in self.places:
             return None
         row: dict[str, Any] = self.table.slice(self.places[item.key], 1).to_pylist()[0]
@@ -70,12 +69,12 @@ class EarlierRows:
 
 
 def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) -> InputRow:
-    """Look at one input: hash it, and decode it to the end, since a header tells nothing of a cut file.
+    """Examine one input: hash it, and decode it to the end, since a header does not show that a file is truncated.
 
     Args:
         item: the input.
         max_pixels: a larger image gets the status ``too_large``.
-        earlier: what is known already; a file of the same key, size and time is not read again.
+        earlier: rows of an earlier run; a file with the same key, size and time is not read again.
     """
     offset = None if item.span is None else item.span.offset
     if item.problem is not None:
@@ -83,7 +82,7 @@ def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) ->
     if is_outside_root(item.key):
         message = "the entry leads out of the dataset's root by '..'"
         return InputRow(item.key, os.fsencode(item.path), ImageStatus.OUTSIDE_ROOT, message)
-    # Before reading: if the file changes meanwhile, the next run will see another time and read it again.
+    # Before reading: if the file changes meanwhile, the next run sees another time and reads it again.
     size, mtime_ns = file_state(item)
     old = earlier.same(item, size, mtime_ns, offset) if earlier is not None else None
     if old is not None and _still_holds(old, max_pixels):
@@ -91,7 +90,7 @@ def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) ->
         return InputRow(**{**fields, "path": os.fsencode(item.path)})
     try:
         return _examine(item, max_pixels, size, mtime_ns)
-    except Exception as error:  # a bug, and without its file hard to find
+    except Exception as error:  # a bug, hard to find without the file's name
         error.add_note(f"while reading {item.path}")
         raise
 

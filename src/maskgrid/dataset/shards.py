@@ -1,7 +1,7 @@
-"""Which images one job works on: the leaves of a binary trie over the hash of the image key.
+"""Split images into shards, one per job: the leaves of a binary trie over the hash of the image key.
 
-The set of images alone decides the shards, not their order and not history. So a new image changes one shard,
-and the results of all others stay valid.
+Shards depend only on the set of images, not on order or history. So a new image changes one shard, and the results of
+all others stay valid.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ class Shard:
     """A leaf of the trie.
 
     Attributes:
-        name: short, safe in file names, and the same for the same place in the trie: ``all`` for the root,
-            else the depth and the hexadecimal value of the leaf's bits, ``d03-5`` for 101.
-        keys: the image keys of the members, sorted; at least one.
-        digest: sha256 (hexadecimal) over the members' keys and contents.
+        name: short, safe in file names, and determined by the place in the trie: ``all`` for the root, else the
+            depth and the hexadecimal value of the leaf's bits, ``d03-5`` for 101.
+        keys: the members' image keys, sorted; at least one.
+        digest: sha256 (hexadecimal) of the members' keys and contents.
     """
 
     name: str
@@ -33,18 +33,18 @@ class Shard:
 def assign_shards(keys_to_sha: Mapping[str, str], shard_size: int) -> list[Shard]:
     """Put each image into a shard.
 
-    A leaf of more than ``shard_size`` images splits by the next bit of sha256(image key). Adding an image
-    therefore changes one shard, splits one, or makes a new one; removing an image does the reverse.
+    A leaf with more than ``shard_size`` images splits by the next bit of sha256(image key). So adding an image changes
+    one shard, splits one, or makes a new one; removing an image does the reverse.
 
     Args:
         keys_to_sha: image key to the sha256 of the file's content.
-        shard_size: images in a shard at most; at least 1.
+        shard_size: maximum number of images in a shard; at least 1.
 
     Returns:
         The shards, sorted by name; none is empty, and each key is in exactly one.
 
     Raises:
-        ValueError: where ``shard_size`` is below 1.
+        ValueError: ``shard_size`` is below 1.
     """
     if shard_size < 1:
         raise ValueError(f"shard_size is {shard_size}; a shard holds at least 1 image")
@@ -57,16 +57,16 @@ def assign_shards(keys_to_sha: Mapping[str, str], shard_size: int) -> list[Shard
 
 
 def members_digest(members: Iterable[tuple[str, str]]) -> str:
-    """Hash the members of a shard: pairs of image key and the sha256 of its content, sorted by key."""
+    """Hash the members of a shard: pairs of image key and content sha256, sorted by key."""
     digest = hashlib.sha256()
     for key, sha256 in members:
-        # As JSON, because a key may hold any character that could serve as a separator.
+        # As JSON, because a key may contain any separator.
         digest.update(orjson.dumps([key, sha256]))
     return digest.hexdigest()
 
 
 def _leaves(hashes: Sequence[int], shard_size: int) -> Iterator[tuple[int, int, int, int]]:
-    """Give depth, bits, and the range in the sorted ``hashes`` of each leaf that is not empty."""
+    """Yield depth, bits, and the range in the sorted ``hashes`` of each non-empty leaf."""
     pending = [(0, 0, 0, len(hashes))]
     while pending:
         depth, prefix, start, stop = pending.pop()

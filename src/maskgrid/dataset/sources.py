@@ -1,4 +1,4 @@
-"""The dataset's source, as a list of inputs: a folder, a glob, a list file, a single image, tar archives."""
+"""List the inputs of the dataset's source: a folder, a glob, a list file, a single image, tar archives."""
 
 import hashlib
 import os
@@ -31,13 +31,13 @@ class SourceItem:
     r"""One input of the dataset.
 
     Attributes:
-        key: the image key: the path relative to the dataset's root, POSIX style; valid Unicode whatever the
-            file system holds (a byte of a name that is not UTF-8 reads ``\xff``). It begins with ``../`` for
-            a list's entry that climbs out of the root: such an entry is reported and never opened.
-        path: where the file lies; absolute.
+        key: the image key: the path relative to the dataset's root, POSIX style. Always valid Unicode: a byte of a
+            name that is not UTF-8 becomes ``\xff``. Starts with ``../`` for a list entry that leads out of the root;
+            such an entry is reported and never opened.
+        path: the file's absolute path.
         archive: for a member of a tar archive, the archive's key.
-        span: for a member of a tar archive, the part of the file that it is.
-        problem: what is known beforehand to be wrong with it: a status and a message.
+        span: for a member of a tar archive, its bytes in the file.
+        problem: a problem already known: status and message.
     """
 
     key: str
@@ -50,37 +50,37 @@ class SourceItem:
 def list_inputs(source: str, base_dir: Path) -> list[SourceItem]:
     """List the inputs of a dataset, sorted by key; each key once.
 
-    - A folder: all image files and tar archives below it, by suffix. Hidden files and folders are left out; links are
-      followed, and each folder is listed once. A folder below that may not be listed is an input of its own,
-      so that it is missed.
-    - A glob (``photos/**/*.jpg``): as a folder, filtered. The root is the longest path without magic.
-    - Numbers in braces (``images-{000..009}.tar``): each of these files, there or not. The root is the folder before
+    - A folder: all image files and tar archives below it, by suffix. Hidden files and folders are skipped; links are
+      followed, and each folder is listed once. A subfolder that cannot be listed becomes an input itself, so that it
+      is reported.
+    - A glob (``photos/**/*.jpg``): as a folder, filtered. The root is the longest path without wildcards.
+    - Numbers in braces (``images-{000..009}.tar``): each of these files, existing or not. The root is the folder before
       the braces.
-    - A list, whose entries are taken as they are, with or without a known suffix, there or not: ``.txt`` with
-      a path a line, ``.csv`` or ``.parquet`` with a column ``path``, COCO ``.json`` with
-      ``images[].file_name``. Relative entries are relative to the list's folder, which is the root. A list
-      with absolute entries has as its root the common parent of the listed files.
+    - A list, whose entries are taken as they are, with or without a known suffix, existing or not: ``.txt`` with
+      one path per line, ``.csv`` or ``.parquet`` with a column ``path``, COCO ``.json`` with
+      ``images[].file_name``. Relative entries start from the list's folder, which is the root. If a list has absolute
+      entries, the root is the common parent of the listed files.
     - One image file or tar archive. The root is its folder.
 
-    Archives are listed as they are, not opened: :func:`maskgrid.dataset.archives.expand_archives` goes on from there.
+    Archives are listed, not opened: :func:`maskgrid.dataset.archives.expand_archives` does that.
 
     Args:
-        source: the path, or pattern, as the user writes it.
-        base_dir: what a relative ``source`` is relative to.
+        source: the path or pattern, as the user writes it.
+        base_dir: the folder that a relative ``source`` starts from.
 
     Raises:
-        UserError: where there is no such source, no image in it, or a list that cannot be read.
+        UserError: there is no such source, no image in it, or the list cannot be read.
     """
     return [SourceItem(key, Path(path)) for key, path in _listing(source, base_dir)]
 
 
 def listing_digest(source: str, base_dir: Path) -> str:
-    """Hash what the file system says of the inputs, without reading them.
+    """Hash the inputs' names, sizes and times, without reading the files.
 
-    An index that was made at another digest is stale.
+    An index with another digest is stale.
 
     Returns:
-        A hexadecimal sha256 over key, path, size in bytes and modification time in ns of each input.
+        A hexadecimal sha256 of key, path, size in bytes and modification time in ns of each input.
 
     Raises:
         UserError: as :func:`list_inputs`.
@@ -88,19 +88,19 @@ def listing_digest(source: str, base_dir: Path) -> str:
     digest = hashlib.sha256()
     for key, path in _listing(source, base_dir):
         size, mtime_ns = (None, None) if is_outside_root(key) else path_state(path)
-        # Fields are separated by NUL, which no path holds.
+        # NUL separates the fields, because no path contains it.
         digest.update(f"{key}\0{size}\0{mtime_ns}\0".encode())
         digest.update(os.fsencode(path) + b"\0")
     return digest.hexdigest()
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file's name is that of a tar archive."""
+    """Return whether a file is a tar archive, by its suffix."""
     return path.suffix.lower() == ARCHIVE_SUFFIX
 
 
 def file_state(item: SourceItem) -> tuple[int | None, int | None]:
-    """Give an input's size in bytes and modification time in ns; ``None`` where the file cannot be asked."""
+    """An input's size in bytes and its file's modification time in ns; None if the file system does not tell."""
     if is_outside_root(item.key):
         return None, None
     size, mtime_ns = path_state(item.path)
@@ -108,22 +108,22 @@ def file_state(item: SourceItem) -> tuple[int | None, int | None]:
 
 
 def files_below(root: Path, depth: int | None, suffixes: frozenset[str], key: str) -> Iterator[tuple[str, Path]]:
-    """Walk a folder: key and path of each file with one of the suffixes, and of each folder that may not be listed.
+    """Walk a folder; yield key and path of each file with one of the suffixes and of each folder that cannot be listed.
 
     Args:
         root: the folder.
-        depth: how many levels of names to go down; None for all.
-        suffixes: in lower case, with their dot.
+        depth: how many levels to descend; None for all.
+        suffixes: in lower case, with the dot.
         key: the config's key that names the folder, for messages.
 
     Raises:
-        UserError: the root may not be listed.
+        UserError: the root cannot be listed.
     """
     return ((name, Path(path)) for name, path in in_folder(str(root), depth, suffixes, key))
 
 
 def listed_files(path: Path, key: str) -> Iterator[tuple[str, Path]]:
-    """The entries of a list file: each one's key, relative to the root that all of them share, and path.
+    """The entries of a list file: path and key, which is relative to the root that all entries share.
 
     Raises:
         UserError: the list cannot be read; ``key`` is the config's key that names it.
@@ -133,7 +133,7 @@ def listed_files(path: Path, key: str) -> Iterator[tuple[str, Path]]:
 
 
 def split_glob(base_dir: Path, parts: Sequence[str], key: str) -> tuple[Path, Sequence[str]]:
-    """The root of a glob, which is the longest path without magic, and the rest of its parts.
+    """Split a glob into its root, the longest path without wildcards, and its other parts.
 
     Raises:
         UserError: there is no such folder; ``key`` is the config's key that names the glob.
@@ -141,14 +141,14 @@ def split_glob(base_dir: Path, parts: Sequence[str], key: str) -> tuple[Path, Se
     first_magic = next(index for index, part in enumerate(parts) if has_magic(part))
     root, rest = base_dir.joinpath(*parts[:first_magic]), parts[first_magic:]
     if not root.is_dir():
-        raise UserError(f"{key}: there is no folder {root}, in which {'/'.join(rest)} would be looked for.")
+        raise UserError(f"{key}: there is no folder {root} to search for {'/'.join(rest)}.")
     return root, rest
 
 
 def path_state(path: str | Path) -> tuple[int | None, int | None]:
-    """A file's size in bytes and modification time in ns; ``None`` where it cannot be asked."""
+    """A file's size in bytes and modification time in ns; None if the file system does not tell."""
     try:
-        state = os.stat(path)  # noqa: PTH116 - of millions of names, as text (maskgrid.io.listings)
+        state = os.stat(path)  # noqa: PTH116 - millions of names, as text (maskgrid.io.listings)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return None, None
     return state.st_size, state.st_mtime_ns
@@ -173,8 +173,8 @@ def _listing(source: str, base_dir: Path) -> list[Listed]:
     paths = dict(found)
     if not paths:
         raise UserError(
-            f"{_KEY}: no images in {location}. Images are known by their suffix "
-            f"({' '.join(sorted(IMAGE_SUFFIXES))}), archives by {ARCHIVE_SUFFIX}; hidden files are left out."
+            f"{_KEY}: no images in {location}. Images are recognized by their suffix "
+            f"({' '.join(sorted(IMAGE_SUFFIXES))}), archives by {ARCHIVE_SUFFIX}; hidden files are skipped."
         )
     return sorted(paths.items())
 
@@ -187,7 +187,7 @@ def _in_file(path: Path) -> Iterator[Listed]:
     if suffix in _LISTED_SUFFIXES:
         return rooted([path.name], str(path.parent))
     compressed = ".tar." in path.name
-    advice = " A compressed archive cannot be read from the middle: unpack it to .tar." if compressed else ""
+    advice = " Compressed archives cannot be read from the middle: decompress it to .tar." if compressed else ""
     raise UserError(
         f"{_KEY}: {path} is neither an image nor a tar archive nor a list. Lists end in "
         f"{', '.join(LIST_READERS)}.{advice}"

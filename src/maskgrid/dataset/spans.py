@@ -1,4 +1,4 @@
-"""A part of a file that is a file of its own: the member of an archive."""
+"""Read a part of a file as a file: the member of an archive."""
 
 import io
 import os
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes of a file.
+    """A range of bytes in a file.
 
     Attributes:
-        offset: of the first byte.
+        offset: position of the first byte.
         length: in bytes.
     """
 
@@ -24,7 +24,7 @@ class Span:
 
 
 def open_span(path: Path, span: Span | None) -> io.BufferedReader:
-    """Open a file, or the part of it that a span is, for reading.
+    """Open a file, or a span of it, for reading.
 
     Raises:
         OSError: the file cannot be opened.
@@ -33,7 +33,7 @@ def open_span(path: Path, span: Span | None) -> io.BufferedReader:
 
 
 class SpanReader(io.RawIOBase):
-    """Reads a span of a file as if nothing were around it, without a buffer."""
+    """Reads a span of a file like a file of its own, unbuffered."""
 
     def __init__(self, path: Path, span: Span) -> None:
         """Open the file.
@@ -54,10 +54,10 @@ class SpanReader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move, relative to the span; beyond its end there is nothing to read.
+        """Move within the span; reads beyond its end return nothing.
 
         Raises:
-            ValueError: to before the beginning.
+            ValueError: the position is before the beginning.
         """
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._span.length}[whence]
         if start + offset < 0:

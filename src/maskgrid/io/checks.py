@@ -1,4 +1,4 @@
-"""Checks of single files: is it there, complete, of ours, and made from what it should be?"""
+"""Check single files: does it exist, is it complete, is it ours, and was it made from the right inputs?"""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,21 +13,21 @@ import pyarrow as pa
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import open_table, read_origin, read_table
 
-# What complete files of ours end with.
+# The last bytes of our complete files.
 _ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9", ".tar": bytes(1024)}
 _PAGE = re.compile(rb'<meta name="maskgrid-fingerprint" content="([0-9a-f]{64})">')
 
-UNNEEDED = "unneeded"  # harmless: results of images that have moved on
+UNNEEDED = "unneeded"  # harmless: results of a shard that the index no longer has
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that is not what it should be.
+    """Something wrong with a file.
 
     Attributes:
         kind: missing, truncated, damaged, foreign, stale, left over or unneeded.
-        path: which.
-        reason: why, for a person.
+        path: the file.
+        reason: what is wrong, for people.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Problem:
 
 
 def check_table(path: Path) -> list[Problem]:
-    """A Parquet table: there, complete, and of ours."""
+    """Check that a Parquet table exists, is complete, and is ours."""
     if not path.is_file():
         return [Problem("missing", path, "there is no such file")]
     try:
@@ -52,24 +52,24 @@ def check_table(path: Path) -> list[Problem]:
 
 
 def check_pages(path: Path) -> list[Problem]:
-    """A Parquet table that is complete: what lies between its beginning and its end, against the pages' checksums."""
+    """Check the content of a complete Parquet table against its page checksums."""
     try:
         _, batches = open_table(path, None)
         for batch in batches:
             batch.validate(full=True)
     except (UserError, pa.ArrowException):
-        return [Problem("damaged", path, "does not hold what was written to it; delete it and run again")]
+        return [Problem("damaged", path, "does not match its checksums; delete it and run again")]
     return []
 
 
 def same_run(path: Path, other: Path) -> Iterator[Problem]:
-    """Two tables that one job writes."""
+    """Check that two tables come from the same run of one job."""
     if read_origin(path)["fingerprint"] != read_origin(other)["fingerprint"]:
-        yield Problem("stale", other, f"is not of the same run as {path.name}")
+        yield Problem("stale", other, f"is not from the same run as {path.name}")
 
 
 def check_tables(paths: Sequence[Path], expected: Callable[[], str], made_from: str) -> Iterator[Problem]:
-    """Tables that are complete, and made from what they should be, which is ``made_from`` in words."""
+    """Check that tables are complete and have the expected fingerprint; ``made_from`` names its inputs in messages."""
     problems = [problem for path in paths for problem in check_table(path)]
     yield from problems
     for path in paths if not problems else ():
@@ -78,7 +78,7 @@ def check_tables(paths: Sequence[Path], expected: Callable[[], str], made_from: 
 
 
 def check_annotations(path: Path, expected: Callable[[], str], made_from: str) -> list[Problem]:
-    """A COCO file, whose ``info`` has its fingerprint."""
+    """Check a COCO file by its end and by the fingerprint in its ``info``."""
     if path.is_file() and info_of(path) is None:
         return [Problem("foreign", path, "was not written by maskgrid")]
     problems = check_end(path)
@@ -88,15 +88,18 @@ def check_annotations(path: Path, expected: Callable[[], str], made_from: str) -
 
 
 def check_picture(path: Path, expected: Callable[[], str]) -> list[Problem]:
-    """A page or a JPEG, which carries its fingerprint in its head."""
+    """Check a page or a JPEG by its end and by the fingerprint in its head."""
     problems = check_end(path)
     if not problems and differs({"fingerprint": _fingerprint_of(path)}, expected):
-        return [Problem("stale", path, "was made from other tables than those that lie there")]
+        return [Problem("stale", path, "was made from other tables than the current ones")]
     return problems
 
 
 def differs(note: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
-    """Tell whether a note has another fingerprint than expected; not where the sources are amiss, which is named."""
+    """Return whether a note's fingerprint is not the expected one.
+
+    False if the expected one cannot be computed: another check then reports the broken input.
+    """
     try:
         made = expected()
     except (UserError, KeyError):
@@ -105,7 +108,7 @@ def differs(note: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
 
 
 def info_of(path: Path) -> dict[str, Any] | None:
-    """The entry ``info`` of a COCO file of ours, which stands on its second line."""
+    """The ``info`` of one of our COCO files, from its second line; None for other files."""
     with path.open("rb") as stream:
         first, second = stream.readline(), stream.readline(1 << 20)
     try:
@@ -117,7 +120,7 @@ def info_of(path: Path) -> dict[str, Any] | None:
 
 
 def check_end(path: Path, end: bytes | None = None) -> list[Problem]:
-    """A file that is there and ends as it should: by default as complete ones of its suffix do."""
+    """Check that a file exists and ends with ``end``, by default the usual end for its suffix."""
     if not path.is_file():
         return [Problem("missing", path, "there is no such file")]
     if path.suffix == ".webp":
@@ -129,7 +132,7 @@ def check_end(path: Path, end: bytes | None = None) -> list[Problem]:
 
 
 def _is_whole_riff(path: Path) -> bool:
-    """Tell whether a file is as long as its RIFF header says."""
+    """Return whether a file is as long as its RIFF header says."""
     with path.open("rb") as stream:
         head = stream.read(8)
     return head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 == path.stat().st_size
@@ -146,7 +149,7 @@ def _fingerprint_of(path: Path) -> str | None:
 
 
 def check_note(path: Path, expected: Callable[[], str], other: str) -> Iterator[Problem]:
-    """A small JSON file with a fingerprint: there, whole, and of what lies there now."""
+    """Check that a small JSON file exists, is complete, and has the expected fingerprint."""
     if not path.is_file():
         yield Problem("missing", path, "there is no such file")
         return
@@ -156,4 +159,4 @@ def check_note(path: Path, expected: Callable[[], str], other: str) -> Iterator[
         yield Problem("truncated", path, "is not complete JSON")
         return
     if differs(content, expected):
-        yield Problem("stale", path, f"tells of {other}")
+        yield Problem("stale", path, f"describes {other}")

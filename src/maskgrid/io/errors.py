@@ -1,45 +1,45 @@
-"""The errors that a person is meant to read, as a message or in a row."""
+"""Errors written for people, as a message or in a table row."""
 
 import errno
 
 
 class UserError(Exception):
-    """Something the user can mend: says what is wrong, where, and what to do.
+    """An error that the user can fix; says what is wrong, where, and what to do.
 
-    The command line prints the message alone, without a traceback, and exits with 2.
+    The command line prints only the message, without a traceback, and exits with 2.
     """
 
 
 class MachineError(Exception):
-    """Something that the same command may survive on another machine or later: says what failed, and what to do.
+    """An error that may not recur on another machine or later; says what failed, and what to do.
 
-    The command line prints the message alone, without a traceback, and exits with 1, so that a workflow tries again.
+    The command line prints only the message, without a traceback, and exits with 1, so that the workflow retries.
     """
 
 
 class ImageTooLargeError(Exception):
-    """The device's memory does not hold one mask of an image: a status of that image, and no end of the work."""
+    """Device memory is too small for a single mask of an image. Becomes that image's status; the work goes on."""
 
 
 _ADVICE = {
     errno.ENOSPC: "Make room",
-    errno.EDQUOT: "Make room, or have the quota raised",
-    errno.EFBIG: "Have the limit on the size of files raised",
-    errno.EIO: "The disk or its network fails: look into the system's log",
-    errno.ESTALE: "The network file system has gone away: have it mounted again",
-    errno.EROFS: "The file system is mounted read-only: have it mounted again, or choose another results folder",
-    errno.EACCES: "Have the permissions changed, or choose another results folder",
-    errno.EPERM: "Have the permissions changed, or choose another results folder",
+    errno.EDQUOT: "Make room, or raise the quota",
+    errno.EFBIG: "Raise the limit on file size",
+    errno.EIO: "The disk or its network is failing: check the system log",
+    errno.ESTALE: "The network file system went away: remount it",
+    errno.EROFS: "The file system is mounted read-only: remount it, or choose another results folder",
+    errno.EACCES: "Change the permissions, or choose another results folder",
+    errno.EPERM: "Change the permissions, or choose another results folder",
     errno.EMFILE: "Raise the limit on open files (ulimit -n)",
-    errno.ENFILE: "The machine has too many files open: end other programs",
+    errno.ENFILE: "The machine has too many open files: close other programs",
 }
 
 
 def disk_failure(error: OSError) -> MachineError | None:
-    """An error of the operating system in words for a person; None where it is more likely a bug of ours."""
+    """Turn an operating system error into advice for the user; None if it is more likely our own bug."""
     if error.errno not in _ADVICE:
         return None
     where = f"{error.filename}: " if error.filename else ""
     return MachineError(
-        f"{where}{error.strerror}. {_ADVICE[error.errno]}, and run again: what is finished is complete and stays"
+        f"{where}{error.strerror}. {_ADVICE[error.errno]}, and run again: finished files are complete and stay"
     )

@@ -1,4 +1,4 @@
-"""The one way that files come into being: absent or complete, never half written."""
+"""Write files atomically: a file is absent or complete, never half written."""
 
 import fcntl
 import io
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 class Step(StrEnum):
     """What a process is about to do to a file."""
 
-    CREATE = "create"  # the temporary file
-    WRITE = "write"  # a block of it
-    SYNC = "sync"  # it, to the disk
-    RENAME = "rename"  # it, to the final name
-    SYNC_FOLDER = "sync folder"  # the name, to the disk
-    LINK = "link"  # a second name
-    REMOVE = "remove"  # what is no longer needed
+    CREATE = "create"  # create the temporary file
+    WRITE = "write"  # write a block of it
+    SYNC = "sync"  # flush it to the disk
+    RENAME = "rename"  # rename it to the final name
+    SYNC_FOLDER = "sync folder"  # flush the name to the disk
+    LINK = "link"  # add a second name
+    REMOVE = "remove"  # remove a file no longer needed
 
 
 Observer = Callable[[Step, Path], None]
@@ -42,10 +42,10 @@ _observer: ContextVar[Observer] = ContextVar("observer", default=_unobserved)
 
 @contextmanager
 def observed(observer: Observer) -> Iterator[None]:
-    """Have ``observer`` called before every step that this thread takes in the block, with the final path.
+    """Call ``observer`` before every step that this thread takes in the block, with the final path.
 
-    The steps are all the moments at which the disk is another than before. An observer that kills the process or
-    raises an ``OSError`` shows what a crash or a failing disk leaves behind at each of them.
+    Every change to the disk is one step. An observer that kills the process or raises an ``OSError`` therefore shows
+    what a crash or a failing disk leaves behind at any moment.
     """
     token = _observer.set(observer)
     try:
@@ -55,21 +55,21 @@ def observed(observer: Observer) -> Iterator[None]:
 
 
 def step(kind: Step, path: Path) -> None:
-    """Tell the observer what is about to be done to the file at ``path``."""
+    """Announce a step on the file at ``path`` to the observer."""
     _observer.get()(kind, path)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside ``path`` that replaces it when the block ends well.
+    """Open a temporary file beside ``path`` that replaces it when the block ends without an exception.
 
     The content is on the disk before the name points to it (fsync of the file, rename, fsync of the folder), so
-    that neither a crash of the process nor of the machine leaves a half-written file under the final name. Every
-    writer has a temporary file of its own; an exception in the block removes it and leaves the old file untouched.
-    What a killed writer has left is written over by the next one on the same machine.
+    neither a crash of the process nor of the machine leaves a half-written file under the final name. Every writer
+    has its own temporary file; an exception in the block removes it and leaves the old file untouched. The next
+    writer on the same machine overwrites what a killed one left.
 
     Raises:
-        OSError: when the folder cannot be written (full disk, permissions); its ``filename`` is set.
+        OSError: the folder cannot be written (full disk, permissions); ``filename`` is set.
     """
     try:
         with _replacing(path) as stream:
@@ -90,11 +90,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Make a temporary folder that takes the place of the folder ``path`` when the block ends well.
+    """Create a temporary folder that replaces the folder ``path`` when the block ends without an exception.
 
-    Files go into it by :func:`write_bytes`, in folders of their own where wanted. An old folder is removed before the
-    new one takes its name, so between the two there is none. One process may write a folder at a time; what a killed
-    one has left is removed by the next.
+    Write files into it with :func:`write_bytes`, in subfolders if needed. The old folder is moved away before the new
+    one takes its name, so for a moment there is none. Only one process may write a folder at a time; the next one
+    removes what a killed one left.
 
     Raises:
         OSError: as :func:`atomic_write`.
@@ -117,12 +117,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of files, where it is there, in the order of their names.
+    """Remove a folder and its files, in order of their names, if it exists.
 
-    What a living process is about to rename stays, and the folder with it.
+    Temporary files of a living process stay, and so does the folder then.
 
     Raises:
-        OSError: when a file cannot be removed.
+        OSError: a file cannot be removed.
     """
     for path in sorted(folder.glob("*")):
         if is_part(path) and _is_being_written(path):
@@ -135,7 +135,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def is_part(path: Path) -> bool:
-    """Tell whether a name is that of a temporary file of :func:`atomic_write`."""
+    """Return whether a path is a temporary file of :func:`atomic_write`, by its name."""
     return path.name.startswith(".") and path.suffix == ".part"
 
 
@@ -157,11 +157,11 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             part.unlink()
         raise
     finally:
-        raw.close()  # and with it the lock, last of all; after an error, what is still buffered is not wanted
+        raw.close()  # last, because it drops the lock; after an error, discards what is still buffered
 
 
 class _Blocks(io.FileIO):
-    """A file whose every write to the disk is a step."""
+    """A file that announces every write to the disk as a step."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         super().__init__(descriptor, "wb")
@@ -173,21 +173,21 @@ class _Blocks(io.FileIO):
 
 
 def _open_part(path: Path) -> tuple[Path, int]:
-    """A temporary file that no living process writes to, empty.
+    """Open an empty temporary file that no living process writes to.
 
-    Its owner holds a lock, which the kernel drops when the process dies, however it dies: a file without a lock is
-    left over, and is taken. Locks may not reach other machines, so names of temporary files carry the machine's.
+    Its owner holds a lock, which the kernel drops however the process dies. So a file without a lock is a leftover and
+    can be reused. Locks may not reach other machines, so the name contains the machine's.
     """
     for number in count(1):
         part = path.with_name(f".{path.name}.{socket.gethostname()}.{number}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:  # another process has just removed the empty folder
+        except FileNotFoundError:  # another process just removed the empty folder
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between open and lock its last owner may have renamed or removed it.
+            # Between open and lock, the last owner may have renamed or removed it.
             if _is_at(descriptor, part):
                 os.truncate(descriptor, 0)
                 return part, descriptor
@@ -202,13 +202,13 @@ def _open_part(path: Path) -> tuple[Path, int]:
 
 
 def _is_being_written(part: Path) -> bool:
-    """Tell whether a process of this machine holds a temporary file's lock."""
+    """Return whether a process on this machine holds a temporary file's lock."""
     try:
         with part.open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # gone meanwhile, or a file system without locks
+    except OSError:  # the file is gone by now, or the file system has no locks
         return False
     return False
 

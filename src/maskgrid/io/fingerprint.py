@@ -1,4 +1,4 @@
-"""Fingerprints: a hash of all that an output was made from."""
+"""Fingerprints: a hash of everything that an output was made from."""
 
 import hashlib
 import subprocess
@@ -11,23 +11,23 @@ import orjson
 
 from maskgrid.io.tables import SCHEMA_VERSION
 
-# The packages whose code decides about pixels, logits and masks.
+# The packages whose code affects pixels, logits and masks.
 _PACKAGES = ("torch", "torchvision", "sam2", "numpy", "pillow", "opencv-python-headless", "pycocotools")
 
 
 def fingerprint(origin: Mapping[str, Any]) -> str:
-    """Hash the origin of an output, as plain values, with the versions of the packages that matter."""
+    """Hash an output's origin (plain values) with the versions of the packages that affect results."""
     content = {"schema_version": SCHEMA_VERSION, "packages": package_versions(), **origin}
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def digest(content: Any) -> str:  # noqa: ANN401
-    """Hash plain values, whatever the packages: hexadecimal sha256."""
+    """Hash plain values, without package versions: hexadecimal sha256."""
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of the packages that decide about results."""
+    """Installed versions of the packages that affect results."""
     return {name: version(name) for name in _PACKAGES}
 
 
@@ -40,7 +40,7 @@ def maskgrid_version() -> str:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the checkout that the code runs from, and whether files differ from it; None outside of one."""
+    """The commit of the checkout that the code runs from, and whether files differ from it; None outside a checkout."""
     folder = Path(__file__).parents[1]
     try:
         commit = _git(folder, "rev-parse", "HEAD")

@@ -1,4 +1,4 @@
-"""JSON documents with long lists, an entry a line, holding one entry at a time."""
+"""JSON documents with long lists: one entry per line, one entry in memory."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,14 +10,14 @@ from maskgrid.io.files import atomic_write
 
 
 def write_head(stream: IO[bytes], head: Mapping[str, Any]) -> None:
-    """Begin a document: an entry a line, numpy's numbers as the shortest decimals that read back to the same."""
+    """Write the start of a document, one entry per line; numpy numbers as the shortest decimals that round-trip."""
     stream.write(b"{\n")
     for name, content in head.items():
         stream.write(b'"%s": %s,\n' % (name.encode(), orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)))
 
 
 def write_list(stream: IO[bytes], name: bytes, parts: Iterable[bytes]) -> None:
-    """Write a JSON list, an entry a line, from entries or from lines of several entries."""
+    """Write a JSON list, one entry per line. A part may also hold several entries, already joined."""
     stream.write(b'"%s": [' % name)
     between = b"\n"
     for part in parts:
@@ -28,12 +28,12 @@ def write_list(stream: IO[bytes], name: bytes, parts: Iterable[bytes]) -> None:
 
 
 def write_document(path: Path, head: Mapping[str, Any], lists: Mapping[str, Iterable[bytes]]) -> None:
-    """Write a document of a head and lists, replaced in one step when it is complete.
+    """Write a document of a head and lists.
 
     Args:
-        path: where to.
-        head: what comes before the lists.
-        lists: by name; the entries of each as JSON.
+        path: the output file; replaced atomically once complete.
+        head: the entries before the lists.
+        lists: by name; each entry as JSON.
     """
     with atomic_write(path) as stream:
         write_head(stream, head)

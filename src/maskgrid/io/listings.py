@@ -1,7 +1,6 @@
 """Listings of files: keys and absolute paths, as text.
 
-There may be millions of them, each plan of the workflow lists them all, and making a Path of each would take most of
-its time.
+There may be millions, and every plan of the workflow lists them all: making a Path of each would take most of its time.
 """
 
 import os
@@ -24,39 +23,39 @@ VIDEO_SUFFIXES = frozenset(
 
 _WEB_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".gif"}
 _PLAIN_SUFFIXES = {".tif", ".tiff", ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
-# These cannot be read, but they are pictures that the user will miss, so they get a row that says so.
+# Unreadable here, but the user would miss these images, so they get a row that says so.
 _UNREAD_SUFFIXES = {".heic", ".heif", ".jp2", ".j2k", ".jxl"}
 IMAGE_SUFFIXES = frozenset(_WEB_SUFFIXES | _PLAIN_SUFFIXES | _UNREAD_SUFFIXES)
 ARCHIVE_SUFFIX = ".tar"
 
 
 def is_outside_root(key: str) -> bool:
-    """Tell whether a key is that of an entry that climbs out of the dataset's root."""
+    """Return whether a key leads out of the dataset's root."""
     return key == ".." or key.startswith("../")
 
 
 def image_key(name: str) -> str:
-    """The image key of a path relative to the dataset's root: POSIX style, valid Unicode, ``./a.jpg`` as ``a.jpg``."""
+    """The image key of a path relative to the dataset's root: POSIX, valid Unicode; ``./a.jpg`` becomes ``a.jpg``."""
     return valid_key(PurePath(name).as_posix())
 
 
 def named_key(name: str) -> str:
-    """The key of an image that a user's file names so: as :func:`image_key`, and ``x/../a.jpg`` is ``a.jpg`` too."""
+    """The key of an image named in a user's file: as :func:`image_key`, but ``x/../a.jpg`` also becomes ``a.jpg``."""
     return valid_key(os.path.normpath(name))
 
 
 def has_magic(text: str) -> bool:
-    """Tell whether a path is a pattern."""
+    """Return whether a path is a glob."""
     return any(character in text for character in "*?[")
 
 
 def has_braces(text: str) -> bool:
-    """Tell whether a path has numbers in braces, ``{000..009}``."""
+    """Return whether a path has numbers in braces, ``{000..009}``."""
     return _BRACES.search(text) is not None
 
 
 def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether the parts of a path are those of a glob, whose ``**`` stands for any number of parts."""
+    """Return whether a path matches a glob, both split at slashes; ``**`` matches any number of parts."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
@@ -65,19 +64,18 @@ def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key: str) -> Iterator[Listed]:
-    """Walk a folder: each file with one of the suffixes, and each folder that may not be listed.
+    """Walk a folder; yield each file with one of the suffixes, and each folder that cannot be listed.
 
     Args:
         root: the folder; absolute.
-        depth: how many levels of names to go down; None for all.
-        suffixes: in lower case, with their dot.
+        depth: how many levels to descend; None for all.
+        suffixes: in lower case, with the dot.
         config_key: the config's key that names the folder, for messages.
 
     Raises:
-        UserError: the root may not be listed.
+        UserError: the root cannot be listed.
     """
-    # Links wait until every real folder is known: so a loop ends, and a picture keeps its key when somebody
-    # adds a link to its folder.
+    # Follow links after all real folders: then loops end, and an image keeps its key when somebody links to its folder.
     folders, links, seen = [root], list[str](), set[tuple[int, int]]()
     start = len(root.rstrip("/")) + 1
     while folders or links:
@@ -103,13 +101,13 @@ def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key
 
 
 def rooted(entries: Sequence[str], folder: str) -> Iterator[Listed]:
-    """Entries of a list, each with its key, relative to the root that all of them share.
+    """The entries of a list, each with its key relative to the root that they share.
 
     Args:
-        entries: as they are written.
-        folder: what relative entries are relative to; absolute.
+        entries: as written.
+        folder: the absolute folder that relative entries start from.
     """
-    # Lexically: a link in the root that leads out is the user's own doing, a ``..`` in a list need not be.
+    # Lexically: the user made the links in the root, but perhaps not a ``..`` in a list.
     root = os.path.normpath(folder)
     inside, outside, has_absolute = list[str](), list[str](), False
     for entry in entries:
@@ -131,13 +129,13 @@ def rooted(entries: Sequence[str], folder: str) -> Iterator[Listed]:
 
 
 def in_braces(pattern: str) -> Iterator[Listed]:
-    """The files that numbers in braces stand for, there or not; the root is the folder before the first braces."""
+    """The files that numbers in braces stand for, existing or not; the root is the folder before the first braces."""
     folder = os.path.dirname(pattern[: pattern.index("{")])
     return rooted(list(_expanded(pattern[len(folder) :].lstrip("/"))), folder)
 
 
 def _expanded(pattern: str) -> Iterator[str]:
-    """``a-{08..10}`` as a-08, a-09, a-10, as the shell does it."""
+    """Expand ``a-{08..10}`` to a-08, a-09, a-10, as a shell does."""
     braces = _BRACES.search(pattern)
     if braces is None:
         yield pattern
@@ -158,10 +156,10 @@ def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, say: no folder, and as an image it will be a bad row
+    except OSError:  # a link to itself, for instance: not a folder; as an image it becomes a bad row
         return False
 
 
 def valid_key(name: str) -> str:
-    """A name of a file as part of an image key: valid Unicode, other bytes escaped."""
+    """A file name as part of an image key: valid Unicode, other bytes escaped."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", errors="backslashreplace")

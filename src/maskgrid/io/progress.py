@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, one line now and then in a log."""
+"""Progress of long work: a bar on a terminal, an occasional line in a log."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ _LOG_INTERVAL_S = 30.0
 
 
 def shown(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[Item]:
-    """Yield the items, showing their number, the rate and the time left."""
+    """Yield the items and show the count, the rate and the time left."""
     terminal = sys.stderr.isatty()
     return iter(
         tqdm(
@@ -23,7 +23,7 @@ def shown(items: Iterable[Item], total: int, what: str, unit: str) -> Iterator[I
             unit=f" {unit}",
             mininterval=0.2 if terminal else _LOG_INTERVAL_S,
             maxinterval=10.0 if terminal else _LOG_INTERVAL_S,
-            # In a log, every update is a line of its own.
+            # In a log, every update is a new line.
             bar_format=None if terminal else "{desc}: {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_fmt}]\n",
         )
     )

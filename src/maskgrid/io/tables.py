@@ -1,4 +1,4 @@
-"""Parquet as this project writes it: an explicit schema, compressed, atomic, and saying what it was made from."""
+"""Read and write Parquet: explicit schema, compressed, atomic, with the table's origin in the file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_write
 
 _KEY = b"maskgrid"
-# Changes when a table's meaning changes, so that tables of other versions are made anew.
+# Raise it when a table's meaning changes, so that tables of other versions are rebuilt.
 SCHEMA_VERSION = 1
 _ROWS_AT_ONCE, _BUFFER_BYTES = 8192, 1 << 18
 
-# A column, how it is compared (=, != or in), and with what: a value, or for ``in`` a list of them.
+# A column, an operator (=, != or in), and a value, or for ``in`` a list of values.
 Condition = tuple[str, str, Any]
 
 
@@ -36,10 +36,10 @@ def write_table(path: Path, table: pa.Table, origin: Mapping[str, Any], rows_in_
     """Write a table atomically.
 
     Args:
-        path: where to.
-        table: its bytes in the file depend on its rows alone, not on how it was put together.
-        origin: what it was made from, as plain values; among them a ``fingerprint``.
-        rows_in_group: rows in a row group, the least that a reader reads; None for one group.
+        path: the output file.
+        table: the file's bytes depend only on its rows, not on its chunks.
+        origin: what it was made from, as plain values, including a ``fingerprint``.
+        rows_in_group: rows per row group, the smallest unit that a reader reads; None for one group.
 
     Raises:
         UserError: the folder cannot be written.
@@ -54,7 +54,7 @@ def write_batches(
     origin: Mapping[str, Any],
     rows_in_group: int | None = None,
 ) -> None:
-    """Write tables of one schema to one file atomically, a row group each, holding one at a time."""
+    """Write tables of one schema to one file atomically, one row group per table, with one table in memory."""
     note = orjson.dumps({"schema_version": SCHEMA_VERSION, **origin}, option=orjson.OPT_SORT_KEYS)
     schema = schema.with_metadata({**(schema.metadata or {}), _KEY: note})
     with (
@@ -74,13 +74,13 @@ def read_table(
     """Read a table written by :func:`write_table`.
 
     Args:
-        path: where from.
+        path: the file.
         columns: names of the columns to read; all by default.
-        filters: conditions that the rows must meet; row groups that cannot meet them are not read.
+        filters: conditions on the rows; row groups that cannot meet them are not read.
         schema: the columns that the table must have.
 
     Raises:
-        UserError: the file is missing, cut off or damaged, or has other columns than ``schema``.
+        UserError: the file is missing, truncated or damaged, or has other columns than ``schema``.
     """
     with open_file(path) as file:
         wanted = file.schema_arrow.names if columns is None else columns
@@ -93,26 +93,26 @@ def read_table(
             _require_rows(file.metadata.num_rows - len(table))
         table = table.select(wanted)
     if schema is not None and not table.schema.equals(schema):
-        raise UserError(f"{path}: has other columns than this version of maskgrid writes; delete it and run again")
+        raise UserError(f"{path}: its columns are not those that this version writes; delete it and run again")
     return table
 
 
 def open_table(
     path: Path, columns: list[str] | None, n_rows: int = _ROWS_AT_ONCE, filters: Sequence[Condition] = ()
 ) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
-    """What a table was made from, and its rows in their order, so many at a time; the rest stays in the file.
+    """Return a table's origin and an iterator over its rows, in order, with one batch in memory.
 
     Args:
-        path: where from.
+        path: the file.
         columns: names of the columns to read; None for all.
-        n_rows: rows of a batch, at most.
-        filters: row groups that cannot meet these conditions are left out; of the others all rows are given.
+        n_rows: maximum rows per batch.
+        filters: skip row groups that cannot meet these conditions; all rows of the other groups are returned.
 
     Raises:
-        UserError: the file is missing, cut off or damaged; also while the rows are taken.
+        UserError: the file is missing, truncated or damaged; the iterator raises it too.
     """
     with _told(path):
-        # Read by a small buffer: by default the whole of each column is fetched at the first row.
+        # With a small buffer: the default fetches all of each column at the first row.
         file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
         needed = None if columns is None else _columns(file, columns)
         groups = _groups(file, filters)
@@ -133,16 +133,16 @@ def _batches(
 
 @contextmanager
 def open_file(path: Path) -> Iterator[pq.ParquetFile]:
-    """A table's file, to be read within the block; what is wrong with it is raised as ``UserError``."""
+    """Open a table's file for the block; damage is raised as ``UserError``."""
     with _told(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         yield file
 
 
 def read_origin(path: Path) -> dict[str, Any]:
-    """What a table was made from, from the file's footer alone; empty for a foreign file.
+    """A table's origin, read from the file's footer; empty for a foreign file.
 
     Raises:
-        UserError: the file is missing or cut off.
+        UserError: the file is missing or truncated.
     """
     with _told(path):
         return _origin(pq.read_schema(path).metadata)
@@ -155,11 +155,11 @@ def _origin(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Raise what is wrong with a table in words for a person; other failures of the disk as they are."""
+    """Turn errors about a table's content into a ``UserError``; other disk errors pass unchanged."""
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; run the step that makes it") from None
+        raise UserError(f"{path}: there is no such file; run the step that writes it") from None
     # Damage shows in many ways: in the footer's texts and numbers, and in the pages.
     except (pa.ArrowException, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -168,7 +168,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _columns(file: pq.ParquetFile, names: list[str]) -> list[str]:
-    """Names without repetition, all of which the file must have."""
+    """Return the names without duplicates; raise if the file lacks one."""
     there = set(file.schema_arrow.names)
     if missing := [name for name in names if name not in there]:
         raise pa.ArrowInvalid(f"there is no column {missing[0]}")
@@ -182,13 +182,13 @@ def _group(file: pq.ParquetFile, number: int, columns: list[str]) -> pa.Table:
 
 
 def _require_rows(n_missing: int) -> None:
-    """The checksum of a page is not that of its head: the reader believes one that says that the page has no rows."""
+    """Raise if rows are missing: checksums do not cover page headers, so a damaged one can claim to have no rows."""
     if n_missing:
         raise pa.ArrowInvalid(f"{n_missing} rows are missing")
 
 
 def _groups(file: pq.ParquetFile, filters: Sequence[Condition]) -> list[int]:
-    """The row groups that may have rows which meet all conditions."""
+    """The row groups that may have rows that meet all conditions."""
     places = {file.schema.column(place).path: place for place in range(len(file.schema))} if filters else {}
 
     def may_hold(number: int) -> bool:

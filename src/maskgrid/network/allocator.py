@@ -1,30 +1,30 @@
-"""The C library's memory allocator, told not to give large blocks back to the system after every use."""
+"""Keep the C library's allocator from returning large blocks to the system after every use."""
 
 import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# mallopt's parameters, from glibc's malloc.h, and the largest block that its defaults ever keep.
+# mallopt's parameters from glibc's malloc.h, and the largest block that its defaults ever keep.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 _DEFAULT_LARGEST = 32 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that it frees, for its next allocations.
+    """Let this process keep freed memory for its next allocations.
 
-    The network's steps each take and free hundreds of megabytes. glibc maps blocks of that size afresh every time, and
-    the system clears every page of them: a third to a half of the time of the mask decoder on a CPU. It is a setting of
-    the whole process, whose size afterwards stays at what it needed at its largest; so commands that run a network
-    set it, and a program that uses the library decides for itself.
+    Each step of the network allocates and frees hundreds of megabytes. glibc maps blocks of that size anew every time,
+    and the system clears all their pages: a third to a half of the mask decoder's time on a CPU. The setting affects
+    the whole process, which then stays as large as it ever was; so commands that run a network set it, and programs
+    that use the library decide for themselves.
 
     Returns:
-        Whether it was set; False where the C library is not glibc.
+        Whether it was set; False if the C library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     largest = 2**31 - 1
-    # One arena: those of further threads hold no block above 64 MB.
+    # One arena: those of other threads cannot hold blocks above 64 MB.
     settings = {_ARENA_MAX: 1, _MMAP_THRESHOLD: largest, _TRIM_THRESHOLD: largest, _TOP_PAD: 64 << 20}
     _kept.is_on = all(_mallopt(name, value) for name, value in settings.items())
     return _kept.is_on
@@ -32,10 +32,10 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def freed_memory_given_back() -> Iterator[None]:
-    """Within the block, let memory go back to the system as it is freed, also where it is kept otherwise.
+    """Within the block, return freed memory to the system even if :func:`keep_freed_memory` is on.
 
-    For work that is done once and takes far more memory than what follows: among blocks of other sizes, what it frees
-    is not found again, and would be kept for nothing.
+    For one-off work that takes far more memory than what follows: its blocks are of other sizes, would not be reused,
+    and would be kept for nothing.
     """
     if not _kept.is_on:
         yield
@@ -49,7 +49,7 @@ def freed_memory_given_back() -> Iterator[None]:
 
 
 class _Kept:
-    """Whether this process keeps what it frees."""
+    """Whether this process keeps freed memory."""
 
     is_on = False
 

@@ -1,7 +1,7 @@
 """``max_hole_area``, ``max_sprinkle_area`` and ``fill_hole_area`` of sam2's predictors, the same on every device.
 
-sam2 finds connected components with a CUDA kernel, and where there is none it warns and
-returns the masks as they were. Here OpenCV finds them, with the same connectivity, areas and fill values.
+sam2 finds connected components with a CUDA kernel; without it, it warns and returns the masks unchanged. Here OpenCV
+finds them, with the same connectivity, areas and fill values.
 """
 
 import cv2
@@ -10,25 +10,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# How far above or below the threshold sam2 puts what it fills.
+# sam2 sets filled pixels this far above or below the threshold.
 _FILL = 10.0
-# The score that its video predictor gives to a hole.
+# sam2's video predictor gives filled holes this score.
 _HOLE_SCORE = 0.1
 
 
 def fill_small_components(
     logits: Tensor, mask_threshold: float, max_hole_area: float, max_sprinkle_area: float
 ) -> Tensor:
-    """Fill small holes and remove small islands of masks, as logits.
+    """Fill small holes and remove small islands in mask logits.
 
     Args:
         logits: float32 (n, h, w), at the decoder's resolution.
-        mask_threshold: what lies above is the mask.
-        max_hole_area: components of the background up to this many pixels, by 8 neighbours, become mask; 0 for none.
-        max_sprinkle_area: and those of the mask become background. Both are found in the logits as given.
+        mask_threshold: pixels above it belong to the mask.
+        max_hole_area: background components of up to this many pixels (8 neighbours) become mask; 0 for none.
+        max_sprinkle_area: mask components of up to this many pixels become background; 0 for none. Both are searched
+            in the original logits.
 
     Returns:
-        Logits of the same shape, type and device; the same tensor where there is nothing to do.
+        Logits of the same shape, type and device; the same tensor if there is nothing to do.
     """
     if max_hole_area <= 0 and max_sprinkle_area <= 0:
         return logits
@@ -39,14 +40,14 @@ def fill_small_components(
 
 
 def fill_holes(mask_scores: Tensor, max_area: int) -> Tensor:
-    """What ``sam2.utils.misc.fill_holes_in_mask_scores`` does where its CUDA kernel is there.
+    """Do what ``sam2.utils.misc.fill_holes_in_mask_scores`` does with its CUDA kernel.
 
     Args:
         mask_scores: float32 (n, 1, h, w).
-        max_area: components of scores of 0 and less up to this many pixels, by 8 neighbours, get a score of 0.1.
+        max_area: components of scores <= 0 of up to this many pixels (8 neighbours) get a score of 0.1.
 
     Returns:
-        Scores of the same shape, type and device; the same tensor where there is nothing to do.
+        Scores of the same shape, type and device; the same tensor if there is nothing to do.
     """
     if max_area <= 0:
         return mask_scores
@@ -67,7 +68,7 @@ def _fill_plane(
 
 
 def _small(mask: NDArray[np.bool_], max_area: float) -> NDArray[np.bool_]:
-    """The pixels of the components of a mask that have at most ``max_area`` pixels."""
+    """The pixels of all components of a mask with at most ``max_area`` pixels."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     is_small = stats[:, cv2.CC_STAT_AREA] <= max_area
     is_small[0] = False  # everything outside the mask

@@ -1,7 +1,7 @@
-"""How a model's mask decoder is run: as sam2 runs it, with less work and the same bits, or with least work.
+"""Run a model's mask decoder: as sam2 does, with less work and the same bits, or with the least work.
 
-Kernels may give other last bits for other shapes. Whether the shorter way gives sam2's bits on this machine, with these
-threads and for batches of this size, is not taken on trust: the first batch of each size goes both ways.
+Kernels may give other last bits for other shapes. To make sure that the shorter way gives sam2's bits on this machine,
+with this number of threads and this batch size, the first batch of each size runs both ways.
 """
 
 import copy
@@ -28,16 +28,16 @@ class Decoding:
     """Decodes prompts of the image that a predictor holds."""
 
     def __init__(self, predictor: SAM2ImagePredictor, mode: Mode) -> None:
-        """Choose the way.
+        """Choose how to decode.
 
         Args:
-            predictor: its transforms leave logits at the decoder's resolution.
-            mode: exact for sam2's bits; fast for the same within rounding.
+            predictor: its transforms must leave logits at the decoder's resolution.
+            mode: ``exact`` for sam2's bits, ``fast`` for the same within rounding.
         """
         self.predictor, self.mode = predictor, mode
         decoder = predictor.model.sam_mask_decoder
         self.dtype = arithmetic_of(predictor.model)
-        # Below float32 sam2's own decoder runs under autocast, whose bits the shorter way does not have.
+        # Below float32, sam2's own decoder runs under autocast, whose bits the shorter way does not reproduce.
         self.can_shorten = decoder.use_high_res_features and (mode == "fast" or self.dtype == torch.float32)
         self.decoder = _cast(decoder, self.dtype) if self.can_shorten and self.dtype != torch.float32 else decoder
         self.is_equal: dict[tuple[int, bool], bool] = {}
@@ -52,14 +52,14 @@ class Decoding:
         multimask_output: bool = True,
         floor: float = 0.0,
     ) -> Prediction:
-        """Masks and scores of clicks.
+        """Predict masks and scores for clicks.
 
         Args:
             points: (n, 1, 2), in the model's frame.
             labels: int (n, 1).
-            mask_input: (n, 1, 4 h, 4 w), logits of a mask beside each click, or None.
-            multimask_output: three masks a click, or one.
-            floor: clicks none of whose scores exceeds it may come with logits of 0.
+            mask_input: (n, 1, 4 h, 4 w), logits of a mask in addition to each click, or None.
+            multimask_output: three masks per click, or one.
+            floor: a click with no score above it may get logits of 0.
 
         Returns:
             Logits float32 (n, masks, 4 h, 4 w), neither up-sampled nor clamped, and predicted IoU (n, masks), in the
@@ -99,11 +99,14 @@ class Decoding:
             theirs = self._as_sam2(points, labels, None, multimask_output)
         ours = self._shorter(points, labels, None, multimask_output, 0.0)
         is_equal = all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
-        # Values that are not numbers equal nothing, and say nothing of the kernels.
+        # NaN equals nothing, so it says nothing about the kernels.
         if is_equal or all(bool(part.isfinite().all()) for part in theirs):
             self.is_equal[len(points), multimask_output] = is_equal
         if not is_equal:
-            log.info("batches of %d prompts are decoded as sam2 does: less work gives other last bits", len(points))
+            log.info(
+                "batches of %d prompts run through sam2's own decoder: the shorter way differs in the last bits",
+                len(points),
+            )
         return theirs
 
     def _of_image(self) -> PromptDecoder:
@@ -120,12 +123,12 @@ class Decoding:
         return self._image[1]
 
     def forget(self) -> None:
-        """Let go of the image."""
+        """Release the image."""
         self._image = None
 
 
 def _cast(decoder: MaskDecoder, dtype: torch.dtype) -> MaskDecoder:
-    """A copy whose weights are of this dtype, without autocast around it."""
+    """Copy a decoder with its weights in this dtype, without autocast around it."""
     copied: MaskDecoder = copy.deepcopy(decoder).to(dtype)
     vars(copied).pop("forward", None)
     return copied

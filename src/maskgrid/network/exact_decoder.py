@@ -1,9 +1,9 @@
-"""The mask decoder for the prompts of one image, less what sam2 does once a prompt and could do once.
+"""The mask decoder for the prompts of one image, without the work that sam2 repeats for every prompt.
 
-``MaskDecoder.predict_masks`` repeats the image for every prompt and draws every mask. Without a mask as a prompt all
-prompts see the same image up to the end of the first layer, and the scores are there before a mask is drawn: here the
-first layer's side of the image is computed once, and prompts none of whose masks clears the floor are not drawn. All
-arithmetic is that of sam2's own modules, in their order.
+``MaskDecoder.predict_masks`` repeats the image for every prompt and draws every mask. But without mask prompts, all
+prompts see the same image up to the end of the first layer, and scores are known before masks are drawn. So this module
+computes the first layer's image side once, and draws no masks of prompts whose scores are all below the floor. All
+arithmetic is done by sam2's own modules, in their order.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
 from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
-# Prompts that are drawn at once; always so many, that the kernels are always the same.
+# Prompts drawn at once; constant, so that the kernels are always the same.
 _DRAWN_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
-    """What the decoder reads of an image.
+    """The features of an image that the decoder reads.
 
     Attributes:
         embedding: (1, c, h, w).
@@ -41,15 +41,15 @@ class ImageFeatures:
 
 
 class ImageSide:
-    """The image's tokens, which the prompts' tokens attend to and which attend to them."""
+    """The image's tokens; they and the prompts' tokens attend to each other."""
 
     def __init__(self, embedding: Tensor, position: Tensor, projected: dict[torch.nn.Linear, Tensor]) -> None:
-        """Start with what the prompts see before they have changed it.
+        """Start with the image as the prompts see it before the first layer.
 
         Args:
-            embedding: (n, c, h, w) with what prompts add to it; n is 1 where it is one for all of them.
+            embedding: (n, c, h, w), including what mask prompts add; n is 1 if all prompts share it.
             position: (1, c, h, w).
-            projected: what projections have made of the shared image; it is read, and added to.
+            projected: cache of the shared image's projections; read and extended.
         """
         self.keys = embedding.flatten(2).permute(0, 2, 1)
         self.position = position.flatten(2).permute(0, 2, 1)
@@ -58,13 +58,13 @@ class ImageSide:
         self._placed: Tensor | None = None
 
     def read(self, attention: Attention, queries: Tensor) -> Tensor:
-        """Tokens (n, t, c) attend to the image: what they gather, (n, t, c)."""
+        """Let tokens (n, t, c) attend to the image; return what they gather, (n, t, c)."""
         k = self._project(attention.k_proj, with_position=True)
         v = self._project(attention.v_proj, with_position=False)
         return _attend(attention, attention.q_proj(queries), k, v)
 
     def write(self, layer: TwoWayAttentionBlock, queries: Tensor, values: Tensor) -> None:
-        """The image attends to tokens (n, t, c), keys and values; from here on each prompt has its own."""
+        """Let the image attend to tokens (n, t, c), keys and values; afterwards each prompt has its own image."""
         attention = layer.cross_attn_image_to_token
         q = self._project(attention.q_proj, with_position=True)
         gathered = _attend(attention, q, attention.k_proj(queries), attention.v_proj(values))
@@ -86,7 +86,7 @@ class ImageSide:
         tokens = self._with_position() if with_position else self.keys
         if not self.is_shared:
             return self._apply(projection, tokens)
-        # As two prompts where it is one for all: for a batch of one, torch multiplies in another way.
+        # As a batch of two: torch multiplies a batch of one in another way.
         self.projected[projection] = self._apply(projection, tokens.expand(2, -1, -1))[:1]
         return self.projected[projection]
 
@@ -97,7 +97,7 @@ class ImageSide:
 
 
 class PromptDecoder:
-    """Predicts masks and scores of the prompts of one image."""
+    """Predicts masks and scores for the prompts of one image."""
 
     def __init__(self, decoder: MaskDecoder, features: ImageFeatures) -> None:
         """Prepare for the prompts of an image."""
@@ -107,13 +107,13 @@ class PromptDecoder:
     def predict(
         self, sparse: Tensor, dense: Tensor, *, multimask_output: bool, floor: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """Masks and scores of a batch of prompts.
+        """Predict masks and scores for a batch of prompts.
 
         Args:
             sparse: (n, t, c), the prompts' embeddings.
-            dense: (n, c, h, w), those of the masks among the prompts; (1, c, h, w) where there are none.
-            multimask_output: three masks a prompt, or one.
-            floor: prompts none of whose scores exceeds it are not drawn, and their logits are 0.
+            dense: (n, c, h, w), embeddings of the mask prompts; (1, c, h, w) if there are none.
+            multimask_output: three masks per prompt, or one.
+            floor: a prompt with no score above it is not drawn; its logits are 0.
 
         Returns:
             Logits (n, masks, 4 h, 4 w) and predicted IoU (n, masks).
@@ -126,7 +126,7 @@ class PromptDecoder:
         mask_tokens = queries[:, first + 1 : first + 1 + decoder.num_mask_tokens]
         hyper = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], 1)
         some = slice(1, None) if multimask_output else slice(None)
-        # A floor of 0 keeps all; what is not a number is drawn, to be found.
+        # A floor of 0 keeps all. NaN scores are drawn too, so that they get noticed.
         below = (scores[:, some] <= floor).all(1) if floor > 0.0 else torch.zeros_like(scores[:, 0], dtype=torch.bool)
         logits = self._draw(image.keys, hyper, (~below).nonzero()[:, 0], some)
         scores = scores[:, some]
@@ -147,7 +147,7 @@ class PromptDecoder:
         return ImageSide(embedding, self.features.position, self.projected if len(embedding) == 1 else {})
 
     def _draw(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
-        """Some masks of some of the prompts; 0 for the others."""
+        """Draw some masks of some of the prompts; 0 for the others."""
         (height, width), n_masks = self.features.size_hw, len(range(hyper.shape[1])[some])
         logits = hyper.new_zeros(len(hyper), n_masks, 4 * height, 4 * width)
         for (part,) in batch_iterator(self._drawn_at_once(), prompts):
@@ -158,7 +158,7 @@ class PromptDecoder:
         return _DRAWN_AT_ONCE
 
     def _drawn(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
-        # Filled up to a full batch: that a mask's bits do not depend on how many others are wanted.
+        # Fill up to a full batch, so that a mask's bits do not depend on how many others are drawn.
         rows = torch.cat([prompts, prompts[-1:].expand(_DRAWN_AT_ONCE - len(prompts))])
         height, width = self.features.size_hw
         image = torch.unflatten(keys[rows].transpose(1, 2), 2, (height, width))
@@ -170,7 +170,7 @@ class PromptDecoder:
 
 
 def transform(decoder: MaskDecoder, tokens: Tensor, image: ImageSide) -> Tensor:
-    """sam2's two-way transformer over an image and the tokens of prompts (n, t, c); returns these."""
+    """Run sam2's two-way transformer over an image and the tokens of prompts (n, t, c); return the tokens."""
     queries, transformer = tokens, decoder.transformer
     for layer in transformer.layers:
         if layer.skip_first_layer_pe:
@@ -188,7 +188,7 @@ def transform(decoder: MaskDecoder, tokens: Tensor, image: ImageSide) -> Tensor:
 
 
 def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of projected tokens, one of each or one for all prompts."""
+    """Attention of projected tokens, each with one row per prompt or one row for all."""
     n_prompts = max(len(q), len(k))
     heads = (attention._separate_heads(part, attention.num_heads).expand(n_prompts, -1, -1, -1) for part in (q, k, v))
     gathered: Tensor = attention.out_proj(attention._recombine_heads(F.scaled_dot_product_attention(*heads)))

@@ -1,8 +1,8 @@
-"""The mask decoder of ``mode: fast``: the same functions of the same weights in fewer multiplications.
+"""The mask decoder of ``mode: fast``: the same functions of the same weights, with fewer multiplications.
 
-The image's h x w tokens are many (4,096) and the tokens of a prompt few (8): projections of the image's side are
-applied to the prompt's side instead, where a product of matrices may be bracketed either way. What is drawn is kept in
-the layout of tokens, in which up-scaling is a product of matrices. Results differ from sam2's in the last bits.
+An image has many tokens (h x w: 4,096), a prompt few (8). Matrix products are associative, so projections of the image
+side are applied to the prompt side instead. Masks are drawn in token layout, in which up-scaling is a matrix product.
+Results differ from sam2's in the last bits.
 """
 
 import math
@@ -17,16 +17,15 @@ from torch import Tensor
 from maskgrid.network.exact_decoder import ImageFeatures, ImageSide, PromptDecoder
 from maskgrid.network.workers import in_parts
 
-# Image tokens that are worked on at once: on a CPU each core has a few megabytes at each step, elsewhere it is a batch
-# of sam2's.
+# Image tokens per batch. On a CPU this gives each core a few megabytes at each step; elsewhere it is sam2's batch.
 _TOKENS_AT_ONCE = {"cpu": 8192, "other": 1 << 20}
 
 
 class FastImageSide(ImageSide):
-    """The image's tokens, with the projections of their side bracketed to the prompts' side."""
+    """The image's tokens; projections of the image side are applied to the prompt side."""
 
     def __init__(self, embedding: Tensor, position: Tensor, projected: dict[torch.nn.Linear, Tensor]) -> None:
-        """As :class:`ImageSide`, in the layout of tokens."""
+        """As :class:`ImageSide`, in token layout."""
         super().__init__(embedding, position, projected)
         self.keys, self.position = self.keys.contiguous(), self.position.contiguous()
 
@@ -34,11 +33,11 @@ class FastImageSide(ImageSide):
         """As :meth:`ImageSide.read`."""
         if self.is_shared:
             return super().read(attention, queries)
-        # q . (W k + b) = (q W) . k, and a constant that softmax does not see.
+        # q . (W k + b) = (q W) . k + a constant, which softmax ignores.
         reach = _through(attention.q_proj(queries), attention.k_proj.weight, attention.num_heads)
         weights = torch.bmm(reach, self._with_position().transpose(1, 2)).softmax(-1)
         gathered = torch.unflatten(torch.bmm(weights, self.keys), 1, (attention.num_heads, -1))
-        # Weights add up to 1, so that the projection of a mean is the mean of projections, its bias included.
+        # The weights sum to 1, so projecting the mean equals the mean of the projections, including the bias.
         values = torch.unflatten(attention.v_proj.weight, 0, (attention.num_heads, -1)).transpose(1, 2)
         heads = gathered @ values
         projected: Tensor = attention.out_proj(attention._recombine_heads(heads) + attention.v_proj.bias)
@@ -52,14 +51,14 @@ class FastImageSide(ImageSide):
         if self.is_shared:
             q = attention._separate_heads(self._project(attention.q_proj, with_position=True), n_heads)[0]
             k = attention._separate_heads(k, n_heads) / math.sqrt(q.shape[-1])
-            # One product a head for all prompts: (heads, n x t, d) by (heads, d, h x w).
+            # One product per head for all prompts: (heads, n x t, d) by (heads, d, h x w).
             scores = torch.bmm(k.transpose(0, 1).flatten(1, 2), q.transpose(1, 2))
             scores = torch.unflatten(scores, 1, (-1, k.shape[2])).transpose(0, 1)
         else:
             reach = _through(k, attention.q_proj.weight, n_heads)
             scores = torch.bmm(reach, self._with_position().transpose(1, 2))
             scores = torch.unflatten(scores, 1, (n_heads, -1))
-            # The bias of q meets each token's k: other tokens get other constants, which softmax does see.
+            # q's bias times each token's k: the constants differ between tokens, so softmax does not ignore them.
             scores += _bias_of(k, attention.q_proj.bias, n_heads)
         weights = scores.softmax(2).flatten(1, 2)
         heads = attention._separate_heads(attention.v_proj(values), n_heads)
@@ -75,10 +74,10 @@ class FastImageSide(ImageSide):
 
 
 class FastPromptDecoder(PromptDecoder):
-    """As :class:`PromptDecoder`, in fewer multiplications."""
+    """As :class:`PromptDecoder`, with fewer multiplications."""
 
     def __init__(self, decoder: MaskDecoder, features: ImageFeatures) -> None:
-        """Lay the weights of the up-scaling and the image's finer features out by token."""
+        """Convert the up-scaling weights and the image's finer features to token layout."""
         super().__init__(decoder, features)
         height, width = features.size_hw
         dc1, _, _, dc2, _ = decoder.output_upscaling
@@ -128,14 +127,14 @@ class FastPromptDecoder(PromptDecoder):
 
 
 def _through(tokens: Tensor, weight: Tensor, n_heads: int) -> Tensor:
-    """Tokens (n, t, d), scaled for attention, through the other side's projection (d, c): (n, heads x t, c)."""
+    """Apply the other side's projection (d, c) to tokens (n, t, d), scaled for attention: (n, heads x t, c)."""
     heads = torch.unflatten(tokens, 2, (n_heads, -1)).transpose(1, 2)
     reach = heads @ torch.unflatten(weight, 0, (n_heads, -1))
     return reach.mul_(1.0 / math.sqrt(heads.shape[-1])).flatten(1, 2)
 
 
 def _bias_of(tokens: Tensor, bias: Tensor, n_heads: int) -> Tensor:
-    """The other side's bias (d,) as each head of tokens (n, t, d) meets it, scaled: (n, heads, t, 1)."""
+    """The product of the other side's bias (d,) and each head of tokens (n, t, d), scaled: (n, heads, t, 1)."""
     heads = torch.unflatten(tokens, 2, (n_heads, -1)).transpose(1, 2)
     met: Tensor = (heads * bias.view(1, n_heads, 1, -1)).sum(-1, keepdim=True) / math.sqrt(heads.shape[-1])
     return met

@@ -1,4 +1,4 @@
-"""When a device runs out of memory, or fails: go on with less, or end with a message."""
+"""Handle a device that runs out of memory or fails: go on with smaller batches, or end with a message."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Of CUDA and its libraries when they start, of MPS, and of the CPU.
+# Messages of CUDA, of its libraries when they start, of MPS, and of the CPU.
 _OUT_OF_MEMORY = (
     *("out of memory", "can't allocate memory", "Invalid buffer size"),
     *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_ALLOC_FAILED"),
-    "unable to find an engine to execute",  # cuDNN's, which needs memory to work in
+    "unable to find an engine to execute",  # from cuDNN, which needs memory for its workspace
 )
 _LOST = (
     *("CUDA error", "CUDA driver error", "CUDA unknown error", "HIP error"),
@@ -26,7 +26,7 @@ _LOST = (
 
 
 def with_less(work: Callable[[int], Result], size: int) -> Result:
-    """Call ``work(size)``; where memory runs out, again with half the size, down to 1.
+    """Call ``work(size)``; if memory runs out, retry with half the size, down to 1.
 
     Raises:
         MachineError: the device has failed, or its memory is too small for size 1.
@@ -39,27 +39,27 @@ def with_less(work: Callable[[int], Result], size: int) -> Result:
                 raise_failure(error)
             if size == 1:
                 raise MachineError(
-                    f"the device's memory does not hold the network's work on one prompt ({_first_line(error)}). End "
-                    "other programs on it, or choose another device, and run again: what is finished stays"
+                    f"the device's memory is too small for even one prompt ({_first_line(error)}). Close other "
+                    "programs on it, or choose another device, and run again: finished files stay"
                 ) from None
-        # Only after the except clause, which holds the failed work's tensors by its traceback.
+        # After the except clause, whose traceback keeps the failed work's tensors alive.
         size = (size + 1) // 2
         release_memory(f"{size} prompts at once")
 
 
 def with_smaller_chunks(work: Callable[[int], Result], chunk_px: int, size_hw: tuple[int, int]) -> tuple[Result, int]:
-    """Call ``work(chunk_px)``; where memory runs out, again with half of it, down to one mask.
+    """Call ``work(chunk_px)``; if memory runs out, retry with half of it, down to one mask.
 
     Args:
-        work: up-samples masks, so many pixels of them at once.
-        chunk_px: pixels of all masks at once, to begin with.
+        work: up-samples masks, this many pixels at once.
+        chunk_px: pixels at once for the first try, over all masks.
         size_hw: height and width of one mask.
 
     Returns:
-        What ``work`` returned, and the pixels with which it did: other images would meet the same limit.
+        The result of ``work``, and the ``chunk_px`` that worked, to start the next image with.
 
     Raises:
-        ImageTooLargeError: the device's memory does not hold one mask.
+        ImageTooLargeError: the device's memory is too small for one mask.
     """
     while True:
         try:
@@ -75,39 +75,39 @@ def with_smaller_chunks(work: Callable[[int], Result], chunk_px: int, size_hw: t
 
 @contextmanager
 def device_errors(advice: str) -> Iterator[None]:
-    """Where memory runs out or the device fails in the block, say so to a person; nothing can be done with less.
+    """Turn device failures in the block into a ``MachineError``. For work that cannot be done in smaller batches.
 
     Raises:
-        MachineError: with the advice, where it is the memory.
+        MachineError: the device failed, or its memory ran out; then the message contains ``advice``.
     """
     try:
         yield
     except ImageTooLargeError as error:
-        raise MachineError(f"{error}. {advice}, and run again: what is finished stays") from None
+        raise MachineError(f"{error}. {advice}, and run again: finished files stay") from None
     except RuntimeError as error:
         if is_out_of_memory(error):
             problem = f"the device's memory is too small ({_first_line(error)})"
-            raise MachineError(f"{problem}. {advice}, and run again: what is finished stays") from None
+            raise MachineError(f"{problem}. {advice}, and run again: finished files stay") from None
         raise_failure(error)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether torch has run out of memory, on whatever device."""
+    """Return whether torch ran out of memory, on any device."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def is_of_device(error: RuntimeError) -> bool:
-    """Tell whether it is the device or its memory that has failed, and no bug."""
+    """Return whether the device or its memory failed, as opposed to a bug."""
     return is_out_of_memory(error) or _is_loss(error)
 
 
 def raise_failure(error: RuntimeError) -> NoReturn:
-    """Raise a failure of the device in words for a person; any other error as it is."""
+    """Raise a ``MachineError`` if the device failed; re-raise any other error unchanged."""
     if not _is_loss(error):
         raise error
     raise MachineError(
         f"the device has failed ({_first_line(error)}). Run again, on another device or machine if this one does not "
-        "come back: what is finished stays"
+        "recover: finished files stay"
     ) from error
 
 
@@ -116,7 +116,7 @@ def _is_loss(error: RuntimeError) -> bool:
 
 
 def release_memory(now: str) -> None:
-    """Give back what torch keeps of a device's memory, and say how the work goes on."""
+    """Return cached device memory, and log how the work goes on."""
     log.warning("the device's memory ran out; going on with %s", now)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

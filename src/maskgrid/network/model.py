@@ -1,4 +1,4 @@
-"""Loading a checkpoint into sam2's own model, the same way for every checkpoint."""
+"""Load any checkpoint into sam2's own model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from maskgrid.network.memory import device_errors, is_of_device
 
 Model = TypeVar("Model", bound=SAM2Base)
 
-_ANOTHER_DEVICE = "End other programs on it, or choose another device"
+_ANOTHER_DEVICE = "Close other programs on it, or choose another device"
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,22 +33,22 @@ def load_model(
     apply_postprocessing: bool = True,
     allow_unverified: bool = False,
 ) -> SAM2Base:
-    """Load a checkpoint: sam2's own model object, in evaluation mode on its device.
+    """Load a checkpoint as sam2's own model object, in evaluation mode on its device.
 
     Args:
         checkpoint: ``demo``, an official name such as ``sam2.1_hiera_large`` (fetched once and verified), or the path
             of a ``.pt`` file.
-        config: for a ``.pt`` file, the name of a config of the sam2 package or a YAML file.
+        config: for a ``.pt`` file, a config name of the sam2 package or a YAML file.
         device: ``auto`` takes CUDA, then MPS, then the CPU.
         dtype: ``float32``, ``bfloat16`` or ``float16``. Below float32 the network's parts run under
-            ``torch.autocast``, whoever calls them, sam2's own classes too.
+            ``torch.autocast``, whatever calls them, including sam2's own classes.
         apply_postprocessing: as in ``sam2.build_sam``.
-        allow_unverified: accept a ``.pt`` file whose sha256 is not that of a known checkpoint.
+        allow_unverified: accept a ``.pt`` file with an unknown sha256.
 
     Raises:
-        UserError: an unknown checkpoint, one that cannot be fetched or does not match its hash or its config, a config
-            that cannot be built, or a device that is not there.
-        MachineError: the device has failed, or its memory does not hold the weights.
+        UserError: the checkpoint is unknown, cannot be fetched, or does not match its hash or its config; the config
+            cannot be built; or there is no such device.
+        MachineError: the device failed, or its memory is too small for the weights.
     """
     resolved = resolve_checkpoint(checkpoint, config, allow_unverified=allow_unverified)
     return build_model(resolved, pick_device(device), dtype, apply_postprocessing)
@@ -60,8 +60,8 @@ def build_model(
     """Build sam2's model from a resolved checkpoint.
 
     Raises:
-        UserError: the weights do not fit the config, or it cannot be built.
-        MachineError: the device has failed, or its memory does not hold the weights.
+        UserError: the weights do not fit the config, or the config cannot be built.
+        MachineError: the device failed, or its memory is too small for the weights.
     """
     model = on_device(built_by(build_sam2, checkpoint, apply_postprocessing=apply_postprocessing), device)
     if dtype != "float32":
@@ -70,18 +70,18 @@ def build_model(
 
 
 def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments: Any) -> SAM2Base:  # noqa: ANN401
-    """What a function of ``sam2.build_sam`` makes of a checkpoint, on the CPU.
+    """Build a checkpoint's model on the CPU with a function of ``sam2.build_sam``.
 
     Raises:
-        UserError: the weights do not fit the config, or it cannot be built.
-        MachineError: a CUDA device has failed or is full: sam2's parts touch it where there is one, whatever they are
-            built for.
+        UserError: the weights do not fit the config, or the config cannot be built.
+        MachineError: a CUDA device failed or is full: sam2's parts touch it if there is one, even when built for the
+            CPU.
     """
     try:
         with _config_found(checkpoint.config) as config_name:
             return build(config_name, str(checkpoint.path), device="cpu", **arguments)
     except RuntimeError as error:
-        # sam2 logs missing keys and raises an empty error; torch names those of a wrong shape.
+        # sam2 logs missing keys and raises an empty error; torch names keys of a wrong shape.
         reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
         raise UserError(
             f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
@@ -95,15 +95,15 @@ def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments
 
 
 def on_device(model: Model, device: torch.device) -> Model:
-    """A model moved to a device.
+    """Move a model to a device.
 
     Raises:
-        MachineError: the device has failed, or its memory does not hold the weights.
+        MachineError: the device failed, or its memory is too small for the weights.
     """
     with device_errors(_ANOTHER_DEVICE):
         model.to(device)
-    # sam2 works positions out beforehand, on a CUDA device where there is one. From there they would be copied for each
-    # image, and on a CPU differ in last bits from its own. Compiled parts must find them worked out.
+    # sam2 precomputes position encodings, on a CUDA device if there is one. They would be copied from there for every
+    # image, and on a CPU differ in the last bits from its own. Compiled parts need them precomputed.
     for part in model.modules():
         if isinstance(part, PositionEmbeddingSine):
             sizes_hw = list(part.cache)
@@ -114,7 +114,7 @@ def on_device(model: Model, device: torch.device) -> Model:
 
 
 def run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
-    """Let the network's parts run under ``torch.autocast``, whoever calls them; what comes between stays float32."""
+    """Run the network's parts under ``torch.autocast``, whatever calls them; values between parts stay float32."""
     autocast = torch.autocast(device.type, dtype=dtype)
     model.forward_image = autocast(model.forward_image)
     model.sam_prompt_encoder.get_dense_pe = autocast(model.sam_prompt_encoder.get_dense_pe)
@@ -124,19 +124,19 @@ def run_in(model: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
 
 
 def arithmetic_of(model: SAM2Base) -> torch.dtype:
-    """The dtype in which :func:`run_in` has a model's parts run; float32 without."""
+    """The dtype that :func:`run_in` set for a model; float32 if it set none."""
     dtype: torch.dtype = getattr(model, "autocast_dtype", torch.float32)
     return dtype
 
 
 @contextmanager
 def _config_found(config: str) -> Iterator[str]:
-    """The name under which Hydra finds a config: one of sam2's own, or a YAML file wherever it lies."""
+    """The name under which Hydra finds a config: one of sam2's own, or a YAML file in any folder."""
     path = Path(config)
     if not path.is_file():
         yield config
         return
-    # sam2 initialises Hydra for its own configs at import; that state is set aside for a moment.
+    # sam2 initialises Hydra for its own configs at import; set that state aside for the block.
     of_sam2 = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

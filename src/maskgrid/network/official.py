@@ -1,4 +1,4 @@
-"""The weights that Meta has published."""
+"""The checkpoints that Meta published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ _SAM_2 = "https://dl.fbaipublicfiles.com/segment_anything_2/072824"
 
 @dataclass(frozen=True, slots=True)
 class OfficialCheckpoint:
-    """Weights that Meta has published.
+    """A checkpoint that Meta published.
 
     Attributes:
-        url: where they are.
+        url: where to download it.
         size_bytes: the file's size.
         sha256: the file's hash, hexadecimal.
         config: name of the config in the ``sam2`` package.
@@ -24,7 +24,7 @@ class OfficialCheckpoint:
     config: str
 
 
-# Sizes and hashes: the LFS pointers of the files in the facebook/sam2* repositories of Hugging Face.
+# Sizes and hashes are from the files' LFS pointers in Hugging Face's facebook/sam2* repositories.
 OFFICIAL: Mapping[str, OfficialCheckpoint] = {
     "sam2.1_hiera_tiny": OfficialCheckpoint(
         url=f"{_SAM_2_1}/sam2.1_hiera_tiny.pt",

@@ -1,7 +1,7 @@
-"""Threads that each run torch's kernels on one core of a CPU, for parts of work that do not depend on one another.
+"""Threads that each run torch's kernels on one CPU core, for independent parts of the work.
 
-torch shares each single step of its work among the cores. Where steps are many and small, cores wait for one another
-at every step; a core that has a part of its own waits for nobody, and what it works on stays in its cache.
+torch splits every single step among the cores. With many small steps, the cores wait for one another at each of them;
+a core with its own part never waits, and its data stays in its cache.
 """
 
 import os
@@ -18,17 +18,17 @@ Result = TypeVar("Result")
 
 
 def in_parts(work: Callable[[Part], Result], parts: Iterable[Part], device: torch.device) -> list[Result]:
-    """Results of the parts, in their order: on a CPU as many at once as torch has threads, elsewhere one by one.
+    """Apply ``work`` to the parts, in order: on a CPU as many at once as torch has threads, elsewhere one by one.
 
-    The work runs without gradients. Which thread takes a part changes no bit: each computes on one core.
+    The work runs without gradients. The choice of thread changes no bit: each computes on one core.
 
     Args:
-        work: called for each part; must be safe to be called by several threads.
-        parts: what it is called with.
+        work: called for each part; must be thread-safe.
+        parts: its arguments.
         device: where the work's tensors are.
 
     Raises:
-        Exception: what the work of a part raised, the first one's; by then no other part is being worked on.
+        Exception: raised by the first part that failed; all other parts have stopped by then.
     """
     n_threads = torch.get_num_threads()
     if device.type != "cpu" or n_threads < 2:
@@ -40,26 +40,26 @@ def in_parts(work: Callable[[Part], Result], parts: Iterable[Part], device: torc
         for future in futures:
             future.cancel()
         wait(futures)
-        # The workers' number has become the one for threads to come.
+        # A worker's set_num_threads(1) also became the default of new threads.
         torch.set_num_threads(n_threads)
 
 
 def one_behind(
     work: Callable[[Part], Result], parts: Iterable[Part], device: torch.device, *, beside: bool
 ) -> Iterator[Result]:
-    """Results of the parts, in their order, each worked out beside the making of the next part where that is wanted.
+    """Apply ``work`` to the parts, in order, optionally in a thread while ``parts`` makes the next one.
 
-    Beside, a CUDA device goes on with the next part while the CPU finishes the last one; the work runs without
-    gradients, on the caller's stream, and two parts are held at most.
+    With a thread, a CUDA device goes on with the next part while the CPU finishes the last one. The work then runs
+    without gradients, on the caller's stream, and at most two parts are in memory.
 
     Args:
         work: called for each part, one at a time.
-        parts: made while the work of the one before goes on.
+        parts: the next one is made during the work on the one before.
         device: where the parts' tensors are.
-        beside: whether to work in a thread of its own; if not, the work is done as parts come.
+        beside: whether to use a thread; if not, each part is done before the next is made.
 
     Raises:
-        Exception: what the work of a part or the making of one raised; by then no work goes on.
+        Exception: raised by the work or by ``parts``; no work is running by then.
     """
     if not beside:
         yield from map(work, parts)
@@ -80,18 +80,18 @@ def one_behind(
             if last is not None:
                 yield last.result()
         finally:
-            # An error holds this frame by its traceback: with the future that holds the error, it would keep what the
-            # work had in the device's memory until the next collection of garbage.
+            # An error's traceback holds this frame. If the frame still held the future, which holds the error, that
+            # cycle would keep the work's device memory until the next garbage collection.
             last = part = None  # type: ignore[assignment]
 
 
 @cache
 def _threads(n_threads: int, process_id: int) -> ThreadPoolExecutor:
-    """The threads of a process; a forked one has none of its parent's."""
+    """The threads of a process; keyed by process, because a fork does not inherit them."""
     return ThreadPoolExecutor(n_threads, thread_name_prefix="maskgrid-core", initializer=_take_one_core)
 
 
 def _take_one_core() -> None:
-    # Both hold for the thread that sets them.
+    # Both apply to the thread that sets them.
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)

@@ -1,1 +1,1 @@
-"""HTML and SVG as text, with the css and js of the pages."""
+"""Build HTML and SVG as text; also holds the CSS and JavaScript of the pages."""

@@ -1,4 +1,4 @@
-"""HTML as text. What is shown passes through :func:`text`, so that no name of a file can become a tag."""
+"""Build HTML as text. All content passes through :func:`text`, so that no file name can become a tag."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from importlib.resources import files
 from string import Template
 from typing import NewType
 
-# Text that is HTML already; mypy keeps it apart from text that has still to be escaped.
+# Text that is already HTML; mypy keeps it apart from text that must still be escaped.
 Html = NewType("Html", str)
 Attributes = Mapping[str, str | float]
 
 NOTHING = Html("")
-# Letters of a cell that takes more than one line on a phone.
+# A cell with more letters than this takes several lines on a phone.
 _LONG = 20
 _WITHOUT_END = frozenset({"img", "br", "hr", "meta"})
 
@@ -28,7 +28,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table: its cells, the first of which names it, and a class for its looks."""
+    """A row of a table: its cells, the first of which names it, and a CSS class."""
 
     cells: Sequence[Html]
     kind: str = ""
@@ -40,39 +40,39 @@ class Row:
 
 
 def text(value: object) -> Html:
-    """A value as text that means nothing to HTML, in content and in attributes alike."""
+    """Escape a value for HTML content and attributes."""
     return Html(escape(str(value), quote=True))
 
 
 def join(parts: Iterable[Html]) -> Html:
-    """HTML, one part after another."""
+    """Join parts of HTML."""
     return Html("".join(parts))
 
 
 def element(tag: str, attributes: Attributes, *children: Html) -> Html:
-    """An element; its attributes are escaped, its children are HTML."""
+    """An element; attributes get escaped, children are HTML."""
     opening = "".join([f"<{tag}", *(f' {name}="{text(value)}"' for name, value in attributes.items()), ">"])
     return Html(opening if tag in _WITHOUT_END else f"{opening}{join(children)}</{tag}>")
 
 
 def paragraph(words: str) -> Html:
-    """A paragraph of plain words."""
+    """A paragraph of plain text."""
     return element("p", {}, text(words))
 
 
 def section(name: str, title: str, *children: Html) -> Html:
-    """A part of the page under a heading; ``name`` is what links point to."""
+    """A section of the page with a heading; ``name`` is its link target."""
     heading = element("h2", {"id": f"{name}-title"}, text(title))
     return element("section", {"id": name, "aria-labelledby": f"{name}-title"}, heading, *children)
 
 
 def details(summary: str, *children: Html) -> Html:
-    """A part that opens on demand, by the keyboard too."""
+    """A part that opens on click or by keyboard."""
     return element("details", {}, element("summary", {}, text(summary)), *children)
 
 
 def table(caption: str, columns: Sequence[Column], rows: Iterable[Row], sortable: bool = False) -> Html:
-    """A table that scrolls in a box of its own, so that the page stays as wide as a phone."""
+    """A table in its own scrolling box, so that the page is never wider than a phone."""
     heads = join(_head(column, sortable) for column in columns)
     body = join(_row(row, columns) for row in rows)
     whole = element(
@@ -82,17 +82,17 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Row], sortable
         element("thead", {}, element("tr", {}, heads)),
         element("tbody", {}, body),
     )
-    # A box that scrolls must be reachable by the keyboard, and so needs a name.
+    # A scrolling box must be reachable by keyboard, and so needs a name.
     return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": caption}, whole)
 
 
 def breakable(name: str) -> Html:
-    """A parameter's name, which may go on in the next line after each underscore."""
+    """A parameter's name that may wrap after each underscore."""
     return Html(text(name).replace("_", "_<wbr>"))
 
 
 def meanings(columns: Iterable[Column]) -> Html:
-    """What the headings mean, for those who cannot hover over them: on a phone, and by the keyboard."""
+    """The meanings of the headings as a list, for users who cannot hover: on a phone or by keyboard."""
     pairs = [
         join([element("dt", {}, text(column.title)), element("dd", {}, text(column.hint))])
         for column in columns
@@ -126,10 +126,10 @@ def _cell_attributes(column: Column, position: int, cell: Html) -> dict[str, str
 
 
 def page(template: str, parts: dict[str, str]) -> bytes:
-    """Fill a template; what is filled in is HTML, CSS or JavaScript already."""
+    """Fill a template with parts that are already HTML, CSS or JavaScript."""
     return Template(asset(template)).substitute(parts).encode()
 
 
 def asset(name: str) -> Html:
-    """A file of the package's folder ``pages``."""
+    """The text of a file in the package's folder ``pages``."""
     return Html((files("maskgrid") / "pages" / name).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Charts drawn by hand: scales, axes and marks as inline SVG, which needs no script and follows the page's colours."""
+"""Charts as inline SVG: scales, axes and marks. They need no script and follow the page's colours."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 14.0, 12.0, 42.0
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A straight line from values to pixels."""
+    """A linear map from values to pixels."""
 
     low: float
     high: float
@@ -19,7 +19,7 @@ class Scale:
     stop: float
 
     def at(self, value: float) -> float:
-        """Where a value lies, in pixels."""
+        """The position of a value, in pixels."""
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return self.start + share * (self.stop - self.start)
 
@@ -47,7 +47,7 @@ class Frame:
     y_title: str
 
     def draw(self, label: str, marks: Sequence[Html], x_ticks: Sequence[float] | None = None) -> Html:
-        """The chart with its axes; ``label`` says in words what it shows."""
+        """Draw the chart with its axes; ``label`` describes it in words."""
         axes = [_y_tick(self, value) for value in self.y.ticks()]
         axes += [_x_tick(self, value) for value in (self.x.ticks() if x_ticks is None else x_ticks)]
         middle_y = (self.y.start + self.y.stop) / 2
@@ -68,7 +68,7 @@ def frame(
     titles: tuple[str, str],
     size: tuple[float, float] = (480, 300),
 ) -> Frame:
-    """A frame around values, with a little room; the y axis begins at 0 where that costs little."""
+    """A frame around values, with a margin; the y axis starts at 0 if that wastes little space."""
     width, height = size
     x_low, x_high = _roomy(min(x_values), max(x_values))
     y_low, y_high = _roomy(min(y_values), max(y_values))
@@ -84,7 +84,7 @@ def frame(
 
 
 def picture(width: float, height: float, label: str, marks: Sequence[Html]) -> Html:
-    """An image that screen readers read as one, by its label."""
+    """An SVG image that screen readers read as a whole, by its label."""
     attributes = {
         "viewBox": f"0 0 {px(width)} {px(height)}",
         "width": px(width),
@@ -96,7 +96,7 @@ def picture(width: float, height: float, label: str, marks: Sequence[Html]) -> H
 
 
 def words(x: float, y: float, content: str, kind: str) -> Html:
-    """Text at a place."""
+    """Text at a position."""
     return element("text", {"x": px(x), "y": px(y), "class": kind}, text(content))
 
 
@@ -111,13 +111,13 @@ def area(upper: Sequence[tuple[float, float]], lower: Sequence[tuple[float, floa
 
 
 def dot(x: float, y: float, radius: float, kind: str, title: str) -> Html:
-    """A dot that says what it is when pointed at."""
+    """A dot with a tooltip."""
     place = {"cx": px(x), "cy": px(y), "r": px(radius), "class": kind}
     return element("circle", place, element("title", {}, text(title)))
 
 
 def box(x: float, y: float, width: float, height: float, kind: str, opacity: float, title: str) -> Html:
-    """A filled rectangle that says what it is when pointed at."""
+    """A filled rectangle with a tooltip."""
     place = {"x": px(x), "y": px(y), "width": px(max(width, 0.0)), "height": px(max(height, 0.0)), "class": kind}
     if opacity < 1:
         place["fill-opacity"] = f"{opacity:.3f}"
@@ -125,7 +125,7 @@ def box(x: float, y: float, width: float, height: float, kind: str, opacity: flo
 
 
 def px(value: float) -> str:
-    """A coordinate with one decimal at most: enough for any screen, and the same everywhere."""
+    """A coordinate with at most one decimal: enough for any screen, and the same on every machine."""
     return f"{value:.1f}".removesuffix(".0")
 
 

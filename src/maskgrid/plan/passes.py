@@ -1,7 +1,7 @@
-"""Passes of the network, and what of each must be recorded to answer a sweep.
+"""Passes of the network, and what each must record for a sweep.
 
-A pass is one crop layer with one grid of prompts. Which passes a setting needs follows from the parameters that reach
-the network; all others choose among the masks that a pass proposed.
+A pass is one crop layer with one grid of prompts. The parameters that reach the network determine which passes a
+setting needs; all others choose among the masks that a pass proposed.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from maskgrid.config.models import GeneratorConfig, RecordConfig
 from maskgrid.config.settings import Setting
 
-# The parameters that decide which passes a setting needs, besides the checkpoint.
+# The parameters that determine which passes a setting needs, besides the checkpoint.
 PASS_PARAMETERS = (
     *("points_per_side", "point_grids", "crop_n_layers", "crop_overlap_ratio", "crop_n_points_downscale_factor"),
     *("use_m2m", "multimask_output"),
@@ -30,11 +30,11 @@ class Pass:
 
     Attributes:
         layer: the crop layer; 0 is the whole image.
-        points_per_side: the side of the regular grid at this layer, or None with explicit points.
+        points_per_side: points along a side of this layer's regular grid, or None with explicit points.
         points: explicit prompts (x, y) in 0..1, or None.
-        overlap_ratio: ``crop_overlap_ratio`` for layers above 0, None for the whole image, which has no neighbours.
-        use_m2m: whether each mask is refined by a second step of the decoder.
-        multimask_output: three masks a prompt, or one.
+        overlap_ratio: ``crop_overlap_ratio`` for layers above 0; None for the whole image, which has no neighbours.
+        use_m2m: whether a second step of the decoder refines each mask.
+        multimask_output: three masks per prompt, or one.
     """
 
     layer: int
@@ -46,7 +46,7 @@ class Pass:
 
     @property
     def name(self) -> str:
-        """The pass as a folder's name, such as ``crop0-grid32`` or ``crop1-grid16-m2m``."""
+        """The pass as a folder name, such as ``crop0-grid32`` or ``crop1-grid16-m2m``."""
         grid = f"grid{self.points_per_side}" if self.points is None else f"points{self._points_hash()}"
         overlap = "" if self.overlap_ratio in (None, _DEFAULT_OVERLAP) else f"-overlap{self.overlap_ratio!r}"
         m2m = "-m2m" if self.use_m2m else ""
@@ -54,19 +54,19 @@ class Pass:
 
     @property
     def n_masks_per_point(self) -> int:
-        """How many masks the decoder proposes for each prompt."""
+        """Number of masks that the decoder proposes for each prompt."""
         return 3 if self.multimask_output else 1
 
     @property
     def n_points(self) -> int:
-        """Prompts in each crop."""
+        """Number of prompts in each crop."""
         return len(self.points) if self.points is not None else int(self.points_per_side or 0) ** 2
 
     def point_grid(self) -> NDArray[np.float64]:
-        """The prompts as sam2 lays them: float64 of shape (n, 2), (x, y) in 0..1 of the crop."""
+        """The prompts where sam2 places them: float64 of shape (n, 2), (x, y) in 0..1 of the crop."""
         if self.points is not None:
             return np.array(self.points, dtype=np.float64)
-        # sam2 brings torch, for which plans and the workflow need not wait.
+        # sam2 imports torch, which plans and the workflow must not wait for.
         from sam2.utils.amg import build_point_grid
 
         grid: NDArray[np.float64] = build_point_grid(self.points_per_side)
@@ -77,7 +77,7 @@ class Pass:
 
 
 def passes_of(generator: GeneratorConfig) -> list[Pass]:
-    """The passes that a setting is answered from, by crop layer."""
+    """The passes that a setting needs, by crop layer."""
     return [_pass(generator, layer) for layer in range(generator.crop_n_layers + 1)]
 
 
@@ -99,11 +99,11 @@ def _pass(generator: GeneratorConfig, layer: int) -> Pass:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a pass keeps: the floor under which candidates are let go, and the levels at which masks are drawn.
+    """What a pass keeps: the floor below which it drops candidates, and the levels at which it draws masks.
 
     Attributes:
         pred_iou_thresh: candidates must exceed this predicted IoU; 0 keeps all, as in sam2.
-        stability_score_thresh: and reach this stability score at one of the offsets; 0 keeps all.
+        stability_score_thresh: candidates must also reach this stability score at one of the offsets; 0 keeps all.
         mask_thresholds: the logits at which masks are drawn, ascending.
         stability_score_offsets: the offsets at which stability is measured, ascending.
     """
@@ -114,7 +114,7 @@ class Recording:
     stability_score_offsets: tuple[float, ...]
 
     def covers(self, other: Self) -> bool:
-        """Whether all that ``other`` asks for is in a record of this kind."""
+        """Return whether this recording contains everything that ``other`` needs."""
         return (
             self.pred_iou_thresh <= other.pred_iou_thresh
             and self.stability_score_thresh <= other.stability_score_thresh
@@ -132,7 +132,7 @@ class Recording:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for metadata and Snakemake's params."""
+        """Return plain values, for metadata and Snakemake's params."""
         return {
             "pred_iou_thresh": self.pred_iou_thresh,
             "stability_score_thresh": self.stability_score_thresh,
@@ -152,7 +152,7 @@ class Recording:
 
 
 def recording_of(generator: GeneratorConfig) -> Recording:
-    """What one setting needs to be recorded."""
+    """The recording that one setting needs."""
     return Recording(
         float(generator.pred_iou_thresh),
         float(generator.stability_score_thresh),
@@ -162,7 +162,7 @@ def recording_of(generator: GeneratorConfig) -> Recording:
 
 
 def widen(recording: Recording, record: RecordConfig) -> Recording:
-    """Loosen a recording to the room that the config's ``record`` asks for."""
+    """Widen a recording by what the config's ``record`` asks for."""
     iou, stability = record.pred_iou_thresh, record.stability_score_thresh
     return recording.union(
         Recording(
@@ -176,7 +176,7 @@ def widen(recording: Recording, record: RecordConfig) -> Recording:
 
 @dataclass(frozen=True, slots=True)
 class PassRun:
-    """A pass of one checkpoint that the sweep needs, with all that its settings ask it to record."""
+    """A pass of one checkpoint that the sweep needs, with the recording that covers all its settings."""
 
     checkpoint: str
     pass_: Pass
@@ -184,7 +184,7 @@ class PassRun:
 
 
 def pass_runs(settings: Sequence[Setting], record: RecordConfig) -> list[PassRun]:
-    """The passes that a sweep needs, in the order of first use."""
+    """The passes that a sweep needs, in order of first use."""
     runs: dict[tuple[str, Pass], Recording] = {}
     for setting in settings:
         needed = widen(recording_of(setting.generator), record)

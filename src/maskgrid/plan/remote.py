@@ -1,7 +1,7 @@
-"""Sources given by URL: which files they are, and where they lie once Snakemake's storage plugins have fetched them.
+"""Sources given by URL: their files, and where Snakemake's storage plugins put them.
 
-The library itself reaches no network for them: the workflow's rule ``fetch`` puts each file into ``results/fetched``,
-and what reads a source finds it there.
+The library does not fetch them itself: the workflow's rule ``fetch`` puts each file into ``results/fetched``, and the
+code that reads a source finds it there.
 """
 
 import re
@@ -15,15 +15,15 @@ from maskgrid.io.listings import ARCHIVE_SUFFIX, VIDEO_SUFFIXES, has_magic, in_b
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.+)", re.DOTALL)
 _TABLES = frozenset({".json", ".csv", ".parquet", ".jsonl"})
-# By the config's key: the suffixes that a file by URL may have there, and what to give instead of anything else.
+# By config key: the suffixes allowed for a URL, and what to give instead of anything else.
 _ALLOWED = {
     "dataset.source": (
         frozenset({ARCHIVE_SUFFIX}),
-        "tar archives, https://host/images-000.tar or images-{000..009}.tar: folders of a server cannot be listed",
+        "tar archives, https://host/images-000.tar or images-{000..009}.tar: a server's folders cannot be listed",
     ),
     "dataset.ground_truth": (frozenset({".json"}), "a COCO .json"),
     "prompts.source": (_TABLES, "a file .json, .csv, .parquet or .jsonl"),
-    "tracking.source": (VIDEO_SUFFIXES, "one video file: folders of a server cannot be listed"),
+    "tracking.source": (VIDEO_SUFFIXES, "one video file: a server's folders cannot be listed"),
     "tracking.prompts": (_TABLES, "a file .json, .csv, .parquet or .jsonl"),
 }
 
@@ -34,8 +34,8 @@ class RemoteFile:
 
     Attributes:
         key: the config's key.
-        url: as the storage plugin takes it.
-        path: where it lies once it is fetched, relative to the folder of fetched files.
+        url: in the form that the storage plugin takes.
+        path: where it is fetched to, relative to the folder of fetched files.
     """
 
     key: str
@@ -44,12 +44,12 @@ class RemoteFile:
 
 
 def is_url(source: str | None) -> bool:
-    """Tell whether a source is a URL, of any scheme."""
+    """Return whether a source is a URL, of any scheme."""
     return source is not None and _URL.match(source) is not None
 
 
 def fetched_path(url: str, folder: Path) -> Path:
-    """Where a file by URL lies in the folder of fetched files; numbers in braces stay as they are."""
+    """The path of a URL's file in the folder of fetched files; numbers in braces stay as they are."""
     return folder / url.partition("://")[2].partition("?")[0]
 
 
@@ -57,7 +57,7 @@ def remote_files(config: Config) -> list[RemoteFile]:
     """The files that a config names by URL, each once.
 
     Raises:
-        UserError: one that cannot be used from afar, or whose name leads out of the folder of fetched files.
+        UserError: a URL that cannot be fetched for its key, or leads out of the folder of fetched files.
     """
     sources = {
         "dataset.source": config.dataset.source,
@@ -81,7 +81,7 @@ def _files(key: str, source: str | None) -> Iterator[RemoteFile]:
     if pure.suffix.lower() not in suffixes or len(pure.parts) < 2 or has_magic(path):
         raise UserError(f"{key}: {source} cannot be fetched. Give {advice}.")
     if ".." in pure.parts:
-        raise UserError(f"{key}: {source} has '..' in it; give the URL without.")
+        raise UserError(f"{key}: {source} contains '..'; give the URL without it.")
     root = PurePosixPath(path.partition("{")[0] + "x").parent
     names = [name for name, _ in in_braces(f"/{path}")] if "{" in path else [pure.name]
     for name in names:

@@ -1,4 +1,4 @@
-"""Masklets as documents: YouTube-VIS for all videos, and SA-V's form for one."""
+"""Write masklets as JSON documents: YouTube-VIS for all videos, SA-V's form for a single one."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -16,21 +16,22 @@ from maskgrid.tracked.masklets import Run, by_frames, by_objects
 
 Entry = dict[str, Any]
 
-# SA-V's classes of size: areas up to 32 x 32 and 96 x 96 pixels, as COCO's.
+# SA-V's size classes: areas up to 32 x 32 and 96 x 96 pixels, as in COCO.
 _SMALL_PX, _MEDIUM_PX = 32**2, 96**2
 
 
 def write_youtube_vis(path: Path, runs: Sequence[Run], categories: Sequence[Entry], info: Mapping[str, Any]) -> None:
     """Write the masklets of all runs as one YouTube-VIS document.
 
-    ``videos`` have names of frames, and with ``frame_numbers`` the video's own numbers of the frames that were read.
-    An annotation's lists are as long, and null where the object is not seen; one that is never seen has no annotation.
+    ``videos`` have the names of the frames read and, in ``frame_numbers``, their numbers in the video. An annotation's
+    lists are as long as that, with null where the object is not visible. An object that is never visible gets no
+    annotation.
 
     Args:
-        path: where to.
+        path: the output file; replaced atomically once complete.
         runs: the runs, in the order of their ids.
-        categories: COCO's entries; an object without a category gets one named ``object``.
-        info: of the document.
+        categories: COCO categories; objects without a category get one named ``object``.
+        info: entries for the document's ``info``.
     """
     known = [*categories]
     names = {str(category.get("name")): int(category["id"]) for category in known}
@@ -43,15 +44,15 @@ def write_youtube_vis(path: Path, runs: Sequence[Run], categories: Sequence[Entr
 
 
 def write_sa_v(path: Path, run: Run, kind: str) -> None:
-    """Write the masklets of a run as SA-V's training set has them: for each frame a list over objects.
+    """Write the masklets of a run in the form of SA-V's training set: for each frame a list over objects.
 
-    ``masklet_id`` are the object ids. Frames are those that were read. What SA-V says of places and cameras, nobody
-    knows here, and is left out; ``masklet_stability_score`` as well, which sam2's tracking does not have.
+    ``masklet_id`` are the object ids. Frames are those that were read. SA-V's fields about places and cameras are left
+    out as unknown, and ``masklet_stability_score``, because sam2's tracking has no such score.
 
     Args:
-        path: where to.
+        path: the output file; replaced atomically once complete.
         run: the run.
-        kind: ``manual`` for given prompts, ``auto`` for objects found automatically.
+        kind: ``manual`` for objects with prompts, ``auto`` for objects found automatically.
     """
     height, width = run.video.size_hw
     objects = [_object_entry(rows, run) for rows in by_objects(run.path)]
@@ -86,7 +87,7 @@ def _frame_lines(run: Run, ids: list[int]) -> Iterator[bytes]:
 
 
 def _object_entry(rows: list[Entry], run: Run) -> Entry:
-    """What SA-V says of a masklet."""
+    """SA-V's fields about a masklet."""
     height, width = run.video.size_hw
     seen = [row for row in rows if row["area_px"]]
     size_px = float(np.mean([row["area_px"] for row in seen])) if seen else 0.0
@@ -146,7 +147,7 @@ def _annotation(
         "bboxes": [row and row["bbox_xywh"] for row in rows],
         "areas": [row and row["area_px"] for row in rows],
         "iscrowd": 0,
-        # The network's belief that the object is there, over the frames on which it is seen.
+        # Mean of the network's probability that the object is there, over the frames on which it is visible.
         "score": float(np.mean(1 / (1 + np.exp(-logits)))),
         "object_id": first["object_id"],
         "source_id": first["source_id"],

@@ -1,4 +1,4 @@
-"""The frames of a video, read one at a time: from a video file, or from a folder of images."""
+"""Read the frames of a video one at a time, from a video file or a folder of images."""
 
 import re
 from collections import deque
@@ -23,32 +23,32 @@ from maskgrid.tracked.scan import (
     size_changes,
 )
 
-# Decoded frames that are held while a file is read backwards.
+# Decoded frames to keep while a file is read backwards.
 _HELD_BYTES = 64 << 20
 
 
 class FrameFolder:
-    """Images of a folder as the frames of a video, in the natural order of their names: 2 before 10.
+    """The images of a folder as the frames of a video, in the natural order of their names: 2 before 10.
 
     Attributes:
-        paths: the files that are read, in order, after range and stride.
-        numbers: which of the folder's images they are, counted from 0.
+        paths: the files to read, in order, after range and stride.
+        numbers: their positions among the folder's images, counted from 0.
     """
 
     def __init__(
         self, path: Path, start: int = 0, stop: int | None = None, stride: int = 1, max_pixels: int = 100_000_000
     ) -> None:
-        """Look at the folder.
+        """List the folder and read its first frame.
 
         Args:
-            path: the folder; hidden files and such that are no images by their suffix are passed over.
-            start: the first image to take.
-            stop: the image before which to end; None for the end.
-            stride: take every so many.
-            max_pixels: a larger width x height is refused.
+            path: the folder; hidden files and files without an image suffix are skipped.
+            start: the first image to read.
+            stop: read up to this image, exclusive; None for all.
+            stride: read every stride-th image.
+            max_pixels: reject images of larger width x height.
 
         Raises:
-            BadVideo: no folder, no images in it or in the range, or the first one cannot be read.
+            BadVideo: there is no such folder, no image in it or in the range, or the first one cannot be read.
         """
         names = _image_names(path)
         self.numbers = _chosen(len(names), start, stop, stride)
@@ -59,7 +59,7 @@ class FrameFolder:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width in pixels, of the first frame and so of all."""
+        """Height and width in pixels of the first frame, and so of all."""
         assert self._size_hw is not None
         return self._size_hw
 
@@ -71,7 +71,7 @@ class FrameFolder:
         """The pixels of a frame, RGB as displayed (EXIF orientation applied), shape (H, W, 3).
 
         Raises:
-            BadVideo: the image cannot be read, or is not of the size of the first.
+            BadVideo: the image cannot be read, or its size differs from the first frame's.
         """
         try:
             pixels = read_image(self.paths[frame], self._max_pixels).pixels
@@ -87,14 +87,14 @@ class FrameFolder:
 
 
 class VideoFile:
-    """The frames of a video file, decoded as they are asked for; fastest in order, forwards or backwards.
+    """The frames of a video file, decoded on demand; fastest in order, forwards or backwards.
 
-    Whatever the order, a frame has the same pixels: what is decoded after a seek is compared with the scan, and
-    decoded from the beginning where it differs.
+    A frame has the same pixels in any order of reading: frames decoded after a seek are compared with the scan, and
+    decoded again from the beginning if they differ.
 
     Attributes:
-        scan: what decoding the file once has shown.
-        numbers: which of the file's frames are read, counted from 0.
+        scan: the result of decoding the file once.
+        numbers: the file's frames to read, counted from 0.
     """
 
     def __init__(
@@ -106,18 +106,18 @@ class VideoFile:
         max_pixels: int = 100_000_000,
         scan: VideoScan | None = None,
     ) -> None:
-        """Open the file, and decode it once to count its frames, up to ``stop``.
+        """Open the file, and decode it once, up to ``stop``, to count its frames.
 
         Args:
-            path: the file, of any format that FFmpeg reads.
-            start: the first frame to take.
-            stop: the frame before which to end; None for the end.
-            stride: take every so many.
-            max_pixels: a larger width x height is refused.
-            scan: that of an earlier time, which is trusted; None to decode the file now.
+            path: a file in any format that FFmpeg reads.
+            start: the first frame to read.
+            stop: read up to this frame, exclusive; None for all.
+            stride: read every stride-th frame.
+            max_pixels: reject a larger width x height.
+            scan: an earlier scan, which is trusted; None to decode the file now.
 
         Raises:
-            BadVideo: no video, one that is cut short or damaged, or no frame in the range.
+            BadVideo: the file is no video, truncated or damaged, or has no frame in the range.
         """
         self.path = path
         self.scan = scan or scan_video(path, stop, max_pixels)
@@ -145,12 +145,12 @@ class VideoFile:
 
 
 class _Reader:
-    """Decoded frames by number, from a decoder that goes on where it can and seeks where it must."""
+    """Decoded frames by number; continues decoding where possible, and seeks otherwise."""
 
     def __init__(self, path: Path, scan: VideoScan) -> None:
         self.path, self.scan = path, scan
         self.frames: Iterator[tuple[int, VideoFrame]] = iter(())
-        self.next = len(scan)  # the number that the decoder gives next
+        self.next = len(scan)  # number of the decoder's next frame
         self.held: deque[tuple[int, VideoFrame]] = deque()
 
     def read(self, number: int) -> VideoFrame:
@@ -168,7 +168,7 @@ class _Reader:
         if jump:
             self.frames, self.next = self._from(key), key
         frame = self._advance(number, _HELD_BYTES if jump else 0)
-        if frame is None and key > 0:  # decoding from here does not give what decoding from the beginning gave
+        if frame is None and key > 0:  # decoding from the key frame differs from decoding from the beginning
             self.frames, self.next = self._from(0), 0
             frame = self._advance(number, _HELD_BYTES)
         if frame is None:
@@ -176,7 +176,7 @@ class _Reader:
         return frame
 
     def _advance(self, number: int, hold_bytes: int) -> VideoFrame | None:
-        """Decode up to a number, holding the last frames; None where that is not the frame of the scan."""
+        """Decode up to a frame and keep the last ones; None if the frame differs from the scan's."""
         self.held.clear()
         for found, frame in self.frames:
             self.next = found + 1
@@ -189,7 +189,7 @@ class _Reader:
         return self.held[-1][1] if self.held and self.held[-1][0] == number else None
 
     def _from(self, key: int) -> Iterator[tuple[int, VideoFrame]]:
-        """The frames from a key frame on, with their numbers."""
+        """Decode from a key frame on; yield numbers and frames."""
         with open_video(self.path) as container:
             stream = picture_track(container)
             if key == 0:
@@ -229,7 +229,7 @@ def _image_names(path: Path) -> list[str]:
 
 
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
-    """A key that sorts names by the numbers in them: ``frame2`` before ``frame10``."""
-    # Digits and other text take turns, so only like is compared with like; the name itself tells 01 from 1.
+    """A sort key that orders names by the numbers in them: ``frame2`` before ``frame10``."""
+    # Digits and other text alternate, so only equal types are compared; the name itself separates 01 from 1.
     parts = re.split(r"([0-9]+)", name)
     return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name

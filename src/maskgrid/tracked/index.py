@@ -1,8 +1,7 @@
-"""The index of videos: a row for every video of the source, the bad ones too.
+"""The index of videos: a row for every video of the source, including bad ones.
 
-``tracked/videos.parquet`` depends on the videos alone, and not on where they lie; ``tracked/files.parquet`` has the
-same rows with the videos' places and what decoding them has shown, so that jobs need not decode a video to count its
-frames.
+``tracked/videos.parquet`` depends only on the videos, not on their location. ``tracked/files.parquet`` has the same
+rows plus the videos' paths and scans, so that jobs need not decode a video to count its frames.
 """
 
 import hashlib
@@ -29,10 +28,10 @@ from maskgrid.tracked.scan import BadVideo, VideoScan, VideoStatus, scan_video
 from maskgrid.tracked.sources import frame_files, video_state
 from maskgrid.tracked.tables import FILES, VIDEOS
 
-# Each may hold frames of max_pixels.
+# Few, because each may hold frames of max_pixels in memory.
 _MAX_WORKERS = 4
 _LONGEST_NAME = 120
-# A verdict that may change while the file does not is not kept.
+# These depend only on the file. Others may change although the file does not, so they are not reused.
 _LASTING = frozenset({VideoStatus.OK, VideoStatus.EMPTY, VideoStatus.NOT_A_VIDEO, VideoStatus.TRUNCATED})
 
 
@@ -66,17 +65,17 @@ class Video:
 
     @property
     def location(self) -> Path:
-        """Where it lies on this machine."""
+        """The video's path on this machine."""
         return Path(os.fsdecode(self.path))
 
 
 def index_videos(items: Sequence[SourceItem], reading: Reading, previous: Sequence[Video]) -> list[Video]:
-    """Look at every video: hash it, and decode it as far as it may be read.
+    """Examine every video: hash it, and decode it as far as it will be read.
 
     Args:
         items: the videos, sorted by key.
         reading: which of their frames are read.
-        previous: what an earlier index has found; a video of the same state is not read again.
+        previous: rows of an earlier index; videos with an unchanged state are not read again.
     """
     known = {video.video_key: video for video in previous}
     with ThreadPoolExecutor(min(_MAX_WORKERS, os.cpu_count() or 1)) as pool:
@@ -85,7 +84,7 @@ def index_videos(items: Sequence[SourceItem], reading: Reading, previous: Sequen
 
 
 def write_index(folder: Path, videos: Sequence[Video]) -> str:
-    """Write ``videos.parquet`` and ``files.parquet``; returns their fingerprint."""
+    """Write ``videos.parquet`` and ``files.parquet``; return their fingerprint."""
     rows = [asdict(video) for video in videos]
     verdicts = [[row[name] for name in ("video_key", "sha256", "status", "n_frames")] for row in rows]
     fingerprint = hashlib.sha256(orjson.dumps(verdicts)).hexdigest()
@@ -96,17 +95,17 @@ def write_index(folder: Path, videos: Sequence[Video]) -> str:
 
 
 def read_videos(path: Path, key: str | None = None) -> list[Video]:
-    """The rows of ``files.parquet``, sorted by key, or the one of a key.
+    """The rows of ``files.parquet``, sorted by key, or only the row of ``key``.
 
     Raises:
-        UserError: it is missing, cut off or of another version.
+        UserError: the table is missing, truncated or of another version.
     """
     filters = None if key is None else [("video_key", "=", key)]
     return [Video(**row) for row in read_table(path, filters=filters, schema=FILES).to_pylist()]
 
 
 def read_previous(path: Path) -> list[Video]:
-    """What an earlier index has left; nothing where it is of no use."""
+    """The rows of an earlier index; empty if there is none or it is unusable."""
     try:
         return read_videos(path)
     except UserError:
@@ -114,10 +113,10 @@ def read_previous(path: Path) -> list[Video]:
 
 
 def open_frames(video: Video, reading: Reading) -> Frames:
-    """The frames of a good video that are read.
+    """Open the frames of a good video.
 
     Raises:
-        BadVideo: the video is not there any more, or is not what it was.
+        BadVideo: the video is gone or has changed.
     """
     path, reads = video.location, asdict(reading)
     if video.kind == "frames":
@@ -128,7 +127,7 @@ def open_frames(video: Video, reading: Reading) -> Frames:
 
 
 def video_name(key: str) -> str:
-    """A file's name for a video's key: the key with ``~`` for ``/`` where that is fit, else near to it, and a hash."""
+    """A file name for a video's key: the key with ``~`` for ``/`` if that is safe, else a similar name and a hash."""
     name = re.sub(r"[^A-Za-z0-9._~-]", "_", key.replace("~", "_").replace("/", "~")).lstrip(".-")[:_LONGEST_NAME]
     if name == key.replace("/", "~") and "~" not in key:
         return name
@@ -185,7 +184,7 @@ def _scan_of(video: Video) -> VideoScan:
 
 
 def _hashed(video: Video) -> dict[str, Any]:
-    """Size and hash of what lies there, as far as it can be read."""
+    """Size and hash of a video's file or files; empty if they cannot be read."""
     digest, size = hashlib.sha256(), 0
     try:
         for path in _parts(video):

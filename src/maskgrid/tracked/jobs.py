@@ -1,4 +1,4 @@
-"""The jobs of tracking: some objects of a video, or a whole video whose objects are found."""
+"""The jobs of tracking: some objects of a video, or a whole video whose objects are found automatically."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Job:
     """A row of ``JOBS``.
 
     Attributes:
-        run: what the results are named by: the video's name, and the setting of a sweep.
-        setting: the setting of the sweep.
+        run: the name of the results: the video's name, with the sweep's setting if it is not the baseline.
+        setting: the sweep's setting.
         video_key: the video.
-        group: the group of objects, by number.
-        object_ids: the objects; empty where they are found automatically.
-        digest: a hash of the video and the prompts.
+        group: number of the group of objects.
+        object_ids: the objects; empty if they are found automatically.
+        digest: hash of the video and the prompts.
     """
 
     run: str
@@ -42,26 +42,26 @@ def read_jobs(path: Path, run: str | None = None) -> list[Job]:
     """The rows of ``jobs.parquet``, all or those of a run.
 
     Raises:
-        UserError: it is missing or cut off, or has no such run.
+        UserError: the table is missing or truncated, or has no such run.
     """
     filters = [] if run is None else [("run", "=", run)]
     jobs = [Job(**row) for row in read_table(path, filters=filters, schema=JOBS).to_pylist()]
     if run is not None and not jobs:
-        raise UserError(f"{path}: there is no job for {run!r}; maskgrid videos makes the list")
+        raise UserError(f"{path}: there is no job for {run!r}; maskgrid videos writes this list")
     return jobs
 
 
 def find_job(path: Path, run: str, group: str) -> Job:
-    """A job by its names.
+    """Return the job of a run and group.
 
     Raises:
-        UserError: as :func:`read_jobs`, and when the run has no such group.
+        UserError: as :func:`read_jobs`, or the run has no such group.
     """
     jobs = read_jobs(path, run)
     for job in jobs:
         if job.group == group:
             return job
-    raise UserError(f"{run} has no group {group}; there are {', '.join(job.group for job in jobs)}")
+    raise UserError(f"{run} has no group {group}; known are {', '.join(job.group for job in jobs)}")
 
 
 def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> list[Job]:

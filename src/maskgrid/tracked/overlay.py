@@ -1,4 +1,4 @@
-"""Something to look at: some frames of a run with the masks laid over, moving and side by side."""
+"""Pictures of a run: some frames with masks on top, as an animation and side by side."""
 
 import io
 from collections.abc import Iterator
@@ -25,15 +25,15 @@ _CAPTION_PX = 18
 
 
 def write_overlay(run: Run, reading: Reading, moving: Path, sheet: Path) -> None:
-    """Write an animated WebP of up to 48 frames, evenly chosen, and a JPEG of up to 12 of them.
+    """Write an animated WebP of up to 48 evenly spaced frames, and a JPEG of up to 12 of them.
 
-    An object has the same colour on all frames. Frames that cannot be read any more are grey.
+    An object has the same colour on all frames. Frames that can no longer be read are grey.
 
     Args:
-        run: a video that was tracked.
+        run: a tracked video.
         reading: which of its frames are read.
-        moving: where the WebP goes to.
-        sheet: where the JPEG goes to.
+        moving: path of the WebP.
+        sheet: path of the JPEG.
     """
     pictures = list(_pictures(run, reading))
     chosen = [pictures[index] for index in _evenly(len(pictures), _SHEET_FRAMES)]
@@ -43,7 +43,7 @@ def write_overlay(run: Run, reading: Reading, moving: Path, sheet: Path) -> None
 
 
 def _pictures(run: Run, reading: Reading) -> Iterator[tuple[int, Pixels]]:
-    """Numbers of frames, and the frames with masks."""
+    """Yield frame numbers, and the frames with masks drawn on them."""
     positions = _evenly(len(run.numbers), _MOST_FRAMES)
     numbers = [run.numbers[position] for position in positions]
     masks = dict(by_frames(run.path, set(numbers)))
@@ -69,7 +69,7 @@ def _read(frames: Frames | None, position: int) -> Pixels | None:
 
 
 def _evenly(n: int, most: int) -> list[int]:
-    """Up to ``most`` of n positions, the first and the last among them."""
+    """Up to ``most`` evenly spaced positions of n, including the first and the last."""
     return sorted({round(position) for position in np.linspace(0, n - 1, min(n, most)).tolist()})
 
 

@@ -1,4 +1,4 @@
-"""The page of tracking: each video with its overlay, its objects, and what went wrong."""
+"""The tracking page: each video with its overlay, its objects, and any problems."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from maskgrid.tracked.masklets import Run
 
 Row = dict[str, Any]
 
-# More would make a page that no browser likes; the Parquet files have them all.
+# More would make the page too slow for browsers; the Parquet files have everything.
 _MOST_VIDEOS = 200
 _MOST_OBJECTS = 500
 
@@ -58,15 +58,15 @@ def tracking_page(
     settings: Sequence[Row],
     fingerprint: str,
 ) -> bytes:
-    """The page as one HTML file beside the folder of overlays.
+    """The page as one HTML file; it belongs beside the folder of overlays.
 
     Args:
         plan: the plan.
-        runs: the videos that were tracked.
+        runs: the tracked videos.
         objects: rows of ``OBJECTS``.
         summary: rows of ``SUMMARY``.
         settings: rows of ``SETTINGS``.
-        fingerprint: of what all this is made from, for the page's head.
+        fingerprint: the fingerprint of the page's inputs, for its head.
     """
     names = {(run.setting, run.video.video_key): run.name for run in runs}
     shown = [row for row in summary if _place(row) in names][:_MOST_VIDEOS]

@@ -1,4 +1,4 @@
-"""The config's section ``tracking`` as the stages read it; the workflow reads it too, so nothing heavy is imported."""
+"""The config's section ``tracking``, as the stages read it. The workflow imports this too, so no heavy imports here."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -38,7 +38,7 @@ _OF_NEITHER = {"offload_video_to_cpu", "offload_state_to_cpu", "exports", "autom
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which frames of videos are read, and up to which size."""
+    """Which frames of a video are read, and the size limit ``max_pixels`` (width x height)."""
 
     start: int
     stop: int | None
@@ -46,7 +46,7 @@ class Reading:
     max_pixels: int
 
     def numbers(self, n_frames: int) -> range:
-        """The video's own numbers of the frames that are read."""
+        """The numbers of the frames that are read, out of ``n_frames``."""
         return range(n_frames)[self.start : self.stop : self.stride]
 
 
@@ -68,14 +68,14 @@ def reading_of(plan: Plan) -> Reading:
 
 
 def setting_of(config: Config, name: str) -> TrackSetting:
-    """A setting of automatic tracking by its name.
+    """Return a setting of automatic tracking by name.
 
     Raises:
-        UserError: the sweep has none of that name.
+        UserError: the sweep has no setting of that name.
     """
     known = {setting.name: setting for setting in track_settings(config)}
     if name not in known:
-        raise UserError(f"tracking.sweep: has no setting {name!r}; there are {', '.join(known)}")
+        raise UserError(f"tracking.sweep: no setting is called {name!r}; known are {', '.join(known)}")
     return known[name]
 
 
@@ -90,7 +90,7 @@ def planning_parameters(config: Config) -> dict[str, Any]:
 
 
 def mask_parameters(config: Config, setting: str) -> dict[str, Any]:
-    """What of a config decides about masks, beside the model, the videos and their prompts."""
+    """The config's values that affect masks, besides the model, the videos and their prompts."""
     if config.tracking is None:
         return {}
     values = config.tracking.model_dump(exclude=_OF_JOBS | _OF_NEITHER)
@@ -103,5 +103,5 @@ def options_of(config: TrackingConfig) -> TrackOptions:
 
 
 def automatic_options(setting: TrackSetting) -> AutomaticOptions:
-    """How objects are found under a setting, as the tracker takes it."""
+    """A setting's options for finding objects, in the tracker's form."""
     return AutomaticOptions(**setting.automatic.model_dump())

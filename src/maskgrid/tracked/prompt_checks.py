@@ -1,4 +1,4 @@
-"""Prompts of a source, each checked against its video: a row for every one, with a status and a reason."""
+"""Check each prompt of a source against its video: one row per prompt, with a status and a reason."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ def resolve_prompts(
     """Check every entry of a source against its video.
 
     Args:
-        entries: as the source writes them.
-        videos: all of the source, the bad ones too.
+        entries: as the source has them.
+        videos: all videos of the source, including bad ones.
         reading: which frames are read.
-        normalized: points and boxes are in 0..1 of the frame.
-        folder: what paths in the entries are relative to.
+        normalized: whether points and boxes are in 0..1 of the frame.
+        folder: the folder that paths in the entries are relative to.
 
     Returns:
-        Prompts in the order of the entries, sorted by video.
+        The prompts, sorted by video, then in the order of the entries.
     """
     known = _known_names(videos)
     by_video: dict[str, list[VideoEntry]] = {}
@@ -121,7 +121,7 @@ class _Checker:
         return number
 
     def _check_together(self, place: tuple[str, int, int], prompt: Prompt) -> None:
-        """What sam2's video predictor takes for one object on one frame: a mask, or points and a box."""
+        """Check that an object's prompts on one frame fit sam2's video predictor: a mask, or points and a box."""
         if prompt.mask_counts is not None and prompt.kind != "mask":
             reason = "a video's mask stands alone: give points and box in a later round, or leave the mask out"
             raise BadPromptError(PromptStatus.MALFORMED, reason)
@@ -134,7 +134,7 @@ class _Checker:
 
 
 def object_ids(source_ids: Sequence[str]) -> dict[str, int]:
-    """A number for each object of a video: its own where all are whole numbers from 1, else from 1 in their order."""
+    """Number a video's objects: by their own ids if all are whole numbers from 1, else from 1 in order."""
     distinct = list(dict.fromkeys(source_ids))
     if all(text.isascii() and text.isdigit() and str(int(text)) == text for text in distinct):
         numbers = [int(text) for text in distinct]
@@ -144,7 +144,7 @@ def object_ids(source_ids: Sequence[str]) -> dict[str, int]:
 
 
 def _known_names(videos: Sequence[Video]) -> dict[str, str]:
-    """Keys of videos by what a source of prompts may call them: the key, or the key without its suffix."""
+    """Video keys by the names that a source of prompts may use: the key, or the key without its suffix if unique."""
     stems = Counter(video.video_key.rpartition(".")[0] for video in videos if video.kind == "file")
     names = {
         stem: video.video_key for video in videos if stems[stem := video.video_key.rpartition(".")[0]] == 1 and stem
@@ -160,7 +160,7 @@ def _round(value: Any) -> int:  # noqa: ANN401
 
 
 def _whole(value: Any) -> int | None:  # noqa: ANN401
-    """A whole number from 0 on, from a number or text."""
+    """Parse a whole number >= 0 from a number or text; None if it is not one."""
     try:
         number = float(value) if isinstance(value, str | int | float) and type(value) is not bool else -1.0
     except ValueError:

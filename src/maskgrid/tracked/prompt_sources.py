@@ -1,4 +1,4 @@
-"""Sources of prompts for videos: tables, YouTube-VIS and COCO-video files, entry by entry, as they are written."""
+"""Read prompts for videos from tables, YouTube-VIS and COCO-video files, entry by entry, unchecked."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class VideoEntry:
-    """A prompt as the source writes it, nothing of it checked.
+    """A prompt as the source has it, unchecked.
 
     Attributes:
-        names: the video's name, and further ones that it may go by.
+        names: the video's name, and other names that it may have.
         entry: the object; its ``image_key`` is the first of the names.
         frame: the video's frame, counted from 0.
-        frame_name: of a video that is a folder of frames, the frame's file, which goes before ``frame``.
-        round: which round of corrections it belongs to.
+        frame_name: for a folder of frames, the frame's file name; it overrides ``frame``.
+        round: the round of corrections that it belongs to.
     """
 
     names: tuple[str, ...]
@@ -41,8 +41,8 @@ class VideoPrompts:
     """A file of prompts.
 
     Attributes:
-        folder: what paths in it are relative to.
-        categories: COCO's entries of ``categories``; empty where the source has none.
+        folder: the folder that paths in it are relative to.
+        categories: COCO's ``categories``; empty if the source has none.
         entries: the prompts, in the order of the file.
     """
 
@@ -56,10 +56,10 @@ def read_video_prompts(path: Path, config: TrackingConfig) -> VideoPrompts:
 
     Args:
         path: a table (``.csv``, ``.parquet``, ``.jsonl``), or a ``.json`` with ``videos``.
-        config: which parts of a ``.json`` are prompts.
+        config: selects the parts of a ``.json`` that are prompts.
 
     Raises:
-        UserError: the file as a whole cannot be read as what its suffix says.
+        UserError: the file cannot be read in the format of its suffix.
     """
     try:
         if path.suffix.lower() == ".json":
@@ -98,7 +98,7 @@ def _document(path: Path, config: TrackingConfig) -> VideoPrompts:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What a document says of an object on a frame."""
+    """A document's data about one object on one frame."""
 
     frame: Any
     name: str | None
@@ -107,7 +107,7 @@ class _Frame:
 
 
 def _frames_of(annotation: Record, videos: Mapping[str, Record]) -> list[_Frame]:
-    """YouTube-VIS: the frames on which an annotation has something, from lists as long as the video."""
+    """YouTube-VIS: the frames with a segmentation or box, from an annotation's lists as long as the video."""
     video = videos.get(str(annotation.get("video_id")), {})
     segmentations, boxes = _list(annotation.get("segmentations")), _list(annotation.get("bboxes"))
     names, numbers = _list(video.get("file_names")), _list(video.get("frame_numbers"))
@@ -122,7 +122,7 @@ def _frames_of(annotation: Record, videos: Mapping[str, Record]) -> list[_Frame]
 
 
 def _tracks(annotations: list[Record], images: Mapping[str, Record]) -> Iterator[tuple[str, str, Record, list[_Frame]]]:
-    """COCO-video: an annotation a frame, joined to objects by ``track_id`` or ``instance_id``."""
+    """COCO-video: one annotation per frame, joined to objects by ``track_id`` or ``instance_id``."""
     tracks: dict[tuple[str, str], tuple[Record, list[_Frame]]] = {}
     order = _frame_order(images)
     for annotation in annotations:
@@ -139,7 +139,7 @@ def _tracks(annotations: list[Record], images: Mapping[str, Record]) -> Iterator
 
 
 def _frame_order(images: Mapping[str, Record]) -> dict[str, int]:
-    """Each image's position among those of its video, by the names of the files."""
+    """Each image's position in its video, in the order of file names."""
     videos: dict[str, list[tuple[str, str]]] = {}
     for image_id, image in images.items():
         videos.setdefault(str(image.get("video_id")), []).append((str(image.get("file_name")), image_id))
@@ -183,7 +183,7 @@ def _track_entries(
 
 
 def _video_names(video: Record) -> tuple[str, ...]:
-    """What a video of a document may be called in the source: its name, its file, the folder of its frames."""
+    """The names that a document's video may have in the source: its name, its file, the folder of its frames."""
     names = [video.get("video_key"), video.get("file_name"), video.get("name")]
     first = _at(_list(video.get("file_names")), 0)
     if isinstance(first, str):

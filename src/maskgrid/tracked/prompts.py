@@ -1,4 +1,4 @@
-"""Prompts of videos, checked: as rows of a table, as the tracker takes them, as plain values for fingerprints."""
+"""Checked prompts of videos, as rows of a table, in the tracker's form, and as plain values for fingerprints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ from maskgrid.tracked.tables import PROMPTS
 
 @dataclass(frozen=True, slots=True)
 class VideoPrompt:
-    """A row of ``PROMPTS``: what a source says of one object on one frame.
+    """A row of ``PROMPTS``: a prompt for one object on one frame.
 
     Attributes:
-        video_key: the video; as the source names it where there is none of that name.
+        video_key: the video's key; the source's name for it if there is no such video.
         prompt_index: position among the video's prompts.
-        object_id: the object in its video.
-        source_id: the object as the source names it.
-        category_id: of a COCO document.
+        object_id: the object's number in its video.
+        source_id: the object's id in the source.
+        category_id: from a COCO document.
         category: the category's name.
-        frame: the video's own frame, counted from 0.
-        round: which round of corrections it belongs to.
-        prompt: in pixels of the frame; None where ``status`` is not ``ok``.
+        frame: frame number in the video, counted from 0.
+        round: the round of corrections that it belongs to.
+        prompt: in pixels of the frame; None unless ``status`` is ``ok``.
         status: a :class:`PromptStatus`.
-        message: the reason in words.
+        message: the reason, for people.
     """
 
     video_key: str
@@ -50,7 +50,7 @@ class VideoPrompt:
 
 
 def prompts_table(prompts: Sequence[VideoPrompt]) -> pa.Table:
-    """Rows of ``PROMPTS``."""
+    """Convert prompts to a table of ``PROMPTS``."""
     return pa.Table.from_pylist([_values(prompt) for prompt in prompts], PROMPTS)
 
 
@@ -60,9 +60,9 @@ def read_prompts(table: pa.Table) -> list[VideoPrompt]:
 
 
 def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading) -> list[FramePrompt]:
-    """Good prompts of a video as the tracker takes them: frames counted among those that are read.
+    """Convert a video's good prompts to the tracker's form, with frames counted among those that are read.
 
-    Points of one object and frame add up, as clicks do; a box stands at the beginning of what it is given with.
+    Points of one object on one frame accumulate, as clicks do; a box comes before the points given with it.
     """
     position = _positions(video, reading)
     given: set[tuple[int, int]] = set()
@@ -89,9 +89,9 @@ def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading
 
 
 def passes_of(prompts: Sequence[VideoPrompt], video: Video, reading: Reading, options: TrackOptions) -> list[Pass]:
-    """The passes through a video that the good prompts of all its objects ask for.
+    """The passes through a video for the good prompts of all its objects.
 
-    All groups of objects go through the same ones, as all objects do in one job.
+    Every group of objects uses these same passes, as if all objects were in one job.
     """
     position = _positions(video, reading)
     places = [
@@ -103,13 +103,13 @@ def passes_of(prompts: Sequence[VideoPrompt], video: Video, reading: Reading, op
 
 
 def prompt_contents(prompts: Sequence[VideoPrompt]) -> list[dict[str, Any]]:
-    """Prompts as plain values, for fingerprints."""
+    """Convert prompts to plain values, for fingerprints."""
     names = ("object_id", "source_id", "category_id", "category", "frame", "round", "status")
     return [{**{name: getattr(row, name) for name in names}, "prompt": content_of(row.prompt)} for row in prompts]
 
 
 def _positions(video: Video, reading: Reading) -> dict[int, int]:
-    """The place of each frame among those that are read, by its own number."""
+    """The position of each frame among those that are read, by frame number."""
     return {number: index for index, number in enumerate(reading.numbers(int(video.n_frames or 0)))}
 
 

@@ -1,4 +1,4 @@
-"""Tracking that goes on where a killed process has left off."""
+"""Resume tracking where a killed process stopped."""
 
 import logging
 import zipfile
@@ -37,38 +37,38 @@ FrameMasks = tuple[int, list[TrackedMask]]
 
 
 class Resumable(Protocol):
-    """Tracking that can be written down between two frames."""
+    """Tracking whose state can be saved between two frames."""
 
     def __iter__(self) -> Iterator[FrameMasks]:
-        """The frames to come."""
+        """The remaining frames."""
         ...
 
     def save(self, stream: IO[bytes]) -> None:
-        """Write down where it stands; the number of frames given is among it, as ``n_given``."""
+        """Save the state, including the number of frames yielded so far as ``n_given``."""
         ...
 
 
 def resumably(begin: Callable[[Path | None], Resumable], journal: Journal, every: int) -> Iterator[FrameMasks]:
-    """Tracking that is written down every so many frames.
+    """Track, and save the state every ``every`` frames.
 
-    The same frames with the same masks come, however often the process is killed between. Frames that were written down
-    are read and not tracked again.
+    Yields the same frames with the same masks, however often the process is killed in between. Saved frames are read
+    from the journal and not tracked again.
 
     Example:
         >>> begin = partial(track_automatically, tracker, generator, frames, automatic, options)
         >>> for frame, masks in resumably(begin, Journal(output, fingerprint), every=50): ...
 
     Args:
-        begin: begins from a snapshot, or anew if None.
-        journal: of the output that is being made. Its fingerprint must cover all that ``begin`` depends on.
-        every: after how many frames they are written down, with what sam2 remembers of the video: some 4 MB an object
-            with sam2.1_hiera_large. For one journal it must be the same number each time.
+        begin: starts tracking from a snapshot, or from the beginning if None.
+        journal: the output's journal. Its fingerprint must cover everything that ``begin`` depends on.
+        every: save frames, and sam2's memory of the video, after this many frames; the memory takes some 4 MB per
+            object with sam2.1_hiera_large. Must not change for a journal.
     """
     finished = _finished(journal, every)
     tracking = begin(journal.snapshot if finished else None)
     for part in range(finished):
         tables = journal.read(part, 2)
-        assert tables is not None  # _finished has seen it
+        assert tables is not None  # checked by _finished
         yield from _frames_of(tables)
     yield from _written_down(tracking, journal, every, finished)
 
@@ -98,7 +98,7 @@ def _written_down(tracking: Resumable, journal: Journal, every: int, part: int) 
 
 
 def _finished(journal: Journal, every: int) -> int:
-    """How many parts are finished, with a snapshot behind the last of them; 0 where anything is amiss."""
+    """Number of finished parts, if there is a snapshot after the last of them; 0 if anything is wrong."""
     n_given = _n_given(journal.snapshot)
     n_parts, rest = divmod(n_given, every)
     complete = all(journal.read(part, 2) is not None for part in range(n_parts))
@@ -110,8 +110,8 @@ def _n_given(snapshot: Path) -> int:
         return 0
     try:
         return int(torch.load(snapshot, map_location="cpu", weights_only=True, mmap=True)["n_given"])
-    except (RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile) as error:  # a disk's mishap
-        log.warning("%s: tracking begins anew: %s", snapshot, error)
+    except (RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile) as error:  # damaged on the disk
+        log.warning("%s: tracking starts from the beginning: %s", snapshot, error)
         return 0
 
 

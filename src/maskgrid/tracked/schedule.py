@@ -1,4 +1,4 @@
-"""The passes through a video that prompts and options ask for."""
+"""Plan the passes through a video from prompts and options."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,28 +11,34 @@ from maskgrid.tracked.records import FramePrompt
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One propagation: after the prompts of which round, over which frames, in order."""
+    """One propagation.
+
+    Attributes:
+        round: the round whose prompts come before it.
+        frames: the frames, in the order of tracking.
+    """
 
     round: int
     frames: range
 
     @property
     def reverse(self) -> bool:
-        """Whether frames are tracked backwards."""
+        """Whether the pass goes backwards."""
         return self.frames.step < 0
 
 
 def plan_passes(prompts: Sequence[FramePrompt], options: TrackOptions, n_frames: int) -> list[Pass]:
-    """The passes in order, with the frames that sam2's ``propagate_in_video`` would go through.
+    """Return the passes in order, with the frames that sam2's ``propagate_in_video`` would visit.
 
-    Unless the options name a start, each pass begins at the first conditioning frame of any object: one with prompts
-    that came before the object was tracked on it, or with ``add_all_frames_to_correct_as_cond`` any with prompts.
+    Unless the options set a start, each pass begins at the first conditioning frame of any object. A frame is a
+    conditioning frame if an object got a prompt on it before being tracked on it; with
+    ``add_all_frames_to_correct_as_cond``, every frame with a prompt is one.
 
     Raises:
-        UserError: the start is no frame of the video.
+        UserError: the start is not a frame of the video.
     """
     cond_frames: set[int] = set()
-    tracked: list[tuple[range, set[int]]] = []  # frames, and the objects that were tracked on them
+    tracked: list[tuple[range, set[int]]] = []  # frames, and the objects tracked on them
     objects: set[int] = set()
     passes: list[Pass] = []
     for number, given in groupby(sorted(prompts, key=_round), key=_round):
@@ -61,15 +67,15 @@ def _directions(start: int, options: TrackOptions, n_frames: int) -> list[range]
 
 
 def last_passes(passes: Sequence[Pass]) -> dict[int, int]:
-    """For each frame that is reached, the number of the last pass that does."""
+    """For each frame that any pass visits, the number of the last such pass."""
     return {frame: number for number, one in enumerate(passes) for frame in one.frames}
 
 
 def groups_of_objects(prompts: Iterable[FramePrompt], options: TrackOptions, objects_per_group: int) -> list[list[int]]:
-    """Divide the objects into groups that can be tracked apart, with equal results.
+    """Split the objects into groups that can be tracked separately with equal results.
 
-    sam2 tracks each object by itself, unless ``non_overlap_masks`` is on; then there is one group. Give each group the
-    passes of all prompts (:func:`plan_passes`), which begin where the first of all objects does.
+    sam2 tracks each object independently, unless ``non_overlap_masks`` is on; then there is one group. Use the passes
+    of all prompts (:func:`plan_passes`) for every group, because they start at the first frame of all objects.
     """
     ids = list(dict.fromkeys(prompt.object_id for prompt in prompts))
     size = len(ids) if options.non_overlap_masks else objects_per_group

@@ -1,4 +1,4 @@
-"""The source of tracking, as a list of videos: files, and folders of frames."""
+"""List the videos of tracking's source: files, and folders of frames."""
 
 import hashlib
 import os
@@ -18,21 +18,21 @@ _LISTS = tuple(suffix for suffix in LIST_READERS if suffix != ".json")
 def list_videos(source: str, base_dir: Path) -> list[SourceItem]:
     """List the videos of a source, sorted by key; each key once.
 
-    - A folder: the video files below it, by suffix, and every folder below it that holds images and no video files: its
-      images are the frames of one video. A folder of frames may be the source itself.
+    - A folder: the video files below it, by suffix, and every folder below it with images but no video files: its
+      images are the frames of one video. The source itself may be a folder of frames.
     - A glob (``clips/*.mp4``, ``JPEGImages/*``): as a folder, filtered by the names of files and of folders of frames.
     - A list (``.txt``, or ``.csv`` and ``.parquet`` with a column ``path``), whose entries are taken as they are.
     - One video file.
 
     Args:
-        source: the path, or pattern, as the user writes it.
-        base_dir: what a relative ``source`` is relative to.
+        source: the path or pattern, as the user writes it.
+        base_dir: the folder that a relative ``source`` starts from.
 
     Returns:
-        Videos; a key is a path relative to the source's root, POSIX style.
+        The videos; a key is a path relative to the source's root, POSIX style.
 
     Raises:
-        UserError: there is no such source, no video in it, or a list that cannot be read.
+        UserError: there is no such source, no video in it, or the list cannot be read.
     """
     location = base_dir.absolute() / Path(source).expanduser()
     if location.is_dir():
@@ -50,14 +50,14 @@ def list_videos(source: str, base_dir: Path) -> list[SourceItem]:
     items = {key: SourceItem(key, path) for key, path in found}
     if not items:
         raise UserError(
-            f"{KEY}: no videos in {location}. Video files are known by their suffix "
-            f"({' '.join(sorted(VIDEO_SUFFIXES))}), folders of frames by the images in them; hidden files are left out."
+            f"{KEY}: no videos in {location}. Video files are recognized by their suffix "
+            f"({' '.join(sorted(VIDEO_SUFFIXES))}), folders of frames by the images in them; hidden files are skipped."
         )
     return [items[key] for key in sorted(items)]
 
 
 def videos_digest(items: Iterable[SourceItem]) -> str:
-    """Hash what the file system says of videos, without reading them: hexadecimal sha256."""
+    """Hash the videos' names, sizes and times, without reading the files: hexadecimal sha256."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(f"{item.key}\0{video_state(item)}\0".encode() + os.fsencode(item.path) + b"\0")
@@ -65,7 +65,7 @@ def videos_digest(items: Iterable[SourceItem]) -> str:
 
 
 def video_state(item: SourceItem) -> str:
-    """Hash sizes and times of a video's file, or of the images of its folder."""
+    """Hash size and time of a video's file, or of the images in its folder."""
     digest = hashlib.sha256()
     parts = [item]
     if item.path.is_dir():
@@ -95,7 +95,7 @@ def _in_file(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _in_folder(root: Path) -> Iterator[tuple[str, Path]]:
-    """Video files, folders that hold images and no video files, and folders that may not be listed."""
+    """Video files, folders with images but no video files, and folders that cannot be listed."""
     files = [path for _, path in files_below(root, None, VIDEO_SUFFIXES | IMAGE_SUFFIXES, KEY)]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]

@@ -1,4 +1,4 @@
-"""The stage ``videos``: list the videos and look at each, check the prompts, and say which jobs there are."""
+"""The stage ``videos``: list and examine the videos, check the prompts, and list the jobs."""
 
 import logging
 from collections import Counter
@@ -32,7 +32,7 @@ def write_videos(plan: Plan) -> None:
     """Write the tables that tracking starts from: ``videos``, ``files``, ``prompts`` and ``jobs``.
 
     Raises:
-        UserError: the config has no tracking, a source cannot be read, or not one job comes of it.
+        UserError: the config has no section ``tracking``, a source cannot be read, or there is not a single job.
     """
     config, layout, reading = tracking_config(plan), plan.layout.tracked, reading_of(plan)
     videos = index_videos(_items(plan), reading, read_previous(layout.files))
@@ -56,26 +56,26 @@ def write_videos(plan: Plan) -> None:
 
 
 def prompts_path(plan: Plan) -> Path:
-    """The file that prompts are read from."""
+    """The path of the prompts' file."""
     source = str(tracking_config(plan).prompts)
     return demo_folder(plan) / GROUND_TRUTH if source == DEMO else plan.located(source)
 
 
 def demo_folder(plan: Plan) -> Path:
-    """Where the drawn clips lie."""
+    """The folder of the drawn clips."""
     return (plan.layout.root / DEMO / "clips").resolve()
 
 
 def source_digest(plan: Plan) -> str:
-    """A digest of names, sizes and times of the videos, and of pictures that a table names as masks.
+    """Hash the names, sizes and times of the videos, and of images that a table names as masks.
 
-    The stage ``videos`` is due when it changes.
+    The stage ``videos`` runs again when the digest changes.
 
     Raises:
         UserError: the source is missing or empty.
     """
     config = tracking_config(plan)
-    # Files by URL are inputs of the stage themselves.
+    # Files by URL are direct inputs of the stage.
     is_given = config.source == DEMO or is_url(config.source)
     videos = config.source if is_given else videos_digest(list_videos(config.source, plan.base_dir))
     return digest([videos, _pictures(plan)])
@@ -87,7 +87,7 @@ def _pictures(plan: Plan) -> list[Any]:
         return []
     try:
         source = read_video_prompts(prompts_path(plan), config)
-    except UserError:  # the stage that reads it says so
+    except UserError:  # reported by the stage that reads it
         return []
     masks = {entry.entry.mask for entry in source.entries if isinstance(entry.entry.mask, str)}
     return [[name, *file_state(SourceItem(name, source.folder / name))] for name in sorted(masks)]
@@ -113,7 +113,7 @@ def _nothing_to_do(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoP
         first = videos[0]
         return (
             f"tracking.source: none of the {len(videos)} videos of {config.source} can be used; the first, "
-            f"{first.video_key}: {first.message}. {plan.layout.tracked.videos} names each with its reason"
+            f"{first.video_key}: {first.message}. {plan.layout.tracked.videos} lists the reason for each"
         )
     reason = f"; the first: {prompts[0].message}" if prompts else ""
     return (

@@ -104,7 +104,7 @@ def test_the_words_name_setting_reasons_and_lines(plan):
     [
         (Goal("coverage", 7.0), "from 0 to 1, not 7"),
         (Goal("masks", -1.0), "not negative"),
-        (Goal("masks", 3.0, None, 0.0), "no setting has such a number of masks"),
+        (Goal("masks", 3.0, None, 0.0), "no setting has this number of masks"),
     ],
 )
 def test_goals_that_make_no_sense(plan, goal, message):

@@ -1,4 +1,4 @@
-"""Scenes that the project draws itself: images and clips with the exact mask of everything in them."""
+"""Synthetic scenes: drawn images and clips with the exact mask of everything in them."""
 
 from maskgrid.dataset.demo.drawing import draw_clip, draw_scene
 from maskgrid.dataset.demo.images import scenes_as_coco

@@ -1,4 +1,4 @@
-"""The demo's videos: drawn clips with the exact mask of every object on every frame."""
+"""The demo's videos: drawn clips with the exact mask of every object in every frame."""
 
 import io
 from fractions import Fraction
@@ -28,7 +28,7 @@ def write_demo_clips(folder: Path) -> None:
     """Write the clips, two as folders of frames and one as a video file, and their ground truth as YouTube-VIS.
 
     Args:
-        folder: gets them. Where the ground truth is there already, the last thing to be written, all stays as it is.
+        folder: the output folder. If it already has the ground truth, which is written last, nothing is written.
     """
     clips = {name: draw_clip(seed, _N_FRAMES, _SIZE_HW) for name, seed in _SEEDS.items()}
     truth = orjson.dumps(clips_as_youtube_vis(clips), option=orjson.OPT_INDENT_2)
@@ -45,7 +45,7 @@ def write_demo_clips(folder: Path) -> None:
 
 
 def encode_clip(clip: Clip, rate_hz: int = _RATE_HZ) -> bytes:
-    """A clip as a Matroska file without loss (FFV1)."""
+    """Encode a clip as a lossless Matroska file (FFV1)."""
     stream = io.BytesIO()
     height, width = clip.frames.shape[1:3]
     with av.open(stream, "w", format="matroska", options={"fflags": "+bitexact"}) as container:
@@ -61,10 +61,10 @@ def encode_clip(clip: Clip, rate_hz: int = _RATE_HZ) -> bytes:
 
 
 def clips_as_youtube_vis(clips: dict[str, Clip]) -> dict[str, Any]:
-    """The masks of clips as a YouTube-VIS dictionary: an annotation an object, null where it is not seen.
+    """Convert the masks of clips to a YouTube-VIS dictionary: one annotation per object, null where it is not visible.
 
     Args:
-        clips: by the name of the video.
+        clips: by video name.
     """
     videos: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Scenes and clips from a seed."""
+"""Draw scenes and clips from a seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from maskgrid.dataset.demo.rendering import render
 from maskgrid.dataset.demo.textures import FULL, Colour, Style, Surface, paint, random_colour
 from maskgrid.dataset.demo.things import Pose, Thing, random_thing, sibling
 
-LEAST_AREA_PX = 12  # of a 256 x 256 image; scaled with the image
-_MOST_OF_WHOLE = 0.9  # a part that covers more of its whole is no mask of its own
+LEAST_AREA_PX = 12  # in a 256 x 256 image; scaled with the image
+_MOST_OF_WHOLE = 0.9  # a part that covers more of its whole gets no mask
 _SCENE, _CLIP = 1, 2
 
 
@@ -27,16 +27,16 @@ class _Cast:
 
 
 def draw_scene(seed: int, size_hw: tuple[int, int] = (256, 256), style: Style = FULL) -> Scene:
-    """Draw the scene that belongs to a seed, the same in every run and process.
+    """Draw the scene of a seed, the same in every run and process.
 
     Args:
         seed: 0 or more.
         size_hw: height and width in pixels.
-        style: how many things, how large, and how damaged the picture is.
+        style: number and size of things, and how degraded the image is.
 
     Returns:
-        The image and the visible masks of wholes and parts. Masks under 12 pixels (of a 256 x 256 image) and
-        parts over nine tenths of their whole are left out.
+        The image and the visible masks of wholes and parts, without masks under 12 pixels (in a 256 x 256 image) and
+        parts that cover over 90 % of their whole.
     """
     rng = default_rng(SeedSequence([_SCENE, seed, *size_hw]))
     cast = _random_cast(rng, size_hw, style)
@@ -48,13 +48,13 @@ def draw_scene(seed: int, size_hw: tuple[int, int] = (256, 256), style: Style = 
 
 
 def draw_clip(seed: int, n_frames: int = 20, size_hw: tuple[int, int] = (256, 256), style: Style = FULL) -> Clip:
-    """Draw a clip of wholes in motion: they pass behind each other, leave the image and return.
+    """Draw a clip of moving things: they pass behind each other, leave the image and return. Only wholes get masks.
 
     Args:
         seed: 0 or more.
-        n_frames: how many frames.
+        n_frames: number of frames.
         size_hw: height and width in pixels.
-        style: how many things (half of what a scene has), how large, and how damaged the frames are.
+        style: number of things (a clip has half as many as a scene), their size, and how degraded the frames are.
     """
     rng = default_rng(SeedSequence([_CLIP, seed, *size_hw]))
     cast = _random_cast(rng, size_hw, _fewer(style))
@@ -87,7 +87,7 @@ def _random_cast(rng: Generator, size_hw: tuple[int, int], style: Style) -> _Cas
     ground = paint(rng, size_hw, colour, style.damage)
     count = int(rng.integers(2, style.most_things + 1))
     low, high = np.log(style.least_radius), np.log(style.most_radius)
-    # large things first, so that they lie behind
+    # large things first, so that they are behind
     radii_px = np.sort(np.exp(rng.uniform(low, high, count)))[::-1] * min(size_hw)
     family = rng.random() < style.family_chance
     if family:
@@ -107,7 +107,7 @@ def _random_things(
 
 
 def _random_poses(rng: Generator, radii_px: NDArray[np.float64], size_hw: tuple[int, int]) -> tuple[Pose, ...]:
-    """Poses that spread out: each is the roomiest of three draws."""
+    """Draw spread-out poses: each is the one with the most room of three draws."""
     placed: list[Pose] = []
     for radius in radii_px:
         draws = [_random_pose(rng, float(radius), size_hw) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The demo's dataset: drawn scenes with their ground truth, and photographs that scikit-image carries."""
+"""The demo's dataset: drawn scenes with their ground truth, and photographs from scikit-image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from maskgrid.io.files import write_bytes
 from maskgrid.masks.pictures import png
 from maskgrid.plan.layout import GROUND_TRUTH
 
-# Goes up when the pictures change, so that an index of the old ones is made anew.
+# Raise it when the images change, so that an index of the old ones is rebuilt.
 DEMO_VERSION = "1"
 
 # Below 1,000,000: scenes that the demo model was not trained on.
@@ -24,11 +24,11 @@ _PHOTOS = ("astronaut", "chelsea", "coffee", "coins", "rocket")
 
 
 def write_demo(folder: Path) -> None:
-    """Write the demo's pictures and, as COCO, the ground truth of the drawn ones.
+    """Write the demo's images and, as COCO, the ground truth of the drawn ones.
 
     Args:
-        folder: gets ``scenes/*.png``, ``photos/*.png`` and ``ground_truth.json``. What is there already stays as it
-            is, so that an index of the folder stays valid.
+        folder: for ``scenes/*.png``, ``photos/*.png`` and ``ground_truth.json``. Identical files that are already
+            there are not rewritten, so that an index of the folder stays valid.
     """
     from maskgrid.dataset.demo import draw_scene, scenes_as_coco
 
@@ -55,16 +55,16 @@ def _write_once(path: Path, content: bytes) -> None:
 
 
 def scenes_as_coco(scenes: Sequence[Scene], file_names: Sequence[str]) -> dict[str, Any]:
-    """Write the masks of scenes as a COCO dictionary.
+    """Convert the masks of scenes to a COCO dictionary.
 
     Args:
-        scenes: the scenes, one for each image.
+        scenes: one per image.
         file_names: the images' names, in the same order.
 
     Returns:
         ``images``, ``annotations`` and ``categories``; ids count from 1 over all scenes. Segmentations are
         compressed RLE with ``counts`` as text; ``bbox`` is the mask's true extent as x, y, width, height;
-        ``part_of`` is the id of the whole that a mask is a part of, or None.
+        ``part_of`` is the annotation id of the whole that a mask belongs to, or None.
     """
     images = []
     annotations: list[dict[str, Any]] = []

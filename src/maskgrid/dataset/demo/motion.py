@@ -1,4 +1,4 @@
-"""What a camera and a file format do to a picture: light, blur, noise, JPEG artefacts."""
+"""Simulate a camera and a file format (light, blur, noise, JPEG artefacts), and the motion of things."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ class Camera:
     Attributes:
         blur_px: standard deviation of the blur.
         noise: standard deviation of the noise, in grey levels.
-        gain: brightness, 1 for the picture's own.
+        gain: brightness; 1 leaves the picture as it is.
         falloff_xy: how much brighter the right and the lower border are than the middle.
-        quality: of the JPEG file, 1 to 100; None saves without loss.
+        quality: of the JPEG file, 1 to 100; None for lossless.
     """
 
     blur_px: float
@@ -31,7 +31,7 @@ class Camera:
 
 
 def random_camera(rng: Generator, damage: float) -> Camera:
-    """Draw a camera; ``damage`` from 0 (clean) to 1."""
+    """Draw a random camera; ``damage`` from 0 (clean) to 1."""
     return Camera(
         blur_px=float(rng.uniform(0.3, 1.0)) * damage if rng.random() < 0.35 else 0.0,
         noise=float(rng.uniform(0, 7)) * damage,
@@ -42,7 +42,7 @@ def random_camera(rng: Generator, damage: float) -> Camera:
 
 
 def photograph(rng: Generator, camera: Camera, picture: Surface) -> Pixels:
-    """Take ``picture`` (H, W, 3) float32, 0 to 255, to the uint8 pixels that the camera saves."""
+    """Turn ``picture``, (H, W, 3) float32, 0 to 255, into the uint8 pixels that the camera saves."""
     height, width = picture.shape[:2]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None] * np.float32(camera.falloff_xy[0])
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None] * np.float32(camera.falloff_xy[1])
@@ -68,7 +68,7 @@ class Motion:
     Attributes:
         start: the pose in frame 0.
         velocity_xy: drift in pixels per frame.
-        swing_xy: how far the path swings to a side, in pixels: far enough, and a thing leaves and returns.
+        swing_xy: amplitude of the path's swing, in pixels; if large, a thing leaves the image and returns.
         pace: phase of the swing per frame, in radians.
         spin: rotation per frame, in radians.
         growth: logarithm of the size ratio from one frame to the next.
@@ -93,7 +93,7 @@ class Motion:
 
 
 def random_motion(rng: Generator, start: Pose, size_hw: tuple[int, int]) -> Motion:
-    """Draw a path: at rest, drifting, or swinging out of the image and back."""
+    """Draw a random path: at rest, drifting, or swinging out of the image and back."""
     side_px = min(size_hw)
     speed_px = side_px * float(rng.choice([0.0, 0.006, 0.015])) * float(rng.uniform(0.5, 1.5))
     heading = float(rng.uniform(0, 2 * np.pi))

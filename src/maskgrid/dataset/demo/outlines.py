@@ -11,7 +11,7 @@ Outline = tuple[Curve, ...]
 
 
 def random_outline(rng: Generator) -> Outline:
-    """Draw an outline of a random kind: one closed curve, and more for its holes."""
+    """Draw an outline of a random kind: one closed curve, and one more per hole."""
     kind = _KINDS[int(rng.choice(len(_KINDS), p=_WEIGHTS))]
     return kind(rng)
 

@@ -1,4 +1,4 @@
-"""From things and poses to pixels and masks."""
+"""Render things and poses to pixels and masks."""
 
 from collections.abc import Sequence
 
@@ -10,20 +10,20 @@ from maskgrid.dataset.demo.records import Masks
 from maskgrid.dataset.demo.textures import Surface
 from maskgrid.dataset.demo.things import Pose, Thing, cover, spread
 
-_SOLID = 128  # a pixel belongs to a thing that covers at least half of it
+_SOLID = 128  # a pixel belongs to a thing if at least half of it is covered
 
 
 def render(ground: Surface, things: Sequence[Thing], poses: Sequence[Pose]) -> tuple[Surface, Masks]:
     """Draw things from back to front.
 
     Args:
-        ground: what lies behind all things, (H, W, 3) float32.
+        ground: the background, (H, W, 3) float32.
         things: from back to front.
         poses: one for each thing.
 
     Returns:
-        The image, (H, W, 3) float32, 0 to 255; and the visible masks, (N, H, W) bool: for each thing its own
-        and then one for each of its parts, in the order of ``things``.
+        The image, (H, W, 3) float32, 0 to 255; and the visible masks, (N, H, W) bool: for each thing its own mask,
+        then one for each of its parts, in the order of ``things``.
     """
     size_hw = (ground.shape[0], ground.shape[1])
     image = ground.copy()
@@ -77,7 +77,7 @@ def _cast_shadow(image: Surface, whole: NDArray[np.uint8], thing: Thing, pose: P
 
 
 def _draw_rim(image: Surface, whole: NDArray[np.uint8], thing: Thing) -> None:
-    if thing.rim == 0 or not whole.any():  # nothing of it may be in the image
+    if thing.rim == 0 or not whole.any():  # it may be outside the image
         return
     box = _box(whole)
     inner = cv2.erode(whole[box], np.ones((3, 3), np.uint8), borderValue=255)

@@ -1,4 +1,4 @@
-"""Surfaces of things and grounds: colour, gradients, patterns, roughness."""
+"""Surfaces of things and backgrounds: colour, gradients, patterns, roughness."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ Surface = NDArray[np.float32]  # (H, W, 3): RGB, 0 to 255
 
 
 def random_colour(rng: Generator) -> Colour:
-    """Draw an RGB colour, 0 to 255: greyish to saturated, dark to bright."""
+    """Draw a random RGB colour, 0 to 255: greyish to saturated, dark to bright."""
     grey = rng.uniform(15, 240)
     return np.clip(grey + rng.normal(0, rng.uniform(5, 75), 3), 0, 255).astype(np.float32)
 
 
 def colour_unlike(rng: Generator, other: Colour, least_distance: float) -> Colour:
-    """Draw a colour, a few times over if it lies nearer to ``other`` than ``least_distance``."""
+    """Draw a random colour; redraw a few times while it is closer to ``other`` than ``least_distance``."""
     colour = random_colour(rng)
     for _ in range(6):
         if float(np.abs(colour - other).max()) >= least_distance:
@@ -28,10 +28,10 @@ def colour_unlike(rng: Generator, other: Colour, least_distance: float) -> Colou
 
 
 def paint(rng: Generator, size_hw: tuple[int, int], colour: Colour, contrast: float) -> Surface:
-    """Paint a surface of one main colour.
+    """Paint a surface with one main colour.
 
     Args:
-        rng: the source of chance.
+        rng: the random generator.
         size_hw: height and width in pixels.
         colour: the main colour.
         contrast: strength of patterns and roughness, 0 (flat) to 1.
@@ -86,13 +86,13 @@ def _roughness(rng: Generator, size_hw: tuple[int, int]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The knobs of the generator; a curriculum is a sequence of styles.
+    """Parameters of scene generation; a curriculum is a sequence of styles.
 
     Attributes:
-        most_things: most things in a scene.
-        least_radius, most_radius: half the extent of a thing as a fraction of the image's shorter side.
-        part_chance: chance that a thing has parts, 0 to 1.
-        family_chance: chance that the things of a scene are of one kind and colour, 0 to 1.
+        most_things: maximum number of things in a scene.
+        least_radius, most_radius: limits of a thing's radius, as a fraction of the image's shorter side.
+        part_chance: probability that a thing has parts, 0 to 1.
+        family_chance: probability that all things of a scene have one kind and colour, 0 to 1.
         damage: strength of texture contrast, blur, noise and JPEG artefacts, 0 to 1.
     """
 

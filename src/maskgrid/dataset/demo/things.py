@@ -1,4 +1,4 @@
-"""Things to put into a scene, and where they stand."""
+"""Things to put into a scene, and their poses."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from maskgrid.dataset.demo.textures import Colour, Style, Surface, colour_unlike
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A region of a thing with a surface of its own; its outline is in the thing's coordinates."""
+    """A region of a thing with its own surface; its outline is in the thing's coordinates."""
 
     outline: Outline
     surface: Surface
@@ -25,10 +25,10 @@ class Thing:
 
     Attributes:
         outline: in a square from -1 to 1.
-        surface: what fills it, spread over that square.
-        parts: regions with surfaces of their own.
-        rim: how dark its border is drawn, 0 to 1.
-        shadow: how dark the shadow is that it casts, 0 to 1.
+        surface: its filling, spread over that square.
+        parts: regions with their own surfaces.
+        rim: darkness of its border, 0 to 1.
+        shadow: darkness of its shadow, 0 to 1.
     """
 
     outline: Outline
@@ -40,7 +40,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a thing stands: centre and radius in pixels, rotation in radians."""
+    """The placement of a thing: centre and radius in pixels, rotation in radians."""
 
     x: float
     y: float
@@ -54,7 +54,7 @@ class Pose:
 
 
 def random_thing(rng: Generator, radius_px: float, ground: Colour, style: Style) -> Thing:
-    """Make a thing that is about ``radius_px`` in radius and mostly unlike the ground's colour."""
+    """Make a thing with a radius of about ``radius_px`` and usually a colour unlike the background's."""
     side_px = int(np.clip(2 * radius_px, 8, 256))
     contrast_px = 45.0 if rng.random() < 0.85 else 15.0
     colour = colour_unlike(rng, ground, contrast_px)
@@ -89,7 +89,7 @@ def _random_parts(rng: Generator, side_px: int, colour: Colour, style: Style) ->
 
 
 def cover(outline: Outline, pose: Pose, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """The share of each pixel that an outline covers at a pose, (H, W) uint8, 0 to 255."""
+    """The share of each pixel that an outline at a pose covers, (H, W) uint8, 0 to 255."""
     height, width = size_hw
     fine = np.zeros((2 * height, 2 * width), np.uint8)
     curves = [_fine_points(curve, pose) for curve in outline]
@@ -98,7 +98,7 @@ def cover(outline: Outline, pose: Pose, size_hw: tuple[int, int]) -> NDArray[np.
 
 
 def spread(surface: Surface, pose: Pose, size_hw: tuple[int, int]) -> Surface:
-    """Lay a surface over the image at a pose, (H, W, 3) float32; its border goes on outside its square."""
+    """Map a surface to the image at a pose, (H, W, 3) float32; its border pixels continue outside its square."""
     side = surface.shape[0]
     to_unit = np.array([[2 / side, 0, -1], [0, 2 / side, -1], [0, 0, 1]])
     matrix = np.asarray(pose.matrix() @ to_unit)
@@ -109,7 +109,7 @@ def spread(surface: Surface, pose: Pose, size_hw: tuple[int, int]) -> Surface:
 
 
 def _fine_points(curve: Curve, pose: Pose) -> NDArray[np.int32]:
-    """A curve in sixteenths of half pixels, as OpenCV counts them."""
+    """Convert a curve to OpenCV's fixed-point coordinates, in sixteenths of half pixels."""
     matrix = pose.matrix()
     points = curve @ matrix[:, :2].T + matrix[:, 2]
     return np.round((points * 2 - 0.5) * 16).astype(np.int32)

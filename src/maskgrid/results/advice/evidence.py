@@ -1,4 +1,4 @@
-"""What speaks for each setting: its value over all images, and how often it is best when images are resampled."""
+"""Evidence for each setting: its value over all images, and how often it is best when images are resampled."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,25 +20,25 @@ from maskgrid.results.report.data import read_accuracy
 from maskgrid.results.statistics.bootstrap import ratio_replicates
 from maskgrid.results.statistics.curves import Answered, answered
 
-# Settings that are resampled: the nearest to the goal. One far from it is best in no replicate.
+# Resample only this many settings, the nearest to the goal: those far from it are best in no replicate.
 _MAX_RESAMPLED = 64
-# Few masks change little: without a limit of the user's, the steadiest setting has at least this share of the
-# baseline's.
+# Few masks change little. So unless the user sets a limit, the steadiest setting must have at least this share of the
+# baseline's masks.
 STEADY_LEAST_SHARE = 0.5
 _COLUMNS = {"masks": "n_masks", "coverage": "coverage_frac", "f1": "f1_50", "recall": "ar_1000"}
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A setting with what speaks for it.
+    """A setting with its evidence.
 
     Attributes:
         result: the setting and its row of the summary.
-        value: what the goal is about, over all images.
+        value: the goal's measure, over all images.
         low: lower end of the value's 95 % interval; None for steadiness, whose uncertainty is not estimated.
-        high: upper end.
-        best_frac: share of the resamplings of the images in which it is the best; None likewise.
-        steadiness: how much its count changes when a threshold moves by a step; None without neighbours.
+        high: upper end; None for steadiness.
+        best_frac: share of the resamplings in which it is the best; None for steadiness.
+        steadiness: how much its count changes when a threshold moves by one step; None without neighbours.
     """
 
     result: Answered
@@ -51,14 +51,14 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All settings that may be taken, the best first.
+    """All settings within the limits, best first.
 
     Attributes:
-        goal: what was looked for, with the limits that were applied.
-        contenders: by the value, the best first; of equals the steadier, then the one of fewer masks.
-        n_images: images that the values are from.
-        n_left_out: settings that were left out for too few or too many masks.
-        accuracy: rows of the summary of accuracies by setting's id; empty without ground truth.
+        goal: the goal, with the limits that were applied.
+        contenders: by value, best first; among equals the steadier one, then the one with fewer masks.
+        n_images: number of images behind the values.
+        n_left_out: number of settings left out for too few or too many masks.
+        accuracy: rows of the accuracy summary by setting id; empty without ground truth.
     """
 
     goal: Goal
@@ -72,28 +72,28 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
     """Read the statistics and rank the settings.
 
     Raises:
-        UserError: the statistics are not there; the goal needs ground truth, or neighbours, and there are none; no
-            setting has such a number of masks.
+        UserError: there are no statistics; the goal needs ground truth or neighbours, and there are none; or no setting
+            is within the limits.
     """
     results = answered(plan.settings, read_table(plan.layout.statistics("summary")).to_pylist())
     accuracy = read_accuracy(plan)
     if goal.needs_truth and not accuracy:
         raise UserError(
-            f"recommend: the goal is {goal.words()}, but there are none; give dataset.ground_truth (one with "
-            "segmentations), or another goal"
+            f"recommend: the goal is {goal.words()}, but there are none; set dataset.ground_truth (with "
+            "segmentations), or choose another goal"
         )
     goal = _with_least(goal, results, plan.baseline)
     allowed = [one for one in results if goal.allows(one.n_masks)]
     if not allowed:
         fewest, most = (pick((one.n_masks for one in results), default=0.0) for pick in (min, max))
         raise UserError(
-            f"recommend: no setting has such a number of masks; they have {fewest:.1f} to {most:.1f} an image"
+            f"recommend: no setting has this number of masks; the settings have {fewest:.1f} to {most:.1f} per image"
         )
     steadiness = steadiness_of(results)
     values = {one.setting.id: _value(goal, one, accuracy, steadiness) for one in allowed}
     known = [one for one in allowed if np.isfinite(values[one.setting.id])]
     if not known:
-        raise UserError("recommend: no setting of the sweep has a neighbour, one step of one parameter away")
+        raise UserError("recommend: no setting has a neighbour (one step of one parameter away); widen the sweep")
     ranked = sorted(known, key=lambda one: _order(goal, one, values[one.setting.id], steadiness))
     resampled = _resample(plan, goal, ranked[:_MAX_RESAMPLED])
     contenders = [_contender(one, values[one.setting.id], resampled, steadiness) for one in ranked]
@@ -102,7 +102,7 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
 
 
 def _with_least(goal: Goal, results: Sequence[Answered], baseline: Setting) -> Goal:
-    """The goal; that of a steady count with a least number of masks, where it says none."""
+    """Return the goal; add a minimum number of masks to the goal ``steady`` if it has none."""
     base = next((one.n_masks for one in results if one.setting.id == baseline.id), None)
     if goal.name != "steady" or goal.min_masks is not None or base is None:
         return goal
@@ -137,7 +137,7 @@ def _value(
 def _order(
     goal: Goal, result: Answered, value: float, steadiness: Mapping[str, Steadiness]
 ) -> tuple[float, float, float, str]:
-    # Rounded, so that equal settings are equal whatever the last bit says.
+    # Rounded, so that equal settings compare equal despite differences in the last bit.
     loss = round(float(goal.loss(np.array(value))), 9)
     known = steadiness.get(result.setting.id)
     change = np.inf if known is None else round(known.mean_change, 9)
@@ -145,7 +145,7 @@ def _order(
 
 
 def _resample(plan: Plan, goal: Goal, results: Sequence[Answered]) -> dict[str, tuple[float, float, float]]:
-    """Interval, and share of replicates in which it is the best, of each setting; images are drawn alike for all."""
+    """Each setting's interval, and its share of replicates as the best; all settings share the draws of images."""
     if goal.name == "steady":
         return {}
     name = _COLUMNS[goal.name]
@@ -158,7 +158,7 @@ def _resample(plan: Plan, goal: Goal, results: Sequence[Answered]) -> dict[str, 
         numerators[at, place], denominators[at, place] = value, weight
     replicates = ratio_replicates(numerators, denominators)
     loss = np.where(np.isnan(replicates), np.inf, goal.loss(replicates))
-    # Settings that keep the very same masks are best together, and each has its share of it.
+    # Settings that keep exactly the same masks are best together and split the credit.
     is_best = loss <= loss.min(axis=1, keepdims=True) + 1e-12
     best_frac = (is_best / is_best.sum(axis=1, keepdims=True)).mean(axis=0)
     low, high = np.nanquantile(replicates, (0.025, 0.975), axis=0)
@@ -171,7 +171,7 @@ def _resample(plan: Plan, goal: Goal, results: Sequence[Answered]) -> dict[str, 
 def _image_columns(
     path: Path, setting_id: str, name: str, goal: Goal
 ) -> tuple[pa.Array, NDArray[np.float64], NDArray[np.float64]]:
-    """Images with the goal's value times its weight, and the weight."""
+    """Image keys, the goal's value times its weight, and the weight."""
     if goal.needs_truth:
         table = read_table(path, filters=[("setting_id", "=", setting_id)])
         values, weights = ratio_columns(table, [name])

@@ -1,4 +1,4 @@
-"""What a setting can be chosen for."""
+"""Goals by which ``recommend`` chooses a setting."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,10 +15,10 @@ class Goal:
 
     Attributes:
         name: ``masks`` and ``coverage``: the mean nearest to ``target``; ``steady``: the count changes least when a
-            threshold moves by a step; ``f1`` and ``recall``: the best against ground truth.
-        target: masks an image, or a share of the image from 0 to 1.
-        min_masks: settings with fewer masks an image on average are left out.
-        max_masks: and those with more.
+            threshold moves by one step; ``f1`` and ``recall``: the best against ground truth.
+        target: masks per image, or a share of the image from 0 to 1.
+        min_masks: leave out settings with fewer masks per image on average.
+        max_masks: leave out settings with more.
     """
 
     name: GoalName
@@ -28,31 +28,31 @@ class Goal:
 
     @property
     def needs_truth(self) -> bool:
-        """Whether annotated objects are needed."""
+        """Whether the goal needs annotated objects."""
         return self.name in ("f1", "recall")
 
     def loss(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far values are from the goal, less is better; NaN stays NaN."""
+        """Distance of values from the goal: less is better; NaN stays NaN."""
         if self.name in ("masks", "coverage"):
             return np.abs(values - (self.target or 0.0))
         return values if self.name == "steady" else -values
 
     def words(self) -> str:
-        """The goal, for people."""
+        """Describe the goal for people."""
         names = {
-            "masks": f"{self.target or 0:g} masks an image",
-            "coverage": f"{100 * (self.target or 0):g} % of an image in a mask",
-            "steady": "a count that changes least when a threshold moves by a step",
+            "masks": f"{self.target or 0:g} masks per image",
+            "coverage": f"{100 * (self.target or 0):g} % of an image covered by masks",
+            "steady": "the count that changes least when a threshold moves by one step",
             "f1": "the best F1 at IoU 0.5 against the annotated objects",
             "recall": "the best average recall (AR@1000) against the annotated objects",
         }
-        least = [] if self.min_masks is None else [f"{round(self.min_masks, 1):g} at least"]
-        most = [] if self.max_masks is None else [f"{round(self.max_masks, 1):g} at most"]
+        least = [] if self.min_masks is None else [f"at least {round(self.min_masks, 1):g}"]
+        most = [] if self.max_masks is None else [f"at most {round(self.max_masks, 1):g}"]
         limits = " and ".join([*least, *most])
-        return names[self.name] + (f"; of masks an image {limits}" if limits else "")
+        return names[self.name] + (f"; {limits} masks per image" if limits else "")
 
     def allows(self, n_masks: float) -> bool:
-        """Whether a setting with so many masks an image may be taken."""
+        """Return whether a setting with this many masks per image is within the limits."""
         return (self.min_masks is None or n_masks >= self.min_masks) and (
             self.max_masks is None or n_masks <= self.max_masks
         )

@@ -1,4 +1,4 @@
-"""How much a setting's count changes when one parameter moves to the next value that the sweep tried."""
+"""How much a setting's mask count changes when one parameter moves to the next value of the sweep."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class Steadiness:
     """Relative changes of the mean count from a setting to its neighbours.
 
     Attributes:
-        n_neighbours: settings that differ in one parameter, by one step of its values.
-        mean_change: the mean of the absolute changes, as shares of the setting's own count.
-        most_change: the largest of them.
-        most_parameter: the parameter that it is due to.
+        n_neighbours: number of settings that differ in one parameter, by one step of its values.
+        mean_change: mean of the absolute changes, as shares of the setting's own count.
+        most_change: the largest change.
+        most_parameter: the parameter that causes the largest change.
     """
 
     n_neighbours: int
@@ -28,7 +28,7 @@ class Steadiness:
 
 
 def steadiness_of(results: Sequence[Answered]) -> dict[str, Steadiness]:
-    """The steadiness of each setting that has neighbours and masks, by its id. Only parameters with an order count."""
+    """The steadiness of each setting with neighbours and masks, by setting id. Only ordered parameters count."""
     values = [result.setting.parameters() for result in results]
     by_values = {_key(row): result for row, result in zip(values, results, strict=True)}
     steps = {

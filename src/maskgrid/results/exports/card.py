@@ -1,4 +1,4 @@
-"""The dataset card: a README for people, with the metadata on top that the Hugging Face Hub reads."""
+"""The dataset card: a README for people, with the Hugging Face Hub's metadata on top."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _MAX_SETTINGS = 20
 
 
 def card(facts: DatasetFacts) -> str:
-    """The card as Markdown. The same facts give the same text; it tells of no machine, folder or time."""
+    """The card as Markdown. The same facts give the same text: it names no machine, folder or time."""
     parts = [
         f"---\n{_front_matter(facts)}---",
         f"# {facts.title}",

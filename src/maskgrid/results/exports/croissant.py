@@ -1,4 +1,4 @@
-"""Croissant 1.0 (http://mlcommons.org/croissant/1.0): what files a dataset has, and what their columns hold."""
+"""Croissant 1.0 metadata (http://mlcommons.org/croissant/1.0): the files of a dataset and their columns."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 Node = dict[str, Any]
 
-# Terms of the specification that stand in its own namespace.
+# Terms of the specification in its own namespace.
 _TERMS = (
     *("citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet", "format"),
     *("includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex"),
@@ -45,8 +45,8 @@ def croissant(name: str, description: str, root: Path, files: Sequence[Path]) ->
 
     Args:
         name: letters, digits, ``-`` and ``_``.
-        description: in a few sentences.
-        root: the results folder, to which paths are relative.
+        description: a few sentences.
+        root: the results folder; paths are relative to it.
         files: Parquet tables, COCO files and archives; each is hashed.
     """
     described = [_file_object(root, path) for path in files]
@@ -83,7 +83,7 @@ def _file_object(root: Path, path: Path) -> Node:
 
 
 def _table(root: Path, path: Path) -> Node:
-    """A record set with a field for each column whose values a field can hold."""
+    """A record set with a field for each column whose type Croissant has."""
     file_id = _id(root, path)
     name = path.stem
     fields = [
@@ -124,14 +124,14 @@ def _described(column: pa.Field) -> str:
 
 
 def _item_type(kind: pa.DataType) -> tuple[pa.DataType, bool]:
-    """A list's type of values, or the type itself."""
+    """The type of a list's or dictionary's values, or the type itself; and whether it is a list."""
     is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
     item = kind.value_type if is_list or pa.types.is_dictionary(kind) else kind
     return item, is_list
 
 
 def _data_type(kind: pa.DataType) -> str:
-    """Croissant's name of a type; empty for what it has no name for, such as bytes."""
+    """Croissant's name of a type; empty if it has none, as for bytes."""
     if pa.types.is_boolean(kind):
         return "sc:Boolean"
     if pa.types.is_integer(kind):

@@ -1,4 +1,4 @@
-"""What a dataset card and its metadata tell of a results folder."""
+"""The facts about a results folder for the dataset card and its metadata."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -27,22 +27,22 @@ _TABLES = {
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """The facts.
+    """Facts about a results folder.
 
     Attributes:
-        title: what the dataset is called.
-        version: of maskgrid.
-        n_images: images with masks.
-        statuses: how many inputs came to each status of the index.
+        title: the dataset's title.
+        version: maskgrid's version.
+        n_images: number of images with masks.
+        statuses: number of inputs by status in the index.
         settings: all settings.
-        baseline: the one that others are compared with.
+        baseline: the setting that others are compared with.
         exported: the settings with a COCO file, and their rows of the summary.
-        accuracy: rows of the summary of accuracies by setting's id.
+        accuracy: rows of the accuracy summary by setting id.
         checkpoints: hashes by name.
-        model: what else the config says of the network.
-        packages: versions.
-        files: what each file holds, by its path in the results folder.
-        fingerprint: of what all was made from.
+        model: other model parameters of the config.
+        packages: versions by name.
+        files: descriptions by path in the results folder.
+        fingerprint: fingerprint of the statistics.
     """
 
     title: str
@@ -61,15 +61,15 @@ class DatasetFacts:
 
     @property
     def n_settings(self) -> int:
-        """How many settings there are."""
+        """Number of settings."""
         return len(self.settings)
 
 
 def read_facts(plan: Plan) -> DatasetFacts:
-    """Read them from the tables.
+    """Read the facts from the tables.
 
     Raises:
-        maskgrid.io.errors.UserError: a table is missing or cut off.
+        maskgrid.io.errors.UserError: a table is missing or truncated.
     """
     statuses = Counter(read_table(plan.layout.images, ["status"])["status"].to_pylist())
     summary = {row["setting_id"]: row for row in read_table(plan.layout.statistics("summary")).to_pylist()}
@@ -93,12 +93,12 @@ def read_facts(plan: Plan) -> DatasetFacts:
 
 
 def source_name(plan: Plan) -> str:
-    """The last part of the dataset's source: folders above it are nobody's business."""
+    """The last part of the dataset's source; parent folders are private."""
     return Path(plan.config.dataset.source).name or "a folder of images"
 
 
 def _files(plan: Plan) -> dict[str, str]:
-    """The files of the dataset that are there, and what they hold."""
+    """The dataset's existing files and their descriptions."""
     listed = {
         f"annotations/{setting.label}.json": f"COCO annotations of the setting `{setting.label}`, compressed RLE"
         for setting in plan.exported()

@@ -1,7 +1,7 @@
 """COCO files with polygons instead of run-length codes, for tools that read nothing else.
 
-A polygon runs along the edges of pixels, so that pycocotools draws the very mask again, but for one thing: COCO's
-polygons have no holes. How much is lost is measured for each mask.
+Polygons follow the edges of pixels, so pycocotools draws exactly the same mask again, except for holes, which COCO's
+polygons cannot have. The loss is measured for each mask.
 """
 
 import tempfile
@@ -20,13 +20,13 @@ from maskgrid.io.progress import shown
 from maskgrid.masks import coco
 from maskgrid.masks.coco_reading import Entry, compressed, read_head, read_images
 
-# Pixels are drawn as squares of so many pixels: the contour through their outermost ones rounds to the edges.
+# Enlarge each pixel to a square with this side: the contour through its outermost pixels then rounds to the edges.
 _SCALE = 3
 
 
 @dataclass(slots=True)
 class Fidelity:
-    """How well polygons keep masks."""
+    """How well polygons preserve masks."""
 
     n_masks: int = 0
     n_changed: int = 0
@@ -34,14 +34,14 @@ class Fidelity:
     least_iou: float = 1.0
 
     def add(self, iou: float) -> None:
-        """Count a mask."""
+        """Add a mask."""
         self.n_masks += 1
         self.n_changed += iou < 1.0
         self.sum_iou += iou
         self.least_iou = min(self.least_iou, iou)
 
     def as_dict(self) -> dict[str, float | None]:
-        """For ``info`` and for people; the mean is over masks."""
+        """Return values for ``info`` and for people; the mean is over masks."""
         mean = self.sum_iou / self.n_masks if self.n_masks else None
         least = self.least_iou if self.n_masks else None
         return {"n_masks": self.n_masks, "n_changed": self.n_changed, "iou_mean": mean, "iou_min": least}
@@ -50,14 +50,14 @@ class Fidelity:
 def write_polygons(source: Path, path: Path, n_images: int, tolerance_px: float = 0.0) -> Fidelity:
     """Write a COCO file with polygons.
 
-    Each annotation has ``iou_with_mask``, the IoU of what pycocotools draws of its polygons with the mask; ``area`` is
-    that of what is drawn.
+    pycocotools draws each annotation's polygons: ``iou_with_mask`` is the IoU of the drawing with the mask, ``area`` is
+    the drawing's area.
 
     Args:
         source: the COCO file of a setting.
-        path: where to; replaced in one step when the file is complete.
-        n_images: for the progress.
-        tolerance_px: corners are left out as long as the outline moves by less (Douglas and Peucker); 0 keeps all.
+        path: the output file; replaced atomically once complete.
+        n_images: number of images, for the progress bar.
+        tolerance_px: drop corners as long as the outline moves by less (Douglas and Peucker); 0 keeps all.
 
     Raises:
         maskgrid.io.errors.UserError: the source is missing or incomplete.
@@ -98,7 +98,7 @@ def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[fl
 
     Args:
         mask: bool (H, W).
-        tolerance_px: as of :func:`write_polygons`; an outline that would have no area keeps all its corners.
+        tolerance_px: as in :func:`write_polygons`; an outline that would lose its area keeps all corners.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -117,7 +117,7 @@ def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[fl
 
 
 def _copy_list(stream: IO[bytes], name: bytes, lines: IO[bytes]) -> None:
-    """A JSON list, an entry a line, from a file of lines."""
+    """Write a JSON list, one entry per line, from a file of lines."""
     lines.seek(0)
     stream.write(b'"%s": [' % name)
     for number, line in enumerate(lines):
@@ -127,11 +127,11 @@ def _copy_list(stream: IO[bytes], name: bytes, lines: IO[bytes]) -> None:
 
 
 def fidelity_text(fidelity: Fidelity) -> str:
-    """What polygons lost, in a sentence."""
+    """Describe in a sentence what the polygons lost."""
     found: dict[str, Any] = fidelity.as_dict()
     if not fidelity.n_masks:
         return "no masks"
     return (
-        f"{fidelity.n_masks} masks; IoU of the polygons with the masks {found['iou_mean']:.4f} on average, "
-        f"{found['iou_min']:.4f} at least; {fidelity.n_changed} masks are not drawn again pixel for pixel"
+        f"{fidelity.n_masks} masks; IoU of polygons and masks: mean {found['iou_mean']:.4f}, minimum "
+        f"{found['iou_min']:.4f}; {fidelity.n_changed} masks differ by at least one pixel"
     )

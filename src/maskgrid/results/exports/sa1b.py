@@ -1,6 +1,6 @@
-"""Masks in the form of SA-1B: a JSON file an image, in a tar archive as SA-1B is published.
+"""Masks in SA-1B's form: one JSON file per image, in a tar archive as SA-1B is published.
 
-The form is that of the dataset's page (https://ai.meta.com/datasets/segment-anything/): ``image`` with ``image_id``,
+The form follows the dataset's page (https://ai.meta.com/datasets/segment-anything/): ``image`` with ``image_id``,
 ``width``, ``height``, ``file_name``; ``annotations`` with ``id``, ``segmentation``, ``bbox`` (XYWH), ``area``,
 ``predicted_iou``, ``stability_score``, ``point_coords``, ``crop_box`` (XYWH).
 """
@@ -21,16 +21,16 @@ _FIELDS = ("id", "segmentation", "bbox", "area", "predicted_iou", "stability_sco
 def write_sa1b(source: Path, path: Path, n_images: int) -> int:
     """Write a tar archive of ``sa_{image id}.json``, in the order of ids.
 
-    Names of images, which may lie in folders, are in ``image.file_name``; ``bbox`` is the mask's true extent, where
-    SA-1B's own boxes are a pixel short.
+    ``image.file_name`` has the image's name, which may include folders. ``bbox`` is the mask's true extent; SA-1B's own
+    boxes are a pixel short.
 
     Args:
         source: the COCO file of a setting.
-        path: where to; the same bytes for the same source.
-        n_images: for the progress.
+        path: the output file; the same source gives the same bytes.
+        n_images: number of images, for the progress bar.
 
     Returns:
-        How many masks were written.
+        Number of masks written.
 
     Raises:
         maskgrid.io.errors.UserError: the source is missing or incomplete.
@@ -40,7 +40,7 @@ def write_sa1b(source: Path, path: Path, n_images: int) -> int:
     with atomic_write(path) as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for image, annotations in shown(read_images(source), n_images, "SA-1B", "images"):
             content = coco.dumps(sa1b_record(image, annotations)) + b"\n"
-            # Time, owner and rights are the defaults of TarInfo and not those of this machine.
+            # Time, owner and permissions are TarInfo's defaults, not this machine's.
             member = tarfile.TarInfo(f"sa_{image['id']}.json")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -49,7 +49,7 @@ def write_sa1b(source: Path, path: Path, n_images: int) -> int:
 
 
 def sa1b_record(image: Entry, annotations: list[Entry]) -> dict[str, Any]:
-    """One image's file."""
+    """The content of one image's file."""
     about = {"image_id": image["id"], **{name: image[name] for name in ("width", "height", "file_name")}}
     masks = [
         {name: entry[name] for name in _FIELDS} | {"segmentation": compressed(entry["segmentation"])}

@@ -19,16 +19,16 @@ log = logging.getLogger(__name__)
 
 
 def export_setting(plan: Plan, label: str, form: str, tolerance_px: float = 0.0) -> str:
-    """Write a setting's masks in another form, from its COCO file; returns what to say of it.
+    """Write a setting's masks in another form, from its COCO file; return a line about it for people.
 
     Args:
         plan: the plan of the run.
         label: the setting's name or id.
         form: ``sa1b`` or ``polygons``.
-        tolerance_px: of polygons.
+        tolerance_px: for polygons, see :func:`write_polygons`.
 
     Raises:
-        maskgrid.io.errors.UserError: no setting is called so, or its annotations have not been written.
+        maskgrid.io.errors.UserError: there is no such setting, or its annotations have not been written.
     """
     setting = called(plan.settings, label, "--setting")
     source, path = plan.layout.annotations(setting.label), plan.layout.export(form, setting.label)
@@ -39,10 +39,10 @@ def export_setting(plan: Plan, label: str, form: str, tolerance_px: float = 0.0)
 
 
 def write_card(plan: Plan) -> None:
-    """Write ``README.md``, the dataset card, and ``croissant.json``.
+    """Write the dataset card ``README.md`` and ``croissant.json``.
 
     Raises:
-        maskgrid.io.errors.UserError: a table is missing or cut off.
+        maskgrid.io.errors.UserError: a table is missing or truncated.
     """
     facts = read_facts(plan)
     root = plan.layout.root

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of means over images, paired: all columns are resampled alike.
+"""Bootstrap intervals of means over images, paired: all columns share the same resamples.
 
 Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: the percentile interval.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 REPLICATES = 1000
 _SEED = 20240729
 _LEVELS = (0.025, 0.975)
-# Weights (replicates x images) that are held at once.
+# Weights (replicates x images) in memory at once.
 _WEIGHTS_AT_ONCE = 1 << 22
 
 
@@ -28,11 +28,11 @@ class Intervals:
 def mean_intervals(values: NDArray[np.float64]) -> Intervals:
     """Means of columns over rows, with the percentile interval of the mean.
 
-    A replicate draws as many rows as there are, with replacement. The draws depend on the number of rows
-    alone, so that columns of different calls are resampled alike, and the same data give the same interval.
+    A replicate draws as many rows as there are, with replacement. The draws depend only on the number of rows, so
+    columns of different calls share the same resamples, and the same data give the same interval.
 
     Args:
-        values: float64 (n, k), n images; NaN where an image has no value, which the column then goes without.
+        values: float64 (n, k), n images; NaN where an image has no value: the column then ignores that image.
     """
     present = ~np.isnan(values)
     n_present = present.sum(axis=0)
@@ -51,13 +51,13 @@ def ratio_intervals(numerators: NDArray[np.float64], denominators: NDArray[np.fl
 
     Args:
         numerators: float64 (n, k), n images.
-        denominators: float64 (n, k), 0 where an image has nothing to count.
+        denominators: float64 (n, k); 0 where an image has nothing to count.
     """
     replicates = ratio_replicates(numerators, denominators)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = numerators.sum(axis=0) / denominators.sum(axis=0)
     low, high = (np.full(len(ratio), np.nan) for _ in range(2))
-    # A replicate may have drawn no image with anything to count; a column may have none at all.
+    # A replicate may draw no image with anything to count; a column may have no such image at all.
     some = np.isfinite(ratio) & np.isfinite(replicates).any(axis=0)
     if some.any():
         low[some], high[some] = _quantiles(replicates[:, some])
@@ -78,13 +78,13 @@ def _resampled_means(filled: NDArray[np.float64], present: NDArray[np.bool_]) ->
     parts = []
     for weights in _weights(len(filled)):
         drawn = float(len(filled)) if complete else weights @ counted
-        with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is wanted
+        with np.errstate(invalid="ignore"):  # 0 / 0 gives the wanted NaN
             parts.append(weights @ filled / drawn)
     return np.concatenate(parts)
 
 
 def _weights(n_rows: int) -> Iterator[NDArray[np.float64]]:
-    """How often each replicate draws each row (multinomial), in chunks of replicates."""
+    """Yield how often each replicate draws each row (multinomial), in chunks of replicates."""
     random = np.random.default_rng(_SEED)
     at_once = max(1, _WEIGHTS_AT_ONCE // n_rows)
     for start in range(0, REPLICATES, at_once):
@@ -93,7 +93,7 @@ def _weights(n_rows: int) -> Iterator[NDArray[np.float64]]:
 
 
 def _quantiles(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    # nanquantile walks the columns in Python, so it is kept for those that need it.
+    # nanquantile loops over the columns in Python, so use it only if needed.
     of = np.nanquantile if np.isnan(means).any() else np.quantile
     quantiles: NDArray[np.float64] = of(means, _LEVELS, axis=0)
     return quantiles

@@ -1,4 +1,4 @@
-"""What follows from the summary: responses to one parameter and to two, flat ranges, settings not dominated."""
+"""Results derived from the summary: responses to one or two parameters, flat ranges, non-dominated settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,34 +10,34 @@ import orjson
 from maskgrid.config.settings import SWEEPABLE, Setting, swept_parameters
 
 SummaryRow = Mapping[str, Any]
-# A range of a threshold is called flat when the mean count changes by less than this share of the baseline's.
+# A range of a threshold is flat if the mean count changes by less than this share of the baseline's.
 FLAT_SHARE = 0.05
-# More values than this make a heat map that nobody can read.
+# A heat map with more values is unreadable.
 _MAX_VALUES_IN_MAP = 24
 MAX_MAPS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A setting with its row of the summary; only settings that were answered for at least one image."""
+    """A setting with its row of the summary; only settings with results for at least one image."""
 
     setting: Setting
     row: SummaryRow
 
     @property
     def n_masks(self) -> float:
-        """Mean count of masks in an image."""
+        """Mean number of masks per image."""
         return float(self.row["n_masks_mean"])
 
     @property
     def coverage(self) -> float:
-        """Mean share of an image that is covered."""
+        """Mean share of an image covered by masks."""
         return float(self.row["coverage_frac_mean"])
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A value of a parameter and the mean count there, with its interval and setting where it is of one setting."""
+    """A parameter value and the mean count there; with interval and setting id if the count is of one setting."""
 
     value: float
     n_masks: float
@@ -53,8 +53,8 @@ class Curve:
     Attributes:
         parameter: the parameter.
         points: by ascending value.
-        at_baseline: whether all others are at the baseline's values; else each point is a mean over the rest.
-        baseline_value: the baseline's value, where it is a number.
+        at_baseline: True if all other parameters are at the baseline's values; else each point is a mean over them.
+        baseline_value: the baseline's value, if it is a number.
     """
 
     parameter: str
@@ -70,8 +70,8 @@ class PairMap:
     Attributes:
         names: the parameters, across and down.
         values: their values.
-        means: mean over all settings that have both values, by the positions of the values.
-        baseline: the position of the baseline, where it is on the map.
+        means: mean over all settings with both values, by the positions of the values.
+        baseline: the position of the baseline, if it is on the map.
     """
 
     names: tuple[str, str]
@@ -92,13 +92,13 @@ class FlatRange:
 
 
 def answered(settings: Sequence[Setting], rows: Sequence[SummaryRow]) -> list[Answered]:
-    """The settings that have results, in the order of the sweep."""
+    """The settings with results, in the order of the sweep."""
     known = {row["setting_id"]: row for row in rows if row["n_masks_mean"] is not None}
     return [Answered(setting, known[setting.id]) for setting in settings if setting.id in known]
 
 
 def response_curves(results: Sequence[Answered], baseline: Setting) -> list[Curve]:
-    """A curve for each swept parameter that is a number."""
+    """A curve for each swept numeric parameter."""
     swept = swept_parameters([result.setting for result in results])
     return [_curve(name, results, baseline) for name, values in swept.items() if sum(map(_is_number, values)) > 1]
 
@@ -131,7 +131,7 @@ def _curve(name: str, results: Sequence[Answered], baseline: Setting) -> Curve:
 
 
 def flat_ranges(curve: Curve, baseline_count: float, flat_share: float = FLAT_SHARE) -> list[FlatRange]:
-    """The widest ranges of a curve, two values or more, whose counts lie within a share of the baseline's count."""
+    """The widest ranges of a curve, two values or more, whose counts differ by less than a share of the baseline's."""
     limit = flat_share * baseline_count
     counts = [point.n_masks for point in curve.points]
     found: list[FlatRange] = []
@@ -148,7 +148,7 @@ def flat_ranges(curve: Curve, baseline_count: float, flat_share: float = FLAT_SH
 
 
 def pair_maps(results: Sequence[Answered], baseline: Setting) -> tuple[list[PairMap], int]:
-    """A map for each pair of swept parameters, at most ``MAX_MAPS``, and how many pairs were left out."""
+    """A map for each pair of swept parameters, at most ``MAX_MAPS``, and the number of pairs left out."""
     used = [result for result in results if result.setting.in_grid] or list(results)
     swept = swept_parameters([result.setting for result in used])
     names = [name for name, values in swept.items() if len(values) <= _MAX_VALUES_IN_MAP]
@@ -184,11 +184,11 @@ def _place(
 def not_dominated(
     results: Sequence[Answered], gain: Callable[[Answered], float] = lambda one: one.coverage
 ) -> list[Answered]:
-    """The settings that no other betters: none gains as much with fewer masks, or more with as many.
+    """The Pareto front: settings for which no other gains as much with fewer masks, or more with as many.
 
     Args:
         results: the settings.
-        gain: what is to be had for masks; by default coverage.
+        gain: the benefit to weigh against the number of masks; by default coverage.
     """
     best: list[Answered] = []
     for result in sorted(results, key=lambda one: (one.n_masks, -gain(one), one.setting.id)):

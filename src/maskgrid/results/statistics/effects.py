@@ -1,7 +1,7 @@
-"""Effects: how much each value of a swept parameter moves the mean, over all that varies beside it.
+"""Effects: how much each value of a swept parameter shifts the mean, averaged over all other parameters.
 
-Over a full grid these are the factorial design's main effects, exactly, and the effects of a parameter's
-values add up to 0. Where settings are left out, or parameters were walked together, effects mix.
+Over a full grid these are exactly the factorial design's main effects, and the effects of a parameter's values sum
+to 0. If settings are excluded, or parameters were walked together, effects mix.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ _MEASURES = ("n_masks", "coverage_frac")
 
 
 def effects_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Table:
-    """Main effects on the masks of an image and on coverage (``result_schemas.EFFECTS``).
+    """Main effects on the masks per image and on coverage (``statistics.tables.EFFECTS``).
 
     Args:
-        settings: the sweep; where it has a grid, only the settings of the grid are used.
+        settings: the sweep; if it has a grid, only the grid's settings are used.
         summary: the table of ``summary.summary_table``. Settings without images are left out.
     """
     used, measured = _measured(settings, summary)
@@ -38,16 +38,16 @@ def effects_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Table:
 
 
 def is_full_grid(settings: Sequence[Setting]) -> bool:
-    """Whether every combination of the swept values is there once, so that effects and interactions are exact."""
+    """Return whether every combination of the swept values occurs once, so that effects and interactions are exact."""
     used = [setting for setting in settings if setting.in_grid] or list(settings)
     return len(used) == prod(len(values) for values in swept_parameters(used).values())
 
 
 def interactions_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Table:
-    """Interactions of each pair of swept parameters (``result_schemas.INTERACTIONS``).
+    """Interactions of each pair of swept parameters (``statistics.tables.INTERACTIONS``).
 
-    What two values do together beyond what each does alone: mean at both - mean at a - mean at b + mean.
-    Pairs of values that no setting has together have no row. Arguments are those of :func:`effects_table`.
+    The effect of two values together beyond their separate effects: mean at both - mean at a - mean at b + mean.
+    Pairs of values that no setting combines have no row. Arguments as for :func:`effects_table`.
     """
     used, measured = _measured(settings, summary)
     rows = []
@@ -72,7 +72,7 @@ def interactions_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Tab
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """A value of a swept parameter, and which settings have it: bool (settings,)."""
+    """A value of a swept parameter, and a mask of the settings that have it: bool (settings,)."""
 
     parameter: str
     value: Any

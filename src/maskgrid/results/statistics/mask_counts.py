@@ -1,4 +1,4 @@
-"""Mask counts: of an image at a setting, and of all images at all settings in one table."""
+"""The table of mask counts: one row per setting and image."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ from maskgrid.config.settings import Setting
 from maskgrid.io.tables import open_table, read_origin, read_table, write_batches
 from maskgrid.results.statistics.tables import IMAGE_COUNTS, PARAMETER_COLUMNS, SETTINGS
 
-# Rows that are sorted in memory at once; and rows of a group of the final file, at least.
+# Rows sorted in memory at once; and minimum rows of a row group of the final file.
 _ROWS_AT_ONCE = 1_000_000
 _ROWS_IN_GROUP = 1 << 16
 
 
 def settings_table(settings: Sequence[Setting]) -> pa.Table:
-    """The settings, a row each, with a column for each parameter (``result_schemas.SETTINGS``)."""
+    """One row per setting, with a column for each parameter (``statistics.tables.SETTINGS``)."""
     return pa.Table.from_pylist([_setting_row(setting) for setting in settings], schema=SETTINGS)
 
 
@@ -43,29 +43,29 @@ def _setting_row(setting: Setting) -> dict[str, Any]:
 def write_mask_counts(
     path: Path, settings: Sequence[Setting], shard_counts: Sequence[Path], origin: Mapping[str, Any]
 ) -> None:
-    """Join the shards' counts and the parameters into one table (``result_schemas.IMAGE_COUNTS``).
+    """Join the shards' counts and the parameters into one table (``statistics.tables.IMAGE_COUNTS``).
 
-    Rows are sorted by setting, in the order given, and image key; the file depends on the rows alone and not
-    on how images are spread over shards. A limited number of rows is in memory at once.
+    Rows are sorted by setting, in the order of ``settings``, and image key. The file depends only on the rows, not on
+    how images are split into shards. Memory use is limited.
 
     Args:
-        path: where to.
+        path: the output file.
         settings: the settings whose rows are wanted.
-        shard_counts: tables of ``schemas.MASK_COUNTS``, in any order.
+        shard_counts: tables of ``automatic.tables.MASK_COUNTS``, in any order.
         origin: what the table is made from, for its metadata.
 
     Raises:
-        maskgrid.io.errors.UserError: a shard's table is missing or cut off.
+        maskgrid.io.errors.UserError: a shard's table is missing or truncated.
     """
     tables = in_groups(_setting_tables(settings, shard_counts))
     write_batches(path, IMAGE_COUNTS, tables, origin)
 
 
 def image_keys(mask_counts: Path) -> pa.Array:
-    """All images of a table of counts, sorted.
+    """All image keys of a table of counts, sorted.
 
     Raises:
-        maskgrid.io.errors.UserError: the table is missing, cut off or damaged.
+        maskgrid.io.errors.UserError: the table is missing, truncated or damaged.
     """
     _, batches = open_table(mask_counts, ["image_key"], _ROWS_IN_GROUP)
     found: pa.Array = pa.array([], pa.string())
@@ -75,7 +75,7 @@ def image_keys(mask_counts: Path) -> pa.Array:
 
 
 def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -> Iterator[pa.Table]:
-    """The rows of each setting in turn, sorted by image; as many settings a reading as memory allows."""
+    """Yield the rows of each setting, sorted by image; each read covers as many settings as memory allows."""
     n_rows = sum(_n_rows(path) for path in shard_counts)
     at_once = max(1, _ROWS_AT_ONCE * len(settings) // max(n_rows, 1))
     for start in range(0, len(settings), at_once):
@@ -88,13 +88,13 @@ def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -
 
 
 def _n_rows(path: Path) -> int:
-    read_origin(path)  # says in a person's words what is wrong with the file
+    read_origin(path)  # raises a readable error if the file is broken
     n_rows: int = pq.read_metadata(path).num_rows
     return n_rows
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """The table without dictionaries, which differ from shard to shard."""
+    """The table without dictionary encoding, which differs between shards."""
     fields = [
         field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in MASK_COUNTS
     ]
@@ -112,7 +112,7 @@ def _with_parameters(setting: Setting, rows: pa.Table) -> pa.Table:
 
 
 def in_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Tables put together until they are worth a row group."""
+    """Join tables until they are large enough for a row group."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)

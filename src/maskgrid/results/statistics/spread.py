@@ -1,4 +1,4 @@
-"""How much the settings disagree about each image, and the counts of a few images, read in a stream."""
+"""How much the settings disagree about each image, and the counts of a few images; the table is streamed."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -29,12 +29,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class ImageCounts:
-    """What is known of single images.
+    """Counts of single images.
 
     Attributes:
         keys: all images, sorted.
-        widest: the images on which settings disagree most, most first.
-        sampled: a few images, the same whatever else is in the dataset, sorted.
+        widest: the images on which settings disagree most, in descending order.
+        sampled: a few images, sorted; chosen by hash, so that new images hardly change the choice.
         n_masks: counts of the images in ``widest`` and ``sampled``, by image and setting.
     """
 
@@ -45,15 +45,15 @@ class ImageCounts:
 
 
 def read_image_counts(mask_counts: Path, n_widest: int, n_sampled: int) -> ImageCounts:
-    """Read the table of counts twice, a batch at a time: a large one does not fit into memory.
+    """Read the table of counts twice, in batches, because a large one does not fit into memory.
 
     Raises:
-        maskgrid.io.errors.UserError: the table is missing or cut off.
+        maskgrid.io.errors.UserError: the table is missing or truncated.
     """
     keys = image_keys(mask_counts)
     widest = _widest(mask_counts, keys, n_widest)
     sampled = tuple(sample(keys.to_pylist(), n_sampled))
-    # Sorted: the order of a set is another in each process, and the report draws in the order of these.
+    # Sorted, because a set's order differs between processes and the report draws in this order.
     wanted = sorted({*sampled, *(spread.image_key for spread in widest)})
     counts: dict[str, dict[str, int]] = {key: {} for key in wanted}
     chosen = pa.array(wanted, pa.string())
@@ -65,7 +65,7 @@ def read_image_counts(mask_counts: Path, n_widest: int, n_sampled: int) -> Image
 
 
 def sample(keys: Sequence[str], n: int) -> list[str]:
-    """Choose ``n`` keys by their hashes: a new image replaces one of them at most. Sorted."""
+    """Choose ``n`` keys by their hashes, sorted. A new image replaces at most one of them."""
     ranked = sorted(set(keys), key=lambda key: hashlib.sha256(key.encode()).digest())
     return sorted(ranked[:n])
 
@@ -75,7 +75,7 @@ def _batches(mask_counts: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _widest(mask_counts: Path, keys: pa.Array, n_widest: int) -> tuple[Spread, ...]:
-    """The images with the largest standard deviation over settings; the key decides between equals."""
+    """The images with the largest standard deviation over settings; ties in the order of keys."""
     sums = np.zeros((3, len(keys)))
     low, high = np.full(len(keys), np.iinfo(np.int64).max), np.zeros(len(keys), np.int64)
     for batch in _batches(mask_counts):
@@ -96,6 +96,6 @@ def _widest(mask_counts: Path, keys: pa.Array, n_widest: int) -> tuple[Spread, .
 
 def _deviation(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     n = np.maximum(sums[0], 1)
-    # Rounded, so that images of equal counts are in the order of their keys whatever the last bit says.
+    # Rounded, so that images with equal counts are ordered by key despite differences in the last bit.
     deviation: NDArray[np.float64] = np.round(np.sqrt(np.maximum(sums[2] / n - (sums[1] / n) ** 2, 0.0)), 9)
     return deviation

@@ -1,4 +1,4 @@
-"""The stage ``statistics``: from the shards' counts to tables of mask counts against settings."""
+"""The stage ``statistics``: turn the shards' counts into tables of mask counts by setting."""
 
 from maskgrid.automatic.notes import statistics_note
 from maskgrid.io.tables import read_table, write_table
@@ -10,7 +10,7 @@ from maskgrid.results.statistics.text import summary_text
 
 
 def write_statistics(plan: Plan) -> None:
-    """Write settings, mask_counts, summary, effects and interactions.
+    """Write the tables settings, mask_counts, summary, effects and interactions.
 
     Raises:
         maskgrid.io.errors.UserError: a shard has not been replayed.
@@ -27,10 +27,10 @@ def write_statistics(plan: Plan) -> None:
 
 
 def summary_of(plan: Plan) -> str:
-    """The table of settings for people, and where the results are.
+    """A table of settings for people, and the paths of the results.
 
     Raises:
-        maskgrid.io.errors.UserError: the statistics are not there yet.
+        maskgrid.io.errors.UserError: there are no statistics yet.
     """
     summary = read_table(plan.layout.statistics("summary"))
     lines = [

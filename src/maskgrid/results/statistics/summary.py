@@ -1,4 +1,4 @@
-"""The summary: one row a setting, over all images, with intervals and differences to the baseline."""
+"""The summary: one row per setting, over all images, with intervals and differences from the baseline."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from maskgrid.results.statistics.bootstrap import mean_intervals
 from maskgrid.results.statistics.mask_counts import image_keys, settings_table
 from maskgrid.results.statistics.tables import SUMMARY
 
-# Rows, one an image and setting, that are in memory at once.
+# Rows (one per image and setting) in memory at once.
 _ROWS_AT_ONCE = 1_000_000
 _RESAMPLED = ("n_masks", "coverage_frac")
 _DROPS = {
@@ -32,18 +32,18 @@ _COLUMNS = ["setting_id", "image_key", *_RESAMPLED, "n_proposed", *_DROPS, *_MEA
 
 
 def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Setting) -> pa.Table:
-    """Summarise the counts of images by setting (``result_schemas.SUMMARY``).
+    """Summarize the counts of images by setting (``statistics.tables.SUMMARY``).
 
-    Intervals are those of ``bootstrap``: images are resampled, the same for all settings. Differences to the
-    baseline are taken image by image, over the images that both settings were answered for.
+    Intervals are those of ``bootstrap``: images are resampled in the same way for all settings. Differences from the
+    baseline are taken image by image, over the images for which both settings have results.
 
     Args:
-        settings: the settings, in the order of the rows to come.
-        mask_counts: the table that ``statistics.write_mask_counts`` wrote.
+        settings: the settings, in the order of the rows.
+        mask_counts: the table from ``mask_counts.write_mask_counts``.
         baseline: the setting that differences are measured against, one of ``settings``.
 
     Raises:
-        maskgrid.io.errors.UserError: the table is missing or cut off.
+        maskgrid.io.errors.UserError: the table is missing or truncated.
     """
     keys = image_keys(mask_counts)
     base = _aligned(keys, _tables(mask_counts, [baseline])[0])
@@ -57,14 +57,14 @@ def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Sett
 
 
 def _tables(mask_counts: Path, settings: Sequence[Setting]) -> list[pa.Table]:
-    """The rows of each of some settings."""
+    """One table of rows for each setting."""
     ids = [setting.id for setting in settings]
     rows = read_table(mask_counts, _COLUMNS, [("setting_id", "in", ids)])
     return [rows.filter(pc.equal(rows["setting_id"], setting_id)) for setting_id in ids]
 
 
 def _aligned(keys: pa.Array, rows: pa.Table) -> NDArray[np.float64]:
-    """The resampled columns by image: float64 (images, 2), NaN where the setting has no row for the image."""
+    """The columns to resample, by image: float64 (images, 2); NaN where the setting has no row for the image."""
     aligned = np.full((len(keys), len(_RESAMPLED)), np.nan)
     position = pc.index_in(rows["image_key"], value_set=keys).to_numpy()
     for column, name in enumerate(_RESAMPLED):
@@ -73,7 +73,7 @@ def _aligned(keys: pa.Array, rows: pa.Table) -> NDArray[np.float64]:
 
 
 def _group_rows(tables: Sequence[pa.Table], keys: pa.Array, base: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Summaries of some settings, whose images are resampled together."""
+    """Summaries of a group of settings, whose images are resampled together."""
     rows = [_plain_statistics(table) for table in tables]
     values = np.stack([_aligned(keys, table) for table in tables], axis=1)
     difference = values - base[:, None, :]
@@ -90,7 +90,7 @@ def _group_rows(tables: Sequence[pa.Table], keys: pa.Array, base: NDArray[np.flo
 
 
 def _plain_statistics(rows: pa.Table) -> dict[str, Any]:
-    """What needs no resampling."""
+    """The statistics that need no resampling."""
     n_masks = rows["n_masks"].to_numpy().astype(np.int64)
     n_proposed, n_total = int(rows["n_proposed"].to_numpy().sum(dtype=np.int64)), int(n_masks.sum())
     quantiles = np.quantile(n_masks, (0.1, 0.5, 0.9)).tolist() if len(n_masks) else [None] * 3
@@ -112,7 +112,7 @@ def _sum(rows: pa.Table, name: str) -> float:
 
 
 def _sum_of_scores(rows: pa.Table, name: str, n_masks: NDArray[np.int64]) -> float:
-    """The sum over masks, from the means of images; an image without masks has no mean and no share."""
+    """The sum over masks, from the images' means; images without masks have no mean and add nothing."""
     means = rows[name].fill_null(0.0).to_numpy()
     return float((means * n_masks).sum())
 
