@@ -56,7 +56,7 @@ soak: $(INSTALLED)
 	$(BIN)/python tests/soak.py --images 100000 --kills 1000 --seed $$(date +%Y%m%d)
 
 # Compare maskgrid with sam2 on the same photographs: seconds, ratios, memory, differences (docs/benchmarks.md). About
-# ten minutes on two idle cores. PHOTOS="a.jpg b.jpg" replaces two of the demo's photographs; bench-full takes more turns.
+# ten minutes on two idle cores. PHOTOS="a.jpg b.jpg" replaces two of the demo's photographs; bench-full has more turns.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/floor.py
 	$(BIN)/python benchmarks/memory.py $(firstword $(PHOTOS))
