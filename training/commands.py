@@ -86,7 +86,7 @@ def calibrate_judgement(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write the weights of the last finished stage in sam2's format."""
+    """Write the weights of the stage that got furthest, in sam2's format."""
     path = _last_state(options.folder, ("calibrated", "video", "image-256", "image-128"))
     weights = sharpened(averaged_weights(path), options.sharpen)
     if options.mix:
