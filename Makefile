@@ -1,4 +1,4 @@
-# Everything here needs Python 3.11+ and make; each target installs what it needs into $(VENV).
+# Needs make and Python 3.11+; each target installs what it needs into $(VENV).
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
@@ -9,8 +9,8 @@ CORES ?= 2
 
 install: $(INSTALLED)
 
-# sam2 compiles against the torch that is installed, so torch goes first and build isolation is off.
-# A CPU build of torch that is there already is kept, and the CUDA packages of the lock are left out.
+# sam2 builds against the installed torch, so torch is installed first and build isolation is off.
+# If a CPU build of torch is already installed, keep it and skip the lock's CUDA packages.
 $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
@@ -21,8 +21,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The demo model from scratch, hours on two cores: docs/demo-model.md. It goes on where it was stopped; its state lies
-# in training/state.
+# Train the demo model from scratch, hours on two cores (docs/demo-model.md). If stopped, it continues from its state in
+# training/state.
 train-demo: $(INSTALLED)
 	$(BIN)/python -m training image --folder training/state
 	$(BIN)/python -m training video --folder training/state
@@ -30,7 +30,7 @@ train-demo: $(INSTALLED)
 	$(BIN)/python -m training export --folder training/state --output src/maskgrid/network/demo/maskgrid_demo.pt
 	$(BIN)/python -m training evaluate
 
-# The main job on the built-in pictures, in demo/: ends in a table of settings and the paths of the results.
+# Run the main job on the built-in pictures, in demo/; it ends with a table of settings and the paths of the results.
 demo: $(INSTALLED)
 	mkdir -p demo
 	cd demo && $(BIN)/snakemake --snakefile ../Snakefile --configfile ../config/demo.yaml --cores $(CORES)
@@ -39,25 +39,24 @@ demo: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
-# The snippets of docs/loading.md for libraries that want other versions than maskgrid's: in an environment of their own,
-# 0.6 GB for a minute.
+# Test docs/loading.md's snippets for libraries that need other versions than maskgrid's, in a temporary environment:
+# 0.6 GB, a minute.
 test-loaders: $(INSTALLED)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
 	  "$$folder/bin/pip" install --quiet -r requirements-loaders.lock && \
 	  MASKGRID_LOADERS_PYTHON="$$folder/bin/python" $(BIN)/python -m pytest tests/system/test_loading.py
 
-# The demo through a real SLURM on this machine, with every fault that a cluster has. Installs Debian's slurm-wlm
-# and munge where they are missing (as root), and stops what it has started. docs/cluster.md
+# Run the demo through a real SLURM on this machine, with every fault that a cluster has (docs/cluster.md). Installs
+# Debian's slurm-wlm and munge if missing (as root), and stops what it started.
 test-slurm: $(INSTALLED)
 	MASKGRID_SLURM=1 $(BIN)/python -m pytest -s tests/workflow/slurm
 
-# The nightly test, hours on one core: 100,000 damaged images and a thousand kills (docs/reliability.md).
+# Nightly test, hours on one core: 100,000 damaged images and a thousand kills (docs/reliability.md).
 soak: $(INSTALLED)
 	$(BIN)/python tests/soak.py --images 100000 --kills 1000 --seed $$(date +%Y%m%d)
 
-# maskgrid and sam2 on the same photographs in one run: seconds, ratios, memory, differences (docs/benchmarks.md). About
-# ten minutes on two cores with nothing beside it. PHOTOS="a.jpg b.jpg" takes these in place of two of the demo's; more
-# turns: make bench-full.
+# Compare maskgrid with sam2 on the same photographs: seconds, ratios, memory, differences (docs/benchmarks.md). About
+# ten minutes on two idle cores. PHOTOS="a.jpg b.jpg" replaces two of the demo's photographs; bench-full has more turns.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/floor.py
 	$(BIN)/python benchmarks/memory.py $(firstword $(PHOTOS))
@@ -76,12 +75,12 @@ bench-full: $(INSTALLED)
 	$(BIN)/python benchmarks/single.py $(PHOTOS)
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny
 
-# On a CUDA device: the large architecture in float32 and bfloat16, and sweeps, whether or not masks differ (docs/gpu.md).
+# On a CUDA device: the large architecture in float32 and bfloat16, then sweeps, even if masks differ (docs/gpu.md).
 bench-gpu: $(INSTALLED)
 	-$(BIN)/python benchmarks/single.py $(PHOTOS) --architecture large --device cuda --dtype bfloat16
 	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --architecture large --device cuda --repeat 3
 
-# How fast the explorer's sliders answer at 1,500 candidates (docs/benchmarks.md); needs Chromium.
+# Measure how fast the explorer's sliders answer with 1,500 candidates (docs/benchmarks.md); needs Chromium.
 bench-explorer: $(INSTALLED)
 	$(BIN)/python benchmarks/sliders.py
 
@@ -98,12 +97,12 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# What is generated from the config's models: the JSON schema and the tables of config/README.md.
+# Generate the JSON schema and the tables of config/README.md from the config's models.
 schema: $(INSTALLED)
 	$(BIN)/python scripts/config_docs.py .
 
-# The figures of docs/parameters.md and docs/prompted.md, from real output of the demo checkpoint; the latter's from SAM 2's
-# photographs, where they lie in PHOTOS. Then the demo, and pictures of its pages, where there is a Chromium.
+# Make the figures of docs/parameters.md and docs/prompted.md with the demo checkpoint; the latter needs SAM 2's
+# photographs in PHOTOS. Then run the demo and take screenshots of its pages, if Chromium is installed.
 PHOTOS ?= ../shared/photos
 docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs_figures.py docs/images

@@ -1,12 +1,12 @@
-"""Automatic tracking on generated clips: how many objects are found, and how near their masklets are to the truth.
+"""Measure automatic tracking on generated clips: how many objects it finds, and how well their masklets fit the truth.
 
     python benchmarks/automatic_tracking.py [--clips 8] [--frames 20] [--generate-every 10] [--checkpoint demo] ...
 
-The clips are those that the demo model's training keeps for measuring (256 x 256 pixels, seeds below 1,000,000), and
-objects are measured that cover over 0.2 % of the first frame. Masklets and objects are matched one to one for the
-greatest sum of IoU over the whole clip. An object is found where that IoU is 0.5 or more. J is the region similarity
-of DAVIS and F its contour accuracy, mean over objects and frames; an object without a masklet counts with empty masks.
-The same objects tracked from their true masks on frame 0 are printed beside it.
+The clips are held out from the demo model's training (256 x 256 pixels, seeds below 1,000,000). Only objects that cover
+more than 0.2 % of the first frame are measured. Masklets and objects are matched one to one so that the sum of their
+IoU over the whole clip is largest. An object counts as found if its IoU is 0.5 or more. J is DAVIS's region similarity
+and F its contour accuracy, each the mean over objects and frames; an object without a masklet has empty masks. For
+comparison, the same objects are also tracked from their true masks on frame 0.
 """
 
 import argparse
@@ -29,14 +29,14 @@ from maskgrid.tracked.options import AutomaticOptions
 from maskgrid.tracked.records import FramePrompt, TrackedMask
 from maskgrid.tracked.tracker import load_tracker, track
 
-sys.path.append(str(Path(__file__).parents[1]))  # training is no part of the installed package
+sys.path.append(str(Path(__file__).parents[1]))  # training is not in the installed package
 from training.measures import LEAST_AREA_FRAC, contour_accuracy, held_out_clips, region_similarity
 
 Masks = NDArray[np.bool_]
 
 
 class ClipFrames:
-    """The frames of a clip."""
+    """The frames of a clip, in the form that tracking reads."""
 
     def __init__(self, frames: NDArray[np.uint8]) -> None:
         self._frames = frames
@@ -47,16 +47,16 @@ class ClipFrames:
         return self._frames.shape[1], self._frames.shape[2]
 
     def __len__(self) -> int:
-        """How many."""
+        """Number of frames."""
         return len(self._frames)
 
     def read(self, frame: int) -> NDArray[np.uint8]:
-        """One of them."""
+        """Return one frame, (H, W, 3) uint8."""
         return self._frames[frame]
 
 
 def main() -> int:
-    """Print the figures."""
+    """Track the clips and print the figures."""
     arguments = parse()
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
     tracker = load_tracker(arguments.checkpoint, device=arguments.device)
@@ -95,14 +95,14 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = AutomaticOptions()
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--checkpoint", default="demo")
     parser.add_argument("--device", default="auto")
-    # Those of config/demo.yaml, whose model is not as sure of its masks as Meta's are.
+    # As in config/demo.yaml: the demo model is less sure of its masks than Meta's models.
     parser.add_argument("--points-per-side", type=int, default=16)
     parser.add_argument("--pred-iou-thresh", type=float, default=0.7)
     parser.add_argument("--stability-score-thresh", type=float, default=0.8)
@@ -116,13 +116,13 @@ def parse() -> argparse.Namespace:
 
 
 def cut_clips(count: int, n_frames: int) -> Iterator[Clip]:
-    """Held-out clips, cut to a length."""
+    """Cut held-out clips to a number of frames."""
     for clip in held_out_clips(count):
         yield Clip(clip.frames[:n_frames], clip.masks[:n_frames])
 
 
 def stacked(tracking: Iterator[tuple[int, list[TrackedMask]]], shape: Sequence[int]) -> Masks:
-    """Masks of all frames and objects, (T, N, H, W); empty where an object is not tracked."""
+    """Stack the masks of all frames and objects, (T, N, H, W); empty where an object is not tracked."""
     tracked = [mask for _, masks in tracking for mask in masks]
     ids = list(dict.fromkeys(mask.object_id for mask in tracked))
     planes = np.zeros((shape[0], len(ids), *shape[2:]), np.bool_)
@@ -132,7 +132,7 @@ def stacked(tracking: Iterator[tuple[int, list[TrackedMask]]], shape: Sequence[i
 
 
 def matched(truth: Masks, masklets: Masks) -> Masks:
-    """For each true object the masklet that is matched with it, of the truth's shape; empty where there is none."""
+    """Match each true object with a masklet; return them in the truth's shape, empty where there is no match."""
     chosen = np.zeros_like(truth)
     rows, columns = linear_sum_assignment(clip_iou(truth, masklets), maximize=True)
     chosen[:, rows] = masklets[:, columns]
@@ -147,7 +147,7 @@ def clip_iou(first: Masks, second: Masks) -> NDArray[np.float64]:
 
 
 def measures(truth: Masks, masks: Masks) -> list[tuple[float, float, float]]:
-    """Of each object the IoU over the clip, J and F."""
+    """Measure each object's IoU over the clip, J and F."""
     found = []
     for number in range(truth.shape[1]):
         pairs = list(zip(masks[:, number], truth[:, number], strict=True))
@@ -159,7 +159,7 @@ def measures(truth: Masks, masks: Masks) -> list[tuple[float, float, float]]:
 
 
 def tell(name: str, measured: Sequence[tuple[float, float, float]]) -> None:
-    """A line of figures."""
+    """Print a line of figures."""
     iou, region, contour = np.array(measured).T
     both = (region.mean() + contour.mean()) / 2
     found = (iou >= 0.5).mean()

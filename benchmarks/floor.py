@@ -1,10 +1,11 @@
-"""The floor of the hardware under one image, and how far above it the network runs.
+"""The least time that this hardware allows for one image, and how far above it the network runs.
 
     python benchmarks/floor.py [--architecture tiny] [--points-per-side 32]
 
-Compute: multiply-adds of the encoder and of the decoder as sam2 writes it, over the rate of a large matrix product on
-this machine. Memory: the image tokens of every prompt read and written once in each layer and its up-scaled embedding
-once, over the rate of adding two large arrays. Times are of the encoder once and of one batch of 64 prompts, scaled.
+Compute: the multiply-adds of the encoder and of sam2's own decoder, divided by the rate of a large matrix product on
+this machine. Memory: the bytes of every prompt's image tokens, read and written once per layer, and of its up-scaled
+embedding, read and written once, divided by the rate of adding two large arrays. Times are measured for the encoder and
+for one batch of 64 prompts, and scaled to all prompts.
 """
 
 import sys
@@ -25,12 +26,12 @@ BATCH = 64
 
 
 def main() -> int:
-    """Print the floor and the modes above it."""
+    """Print the floor, then sam2 and both modes relative to it."""
     arguments = parser(__doc__, "tiny").parse_args()
     print(machine(arguments), flush=True)
     maskgrid.keep_freed_memory()
     torch.set_num_threads(arguments.threads)
-    # The counter's hooks look for gradients wherever a parameter asks for one.
+    # The FLOP counter's hooks look for gradients wherever a parameter requires one.
     model = make_model(arguments.architecture, "cpu").requires_grad_(False)
     predictor = make_predictor(model)
     image = np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)
@@ -61,14 +62,14 @@ def main() -> int:
 
 
 def flop(work: Callable[[], object]) -> int:
-    """Floating point operations, two a multiply-add."""
+    """Count floating-point operations; a multiply-add counts as two."""
     with FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
 
 
 def seconds(work: Callable[[], object], repeat: int = 3) -> float:
-    """The best of a few runs."""
+    """Time of the fastest of a few runs."""
     best = float("inf")
     for _ in range(repeat):
         started = time.perf_counter()
@@ -78,20 +79,20 @@ def seconds(work: Callable[[], object], repeat: int = 3) -> float:
 
 
 def matrix_rate(side: int = 2048) -> float:
-    """FLOP/s of a large float32 product."""
+    """FLOP/s of a large float32 matrix product."""
     one = torch.randn(side, side)
     torch.mm(one, one)
     return 2 * side**3 / seconds(lambda: torch.mm(one, one), 5)
 
 
 def add_rate(n: int = 1 << 25) -> float:
-    """Bytes a second of adding two arrays of 128 MB into a third."""
+    """Bytes per second when adding two arrays of 128 MB into a third."""
     one, other, total = torch.ones(n), torch.ones(n), torch.empty(n)
     return 3 * 4 * n / seconds(lambda: torch.add(one, other, out=total), 5)
 
 
 def prompt_bytes(predictor: object) -> int:
-    """Bytes that a prompt's image tokens and up-scaled embedding come to, read and written once a layer."""
+    """Bytes moved per prompt: image tokens, read and written once per layer, and the up-scaled embedding, once."""
     features, model = predictor._features, predictor.model  # type: ignore[attr-defined]
     tokens = features["image_embed"].numel() * 4
     upscaled = sum(level.numel() * 4 for level in features["high_res_feats"])

@@ -1,9 +1,9 @@
-"""Peak memory, above the weights, of an image of 12 megapixels at 64 points a batch: both modes, and sam2's generator.
+"""Peak memory above the weights for a 12-megapixel image at 64 points a batch: both modes, and sam2's generator.
 
     python benchmarks/memory.py [PHOTO] [--architecture tiny] [--megapixels 12]
 
-One batch of 64 points (8 a side) is as much as any number of them. sam2 needs 9.2 GB for its logits alone and some more
-for what it makes of them; it is run where the machine has 24 GB to spare, and reckoned otherwise.
+One batch of 64 points (8 a side) takes as much memory as many batches. sam2 needs 9.2 GB for its logits alone and more
+for what it computes from them; it runs only if 24 GB are free, otherwise the size of its logits is printed.
 """
 
 import sys
@@ -15,7 +15,7 @@ _SAM2_NEEDS_GB = 24.0
 
 
 def main() -> int:
-    """Print the peaks."""
+    """Measure and print the peaks."""
     made = parser(__doc__, "tiny")
     made.set_defaults(points_per_side=8, photos=1)
     made.add_argument("--megapixels", type=float, default=12.0)
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def available_gb() -> float:
-    """Memory that is free for a new process."""
+    """Memory available to a new process, in GB."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable"):
             return int(line.split()[1]) * 1024 / 1e9

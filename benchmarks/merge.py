@@ -1,11 +1,11 @@
-"""The merge of many masks: speed against orjson alone, and memory against the number of shards.
+"""Measure the merge of many masks: its speed relative to orjson alone, and its memory by number of shards.
 
     python benchmarks/merge.py [--masks 1000000] [--shards 10 100 1000] [--repeat 3]
 
-Tables of made-up masks (discs of many sizes in images of 640 x 480 pixels, a hundred an image) are written for each
-number of shards, and merged in a process of their own, whose peak memory is told. Beside it stands the time in which
-orjson alone turns the same objects, which lie in memory as plain Python, to lines of a file. Times are of the CPU, and
-medians of the turns, in which the sides alternate.
+For each number of shards, write tables of made-up masks (discs of many sizes, a hundred per image of 640 x 480 pixels)
+and merge them in a separate process; print its time and peak memory. For comparison, print the time that orjson alone
+takes to write the same objects from memory to a file, one per line. Times are CPU times, medians over turns in which
+both sides alternate.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def turn(folder: Path) -> tuple[float, float, float]:
-    """Seconds of the merge and of orjson alone, and the merge's peak memory in MiB."""
+    """Run both sides once; return seconds of the merge and of orjson alone, and the merge's peak memory in MiB."""
     command = [sys.executable, __file__, "--merge", str(folder)]
     merge_s, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(merge_s), orjson_alone(folder / "merged.json"), float(peak)
@@ -78,14 +78,14 @@ def setting() -> Setting:
 
 
 def merge(folder: Path) -> None:
-    """Merge, and print seconds of the process's CPU and its peak of resident memory in MiB."""
+    """Merge, and print this process's CPU seconds and its peak resident memory in MiB."""
     started = time.process_time()
     merge_annotations(setting(), Layout(folder), "demo", folder / "merged.json")
     print(time.process_time() - started, round(peak_mib()))
 
 
 def orjson_alone(path: Path) -> float:
-    """CPU seconds in which orjson writes the annotations of a file, which are read back beforehand part by part."""
+    """CPU seconds that orjson takes to write a file's annotations, not counting the time to read them."""
     total = 0.0
     part: list[Any] = []
     with path.open("rb") as lines, path.with_suffix(".alone").open("wb") as output:
@@ -108,7 +108,7 @@ def _dump(entries: list[Any], output: IO[bytes]) -> float:
 
 
 def write_tables(folder: Path, n_images: int, n_shards: int) -> None:
-    """The index, and for each shard its candidates and selections."""
+    """Write the index, and each shard's candidates and selections."""
     layout, (pass_,) = Layout(folder), passes_of(GENERATOR)
     keys = [f"{number:06d}.jpg" for number in range(n_images)]
     shards = [f"s{number % n_shards}" for number in range(n_images)]
@@ -129,7 +129,7 @@ def write_tables(folder: Path, n_images: int, n_shards: int) -> None:
 
 
 def make_shapes() -> Iterator[tuple[bytes, list[int], int]]:
-    """Codes, boxes and areas of discs."""
+    """Make discs: their RLE codes, boxes and areas."""
     random = np.random.default_rng(0)
     y, x = np.ogrid[: SIZE_HW[0], : SIZE_HW[1]]
     for _ in range(N_SHAPES):

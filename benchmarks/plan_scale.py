@@ -1,13 +1,13 @@
-"""What it costs Snakemake to plan: time and memory of `snakemake -n`, by the number of shards.
+"""Measure time and memory that Snakemake takes to plan (`snakemake -n`), by number of shards.
 
     python benchmarks/plan_scale.py [100 1000 10000] [--annotations baseline|all] [--images-per-shard 64]
 
-For each number of shards a pretended dataset is made in a temporary folder: an index with that many shards, a list of
-images that are nowhere, and a config with 100 settings of one pass. Three calls of Snakemake are measured, each a
-process of its own: the plan of the first run, when nothing but the index is there; the plan when everything is there,
-all outputs pretended and Snakemake's own records of them made (pretend_done.py); and the start that finds nothing to
-do. Each cell says wall time, processor time (the same on an idle machine) and the peak of memory. `--also` adds
-arguments to the calls, for instance `--also=--batch --also=statistics=1/10`.
+For each number of shards, make a fake dataset in a temporary folder: an index with that many shards, a list of images
+that do not exist, and a config with 100 settings of one pass. Then measure three calls of Snakemake, each in its own
+process: the plan of the first run, when only the index exists; the plan once everything is done, with fake outputs and
+Snakemake's own records of them (pretend_done.py); and a start that finds nothing to do. Each cell has wall time, CPU
+time (the same on an idle machine) and peak memory. `--also` adds arguments to the calls, for instance
+`--also=--batch --also=statistics=1/10`.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SWEEP = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call took, and how it ended."""
+    """What a call took, and its output."""
 
     wall_s: float
     cpu_s: float
@@ -52,7 +52,7 @@ class Cost:
 
 
 def main() -> int:
-    """Print a row a number of shards."""
+    """Print one row per number of shards."""
     arguments = parse()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print("| shards | images | jobs | first plan | no-op plan | no-op start |")
@@ -71,20 +71,20 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", nargs="*", type=int, default=[100, 1000, 10000])
     parser.add_argument("--annotations", default="baseline", help="settings to export: baseline, all")
     parser.add_argument("--images-per-shard", type=int, default=64)
-    parser.add_argument("--also", action="append", default=[], help="a further argument of the measured calls")
-    parser.add_argument("--first-only", action="store_true", help="only the plan of the first run")
-    parser.add_argument("--folder", type=Path, help="where to make the pretended datasets")
-    parser.add_argument("--keep", action="store_true", help="leave them there")
+    parser.add_argument("--also", action="append", default=[], help="another argument for the measured calls")
+    parser.add_argument("--first-only", action="store_true", help="measure only the plan of the first run")
+    parser.add_argument("--folder", type=Path, help="where to make the fake datasets")
+    parser.add_argument("--keep", action="store_true", help="do not delete the fake datasets")
     return parser.parse_args()
 
 
 def measure(folder: Path, n_shards: int, arguments: argparse.Namespace) -> Iterator[str]:
-    """The jobs of the first run, then time and memory of the three calls, as cells."""
+    """Yield cells: the number of jobs of the first run, then time and memory of the three calls."""
     plan = pretend_dataset(folder, n_shards, arguments)
     first = snakemake(folder, "-n", "--quiet", "rules", *arguments.also)
     totals = re.findall(r"^total +(\d+)$", first.output, re.MULTILINE)
@@ -97,17 +97,17 @@ def measure(folder: Path, n_shards: int, arguments: argparse.Namespace) -> Itera
     for options in (["-n"], ["--cores", "2"]):
         cost = snakemake(folder, *options, *arguments.also)
         if "Nothing to be done" not in cost.output or "missing provenance" in cost.output:
-            raise SystemExit(f"something was left to do:\n{cost.output[-3000:]}")
+            raise SystemExit(f"Snakemake still found something to do:\n{cost.output[-3000:]}")
         yield cell(cost)
 
 
 def cell(cost: Cost) -> str:
-    """A cost in words."""
+    """Format a cost as a cell."""
     return f"{cost.wall_s:.0f} s, CPU {cost.cpu_s:.0f} s, {cost.peak_mb:,.0f} MB"
 
 
 def pretend_dataset(folder: Path, n_shards: int, arguments: argparse.Namespace) -> Plan:
-    """An index with this many shards, and a config for it."""
+    """Write an index with this many shards, and a config for it."""
     n_images = n_shards * arguments.images_per_shard
     (folder / "images.txt").write_text("".join(f"photos/{number:09d}.jpg\n" for number in range(n_images)))
     config = {
@@ -126,7 +126,7 @@ def pretend_dataset(folder: Path, n_shards: int, arguments: argparse.Namespace) 
         }
         for number in range(n_shards)
     ]
-    # Planning reads the shards alone; of images and files it asks only how old they are.
+    # Planning reads only the shards; of the other tables it checks only the age.
     write_table(plan.layout.images, IMAGES_SCHEMA.empty_table(), {"fingerprint": ""})
     write_table(plan.layout.archives, ARCHIVES_SCHEMA.empty_table(), {})
     write_table(plan.layout.files, FILES_SCHEMA.empty_table(), {})
@@ -135,12 +135,12 @@ def pretend_dataset(folder: Path, n_shards: int, arguments: argparse.Namespace) 
 
 
 def plan_of(config: Config, folder: Path) -> Plan:
-    """The plan of a config, for a run in a folder."""
+    """Plan a run of a config in a folder."""
     return make_plan(config, folder, folder / "results")
 
 
 def pretend_outputs(plan: Plan, folder: Path) -> None:
-    """Every output of the workflow, of no content but for the footers that planning reads."""
+    """Write every output of the workflow, empty but for the footers that planning reads."""
     layout = plan.layout
     for run in plan.runs:
         model = folder / "pass.parquet"
@@ -165,21 +165,21 @@ def pretend_outputs(plan: Plan, folder: Path) -> None:
 
 
 def copy(model: Path, path: Path) -> None:
-    """A copy of a file, younger than those before it."""
+    """Copy a file; the copy is newer than all earlier ones, so outputs must be copied in their order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model, path)
 
 
 def snakemake(folder: Path, *arguments: str) -> Cost:
-    """Call Snakemake in a folder, and measure it."""
+    """Run Snakemake in a folder and measure it."""
     return call(folder, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments)
 
 
 def call(folder: Path, *arguments: str) -> Cost:
-    """Call Python in a folder, and measure it.
+    """Run Python in a folder and measure it.
 
     Raises:
-        SystemExit: it has failed.
+        SystemExit: if it fails.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     log = folder / "output.log"
@@ -192,7 +192,7 @@ def call(folder: Path, *arguments: str) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     output = log.read_text(errors="replace")
     if process.returncode != 0:
-        raise SystemExit(f"{' '.join(arguments)} has failed:\n{output[-3000:]}")
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{output[-3000:]}")
     cpu_s = usage.ru_utime + usage.ru_stime
     return Cost(time.perf_counter() - started, cpu_s, usage.ru_maxrss / 1024, output)
 

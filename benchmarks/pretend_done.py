@@ -1,8 +1,9 @@
-"""Have Snakemake note that all outputs which lie in this folder are of jobs that it has finished, as it does in a run.
+"""Make Snakemake record all outputs in this folder as those of finished jobs, as a real run does.
 
     cd FOLDER && python .../pretend_done.py SNAKEFILE
 
-Only then does a plan compare params and inputs of every job with those of before; without notes it looks at times.
+Only with these records does a plan compare every job's params and inputs with the earlier ones; without them it looks
+at file times alone.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ _DAGS: list[DAG] = []
 
 
 class RememberedDAG(DAG):
-    """Snakemake's graph of jobs, kept beyond its call."""
+    """Snakemake's graph of jobs, kept after its call."""
 
     def __init__(self, *arguments, **options) -> None:  # noqa: ANN002, ANN003
         super().__init__(*arguments, **options)
@@ -30,7 +31,7 @@ async def note(dag: DAG) -> None:
 
 
 def main() -> int:
-    """Plan, and note all jobs of the plan as finished."""
+    """Plan, and record all jobs of the plan as finished."""
     workflow.DAG = RememberedDAG
     parser, arguments = cli.parse_args(["--snakefile", sys.argv[1], "-n", "--quiet", "all"])
     if not cli.args_to_api(arguments, parser):

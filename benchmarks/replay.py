@@ -1,9 +1,8 @@
-"""The replay of one hundred settings against the run of the network that they are answered from.
+"""Compare the replay of one hundred settings with the network run that it replays.
 
     python benchmarks/replay.py [PHOTO ...] [--architecture tiny] [--mode exact] [--repeat 3]
 
-Without photographs named, the first of the demo's is taken (``--photos`` for more of them). Figures are medians of
-the turns.
+Without PHOTO, it uses the first of the demo's photographs (``--photos`` for more). Figures are medians over turns.
 """
 
 import statistics
@@ -13,7 +12,7 @@ from sides import SWEEP, machine, parser, run_side
 
 
 def main() -> int:
-    """Print seconds of both, and their ratio."""
+    """Print seconds of both and their ratio."""
     made = parser(__doc__, "tiny")
     made.set_defaults(photos=1)
     made.add_argument("--mode", default="exact", choices=["exact", "fast"])

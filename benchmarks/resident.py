@@ -1,4 +1,4 @@
-"""The most memory that this process has held."""
+"""Peak memory of this process."""
 
 import resource
 from pathlib import Path
@@ -7,10 +7,10 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_mib() -> float:
-    """Resident memory of this process at its largest, in MiB.
+    """Peak resident memory of this process, in MiB.
 
-    Linux counts it in ``VmHWM`` from the start of the program; ``ru_maxrss`` begins with what the process held that
-    started it. Elsewhere the latter, as kilobytes.
+    On Linux, ``VmHWM`` counts from the start of the program, while ``ru_maxrss`` includes what the parent process held.
+    Elsewhere, use ``ru_maxrss``, taken as kilobytes.
     """
     if _STATUS.exists():
         (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))

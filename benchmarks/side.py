@@ -1,7 +1,7 @@
-"""One side of a comparison, in a process of its own: sam2's generator, or maskgrid in one of its modes.
+"""Run one side of a comparison in its own process: sam2's generator, or maskgrid in one of its modes.
 
-Reads what to do as JSON from stdin and prints what it cost as JSON; the other programs of this folder start it. A
-process of its own, so that peak memory is that of one side, and sam2 runs with the allocator as it finds it.
+Reads a task as JSON from stdin and prints its cost as JSON; the other benchmarks start it. In its own process, peak
+memory is that of one side, and sam2 runs with the default allocator.
 """
 
 import sys
@@ -27,12 +27,12 @@ from maskgrid.network.model import DTYPES, run_in
 from maskgrid.network.predictor import fit_feature_sizes
 
 Image = NDArray[np.uint8]
-# Masks of every image, a list of records each, for every setting.
+# For every setting and image, a list of mask records.
 Masks = list[list[list[dict[str, Any]]]]
 
 
 def main() -> None:
-    """Do what stdin asks for."""
+    """Run the task from stdin."""
     task = orjson.loads(sys.stdin.buffer.read())
     if task["side"] != "sam2":
         maskgrid.keep_freed_memory()
@@ -44,7 +44,7 @@ def main() -> None:
     images = [_sized(read_image(Path(path), 200_000_000).pixels, task["megapixels"]) for path in task["photos"]]
     before_mib = peak_mib(model.device)
     run = sam2_side if task["side"] == "sam2" else maskgrid_side
-    # sam2's suppression takes scores of a lower precision under autocast alone, which is how sam2 is used.
+    # sam2's NMS accepts scores of lower precision only under autocast, which is also how sam2 is used.
     lower = task["side"] == "sam2" and dtype != torch.float32
     with torch.autocast(model.device.type, dtype=dtype) if lower else nullcontext():
         seconds, masks = run(task, model, images)
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def sam2_side(task: dict[str, Any], model: Any, images: list[Image]) -> tuple[dict[str, Any], Masks]:  # noqa: ANN401
-    """Seconds of each setting with sam2's generator."""
+    """Run sam2's generator with each setting; return seconds and masks per setting."""
     walls, cpus, masks = [], [], []
     for setting in task["settings"]:
         generator = SAM2AutomaticMaskGenerator(model, **task["network"], **setting, output_mode="coco_rle")
@@ -72,16 +72,16 @@ def sam2_side(task: dict[str, Any], model: Any, images: list[Image]) -> tuple[di
 
 
 def maskgrid_side(task: dict[str, Any], model: Any, images: list[Image]) -> tuple[dict[str, Any], Masks]:  # noqa: ANN401
-    """Seconds of the network at the loosest of all settings, and of the replay of all; masks of the asked settings."""
+    """Run the network at the loosest of all settings and replay all; return seconds, and the asked settings' masks."""
     floor = {name: min(setting[name] for setting in task["settings"]) for name in task["settings"][0]}
     parameters = {**task["network"], **floor, "output_mode": "coco_rle"}
-    # Another generator's: the first batch that goes both ways is part of the time.
+    # Another generator, so that the comparison with sam2's decoder on the first batch still counts in the time.
     warm_up(model.device, maskgrid.MaskGenerator(model, mode=task["side"], **parameters).candidates, images)
     generator = maskgrid.MaskGenerator(model, mode=task["side"], **parameters)
     wall_s, cpu_s, candidates = timed(lambda: [generator.candidates(image) for image in images])
     base = generator.parameters.model_dump()
     configs = [GeneratorConfig.model_validate({**base, **setting}) for setting in task["settings"]]
-    # As the stage replay does: one Replay an image for all settings.
+    # Like the replay stage: one Replay per image for all settings.
     replays = [Replay({part.pass_.name: part for part in parts}) for parts in candidates]
     replay_s, _, _ = timed(lambda: [[replay.select(config) for config in configs] for replay in replays])
     asked = [task["settings"][index] for index in task["asked"]]
@@ -91,27 +91,27 @@ def maskgrid_side(task: dict[str, Any], model: Any, images: list[Image]) -> tupl
 
 
 def warm_up(device: torch.device, work: Callable[[Image], Any], images: list[Image]) -> None:
-    """What CUDA and its libraries do at their first use is no part of either side's time."""
+    """Run once on CUDA, so that the start-up of its libraries counts in neither side's time."""
     if device.type == "cuda":
         work(images[0])
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
-    """Wall seconds, CPU seconds and the result."""
+    """Return wall seconds, CPU seconds and the result."""
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     result = work()
     return time.perf_counter() - wall_s, time.process_time() - cpu_s, result
 
 
 def peak_mib(device: torch.device) -> float:
-    """The most that torch has held on a CUDA device so far, in MiB; elsewhere this process at its largest."""
+    """Peak memory so far in MiB: torch's on a CUDA device, otherwise this process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resident.peak_mib()
 
 
 def _sized(pixels: Image, megapixels: float | None) -> Image:
-    """The photograph, repeated beside itself and cut to 4:3 of so many megapixels; as it is without."""
+    """Tile the photograph and cut it to 4:3 with this many megapixels; None leaves it as it is."""
     if megapixels is None:
         return pixels
     height, width = round((megapixels * 1e6 * 3 / 4) ** 0.5), round((megapixels * 1e6 * 4 / 3) ** 0.5)

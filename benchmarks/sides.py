@@ -1,4 +1,4 @@
-"""What the benchmarks share: starting the sides, comparing their masks, and saying on what they ran."""
+"""Shared by the benchmarks: start the sides, compare their masks, and describe the machine."""
 
 import argparse
 import json
@@ -24,22 +24,22 @@ GRID = {
     "box_nms_thresh": (0.5, 0.6, 0.7, 0.9),
 }
 SWEEP = [dict(zip(GRID, values, strict=True)) for values in product(*GRID.values())]
-# sam2's defaults; and the loosest of the sweep for the demo's small model, which is less sure of its masks.
+# sam2's defaults, and the sweep's loosest score thresholds for the demo's small model, which is less sure of its masks.
 DEFAULT = {"pred_iou_thresh": 0.8, "stability_score_thresh": 0.95, "box_nms_thresh": 0.7}
 DEMO = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.7, "box_nms_thresh": 0.7}
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a side took.
+    """The cost of one side, and its masks.
 
     Attributes:
-        network_s: wall seconds of the network, one number a setting with sam2.
+        network_s: wall seconds of the network; for sam2, one value per setting.
         cpu_s: CPU seconds of the same.
-        peak_mib: memory at its largest, above that with the weights and the images loaded.
+        peak_mib: peak memory above that with the weights and the images loaded.
         replay_s: wall seconds of the replay of all settings.
-        n_candidates: masks that a replay chooses from.
-        masks: records of every asked setting and image.
+        n_candidates: masks that the replay chooses from.
+        masks: mask records for every asked setting and image.
     """
 
     network_s: list[float]
@@ -51,10 +51,10 @@ class Cost:
 
 
 def parser(description: str | None, architecture: str = "demo") -> argparse.ArgumentParser:
-    """A command line with what all benchmarks take."""
+    """Make a command line with the options that all benchmarks share."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("files", nargs="*", type=Path, metavar="PHOTO")
-    made.add_argument("--photos", type=int, help="of the demo's photographs, so many; all by default")
+    made.add_argument("--photos", type=int, help="how many of the demo's photographs to use (default: all)")
     made.add_argument("--architecture", default=architecture, help="demo, tiny, small, base_plus or large")
     made.add_argument("--device", default="auto")
     made.add_argument("--points-per-side", type=int, default=32)
@@ -70,15 +70,15 @@ def run_side(
     megapixels: float | None = None,
     dtype: str = "float32",
 ) -> Cost:
-    """Run ``sam2``, ``exact`` or ``fast`` in a process of its own.
+    """Run ``sam2``, ``exact`` or ``fast`` in its own process.
 
     Args:
-        side: which.
-        arguments: of :func:`parser`.
+        side: which of the three.
+        arguments: parsed by :func:`parser`.
         settings: sam2 runs each; maskgrid runs the network at the loosest and replays each.
-        asked: positions of the settings whose masks maskgrid gives back; all by default.
+        asked: indices of the settings whose masks maskgrid returns; None means all.
         megapixels: enlarge the photographs to this size.
-        dtype: below float32 the network's parts run under ``torch.autocast``.
+        dtype: below float32, the network runs under ``torch.autocast``.
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "masks.json"
@@ -96,7 +96,7 @@ def run_side(
             "asked": list(range(len(settings))) if asked is None else asked,
             "output": str(output),
         }
-        # Without a choice of its own, sam2 runs with glibc's defaults.
+        # Without MALLOC_* variables, sam2 runs with glibc's defaults.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
         program = [sys.executable, str(Path(__file__).with_name("side.py"))]
         done = subprocess.run(
@@ -115,13 +115,13 @@ def run_side(
 
 
 def demo_photos(folder: Path) -> list[Path]:
-    """The photographs of the demo's dataset."""
+    """Write the demo's dataset and return its photographs."""
     write_demo(folder)
     return sorted(folder.glob("photos/*.png"))
 
 
 def count_differences(ours: Cost, theirs: Cost) -> int:
-    """Masks that are not equal in every field, in order, and masks that one side alone has."""
+    """Count masks that differ in any field, compared in order, and masks that only one side has."""
     differences = 0
     for our_setting, their_setting in zip(ours.masks, theirs.masks, strict=True):
         for our, their in zip(our_setting, their_setting, strict=True):
@@ -130,7 +130,7 @@ def count_differences(ours: Cost, theirs: Cost) -> int:
 
 
 def machine(arguments: argparse.Namespace) -> str:
-    """The machine, the versions and what is measured, in three lines."""
+    """Describe the machine, the versions and the task in three lines."""
     where = f"{_processor()}, {arguments.threads} threads, load {os.getloadavg()[0]:.1f}"
     if torch.cuda.is_available():
         where += f", {torch.cuda.get_device_name()}"

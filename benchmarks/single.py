@@ -1,10 +1,10 @@
-"""One setting by sam2's own generator and by maskgrid in both modes: seconds, memory, differences.
+"""Compare sam2's own generator with both modes of maskgrid at one setting: seconds, memory, differences.
 
     python benchmarks/single.py [PHOTO ...] [--architecture demo|tiny|large] [--dtype bfloat16] [--repeat 3]
 
-The setting is that of sam2's defaults, for the demo's model looser. The sides take turns, each time in a
-process of its own; figures are medians. Exact is compared with sam2 in every field of every mask, all others mask by
-mask by IoU. A lower precision adds sam2 and fast in it.
+The setting is sam2's default, or a looser one for the demo's model. The sides take turns, each run in its own process;
+figures are medians. Exact is compared with sam2 in every field of every mask, the others by the IoU of matched masks.
+``--dtype`` adds sam2 and fast at a lower precision.
 """
 
 import statistics
@@ -19,16 +19,16 @@ from sides import DEFAULT, DEMO, Cost, count_differences, machine, parser, run_s
 
 from maskgrid.results.agreement import AGREEMENT, Agreement, match
 
-# A side and its precision; the first is what all others are compared with.
+# Sides and their precision; all others are compared with the first.
 SIDES = (("sam2", "float32"), ("exact", "float32"), ("fast", "float32"))
 
 
 def main() -> int:
     """Print the sides and their ratios; exit code 1 if exact differs."""
     made = parser(__doc__)
-    made.add_argument("--repeat", type=int, default=3, help="turns of each side at most")
-    made.add_argument("--minutes", type=float, default=60.0, help="begin no further turn that would end later")
-    made.add_argument("--dtype", choices=["bfloat16", "float16"], help="a lower precision to measure besides")
+    made.add_argument("--repeat", type=int, default=3, help="most turns of each side")
+    made.add_argument("--minutes", type=float, default=60.0, help="start no turn that would end later than this")
+    made.add_argument("--dtype", choices=["bfloat16", "float16"], help="a lower precision to measure as well")
     arguments = made.parse_args()
     print(machine(arguments), flush=True)
     setting = DEMO if arguments.architecture == "demo" else DEFAULT
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _report(costs: dict[tuple[str, str], list[Cost]]) -> int:
-    """Print medians and differences; 1 if exact differs."""
+    """Print medians and differences; return 1 if exact differs."""
     sam2, exact, *others = costs
     wall_s = {side: statistics.median(map(_wall_s, taken)) for side, taken in costs.items()}
     cpu_s = {side: statistics.median(cost.cpu_s[0] for cost in taken) for side, taken in costs.items()}
@@ -77,7 +77,7 @@ def _wall_s(cost: Cost) -> float:
 
 
 def agreement(first: Cost, second: Cost) -> Agreement:
-    """The agreement of two sides at their first setting."""
+    """Compare two sides at their first setting."""
     rows = []
     for number, (ours, theirs) in enumerate(zip(first.masks[0], second.masks[0], strict=True)):
         pairs, ious = match(_codes(ours), _codes(theirs))

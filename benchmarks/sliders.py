@@ -1,10 +1,10 @@
-"""How fast the explorer's sliders answer: every position of each, on an image with about 1,500 candidates.
+"""Measure how fast the explorer's sliders answer, at every position, on an image with about 1,500 candidates.
 
     python benchmarks/sliders.py [--points-per-side 23] [--results FOLDER]
 
-The demo checkpoint segments a photograph with all floors open, so that every mask proposed is a candidate; headless
-Chromium shows the explorer and moves each slider through all its positions, a hundredth a step. An answer is from the
-input event to the end of the drawing that shows its masks. ``--results`` takes the explorer of a finished run instead.
+The demo checkpoint segments a photograph with all floors open, so that every proposed mask is a candidate. Headless
+Chromium then opens the explorer and moves each slider through all its positions in steps of 0.01. An answer takes from
+the input event until its masks are drawn. ``--results`` uses the explorer of a finished run instead.
 """
 
 import argparse
@@ -25,8 +25,8 @@ sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import chromium
 
 COMMANDS = (["index"], ["generate"], ["replay", "--shard", "all"], ["statistics"], ["report"])
-# Runs in the page, with its own functions. Once through all positions first, so that outlines are remembered as they
-# are after some use; what each first look at a position takes is told beside.
+# Runs in the page and calls its functions. It goes through all positions twice: the page caches outlines, so the second
+# round is as fast as in normal use, and the first shows what the first look at a position takes.
 MOVES = """
 (async () => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
@@ -41,7 +41,7 @@ MOVES = """
         range.value = value;
         range.dispatchEvent(new Event("input"));
         const selected = performance.now();
-        isAsked = true;  // drawn here and now: waiting for the screen's next frame is not the page's work
+        isAsked = true;  // draw now: waiting for the screen's next frame is not the page's work
         draw();
         isAsked = false;
         answers.push([round, range.id, selected - start, performance.now() - start, selection.kept.length]);
@@ -56,7 +56,7 @@ MOVES = """
 
 
 def main() -> int:
-    """Print the times of answers."""
+    """Measure the answers and print their times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points-per-side", type=int, default=23)
     parser.add_argument("--results", type=Path)
@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def make(folder: Path, points_per_side: int) -> Path:
-    """A run over one photograph with open floors; the results folder."""
+    """Run maskgrid on one photograph with open floors; return the results folder."""
     (folder / "photos").mkdir()
     PIL.Image.fromarray(skimage.data.astronaut()).save(folder / "photos" / "astronaut.png")
     config = {

@@ -1,10 +1,10 @@
-"""A sweep of one hundred threshold settings, by maskgrid and by sam2's own generator, on the same images in one run.
+"""Compare a sweep of one hundred threshold settings in maskgrid and in sam2's own generator, on the same images.
 
     python benchmarks/sweep.py [PHOTO ...] [--architecture demo] [--compare 3] [--repeat 3]
 
-maskgrid runs the network once an image and replays every setting; sam2 runs once a setting. sam2 is timed on a few
-settings (``--compare``), which are also compared mask by mask; the time of all settings is that of one times their
-number. Without photographs named, those of the demo are taken.
+maskgrid runs the network once per image and replays every setting; sam2 runs once per setting. sam2 is timed on a few
+settings (``--compare``), whose masks are also compared one by one; its time for all settings is extrapolated from
+these. Without PHOTO, it uses the demo's photographs.
 """
 
 import statistics
@@ -15,7 +15,7 @@ from sides import SWEEP, count_differences, machine, parser, run_side
 
 
 def main() -> int:
-    """Print both sides and the differences; exit code 1 if there is any."""
+    """Print both sides and their differences; exit code 1 if exact mode has any."""
     made = parser(__doc__)
     made.add_argument("--compare", type=int, default=3, help="settings to run with sam2 as well")
     made.add_argument("--mode", default="exact", choices=["exact", "fast"])

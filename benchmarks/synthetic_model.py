@@ -1,8 +1,8 @@
 """Models to measure: the demo's, or an architecture of the official checkpoints with random weights.
 
-Masks of random weights are noise, whose run-length codes cost an unreal time. So, for both sides alike and after all
-the work of the network, the logits of each mask are replaced by a smooth disc whose place and size follow from them,
-and the last layer of the IoU head is scaled so that about four masks in ten clear sam2's default of 0.8.
+Random weights give noise for masks, whose run-length codes take unrealistically long. So on both sides, after the
+network has done all its work, a smooth disc replaces the logits of each mask, its place and size computed from them.
+The last layer of the IoU head is scaled so that about four masks in ten pass sam2's default threshold of 0.8.
 """
 
 import warnings
@@ -24,12 +24,12 @@ CONFIGS = {
     "base_plus": "configs/sam2.1/sam2.1_hiera_b+.yaml",
     "large": "configs/sam2.1/sam2.1_hiera_l.yaml",
 }
-# Of the logits of predicted IoUs: 42 % are above 0.8.
+# Mean and standard deviation of the predicted IoUs' logits: 42 % of predicted IoUs are then above 0.8.
 _SCORE_MEAN, _SCORE_STD = 1.2, 1.0
 
 
 def make_model(architecture: str, device: str) -> SAM2Base:
-    """The demo's model, or an architecture with seeded weights and smooth masks."""
+    """Load the demo's model, or build an architecture with seeded random weights and smooth masks."""
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
     if architecture not in CONFIGS:
         return maskgrid.load_model(architecture, device=device)
@@ -42,15 +42,15 @@ def make_model(architecture: str, device: str) -> SAM2Base:
 
 
 def smooth(logits: Tensor) -> Tensor:
-    """A disc in place of each mask, (n, c, h, w): its centre and its size from the means of four quarters."""
+    """Replace each mask (n, c, h, w) by a disc, its centre and size computed from the means of the mask's quarters."""
     side = logits.shape[-1]
-    quarters = F.avg_pool2d(logits.float(), side // 2).flatten(2)  # lower precision would leave a few discs alone
+    quarters = F.avg_pool2d(logits.float(), side // 2).flatten(2)  # lower precision would give only a few discs
     y, x, size, _ = (quarters * 2000).frac().abs().unbind(-1)
     radius = side * (0.02 + 0.3 * size**2)
     steps = torch.arange(side, device=logits.device)
     distance_y = steps[:, None] - side * y[..., None, None]
     distance_x = steps - side * x[..., None, None]
-    # Four a pixel: discs of more than 20 pixels have a stability score above 0.95.
+    # A slope of 4 per pixel: discs larger than 20 pixels have a stability score above 0.95.
     discs = (4 * (radius[..., None, None] - torch.sqrt(distance_y**2 + distance_x**2))).clamp(-20, 20)
     return discs.to(logits.dtype)
 
@@ -70,7 +70,7 @@ def _smooth_masks(model: SAM2Base) -> None:
 
 
 def _spread_scores(model: SAM2Base) -> None:
-    """Scale the last layer of the IoU head by what it gives for random tokens."""
+    """Scale the IoU head's last layer so that its logits for random tokens have the wanted mean and spread."""
     head = model.sam_mask_decoder.iou_prediction_head
     last = head.layers[-1]
     with torch.no_grad():

@@ -1,11 +1,11 @@
-"""The peak of memory while a video is tracked, by maskgrid and by sam2, for a short and a long video.
+"""Measure the peak memory of maskgrid and of sam2 while they track a short and a long video.
 
     python benchmarks/video_memory.py [--frames 200 2000] [--checkpoint demo] [--sides maskgrid sam2] [--track N]
 
-Each run is a process of its own. The frames are a generated clip, played back and forth, as JPEG files that both sides
-read. Prints the peak of resident memory, the frames a second and a digest of all masks, which must be the same on both
-sides; exit code 1 where it is not. With --track only the first frames of each video are tracked, for machines where all
-of them take too long: sam2 reads the whole video all the same, and its peak is then the least that it takes.
+Each run has its own process. Both sides read a generated clip, played back and forth, from JPEG files. Prints peak
+resident memory, frames per second and a digest of all masks, which must be the same on both sides; if not, the exit
+code is 1. On slow machines, --track limits tracking to the first frames of each video; sam2 still reads the whole
+video, so its peak is then a lower bound.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SIZE_HW = 256, 256
 
 
 def main() -> int:
-    """Print a line a run."""
+    """Print one line per run."""
     arguments = parse()
     if arguments.side:
         print(json.dumps(run(arguments)))
@@ -49,20 +49,20 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", nargs="+", type=int, default=[200, 2000])
     parser.add_argument("--sides", nargs="+", default=["maskgrid", "sam2"], choices=["maskgrid", "sam2"])
     parser.add_argument("--checkpoint", default="demo")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--track", type=int, help="track this many frames at most")
+    parser.add_argument("--track", type=int, help="track at most this many frames")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def write_frames(folder: Path, n_frames: int) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
-    """A folder for each length, as sam2 takes no range; returns the mask of the first object on frame 0."""
+    """Write the longest video's frames to ``folder/all``; return the mask of the first object on frame 0."""
     from maskgrid.dataset.demo import draw_clip
 
     clip = draw_clip(0, CLIP_FRAMES, SIZE_HW)
@@ -75,7 +75,7 @@ def write_frames(folder: Path, n_frames: int) -> "np.ndarray[tuple[int, int], np
 
 
 def in_process(arguments: argparse.Namespace, side: str, n_frames: int, folder: Path) -> dict[str, float | str]:
-    """One run in a process of its own."""
+    """Run one side in its own process, on a folder of links to the first frames, as sam2 takes no range."""
     part = folder / f"{n_frames}"
     if not part.exists():
         part.mkdir()
@@ -89,7 +89,7 @@ def in_process(arguments: argparse.Namespace, side: str, n_frames: int, folder: 
 
 
 def run(arguments: argparse.Namespace) -> dict[str, float | str]:
-    """Track one object from its mask on the first frame."""
+    """Track one object from its mask on the first frame, and measure it."""
     mask = np.load(arguments.folder.parent / "mask.npy")
     digest, n_frames, started = hashlib.sha256(), 0, time.perf_counter()
     for counts in {"maskgrid": run_maskgrid, "sam2": run_sam2}[arguments.side](arguments, mask):
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> dict[str, float | str]:
 
 
 def run_maskgrid(arguments: argparse.Namespace, mask: "np.ndarray") -> Iterator[bytes]:
-    """The masks' codes, frame by frame."""
+    """Track with maskgrid; yield the mask's RLE code frame by frame."""
     from maskgrid.tracked.frames import FrameFolder
     from maskgrid.tracked.options import TrackOptions
     from maskgrid.tracked.records import FramePrompt
@@ -114,7 +114,7 @@ def run_maskgrid(arguments: argparse.Namespace, mask: "np.ndarray") -> Iterator[
 
 
 def run_sam2(arguments: argparse.Namespace, mask: "np.ndarray") -> Iterator[bytes]:
-    """The same by sam2 alone."""
+    """Track with sam2 alone; yield the mask's RLE code frame by frame."""
     from sam2.build_sam import build_sam2_video_predictor
 
     from maskgrid.masks import rle
@@ -124,7 +124,7 @@ def run_sam2(arguments: argparse.Namespace, mask: "np.ndarray") -> Iterator[byte
 
     predictor = built_by(build_sam2_video_predictor, resolve_checkpoint(arguments.checkpoint, None))
     predictor = predictor.to(pick_device(arguments.device))
-    predictor.fill_hole_area = 0  # without sam2's CUDA extension, it warns on every frame
+    predictor.fill_hole_area = 0  # without its CUDA extension, sam2 would warn on every frame
     state = predictor.init_state(str(arguments.folder))
     predictor.add_new_mask(state, 0, 1, mask)
     for _, _, logits in predictor.propagate_in_video(

@@ -1,6 +1,6 @@
-"""A headless Chromium that is told what to do through pipes: sizes, dark mode, keys, scripts, screenshots.
+"""Control a headless Chromium through pipes: window sizes, dark mode, keys, scripts, screenshots.
 
-Nothing but Chromium itself is needed: its DevTools protocol is JSON, a message each ended by a zero byte.
+This needs only Chromium itself: its DevTools protocol is JSON, with a zero byte after every message.
 """
 
 import base64
@@ -35,11 +35,11 @@ _FLAGS = (
 
 @dataclass(slots=True)
 class Tab:
-    """One page of the browser.
+    """A page of the browser.
 
     Attributes:
-        commands: the file descriptor that the browser reads commands from.
-        replies: the one that it answers to.
+        commands: file descriptor to write commands to.
+        replies: file descriptor to read replies from.
     """
 
     commands: int
@@ -49,13 +49,13 @@ class Tab:
     _buffer: bytearray = field(default_factory=bytearray)
 
     def attach(self) -> None:
-        """Open an empty page and talk to it from now on."""
+        """Open an empty page and send all later commands to it."""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.send("Page.enable")
 
     def send(self, method: str, **parameters: object) -> dict[str, Any]:
-        """Give a command of the protocol, and wait for its result."""
+        """Send a command of the protocol and wait for its result."""
         number = next(self._ids)
         message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
         if self._session is not None:
@@ -72,7 +72,7 @@ class Tab:
             while (end := self._buffer.find(0)) < 0:
                 part = os.read(self.replies, 1 << 20)
                 if not part:
-                    raise RuntimeError("the browser has gone")
+                    raise RuntimeError("the browser has closed the connection")
                 self._buffer += part
             told: dict[str, Any] = orjson.loads(bytes(self._buffer[:end]))
             del self._buffer[: end + 1]
@@ -80,7 +80,7 @@ class Tab:
                 return told
 
     def show(self, page: Path, width: int, height: int, is_dark: bool = False) -> None:
-        """Open a page in a window of so many CSS pixels, and wait until it has loaded."""
+        """Open a page in a window of this size in CSS pixels, and wait until it has loaded."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -90,14 +90,14 @@ class Tab:
         self._wait(lambda told: told.get("method") == "Page.loadEventFired")
 
     def run(self, script: str) -> Any:  # noqa: ANN401
-        """The value of a JavaScript expression, a promise's once it is there."""
+        """Evaluate a JavaScript expression and return its value; wait if it is a promise."""
         done = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in done:
             raise RuntimeError(str(done["exceptionDetails"].get("exception", {}).get("description")))
         return done["result"].get("value")
 
     def picture(self, y: float = 0, height: float | None = None) -> bytes:
-        """The page as PNG: what is in the window, or a strip of it from ``y`` on, in CSS pixels."""
+        """Take a PNG of the window, or of a strip of the page from ``y`` on with this height, in CSS pixels."""
         clip: dict[str, Any] = {}
         if height is not None:
             width = self.run("innerWidth")
@@ -107,20 +107,20 @@ class Tab:
 
 
 def find() -> str | None:
-    """The path of a browser on this machine."""
+    """Find a browser on this machine; None if there is none."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def tab() -> Iterator[Tab]:
-    """A page of a browser that ends with the context; without a browser the program ends with a message."""
+    """Start a browser for the duration of the context; exit with a message if none is installed."""
     path = find()
     if path is None:
         sys.exit(f"This needs a browser: none of {', '.join(NAMES)} is installed (apt-get install chromium).")
     commands_in, commands = os.pipe()
     replies, replies_out = os.pipe()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # Chromium writes to its last moment
-        # The browser reads commands at descriptor 3 and answers at 4.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # Chromium still writes as it exits
+        # The browser reads commands from descriptor 3 and writes replies to 4.
         line = f'exec "$@" 3<&{commands_in} 4>&{replies_out}'
         browser = subprocess.Popen(
             ["bash", "-c", line, "bash", path, *_FLAGS, f"--user-data-dir={profile}"],

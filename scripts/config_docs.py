@@ -1,4 +1,4 @@
-"""What is generated from the config's models: the JSON schema, and the tables of keys in ``config/README.md``."""
+"""Generate the JSON schema and the tables of keys in ``config/README.md`` from the config's models."""
 
 import re
 import sys
@@ -27,12 +27,12 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "track-sweep": TrackSweep,
 }
 
-# Keys that are sections, and so have tables of their own.
+# Keys that are sections with tables of their own, left out of their parent's table.
 _WITH_TABLES = {"tracking": frozenset({"automatic", "sweep"})}
 
 
 def key_table(model: type[BaseModel], skip: frozenset[str] = frozenset()) -> str:
-    """A Markdown table of a section's keys, defaults and meanings."""
+    """Make a Markdown table of a section's keys, defaults and meanings."""
     rows = [
         f"| `{name}` | {_default(field.get_default(call_default_factory=True))} | {field.description} |"
         for name, field in model.model_fields.items()
@@ -42,7 +42,7 @@ def key_table(model: type[BaseModel], skip: frozenset[str] = frozenset()) -> str
 
 
 def with_tables(text: str) -> str:
-    """The README with the tables between its ``<!-- keys: SECTION -->`` marks made anew."""
+    """Regenerate the README's tables between ``<!-- keys: SECTION -->`` and ``<!-- end -->``."""
     for name, model in _SECTIONS.items():
         text = _replace(text, name, key_table(model, _WITH_TABLES.get(name, frozenset())))
     return _replace(text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts", "tracking"}))
@@ -60,7 +60,7 @@ def _default(value: Any) -> str:  # noqa: ANN401
 
 
 def main(root: Path) -> None:
-    """Write the schema and the tables into a checkout."""
+    """Write the schema and the tables in a checkout."""
     (root / "workflow/schemas/config.schema.json").write_bytes(schema())
     readme = root / "config/README.md"
     readme.write_text(with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")

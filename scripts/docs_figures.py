@@ -1,4 +1,4 @@
-"""Makes the figures of docs/parameters.md from what the demo checkpoint finds in one drawn scene."""
+"""Make the figures of docs/parameters.md from the demo checkpoint's masks of one generated scene."""
 
 import sys
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from maskgrid.results.report.pictures import overlay
 from maskgrid.results.report.samples import Sample
 
 SEED, SIZE_HW, SIDE = 9_000_002, (256, 256), 300
-# Thresholds at which the demo checkpoint shows enough; those of a large checkpoint are higher.
+# Thresholds at which the demo checkpoint keeps enough masks to show; those for large checkpoints are higher.
 DEMO = {"points_per_side": 16, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.7}
 BLUE, ORANGE, WHITE = (40, 120, 255), (255, 150, 0), (255, 255, 255)
 
@@ -56,7 +56,7 @@ def enlarge(pixels: Pixels) -> PIL.Image.Image:
 
 
 def label(tile: PIL.Image.Image, words: str) -> PIL.Image.Image:
-    """The tile over a line of words."""
+    """Put a line of text below a tile."""
     labelled = PIL.Image.new("RGB", (SIDE, SIDE + 26), "white")
     labelled.paste(tile, (0, 0))
     font = PIL.ImageFont.load_default(15)
@@ -77,7 +77,7 @@ def points_tile(scene: Pixels, n: int) -> PIL.Image.Image:
 
 
 def crops_tile(scene: Pixels) -> PIL.Image.Image:
-    """The four crops of layer 1 and the prompts of one of them."""
+    """Draw the four crops of layer 1, and the points of one of them."""
     tile = enlarge(scene)
     boxes, layers = generate_crop_boxes(SIZE_HW, 1, 512 / 1500)
     crops = [np.array(box) * SIDE / SIZE_HW[0] for box, layer in zip(boxes, layers, strict=True) if layer == 1]
@@ -91,7 +91,7 @@ def crops_tile(scene: Pixels) -> PIL.Image.Image:
 
 
 def logits_at(scene: Pixels, model: torch.nn.Module, point_xy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits (3, H, W) of one prompt."""
+    """Logits of one point's three masks, (3, H, W)."""
     predictor = make_predictor(model)
     predictor.set_image(scene)
     masks, _, _ = predictor.predict(point_xy[None], np.ones(1, int), multimask_output=True, return_logits=True)
@@ -100,7 +100,7 @@ def logits_at(scene: Pixels, model: torch.nn.Module, point_xy: NDArray[np.float3
 
 
 def choose(rows: CandidateRows, low: float, high: float) -> int:
-    """The row of the best predicted IoU whose stability lies in a range, of a mask of middling size."""
+    """The row with the best predicted IoU among medium-sized masks with stability in [low, high)."""
     area = rows.area_px / (SIZE_HW[0] * SIZE_HW[1])
     stability = rows.stability_scores[:, 0]
     fits = (area > 0.015) & (area < 0.3) & (stability >= low) & (stability < high)
@@ -135,7 +135,7 @@ def stability_tiles(scene: Pixels, model: torch.nn.Module, rows: CandidateRows) 
 def setting_tiles(
     scene: Pixels, candidates: Sequence[Candidates], name: str, values: Sequence[float]
 ) -> list[PIL.Image.Image]:
-    """What a parameter's values keep; the others are the demo's."""
+    """Draw the masks that each value of a parameter keeps; the other parameters are ``DEMO``'s."""
     sample = Sample("scene", SIZE_HW, scene, {"demo": Replay({part.pass_.name: part for part in candidates})})
     tiles = []
     for value in values:

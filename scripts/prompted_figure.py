@@ -1,8 +1,8 @@
-"""Makes the figure of docs/prompted.md: the masks of boxes drawn by hand on SAM 2's own photographs.
+"""Make the figure of docs/prompted.md: masks of boxes drawn by hand on SAM 2's own photographs.
 
     python scripts/prompted_figure.py docs/images ../shared/photos
 
-The photographs (truck.jpg and groceries.jpg, 1800 x 1200 and 800 x 534 pixels) are those of SAM 2's notebooks.
+The photographs (truck.jpg and groceries.jpg, 1800 x 1200 and 800 x 534 pixels) come from SAM 2's notebooks.
 """
 
 import os
@@ -26,10 +26,10 @@ HEIGHT, OPACITY = 420, 0.55
 
 
 def main(folder: Path, photos: Path) -> None:
-    """Run the prompted job and write the figure into a folder; without the photographs it stays as it is."""
+    """Run the prompted job and write the figure into a folder; leave it alone if a photograph is missing."""
     names = [image["file_name"] for image in orjson.loads(BOXES.read_bytes())["images"]]
     if missing := [name for name in names if not (photos / name).is_file()]:
-        print(f"{photos / missing[0]} is not there; {folder / 'prompted.jpg'} stays as it is")
+        print(f"{photos / missing[0]} is missing; {folder / 'prompted.jpg'} is left as it is")
         return
     target = folder.resolve() / "prompted.jpg"
     with tempfile.TemporaryDirectory() as work:
@@ -46,7 +46,7 @@ def main(folder: Path, photos: Path) -> None:
 
 
 def run(work: Path, names: list[str]) -> dict[str, list[dict[str, object]]]:
-    """The commands of docs/prompted.md, one after another; gives the COCO file."""
+    """Run the commands of docs/prompted.md one after another; return the content of the COCO file."""
     os.chdir(work)
     Path("photos.txt").write_text("".join(f"{name}\n" for name in names))
     shutil.copyfile(BOXES, "boxes.json")
@@ -62,7 +62,7 @@ def run(work: Path, names: list[str]) -> dict[str, list[dict[str, object]]]:
 
 
 def draw(path: Path, image_id: object, coco: dict[str, list[dict[str, object]]]) -> PIL.Image.Image:
-    """A photograph with its masks in colour and the given boxes, with a mask or without, as frames."""
+    """Draw a photograph with its masks in colour and an outline for every box, whether or not it got a mask."""
     with PIL.Image.open(path) as image:
         photo = image.convert("RGB")
     canvas = np.asarray(photo).astype(np.float32)
@@ -82,7 +82,7 @@ def draw(path: Path, image_id: object, coco: dict[str, list[dict[str, object]]])
 
 
 def mask_of(row: dict[str, object]) -> NDArray[np.bool_]:
-    """The mask of an annotation."""
+    """Decode the mask of an annotation."""
     code: dict[str, str | list[int]] = row["segmentation"]  # type: ignore[assignment]
     height, width = (int(side) for side in code["size"])
     return rle.decode(str(code["counts"]).encode(), (height, width))

@@ -1,9 +1,9 @@
-"""Makes the pictures of the pages that the docs show: docs/images/report.jpg and explorer.jpg.
+"""Take the screenshots of pages shown in the docs: docs/images/report.jpg and explorer.jpg.
 
     python scripts/screenshots.py docs/images [demo/results]
 
-The pages are those of a finished run of the demo; without one the demo is run in a folder of its own first. Where there
-is no headless Chromium the pictures stay as they are.
+The pages come from a finished run of the demo; without one, the demo first runs in a temporary folder. Without headless
+Chromium the pictures are left as they are.
 """
 
 import io
@@ -16,18 +16,16 @@ import chromium
 import PIL.Image
 
 ROOT = Path(__file__).parents[1]
-# Page, and width and height of the window in CSS pixels.
+# Picture: page, width and height of the window in CSS pixels.
 PICTURES = {"report": ("index.html", 900, 2100), "explorer": ("explorer.html", 1280, 1000)}
-# The explorer's picture is there once its image is; the report has no script that it waits for.
+# Wait for two frames and half a second more, so that the explorer can load and draw its image.
 IS_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 500))))"
 
 
 def main(folder: Path, results: Path | None) -> None:
-    """Write the pictures into a folder."""
+    """Take the pictures and write them into a folder."""
     if chromium.find() is None:
-        print(
-            f"There is no Chromium (apt-get install chromium); report.jpg and explorer.jpg in {folder} stay as they are"
-        )
+        print(f"no Chromium (apt-get install chromium); report.jpg and explorer.jpg in {folder} are left as they are")
         return
     with tempfile.TemporaryDirectory() as work:
         pages = (results or run_demo(Path(work))) / "report"
@@ -40,7 +38,7 @@ def main(folder: Path, results: Path | None) -> None:
 
 
 def run_demo(work: Path) -> Path:
-    """The results of ``make demo``."""
+    """Run the demo as ``make demo`` does; return its results folder."""
     snakemake = Path(sys.executable).with_name("snakemake")
     command = [snakemake, "--snakefile", ROOT / "Snakefile", "--configfile", ROOT / "config/demo.yaml", "--cores", "2"]
     subprocess.run(command, cwd=work, check=True)

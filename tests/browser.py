@@ -1,4 +1,4 @@
-"""A headless browser that shows a page and gives its document back."""
+"""Show a page in a headless browser and return its document."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ _QUIET = (
 
 
 def find_browser():
-    """The browser's path; the test is skipped where there is none, unless CI says that there has to be one."""
+    """Return the browser's path; skip the test if there is none, but fail in CI."""
     path = next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         reason = f"needs a headless browser: none of {', '.join(_NAMES)} is installed"
@@ -32,7 +32,7 @@ def find_browser():
 
 
 def shown_document(page, wait_ms=10_000):
-    """The document of a page (a path), after its scripts have run for so long, in the page's own time, at most."""
+    """Return a page's document after its scripts ran, for at most this long in the page's own time."""
     browser = find_browser()
     with tempfile.TemporaryDirectory() as profile:
         command = [browser, *_QUIET, f"--user-data-dir={profile}", f"--virtual-time-budget={wait_ms}", "--dump-dom"]

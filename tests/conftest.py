@@ -1,8 +1,8 @@
-"""What tests share."""
+"""Fixtures for all tests."""
 
 import os
 
-# Before torch is imported anywhere: results of tests must not wait for, or depend on, the number of cores.
+# Set before torch is imported anywhere, so that neither results nor speed of tests depend on the number of cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# A machine that is busy is no failure.
+# A slow test on a busy machine is no failure.
 hypothesis.settings.register_profile("maskgrid", deadline=None)
 hypothesis.settings.load_profile("maskgrid")
 
@@ -20,7 +20,7 @@ SHARED_PHOTOS = ROOT.parent / "shared" / "photos"
 
 @pytest.fixture(scope="session")
 def demo_model():
-    """The demo checkpoint, as sam2's own model."""
+    """The demo checkpoint as sam2's own model."""
     from maskgrid import load_model
 
     return load_model("demo", device="cpu")
@@ -28,7 +28,7 @@ def demo_model():
 
 @pytest.fixture(scope="session")
 def photos():
-    """Small photographs: some that scikit-image carries, and SAM 2's own where they lie beside the checkout."""
+    """Small photographs: some from scikit-image, and SAM 2's own if they lie beside the checkout."""
     import numpy as np
     import PIL.Image
     import skimage.data

@@ -1,6 +1,6 @@
-"""A folder of good, odd and hostile image files, made from nothing but a seed.
+"""Good, odd and hostile image files, generated from a seed.
 
-``mutations`` gives damaged files, ``write_corpus`` the whole folder with the statuses that each file may get.
+``mutations`` yields damaged files; ``write_corpus`` writes the whole folder and returns each file's possible statuses.
 """
 
 import io
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 OK = frozenset({"ok"})
-# A damaged byte may hit anything: the picture (which then decodes), the header, the size.
+# A damaged byte can be anywhere: in the picture (which then still decodes), the header, the size.
 DAMAGED = frozenset({"ok", "truncated", "not_an_image", "too_large", "unsupported"})
 CUT = frozenset({"truncated"})
 
@@ -34,7 +34,7 @@ STRANGE_NAMES = (
 
 
 def scene(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
-    """A picture with no symmetry, ``uint8 (H, W, 3)``: gradients, noise, and a block in one corner."""
+    """A picture without symmetry, ``uint8 (H, W, 3)``: gradients, noise, and a block in one corner."""
     rows, columns = np.mgrid[0:height, 0:width]
     noise = np.random.default_rng(seed).integers(0, 40, (height, width))
     picture = np.stack([rows * 200 // height, columns * 200 // width, noise], axis=-1)
@@ -62,7 +62,7 @@ def png_chunk(name: bytes, data: bytes) -> bytes:
 
 
 def bomb_png(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header promises ``width`` x ``height`` grey pixels."""
+    """A PNG of a few bytes whose header claims ``width`` x ``height`` grey pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     pixels = zlib.compress(bytes(1000))
     chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
@@ -70,7 +70,7 @@ def bomb_png(width: int, height: int) -> bytes:
 
 
 def png_16_bit(values: np.ndarray, colour_type: int) -> bytes:
-    """A 16-bit PNG, which Pillow can write only for grey; ``values`` are ``uint16 (H, W[, C])``."""
+    """A 16-bit PNG from ``uint16 (H, W[, C])``; Pillow itself can write only grey ones."""
     height, width = values.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
@@ -84,7 +84,7 @@ def animation(file_format: str) -> bytes:
 
 
 def samples() -> dict[str, bytes]:
-    """A good file of every format that is read, by name."""
+    """A good file of every supported format, by name."""
     picture = scene()
     return {
         "sample.jpg": encode(picture, "JPEG"),
@@ -109,7 +109,7 @@ def flip_bytes(content: bytes, seed: int, count: int = 20) -> bytes:
 
 
 def mutations() -> Iterator[tuple[str, bytes, frozenset[str]]]:
-    """Name, content and possible statuses of every damaged file."""
+    """Yield name, content and possible statuses of damaged files."""
     for name, content in samples().items():
         for percent in (10, 50, 90):
             yield f"cut{percent}-{name}", content[: len(content) * percent // 100], CUT
@@ -120,7 +120,7 @@ def mutations() -> Iterator[tuple[str, bytes, frozenset[str]]]:
 
 
 def oddities() -> Iterator[tuple[str, bytes, frozenset[str]]]:
-    """Name, content and possible statuses of files that are strange from the start."""
+    """Yield name, content and possible statuses of files that are odd but undamaged."""
     yield "empty.jpg", b"", frozenset({"empty"})
     yield "page.jpg", b"<!DOCTYPE html><html><body>404</body></html>", frozenset({"not_an_image"})
     yield "text.png", b"not a picture\n" * 100, frozenset({"not_an_image"})
@@ -144,8 +144,7 @@ MAX_PIXELS = 50_000_000
 
 
 def write_corpus(folder: Path) -> dict[str, frozenset[str]]:
-    """Write every file into ``folder``, with duplicates and links; give the possible statuses of each image
-    key.
+    """Write every file into ``folder``, with duplicates and links; return each image key's possible statuses.
 
     The statuses hold for ``MAX_PIXELS``.
     """

@@ -1,4 +1,4 @@
-"""Runs that are killed: a process for each, forked from one that has loaded the network already."""
+"""Kill runs: each is a process forked from one that has already loaded the network."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ Stage = Callable[[Plan], None]
 
 
 class RememberingNetwork(Proposer):
-    """A network that runs once for each image and pass, and counts how often it was asked, forks included."""
+    """A network that computes each image and pass only once, and counts all requests, those of forks included."""
 
     def __init__(self, network: Proposer) -> None:
         self.network, self.predictor = network, network.predictor
@@ -74,7 +74,7 @@ class RememberingNetwork(Proposer):
 
 
 class RememberingPrompter(Prompter):
-    """The same for prompts: once for each image."""
+    """The same for prompts: it computes each image only once."""
 
     def __init__(self, model: SAM2Base) -> None:
         self.model, self.known = model, {}
@@ -93,7 +93,7 @@ class RememberingPrompter(Prompter):
 
 
 def write_images(folder: Path) -> None:
-    """Five small pictures, a cut one, and a COCO file with a box on each of the five."""
+    """Write five small pictures, a truncated one, and a COCO file with a box on each of the five."""
     folder.mkdir()
     for number in range(5):
         PIL.Image.fromarray(scene(40 + number, 56, seed=number)).save(folder / f"{number}.png")
@@ -107,7 +107,7 @@ def write_images(folder: Path) -> None:
 
 
 def tiny_plan(source: Path, results: Path, base: Path = Path(), **changes: object) -> Plan:
-    """A run of seconds: few points, two passes, some settings, several shards; relative paths start from ``base``."""
+    """Plan a run of seconds: few points, two passes, some settings, several shards; paths are relative to ``base``."""
     config = {
         "dataset": {"source": str(source), "shard_size": 3, "max_failed_fraction": 0.5},
         "generator": {"points_per_side": 4, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5},
@@ -118,7 +118,7 @@ def tiny_plan(source: Path, results: Path, base: Path = Path(), **changes: objec
 
 
 def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage]]:
-    """The run's stages in order, by name; those of shards once the index is there."""
+    """The run's stages in order, by name; those of shards only once the index exists."""
     yield "index", index_dataset
     for run in plan.runs:
         for shard in plan.shards():
@@ -150,7 +150,7 @@ def run_all(plan: Plan, network: RememberingNetwork) -> None:
 
 
 def die_at(work: Work, step: int) -> bool:
-    """Run ``work`` in a process that is killed at its ``step``-th step; tell whether it came so far."""
+    """Run ``work`` in a process that is killed at its ``step``-th step; return whether it got that far."""
 
     def child() -> None:
         steps = count(1)
@@ -166,7 +166,7 @@ def die_at(work: Work, step: int) -> bool:
 
 
 def die_after(work: Work, seconds: float) -> bool:
-    """Run ``work`` in a process that is killed after some time; tell whether it was still at work."""
+    """Run ``work`` in a process that is killed after some time; return whether it was still working."""
     pid = _fork(work)
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
@@ -181,7 +181,7 @@ def count_steps(work: Work) -> int:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of every file below a folder, hidden ones too."""
+    """The sha256 of every file below a folder, including hidden ones."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -196,13 +196,13 @@ def copy_of(folder: Path, target: Path) -> Path:
 
 def _fork(work: Work) -> int:
     with warnings.catch_warnings():
-        # From Python 3.12 on: a fork of a process with threads. Ours are idle, and wait for work of the parent's.
+        # Python 3.12+ warns about forking a process with threads. Ours are idle.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid:
         return pid
     try:
-        # Its own is shared with all processes of the family, and one that is killed may hold it for ever.
+        # tqdm's own lock is shared with all forked processes, and a killed one may hold it forever.
         tqdm.set_lock(threading.RLock())
         work()
         os._exit(0)

@@ -31,7 +31,7 @@ def write_tar(path, members, **options):
 
 
 def samples(first, last):
-    """WebDataset's samples: an image and its label."""
+    """Members of WebDataset samples: an image and its label each."""
     for number in range(first, last):
         yield member(f"{number:04d}.png", png(number))
         yield member(f"{number:04d}.json", b"{}")

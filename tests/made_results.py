@@ -1,4 +1,4 @@
-"""A finished results folder of made-up images: everything that the report reads."""
+"""A finished results folder of made-up images, with everything that the report reads."""
 
 import dataclasses
 import hashlib
@@ -54,7 +54,7 @@ def two_shards(key):
 
 
 def make_results(root, shard_of=one_shard, config=None, n_images=2):
-    """Write images and all tables; returns the plan."""
+    """Write images and all tables; return the plan."""
     config = config or make_config()
     images = make_images(n_images)
     images[0] = dataclasses.replace(images[0], key=HOSTILE)

@@ -13,7 +13,7 @@ from synthetic import kept_by_image
 
 
 def make_plan_with_truth(root, annotate, config=None):
-    """Results of made-up images, and annotations that ``annotate`` makes of the plan."""
+    """Write results of made-up images, and the annotations that ``annotate`` makes from the plan."""
     given = config or make_config()
     given = given.model_copy(update={"dataset": given.dataset.model_copy(update={"ground_truth": "truth.json"})})
     plan = make_results(root, config=given)
@@ -23,7 +23,7 @@ def make_plan_with_truth(root, annotate, config=None):
 
 
 def _add_notes(plan):
-    """What the made-up tables lack: fingerprints, and the columns of the files."""
+    """Add what the made-up tables lack: fingerprints, and the columns of files.parquet."""
     images = read_table(plan.layout.images)
     write_table(plan.layout.images, images, {"fingerprint": "i"})
     write_table(plan.layout.shards, read_table(plan.layout.shards), {"fingerprint": "i"})
@@ -44,7 +44,7 @@ def sizes(plan):
 
 
 def masks_as_objects(plan):
-    """What the baseline keeps, as if people had drawn it; polygons, codes, and objects that cannot be used."""
+    """The baseline's masks as annotations, plus polygons, RLE codes, and objects that cannot be used."""
     images, annotations = [], []
     for image_id, (key, size_hw) in enumerate(sorted(sizes(plan).items()), start=1):
         images.append({"id": image_id, "file_name": key, "height": size_hw[0], "width": size_hw[1]})

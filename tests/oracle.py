@@ -1,4 +1,4 @@
-"""sam2's own generator, as the oracle."""
+"""sam2's own generator as the oracle."""
 
 import numpy as np
 import torch
@@ -9,16 +9,16 @@ from maskgrid.network.predictor import fit_feature_sizes
 
 
 def sam2_generator(model, **parameters):
-    """``SAM2AutomaticMaskGenerator``, told the feature sizes of a model that is not 1024 pixels wide."""
+    """``SAM2AutomaticMaskGenerator`` with feature sizes set for models whose input is not 1024 pixels wide."""
     generator = SAM2AutomaticMaskGenerator(model, **parameters)
     fit_feature_sizes(generator.predictor)
     return generator
 
 
 def sam2_masks(model, image, **parameters):
-    """What sam2 returns for an image, less the empty masks that it lets through at thresholds of 0.
+    """sam2's masks of an image, without the empty ones that it lets through at thresholds of 0.
 
-    ``min_mask_region_area`` is applied as documented, by the method that sam2 keeps for it and does not call.
+    ``min_mask_region_area`` is applied as documented, with the method that sam2 has for it but never calls.
     """
     min_area = parameters.pop("min_mask_region_area", 0)
     generator = sam2_generator(model, **parameters)
@@ -36,14 +36,14 @@ def sam2_masks(model, image, **parameters):
     try:
         masks = generator.generate(image)
     except IndexError:
-        # With crops, and not one mask in any of them, sam2 fails where it joins the crops. It means: no masks.
+        # If no crop has a mask, sam2 fails when it joins the crops. That means: no masks.
         assert generator.crop_n_layers > 0
         return []
     return [mask for mask in masks if mask["area"] > 0]
 
 
 def differences(ours, theirs):
-    """In what two lists of mask records differ: a line for each difference; none where they are equal in order."""
+    """List how two lists of mask records differ, compared in order; empty if they are equal."""
     if len(ours) != len(theirs):
         return [f"{len(ours)} masks instead of {len(theirs)}"]
     found = []
@@ -60,7 +60,7 @@ def differences(ours, theirs):
 
 
 def as_mask(segmentation):
-    """The boolean mask of any of sam2's forms."""
+    """Convert any of sam2's mask forms to a boolean mask."""
     from pycocotools import mask as coco_mask
 
     if isinstance(segmentation, np.ndarray):

@@ -1,8 +1,8 @@
-"""A CUDA device that is none: tensors that say ``cuda:0``, hold their numbers on the CPU, and refuse what CUDA refuses.
+"""A pretended CUDA device: tensors that report ``cuda:0``, keep their data on the CPU, and refuse what CUDA refuses.
 
-Machines that test have no GPU. What goes wrong there alone is mostly of one kind: a tensor of the CPU meets one of the
-device, or a tensor of the device is taken for NumPy's. Both raise here as they would there. What stays untested is what
-only a device can do: its kernels' rounding, its streams, its memory.
+Test machines have no GPU. Most bugs that only a GPU shows are of two kinds: a CPU tensor meets one on the device, or a
+device tensor is passed to NumPy. Both raise here as they would there. The rounding of kernels, streams and memory stay
+untested.
 """
 
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 CUDA = torch.device("cuda", 0)
 _aten = torch.ops.aten
-# Indices may lie on the CPU.
+# Operations whose indices may be on the CPU.
 _INDEXING = (_aten.index.Tensor, _aten.index_put_.default, _aten.index_put.default, _aten._index_put_impl_.default)
 _MOVING = ("aten::to.", "aten::_to_copy")
 
 
 class CudaTensor(torch.Tensor):
-    """A tensor of the pretended device; ``inner`` has the numbers."""
+    """A tensor on the pretended device; ``inner`` holds the data."""
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> "CudaTensor":
@@ -45,7 +45,7 @@ class CudaTensor(torch.Tensor):
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         return _run(func, args, kwargs or {})
 
-    # By these, modules know how to replace their parameters.
+    # Modules need these to replace their parameters.
     def __tensor_flatten__(self):
         return ["inner"], None
 
@@ -53,7 +53,7 @@ class CudaTensor(torch.Tensor):
     def __tensor_unflatten__(tensors, *_):
         return CudaTensor(tensors["inner"])
 
-    # What torch does with these in C++ would ask for a device.
+    # torch's C++ code for these would need a real device.
     def __getitem__(self, key):
         return CudaTensor(self.inner[_index(key)])
 
@@ -96,7 +96,7 @@ class CudaTensor(torch.Tensor):
 
 
 class PretendedCuda(TorchDispatchMode):
-    """Within it, what is asked to be made on a CUDA device is pretended to be there; it holds for one thread."""
+    """While active, tensors created on a CUDA device are pretended to be there; affects only this thread."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -107,12 +107,12 @@ class PretendedCuda(TorchDispatchMode):
 
 @contextmanager
 def pretended_cuda(monkeypatch):
-    """Let this thread, and those that work beside it on the caller's stream, have the device."""
+    """Give the device to this thread, and to worker threads that use the caller's stream."""
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: "stream")
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: PretendedCuda())
     monkeypatch.setattr(torch.jit, "script", lambda module, *_, **__: module)  # sam2's transforms
-    # sam2's methods were wrapped in it when they were imported; tensors like these cannot be inference tensors.
+    # sam2's methods are wrapped in inference_mode since their import, but these tensors cannot be inference tensors.
     monkeypatch.setattr(torch.inference_mode, "__enter__", lambda self: torch.set_grad_enabled(False))
     monkeypatch.setattr(torch.inference_mode, "__exit__", lambda self, *_: None)
     for name in ("tensor", "as_tensor"):
@@ -122,7 +122,7 @@ def pretended_cuda(monkeypatch):
 
 
 def moved(model: torch.nn.Module) -> torch.nn.Module:
-    """A model whose parameters and buffers are on the pretended device."""
+    """Move a model's parameters and buffers to the pretended device."""
     for part in model.modules():
         for name, parameter in part._parameters.items():
             if parameter is not None:
@@ -130,7 +130,7 @@ def moved(model: torch.nn.Module) -> torch.nn.Module:
         for name, buffer in part._buffers.items():
             if buffer is not None:
                 part._buffers[name] = CudaTensor(buffer.detach())
-        if hasattr(part, "freqs_cis"):  # no buffer; sam2 makes it on a CUDA device where there is one
+        if hasattr(part, "freqs_cis"):  # not a buffer; sam2 creates it on a CUDA device if there is one
             part.freqs_cis = CudaTensor(part.freqs_cis)
     return model
 

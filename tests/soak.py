@@ -1,4 +1,4 @@
-"""The nightly test: 100,000 damaged images through the reader, and a thousand kills. ``make soak``, or with numbers.
+"""Nightly test: read 100,000 damaged images and kill runs a thousand times. Run ``make soak``, or with numbers:
 
 python tests/soak.py --images 100000 --kills 1000
 """
@@ -27,7 +27,7 @@ _PROGRESS_S = 30.0
 
 
 def main() -> int:
-    """Run both parts; 1 where anything is not as promised."""
+    """Run both parts; return 1 if anything failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=1_000)
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def soak_reader(n_images: int, seed: int) -> int:
-    """Read damaged files; returns how many gave anything but an image or a ``BadImage``."""
+    """Read damaged files; return how many raised anything but ``BadImage``."""
     originals = [content for content in originals_of() if content]
     statuses: Counter[str] = Counter()
     unexpected: Counter[str] = Counter()
@@ -53,7 +53,7 @@ def soak_reader(n_images: int, seed: int) -> int:
             path.write_bytes(mutate(originals, np.random.default_rng((seed, number))))
             try:
                 statuses[read_status(path)] += 1
-            except Exception as error:  # what is looked for
+            except Exception as error:  # this is what the test looks for
                 unexpected[type(error).__name__] += 1
                 print(f"image {number} of seed {seed}:\n{traceback.format_exc()}", flush=True)
             if time.monotonic() - last > _PROGRESS_S:
@@ -65,24 +65,24 @@ def soak_reader(n_images: int, seed: int) -> int:
 
 
 def originals_of() -> list[bytes]:
-    """Small good and odd files, of every format, to damage."""
+    """Small good and odd files of every format, to be damaged."""
     odd = [content for name, content, _ in oddities() if len(content) < 100_000]
     turned = [oriented_jpeg(scene(), orientation) for orientation in (3, 6, 8)]
     return [*samples().values(), *odd, *turned, animation("GIF"), animation("WEBP"), animation("PNG")]
 
 
 def mutate(originals: list[bytes], chance: np.random.Generator) -> bytes:
-    """Damage a file in one of the ways in which files are damaged."""
+    """Damage a file in one of five ways."""
     content = originals[chance.integers(len(originals))]
     kind = chance.integers(5)
     seed, place = int(chance.integers(1 << 30)), int(chance.integers(len(content)))
     if kind == 0:
         return flip_bytes(content, seed, count=int(chance.integers(1, 30)))
-    if kind == 1:  # in the header, where the sizes and offsets are
+    if kind == 1:  # in the header, which has the sizes and offsets
         return flip_bytes(content[:64], seed, count=int(chance.integers(1, 6))) + content[64:]
     if kind == 2:
         return content[:place]
-    if kind == 3:  # a hole, or a part twice
+    if kind == 3:  # a part is missing, or repeated
         other = int(chance.integers(len(content)))
         return content[:place] + content[other:]
     other_content = originals[chance.integers(len(originals))]
@@ -90,7 +90,7 @@ def mutate(originals: list[bytes], chance: np.random.Generator) -> bytes:
 
 
 def read_status(path: Path) -> str:
-    """The status that a file gets; everything but a ``BadImage`` passes through, warnings too."""
+    """Read a file and return its status; raise everything but ``BadImage``, even warnings."""
     bad: BadImage | None = None
     try:
         with warnings.catch_warnings():
@@ -109,14 +109,14 @@ def read_status(path: Path) -> str:
 
 
 def soak_kills(n_kills: int, seed: int) -> int:
-    """Kill whole runs at random steps and times until they end; returns how many ended with other bytes."""
-    # Only here, because they bring torch, for which the reader need not wait.
+    """Kill whole runs at random steps and times until they end; return how many ended with other bytes."""
+    # Imported only here because they load torch, which the reader does not need.
     from killing import RememberingNetwork, die_after, die_at, hashes, run_all, tiny_plan, write_images
     from maskgrid import load_model
     from maskgrid.automatic.proposer import Proposer
 
     chance = random.Random(seed)
-    memory = Path("/dev/shm")  # a killed process loses nothing that a disk would keep
+    memory = Path("/dev/shm")  # memory will do: a killed process loses nothing that it has written
     folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
     write_images(folder / "source")
     network = RememberingNetwork(Proposer(load_model("demo", device="cpu")))
@@ -139,7 +139,7 @@ def soak_kills(n_kills: int, seed: int) -> int:
         found = hashes(folder / "killed")
         ended += 1
         differing = sorted(name for name in expected.keys() | found if expected.get(name) != found.get(name))
-        if differing != ["provenance.json"]:  # which tells when it was
+        if differing != ["provenance.json"]:  # it contains the time of the run
             wrong += 1
             print(f"run {ended} of seed {seed} ended with other bytes: {differing}")
         shutil.rmtree(folder / "killed")

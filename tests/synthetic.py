@@ -1,4 +1,4 @@
-"""Small made-up datasets with the tables that the stages leave behind: candidates, selections and counts."""
+"""Small made-up datasets with the tables that the stages write: candidates, selections and counts."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ def setting(*names: str, in_grid: bool = False, checkpoint: str = CHECKPOINT, **
 
 
 def grid(**values: Sequence[Any]) -> list[Setting]:
-    """All combinations, as settings of a grid."""
+    """All combinations as settings of a grid."""
     combinations = itertools.product(*values.values())
     return [setting(in_grid=True, **dict(zip(values, row, strict=True))) for row in combinations]
 
@@ -51,7 +51,7 @@ class MadeImage:
 
 
 def make_images(n_images: int, n_points: int = 6, seed: int = 0) -> list[MadeImage]:
-    """Images of different sizes; one without candidates, and one that could not be read."""
+    """Images of different sizes, among them one without candidates and one that could not be read."""
     random = np.random.default_rng(seed)
     names = [f"{folder}/{number}.jpg" for number in range(n_images) for folder in ("a", "Ä", "z")][:n_images]
     images = [_make_image(name, random, n_points) for name in names]
@@ -84,7 +84,7 @@ def _with_sorted_iou(part: Candidates) -> Candidates:
 
 
 def _make_rows(size_hw: tuple[int, int], n_crops: int, random: np.random.Generator, n_points: int) -> CandidateRows:
-    """Two rows a candidate, one for each level of the mask; the higher level's mask is the smaller."""
+    """Two rows per candidate, one for each mask threshold; the higher threshold has the smaller mask."""
     n = n_crops * n_points
     masks = [mask for _ in range(n) for mask in _make_masks(size_hw, random)]
     near_edge = np.repeat(random.random(n) < 0.1, 2)
@@ -121,7 +121,7 @@ def _box(mask: NDArray[np.bool_]) -> list[int]:
 def write_dataset(
     root: Path, images: Sequence[MadeImage], settings: Sequence[Setting], shard_of: Callable[[str], str]
 ) -> Layout:
-    """Write all tables up to the selections; images are spread over shards by their keys."""
+    """Write all tables up to the selections; an image's key decides its shard."""
     layout = Layout(root)
     image_rows = [_image_row(image, shard_of(image.key)) for image in images]
     write_table(layout.images, pa.Table.from_pylist(image_rows, schema=IMAGES), {})
@@ -197,7 +197,7 @@ def _write_selections(layout: Layout, shard: str, images: Sequence[MadeImage], s
 
 @dataclass(frozen=True, slots=True)
 class OfImage:
-    """What a setting keeps of one image."""
+    """The masks that a setting keeps for one image."""
 
     image_key: str
     counts: list[bytes]
@@ -205,7 +205,7 @@ class OfImage:
 
 
 def kept_by_image(setting: Setting, layout: Layout, checkpoint_id: str, shard: str) -> Iterator[OfImage]:
-    """The masks of ``kept_masks``, image by image."""
+    """The masks that a setting keeps, image by image."""
     images = read_table(layout.images, filters=[("status", "=", "ok")]).to_pylist()
     sizes_hw = {row["image_key"]: (row["height"], row["width"]) for row in images}
     for part in kept_masks(setting, layout, checkpoint_id, shard, sizes_hw):
@@ -216,7 +216,7 @@ def kept_by_image(setting: Setting, layout: Layout, checkpoint_id: str, shard: s
 
 
 def codes(selection: Selection) -> list[bytes]:
-    """The masks of a selection."""
+    """The RLE codes of a selection's masks."""
     return [
         selection.passes[layer].rows.counts[row] if region is None else region.counts
         for layer, row, region in zip(selection.layer, selection.row, selection.regions, strict=True)

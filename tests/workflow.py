@@ -1,4 +1,4 @@
-"""Runs of the real workflow in a folder of its own."""
+"""Run the real workflow in a test's folder."""
 
 import atexit
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-# Imports Snakemake once, and is forked for each call: most of a dry run's time is the import.
+# A server that imports Snakemake once and forks for each call, because the import takes most of a dry run's time.
 SERVER = """
 import json, os, sys
 from snakemake import cli
@@ -36,25 +36,25 @@ for line in sys.stdin:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a call of Snakemake did, or with a dry run would do."""
+    """What a call of Snakemake did or, in a dry run, would do."""
 
     code: int
     output: str
 
     @property
     def finished(self) -> Counter[str]:
-        """Jobs that ran to their end, by rule."""
+        """Number of jobs that finished, by rule."""
         return Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", self.output, re.MULTILINE))
 
     @property
     def planned(self) -> Counter[str]:
-        """Jobs that a dry run would run, by rule."""
+        """Number of jobs that a dry run would run, by rule."""
         table = self.output.partition("Job stats:")[2].partition("\n\n")[0]
         return Counter({name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)})
 
 
 def snakemake(folder: Path, config: dict | None, *arguments: str) -> Run:
-    """Run the workflow in ``folder`` with a config; None leaves the config there as it is."""
+    """Run the workflow in ``folder`` with this config; None keeps the config that is there."""
     if config is not None:
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
     server = _server()

@@ -1,1 +1,1 @@
-"""Training and measuring the demo model, by the command ``python -m training``."""
+"""Train and measure the demo model with ``python -m training``."""

@@ -15,20 +15,20 @@ from training.pool import Pool
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 _MIDDLE_SHARE = 0.4  # of the clicks
-_LEAST_SHORTFALL = 0.05  # what lacks nothing is drawn as if it lacked so much
+_LEAST_SHORTFALL = 0.05  # added to every shortfall, so that objects without any are drawn too
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images and the objects to be segmented in them; B images with P targets each.
+    """B images with P objects to segment in each.
 
     Attributes:
-        images: normalised as sam2 does, (B, 3, S, S) float32.
-        targets: full masks, (B * P, S, S) bool, image after image.
-        others: what else a click may have meant, the whole around a part or the part inside a whole, (B * P, S, S)
-            bool; empty where there is nothing else.
+        images: normalised like sam2's, (B, 3, S, S) float32.
+        targets: full masks, (B * P, S, S) bool, image by image.
+        others: the other object that a click may mean (the whole around a part, or the part inside a whole),
+            (B * P, S, S) bool; empty masks where there is none.
         clicks_xy: one click in each target, (B * P, 2) float32, pixel centres.
-        labels: the innermost object of each pixel, (B, S, S) int64, 0 for the ground.
+        labels: the innermost object at each pixel, (B, S, S) int64, 0 for the ground.
     """
 
     images: Tensor
@@ -52,16 +52,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which objects become targets.
+    """How to choose the objects that become targets.
 
     Attributes:
-        count: targets in each image; an object can be drawn more than once, with another click.
-        least_area_frac: objects under this share of the image are not drawn.
-        full_area_frac: objects under this share are drawn less often, by the root of their area.
-        ground_share: weight of the ground, where a large object has 1.
-        most_for_thin: the less of its extent an object fills, as a stick or a ring, the more often it is drawn; so many
-            times as often at most.
-        by_shortfall: what lacks more is drawn more often, where that was measured.
+        count: targets per image; an object can be drawn more than once, with a new click each time.
+        least_area_frac: objects that cover a smaller share of the image are never drawn.
+        full_area_frac: objects that cover a smaller share are drawn less often, by the square root of their area.
+        ground_share: weight of the ground; a large object has 1.
+        most_for_thin: objects that fill little of their bounding box (sticks, rings) are drawn more often, up to this
+            many times as often.
+        by_shortfall: draw objects with a large shortfall more often, where it was measured.
     """
 
     count: int
@@ -73,20 +73,20 @@ class Choice:
 
 
 def normalise(images: NDArray[np.uint8]) -> Tensor:
-    """Take uint8 images (B, S, S, 3) to what the network wants, (B, 3, S, S) float32."""
+    """Turn uint8 images (B, S, S, 3) into the network's input, (B, 3, S, S) float32."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
     return ((pixels - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]).contiguous()
 
 
 def draw_batch(rng: Generator, pool: Pool, n_images: int, choices: Sequence[Choice], hard_share: float = 0.0) -> Batch:
-    """Draw scenes, turn and tint them, and click objects in them.
+    """Draw scenes, rotate, flip and recolour them, and click objects in them.
 
     Args:
-        rng: the source of chance.
-        pool: where the scenes come from.
+        rng: random number generator.
+        pool: the scenes.
         n_images: B.
-        choices: what to choose in each image; P is their counts together, in this order.
-        hard_share: share of the scenes that are drawn the more often, the more their boxes lack.
+        choices: how to choose targets in each image, in this order; P is the sum of their counts.
+        hard_share: share of the scenes drawn in proportion to their shortfall.
     """
     images, targets, others, clicks, labels = [], [], [], [], []
     for index in _drawn_scenes(rng, pool, n_images, hard_share):
@@ -120,14 +120,14 @@ def _drawn_scenes(rng: Generator, pool: Pool, count: int, hard_share: float) -> 
 def _other_under(
     click_xy: NDArray[np.float32], target: NDArray[np.bool_], masks: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """The mask at a click that is not the target; wholes and their parts are all that can overlap."""
+    """The other mask at a click, empty if none; only wholes and their parts overlap."""
     there = masks[masks[:, int(click_xy[1]), int(click_xy[0])]]
     different = there[(there != target).any((1, 2))]
     return different[0] if len(different) else np.zeros_like(target)
 
 
 def _click(rng: Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Anywhere in a mask, or in its middle, where people click."""
+    """A click anywhere in a mask, or in its middle, where people click."""
     if rng.random() < _MIDDLE_SHARE:
         return np.array(middle(mask), np.float32) + 0.5
     return click_inside(rng, mask)
@@ -141,7 +141,7 @@ def click_inside(rng: Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]
 
 
 def middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """The pixel of a mask (x, y) that lies farthest from its border."""
+    """The pixel of a mask (x, y) farthest from its border."""
     depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     return float(column), float(row)
@@ -167,10 +167,10 @@ def _innermost(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
 def choose_targets(
     rng: Generator, masks: NDArray[np.bool_], choice: Choice, shortfall: NDArray[np.float32] | None = None
 ) -> NDArray[np.bool_]:
-    """Draw targets among masks (N, S, S) and the ground; ``shortfall`` is what the box of each mask lacks, (N,).
+    """Draw targets from masks (N, S, S) and the ground; ``shortfall`` (N,) has one value per mask.
 
     Returns:
-        Masks, (count, S, S) bool; one can come more than once.
+        Masks, (count, S, S) bool; the same mask can occur more than once.
     """
     candidates = np.concatenate([masks, ~masks.any(0, keepdims=True)])
     area_frac = candidates.mean((1, 2))
@@ -186,12 +186,12 @@ def choose_targets(
 
 
 def _filled_frac(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How much of its extent each mask (N, S, S) fills, (N,); 0 for empty ones."""
+    """The share of its bounding box that each mask (N, S, S) fills, (N,); 0 for empty masks."""
     extent_px = np.multiply(_span_px(np.asarray(masks.any(1))), _span_px(np.asarray(masks.any(2))))
     return np.asarray(masks.sum((1, 2)) / np.maximum(extent_px, 1))
 
 
 def _span_px(there: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """From the first true place of each row (N, S) to the last, (N,)."""
+    """Length from the first to the last true value of each row (N, S), (N,)."""
     length_px = there.shape[1] - there[:, ::-1].argmax(1) - there.argmax(1)
     return np.where(there.any(1), length_px, 0).astype(np.int64)

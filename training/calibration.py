@@ -1,6 +1,6 @@
-"""The last touch: the IoU head alone, fitted to what the finished network really reaches.
+"""Fit the IoU head alone to the IoU that the trained network really reaches.
 
-While the masks still change, the head lags behind and predicts little but the mean. With everything else frozen, it
+While the masks still change, the head lags behind and predicts little but the mean. Once everything else is frozen, it
 can be fitted to recorded tokens in seconds.
 """
 
@@ -18,18 +18,18 @@ from training.plans import CalibrationPlan
 from training.pool import Pool
 from training.prompts import box_prompts, click_prompts
 
-_STAGE = 3  # the stream of random numbers
+_STAGE = 3  # seeds the random numbers
 _FULL_AREA_FRAC = 0.003
 _HELD_BACK = 5  # every fifth record checks the fit
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What the IoU head is given, and what it should say.
+    """Inputs of the IoU head and the right answers.
 
     Attributes:
-        tokens: (M, C) float32.
-        true_iou: of the four masks, (M, 4) float32.
+        tokens: the head's inputs, (M, C) float32.
+        true_iou: true IoU of the four masks, (M, 4) float32.
     """
 
     tokens: Tensor
@@ -38,14 +38,14 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Mean absolute error of the three masks' predicted IoU on records held back, before the fit and after."""
+    """Mean absolute error of the three masks' predicted IoU on held-back records, before and after the fit."""
 
     before: float
     after: float
 
 
 def record(model: SAM2Base, pool: Pool, plan: CalibrationPlan) -> Records:
-    """Click and box objects in scenes, and record the head's input and the IoU that each mask reaches."""
+    """Prompt objects in scenes with clicks and boxes; record the head's inputs and the IoU of each mask."""
     tokens: list[Tensor] = []
     true_iou: list[Tensor] = []
     hook = model.sam_mask_decoder.iou_prediction_head.register_forward_pre_hook(
@@ -72,7 +72,7 @@ def record(model: SAM2Base, pool: Pool, plan: CalibrationPlan) -> Records:
 
 
 def calibrate(model: SAM2Base, records: Records, plan: CalibrationPlan) -> Fit:
-    """Fit the IoU head of ``model``, in place, to a quantile of the true IoU in ``records``."""
+    """Fit the IoU head of ``model`` in place to a quantile of the true IoU in ``records``."""
     head = model.sam_mask_decoder.iou_prediction_head
     checks = torch.arange(len(records.tokens)) % _HELD_BACK == 0
     fitted = Records(records.tokens[~checks], records.true_iou[~checks])
@@ -97,7 +97,7 @@ def calibrate(model: SAM2Base, records: Records, plan: CalibrationPlan) -> Fit:
 
 
 def _missed(head: nn.Module, records: Records, quantile: float) -> Tensor:
-    """The loss that a quantile minimises."""
+    """Quantile (pinball) loss."""
     short = records.true_iou - head(records.tokens)
     return torch.maximum(quantile * short, (quantile - 1) * short).mean()
 

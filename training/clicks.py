@@ -1,4 +1,4 @@
-"""How a model answers one click in the middle of each object, and the object's box."""
+"""Measure a model with one click in the middle of each object, and with the object's box."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class ClickedObject:
     """One object and the answers to its click and its box.
 
     Attributes:
-        kind: one of :data:`KINDS`; a part is a part in families too.
-        best_iou: IoU of the best of three masks.
+        kind: one of :data:`KINDS`; a part counts as a part even in a family.
+        best_iou: IoU of the best of the click's three masks.
         chosen_iou: IoU of the mask that the IoU head ranks first.
-        iou_error: mean absolute error of the predicted IoU over all three masks.
-        boxed_iou: IoU of the single mask of its box.
-        drawable_iou: what the right mask would reach through logits of the model's size.
+        iou_error: mean absolute error of the predicted IoU of the three masks.
+        boxed_iou: IoU of the box's single mask.
+        drawable_iou: IoU that the true mask would reach through logits of the model's size.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class ClickedObject:
 
 @dataclass(frozen=True, slots=True)
 class ClickFigures:
-    """Means over ``objects`` objects of what :class:`ClickedObject` says of each."""
+    """Means of the fields of :class:`ClickedObject` over ``objects`` objects."""
 
     objects: int
     best_iou: float
@@ -52,7 +52,7 @@ class ClickFigures:
 
 
 def click_figures(objects: Sequence[ClickedObject]) -> ClickFigures:
-    """The means over objects; NaN where there are none."""
+    """Average over objects; NaN if there are none."""
 
     def mean(name: str) -> float:
         return float(np.mean([getattr(one, name) for one in objects])) if objects else float("nan")
@@ -62,7 +62,7 @@ def click_figures(objects: Sequence[ClickedObject]) -> ClickFigures:
 
 
 def click_objects(model: SAM2Base, scenes: Iterable[Scene]) -> list[ClickedObject]:
-    """Click each object of each scene that is large enough to be measured, and give its box."""
+    """Prompt every object that is large enough to measure with a click, and again with its box."""
     predictor = SAM2ImagePredictor(model)
     fit_feature_sizes(predictor)
     logits_side_px = 4 * predictor.model.sam_image_embedding_size
@@ -113,6 +113,6 @@ def _kinds(scene: Scene) -> NDArray[np.str_]:
 
 
 def _extent_xyxy(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The box of a mask, (4,) float32, in pixels."""
+    """The bounding box of a mask in pixels, (4,) float32."""
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return np.array([x, y, x + width, y + height], np.float32)

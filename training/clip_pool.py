@@ -1,4 +1,4 @@
-"""Clips drawn ahead, their frames already encoded: the encoder is frozen while the memory learns."""
+"""A pool of clips with encoded frames: the encoder is frozen while the memory learns, so each frame is encoded once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from training.batches import Choice, choose_targets, click_inside, normalise
 from training.model import Features, encode
 
 _LEAST_CLICKED_FRAC, _FULL_CLICKED_FRAC, _GROUND_SHARE = 0.0007, 0.003, 0.3
-_LEAST_FIRST_FRAC = 0.003  # of the image: an object has to be seen where its tracking begins
+_LEAST_FIRST_FRAC = 0.003  # of the image: least area of an object in the frame where tracking starts
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedClip:
-    """A clip whose frames have gone through the encoder.
+    """The encoded frames of a clip and its masks.
 
     Attributes:
-        levels: feature maps, finest first, (T, C, h, w) float16 each.
+        levels: feature maps, finest first, each (T, C, h, w) float16.
         masks: (T, N, S, S) bool.
     """
 
@@ -33,11 +33,11 @@ class EncodedClip:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Objects to be tracked through a few frames; each object brings the features of its clip.
+    """N objects to track through T frames; each comes with the features of its own clip.
 
     Attributes:
-        frames: the features of each frame, a row an object.
-        targets: (T, N, S, S) bool; every object is there in the first frame.
+        frames: the features of each frame, one row per object.
+        targets: (T, N, S, S) bool; every object is visible in the first frame.
     """
 
     frames: list[Features]
@@ -45,7 +45,7 @@ class Window:
 
 
 def encode_clips(model: SAM2Base, clips: Iterable[Clip]) -> tuple[list[EncodedClip], list[Tensor]]:
-    """Encode clips, and give the positional encodings that all frames share."""
+    """Encode clips; return them and the positional encodings that all frames share."""
     encoded: list[EncodedClip] = []
     positions: list[Tensor] = []
     with torch.no_grad():
@@ -66,15 +66,15 @@ def draw_window(
     n_objects: int,
     n_frames: int,
 ) -> Window:
-    """Cut windows out of random clips, forwards or backwards, at the clip's pace or twice it.
+    """Cut windows out of random clips, forwards or backwards, at the clip's speed or twice that.
 
     Args:
-        rng: the source of chance.
-        pool: the clips; what is drawn lies on their device.
+        rng: random number generator.
+        pool: the clips; the windows stay on their device.
         positions: the positional encodings of a frame.
-        n_clips: how many windows.
-        n_objects: objects tracked in each.
-        n_frames: frames of each window.
+        n_clips: number of windows.
+        n_objects: objects to track in each window.
+        n_frames: frames per window.
     """
     levels: list[list[Tensor]] = [[] for _ in positions]
     targets: list[NDArray[np.bool_]] = []
@@ -96,10 +96,11 @@ def draw_window(
 def draw_clicked(
     rng: Generator, pool: list[EncodedClip], positions: list[Tensor], n_images: int, n_targets: int
 ) -> tuple[Features, Tensor, Tensor]:
-    """Draw objects to be clicked in the first frames of clips.
+    """Draw objects to click in the first frames of clips.
 
     Returns:
-        Features, a row an object; targets (N, S, S) bool; clicks (N, 2) float32. N is ``n_images * n_targets``.
+        Features, one row per object; targets (N, S, S) bool; clicks (N, 2) float32, x then y. N is
+        ``n_images * n_targets``.
     """
     chosen = [pool[int(index)] for index in rng.integers(len(pool), size=n_images)]
     choice = Choice(n_targets, _LEAST_CLICKED_FRAC, _FULL_CLICKED_FRAC, _GROUND_SHARE)

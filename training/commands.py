@@ -56,7 +56,7 @@ def train_image(options: argparse.Namespace) -> None:
 
 
 def train_video(options: argparse.Namespace) -> None:
-    """Train the memory on clips, from the weights of the image stage."""
+    """Train the memory on clips, starting from the weights of the image stage."""
     path = options.folder / "video.pt"
     torch.manual_seed(0)
     model = build_model(MEMORY.input_px).to(pick_device(options.device))
@@ -73,7 +73,7 @@ def train_video(options: argparse.Namespace) -> None:
 
 
 def calibrate_judgement(options: argparse.Namespace) -> None:
-    """Fit the IoU head to the network of the video stage, or of the image stage where there is none."""
+    """Fit the IoU head to the network of the video stage, or of the image stage if there is no video stage."""
     model = build_model(MEMORY.input_px)
     _start_from(model, _last_state(options.folder, ("video", "image-256")))
     model.to(pick_device(options.device)).eval()
@@ -86,7 +86,7 @@ def calibrate_judgement(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write the weights of the furthest stage in sam2's form."""
+    """Write the weights of the stage that got furthest, in sam2's format."""
     path = _last_state(options.folder, ("calibrated", "video", "image-256", "image-128"))
     weights = sharpened(averaged_weights(path), options.sharpen)
     if options.mix:
@@ -95,7 +95,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Print the figures of published weights on held-out scenes and clips."""
+    """Measure published weights on held-out scenes and clips, and print the figures."""
     model = load_demo(options.weights)
     clicked = click_objects(model, held_out_scenes(options.scenes, options.first))
     print(f"a click in the middle of each object, and its box; {len(clicked)} objects in {options.scenes} scenes")
@@ -120,7 +120,7 @@ def _print_clicks(kind: str, means: ClickFigures) -> None:
 
 
 def photographs(options: argparse.Namespace) -> None:
-    """Draw the sheet of photographs."""
+    """Draw the contact sheet of photographs and their masks."""
     counts = draw_contact_sheet(load_demo(options.weights), options.output)
     print(f"{options.output}: {counts} masks")
 
@@ -142,11 +142,11 @@ def _image_state(options: argparse.Namespace, name: str, plan: ImagePlan) -> Sta
 
 
 def _last_state(folder: Path, names: tuple[str, ...]) -> Path:
-    """The first of these states that is there."""
+    """The first of these states that exists."""
     for name in names:
         if (folder / f"{name}.pt").exists():
             return folder / f"{name}.pt"
-    raise UserError(f"there is no training in {folder} that has come so far: run the stages before")
+    raise UserError(f"{folder} has none of {', '.join(f'{name}.pt' for name in names)}: run the earlier stages first")
 
 
 def _video_pools(model: SAM2Base) -> VideoPools:

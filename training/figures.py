@@ -1,4 +1,4 @@
-"""The figures of a model: automatic masks of held-out scenes, objects tracked through held-out clips."""
+"""Measure a model: automatic masks of held-out scenes, and objects tracked through held-out clips."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from maskgrid.masks.pictures import grid
 from maskgrid.network.predictor import fit_feature_sizes
 from training.measures import IOU_STEPS, contour_accuracy, measured_masks, pairwise_iou, recalls, region_similarity
 
-# Photographs that scikit-image brings along.
+# Photographs that come with scikit-image.
 _PHOTOGRAPHS = (
     "astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg",
     "coins.png", "motorcycle_left.png", "ihc.png", "horse.png",
@@ -34,13 +34,13 @@ _JPEG_QUALITY = 82
 
 @dataclass(frozen=True, slots=True)
 class AutomaticFigures:
-    """Automatic masks with sam2's default thresholds.
+    """Recall of automatic masks with sam2's default thresholds.
 
     Attributes:
-        objects: how many there were to be found.
-        masks: how many masks came.
+        objects: number of objects to find.
+        masks: number of masks proposed.
         recall: share of objects with a mask at IoU 0.5.
-        mean_recall: the same, mean over IoU 0.5 to 0.95 in steps of 0.05.
+        mean_recall: mean recall over IoU 0.5 to 0.95 in steps of 0.05.
     """
 
     objects: int
@@ -51,7 +51,7 @@ class AutomaticFigures:
 
 @dataclass(frozen=True, slots=True)
 class TrackingFigures:
-    """Tracking of objects from their mask in the first frame: mean J and F of DAVIS over the later frames."""
+    """Mean J and F of DAVIS over all frames after the first, for objects tracked from their first frame's mask."""
 
     objects: int
     region: float
@@ -59,7 +59,7 @@ class TrackingFigures:
 
     @property
     def both(self) -> float:
-        """J&F: the mean of the two."""
+        """J&F, their mean."""
         return (self.region + self.contour) / 2
 
 
@@ -95,10 +95,10 @@ def measure_tracking(model: SAM2VideoPredictor, clips: Iterable[Clip]) -> Tracki
 
 
 def track(model: SAM2VideoPredictor, clip: Clip) -> NDArray[np.bool_]:
-    """The masks that the model gives to the objects of a clip, (T, N, H, W) bool."""
+    """Track a clip's objects from their masks in the first frame; return (T, N, H, W) bool."""
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         for index, frame in enumerate(clip.frames):
-            # sam2 lists files by this name and opens them by their content: no loss of quality
+            # sam2 lists only .jpg files but opens them by content, so PNG data keeps them lossless
             Image.fromarray(frame).save(Path(folder) / f"{index:05d}.jpg", format="PNG")
         state = model.init_state(folder)
         for number, mask in enumerate(clip.masks[0]):
@@ -110,14 +110,14 @@ def track(model: SAM2VideoPredictor, clip: Clip) -> NDArray[np.bool_]:
 
 
 def draw_contact_sheet(model: SAM2Base, path: Path) -> list[int]:
-    """Segment photographs of scikit-image with sam2's default settings, and draw each beside its masks.
+    """Segment scikit-image's photographs with sam2's default settings, and draw each beside its masks.
 
     Args:
         model: from :func:`training.weights.load_demo`.
         path: the JPEG file to write.
 
     Returns:
-        How many masks each photograph got.
+        The number of masks of each photograph.
     """
     generator = SAM2AutomaticMaskGenerator(model)
     fit_feature_sizes(generator.predictor)
@@ -146,7 +146,7 @@ def _tile(name: str) -> Pixels:
 
 
 def _coloured(photograph: Pixels, masks: Sequence[Masks]) -> Pixels:
-    """The photograph in grey, its masks in colours with a light border; large ones below small ones."""
+    """Draw masks in colour with a light border on the photograph in grey, in the given order."""
     grey = photograph.mean(axis=2, keepdims=True).repeat(3, axis=2)
     rng = np.random.default_rng(7)
     for mask in masks:

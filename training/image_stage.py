@@ -1,4 +1,4 @@
-"""Training on still images: clicks, boxes, masks, corrections."""
+"""Train on still images with clicks, boxes, masks and corrections."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -20,15 +20,15 @@ from training.prompts import Prompts, box_prompts, click_prompts, corrected, wit
 from training.shards import N_SHARDS, mean_gradients
 from training.state import State, advance, generators, started, trained_parameters
 
-_STAGE = 1  # the stream of random numbers
+_STAGE = 1  # seeds the random numbers
 _EMBEDDING_WEIGHT = 0.3
-_IOU_WEIGHT = 2.0  # what is told of a mask is learnt more slowly than the mask
+_IOU_WEIGHT = 2.0  # the IoU head learns more slowly than the masks
 _PRESENCE_WEIGHT = 0.05
 _BOX_WEIGHT, _BOXED_THREE = 1.0, 0.25
 _FOLLOW_WEIGHT, _BOX_FOLLOWED = 0.6, 0.4
 _GROUND_CLICKED, _GROUND_BOXED = 0.4, 0.1
-_BOXED_LEAST_FRAC, _BOXED_FULL_FRAC = 0.0003, 0.001  # a box says where even a tiny object is
-_MOST_FOR_THIN = 5.0  # what lies in a box beside a stick or within a ring is easily taken for the object
+_BOXED_LEAST_FRAC, _BOXED_FULL_FRAC = 0.0003, 0.001  # a box locates even a tiny object
+_MOST_FOR_THIN = 5.0  # the network easily mistakes what lies beside a stick or inside a ring for the object
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class ImageReport:
     """Figures of one step.
 
     Attributes:
-        loss: of all parts together.
+        loss: total loss.
         best_iou: mean IoU of the best of three masks.
         single_iou: mean IoU of the single mask.
         iou_error: mean absolute error of the predicted IoU.
-        embedding: the loss of telling pixels of one object from others.
+        embedding: loss of :class:`training.losses.PixelEmbedding`.
     """
 
     loss: float
@@ -52,7 +52,7 @@ class ImageReport:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Prompts of one kind, what was asked for, and the answers."""
+    """Prompts of one kind, their targets and the answers."""
 
     prompts: Prompts
     asked: Batch
@@ -64,7 +64,7 @@ class _Round:
 
 
 def start_image_stage(model: SAM2Base) -> State:
-    """A training of everything but the memory."""
+    """Start training everything but the memory."""
     width = model.hidden_dim
     helper = PixelEmbedding(width // 8 + width // 4 + width).to(model.device)
     memory = {id(parameter) for parameter in memory_parameters(model)}
@@ -73,13 +73,13 @@ def start_image_stage(model: SAM2Base) -> State:
 
 
 def image_step(state: State, plan: ImagePlan, easy: Pool, full: Pool, executor: ThreadPoolExecutor) -> ImageReport:
-    """Do the next step of the training.
+    """Run the next training step.
 
     Args:
-        state: the training, changed in place.
-        plan: what to do at which step.
-        easy: scenes for the beginning.
-        full: scenes for the rest.
+        state: the training state, changed in place.
+        plan: the schedule.
+        easy: scenes for the first ``plan.easy`` steps.
+        full: scenes for the other steps.
         executor: from :func:`training.shards.workers`.
     """
     pool = easy if state.step < plan.easy else full
@@ -125,14 +125,14 @@ def _shard_loss(state: State, plan: ImagePlan, pool: Pool, shard: int) -> tuple[
 
 
 def _choices(plan: ImagePlan) -> tuple[Choice, Choice]:
-    """What is clicked, and what gets a box."""
+    """How to choose the objects for clicks and those for boxes."""
     clicked = Choice(plan.n_targets - plan.n_boxes, plan.least_area_frac, plan.full_area_frac, _GROUND_CLICKED)
     boxed = Choice(plan.n_boxes, _BOXED_LEAST_FRAC, _BOXED_FULL_FRAC, _GROUND_BOXED, _MOST_FOR_THIN, by_shortfall=True)
     return clicked, boxed
 
 
 def _wanted(batch: Batch, disc_radius_frac: float | None) -> Tensor:
-    """The targets, at first cut to a disc around the click; while the disc is smallest, the disc itself."""
+    """The targets, cut to a disc around the click early in training; while the disc is smallest, the disc itself."""
     targets = batch.targets.float()
     if disc_radius_frac is None:
         return targets
@@ -153,7 +153,7 @@ def _answered(model: SAM2Base, features: Features, prompts: Prompts, asked: Batc
 
 
 def _follow_up(model: SAM2Base, before: _Round, generator: torch.Generator, correct: bool) -> MaskLoss:
-    """A second round: one more click where the mask is wrong, or the mask alone is added."""
+    """Run a second round from the best mask, with one more click where it is wrong if ``correct``."""
     best = before.answers.predicted_iou.argmax(1)
     logits = pick(before.answers.logits, best).detach()
     targets = before.asked.targets

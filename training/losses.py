@@ -1,4 +1,4 @@
-"""What the network is trained for: masks, their predicted IoU, and pixels that know their object."""
+"""The training losses: masks, their predicted IoU, and an embedding that groups the pixels of each object."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from training.prompts import extents
 
 _FOCAL_WEIGHT, _DICE_WEIGHT, _WINDOW_WEIGHT = 20.0, 1.0, 1.0
-_WINDOW_DICE_WEIGHT = 2.0  # cross entropy alone leaves an object empty whose place is known to a pixel or two only
+_WINDOW_DICE_WEIGHT = 2.0  # with cross entropy alone, objects located only to a pixel or two get empty masks
 _WINDOW_SAMPLES = 48  # along each side of the window around an object
-_WINDOW_MARGIN = 0.2  # of the object's extent on each side, and so many cells of the logits:
+_WINDOW_MARGIN = 0.2  # added on each side, as a share of the object's extent, plus this many cells of the logits:
 _WINDOW_MARGIN_CELLS = 2
 _EMBEDDED_PIXELS = 256
 
@@ -33,16 +33,16 @@ def mask_loss(
     three: float,
     others: Tensor | None = None,
 ) -> MaskLoss:
-    """SAM's loss: focal 20, dice 1, IoU 1; and both once more in a window around the object.
+    """SAM's loss (weights: focal 20, dice 1, IoU 1), plus cross entropy and dice in a window around the object.
 
     Args:
-        logits: (N, 4, h, w): the single mask, then the three of an ambiguous prompt.
+        logits: (N, 4, h, w): the single mask, then the three for an ambiguous prompt.
         predicted_iou: (N, 4), from the IoU head.
         targets: (N, S, S) float32, 0 or 1.
-        best_share: 1 trains the best of three masks alone, 0 all three alike.
-        three: how much the three masks count: 1 for an ambiguous prompt, where the single mask counts half.
-        others: what else the prompt may have meant, as ``targets``; empty where there is nothing else. Of the three
-            masks one is then trained for each.
+        best_share: 1 trains only the best of the three masks, 0 all three equally.
+        three: weight of the three masks; at 1, for ambiguous prompts, the single mask has weight 0.5.
+        others: the other object that each prompt may mean, shaped like ``targets``; empty masks where there is none.
+            Two of the three masks are then trained, one for each object.
     """
     each = _each_mask(logits, targets)
     true_iou = drawn_iou(logits.detach(), targets)
@@ -57,14 +57,14 @@ def mask_loss(
 
 
 def _best_pair(one: Tensor, other: Tensor) -> Tensor:
-    """The least mean of two losses (n, 3) of different masks, (n,)."""
+    """Smallest mean, (n,), of ``one`` (n, 3) at one mask and ``other`` (n, 3) at a different mask."""
     pairs = (one[:, :, None] + other[:, None]) / 2
     same = torch.eye(one.shape[1], dtype=torch.bool, device=one.device)
     return pairs.masked_fill(same, torch.inf).flatten(1).min(1).values
 
 
 def tracking_loss(logits: Tensor, predicted_iou: Tensor, targets: Tensor) -> MaskLoss:
-    """The same loss for the three masks of tracked objects, logits (N, 3, h, w); the best is trained."""
+    """The same loss for tracked objects' three masks, logits (N, 3, h, w); only the best mask is trained."""
     each = _each_mask(logits, targets)
     true_iou = drawn_iou(logits.detach(), targets)
     return MaskLoss(each.min(1).values.mean(), _iou_entropy(predicted_iou, true_iou).mean(), true_iou)
@@ -78,9 +78,9 @@ def _each_mask(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _in_window(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropy and dice in a window around each object, (N, M): small objects count as much as large ones.
+    """Cross entropy and dice in a window around each object, (N, M), so that small objects count like large ones.
 
-    Logits are sampled as a user's enlargement samples them, so that a border is learnt finer than a cell.
+    Logits are sampled bilinearly, as when masks are enlarged to the image, so that borders get finer than a cell.
     """
     places = _window(targets, targets.shape[-1] / logits.shape[-1] * _WINDOW_MARGIN_CELLS)
     seen = F.grid_sample(logits, places, padding_mode="border", align_corners=False)
@@ -90,7 +90,7 @@ def _in_window(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _window(targets: Tensor, margin_px: float) -> Tensor:
-    """Places to sample around the objects of targets (N, S, S), as grid_sample takes them: (N, K, K, 2), x then y."""
+    """Grid of sampling positions around each target (N, S, S), in grid_sample's form: (N, K, K, 2), x then y."""
     low, high = extents(targets > 0)
     margin = _WINDOW_MARGIN * (high - low) + margin_px
     side = targets.shape[-1]
@@ -102,9 +102,9 @@ def _window(targets: Tensor, margin_px: float) -> Tensor:
 
 
 def _iou_entropy(predicted: Tensor, true: Tensor) -> Tensor:
-    """Cross entropy, lowest where the prediction is the true IoU.
+    """Cross entropy, minimal where the prediction equals the true IoU.
 
-    The head ends in a sigmoid: with the absolute error it gets stuck at 0, as all masks are bad at first.
+    With the absolute error, the head's final sigmoid would get stuck at 0, since all masks are bad at first.
     """
     return F.binary_cross_entropy(predicted.clamp(1e-6, 1 - 1e-6), true, reduction="none")
 
@@ -112,8 +112,8 @@ def _iou_entropy(predicted: Tensor, true: Tensor) -> Tensor:
 def drawn_iou(logits: Tensor, targets: Tensor) -> Tensor:
     """IoU of masks drawn at half the image's size, (N, M) for logits (N, M, h, w) and targets (N, S, S).
 
-    Logits are coarser than the image, and a user gets them enlarged: at their own size, small objects would be
-    measured too coarsely. Half the size is near enough, at a quarter of the cost.
+    Logits are coarser than the image, and users get them enlarged; at their own size, small objects would be measured
+    too coarsely. Half the image's size is close enough, at a quarter of the cost.
     """
     with torch.no_grad():
         side = targets.shape[-1] // 2
@@ -125,7 +125,7 @@ def drawn_iou(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def area_means(masks: Tensor, side: int) -> Tensor:
-    """Masks (N, S, S) float32 in ``side`` x ``side`` cells, each the mean of the area that it covers: (N, 1, h, h)."""
+    """Average masks (N, S, S) float32 over the area of each of ``side`` x ``side`` cells: (N, 1, side, side)."""
     size = masks.shape[-1]
     edges = torch.arange(side + 1, device=masks.device, dtype=masks.dtype) * size / side
     pixels = torch.arange(size, device=masks.device, dtype=masks.dtype)
@@ -140,9 +140,9 @@ def _dice(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 class PixelEmbedding(nn.Module):
-    """Embeds the joined feature levels of a pixel, so that pixels of one object lie together.
+    """Embed each pixel's features from all levels so that pixels of one object lie close together.
 
-    An aid for the encoder in training alone: it is no part of the model.
+    It helps the encoder during training and is not part of the model.
     """
 
     def __init__(self, channels: int, width: int = 16) -> None:
@@ -150,10 +150,10 @@ class PixelEmbedding(nn.Module):
         self.project = nn.Conv2d(channels, width, 1)
 
     def forward(self, levels: list[Tensor], labels: Tensor, generator: torch.Generator) -> Tensor:
-        """The loss of telling apart random pixels.
+        """Loss of telling whether two random pixels belong to one object.
 
         Args:
-            levels: feature maps, finest first, (B, C, h, w) each.
+            levels: feature maps, finest first, each (B, C, h, w).
             labels: the object of each pixel, (B, S, S) int64.
             generator: draws the pixels.
         """
@@ -167,7 +167,7 @@ class PixelEmbedding(nn.Module):
 
 
 def _same_object_loss(points: Tensor, objects: Tensor) -> Tensor:
-    """Cross entropy of 'these two pixels are of one object', both answers weighing the same."""
+    """Cross entropy of "both pixels are of one object", with yes and no weighted equally."""
     squares = points.pow(2).sum(2)
     distance = squares[:, :, None] + squares[:, None] - 2 * points @ points.transpose(1, 2)
     near = (2 / (1 + torch.exp(distance.clamp(0, 30)))).clamp(1e-5, 1 - 1e-5)

@@ -1,4 +1,4 @@
-"""How near masks are to the truth."""
+"""Compare masks with the truth."""
 
 from collections.abc import Iterator
 
@@ -13,14 +13,14 @@ from maskgrid.io.errors import UserError
 Masks = NDArray[np.bool_]
 
 IOU_STEPS = np.arange(0.5, 1.0, 0.05)
-_BORDER_FRAC = 0.008  # of the diagonal: how far a border may be off, as DAVIS has it
+_BORDER_FRAC = 0.008  # DAVIS's tolerance for borders, as a share of the diagonal
 
-FIRST_TRAINING_SEED = 1_000_000  # training draws from here on, measuring below
-LEAST_AREA_FRAC = 0.002  # objects under this share of the image are not measured
+FIRST_TRAINING_SEED = 1_000_000  # training uses seeds from here on, measuring those below
+LEAST_AREA_FRAC = 0.002  # objects that cover a smaller share of the image are not measured
 
 
 def pairwise_iou(first: Masks, second: Masks) -> NDArray[np.float64]:
-    """IoU of each mask of ``first`` (N, H, W) with each of ``second`` (M, H, W): (N, M)."""
+    """IoU of every mask of ``first`` (N, H, W) with every mask of ``second`` (M, H, W): (N, M)."""
     a = first.reshape(len(first), -1).astype(np.float32)
     b = second.reshape(len(second), -1).astype(np.float32)
     common = (a @ b.T).astype(np.float64)
@@ -29,13 +29,13 @@ def pairwise_iou(first: Masks, second: Masks) -> NDArray[np.float64]:
 
 
 def drawable(mask: NDArray[np.bool_], logits_side_px: int) -> NDArray[np.bool_]:
-    """What is left of a square mask (S, S) that goes through logits of this size: its cells' means, enlarged again."""
+    """The best that logits of this size can draw of a square mask (S, S): shrink it to cell means, then enlarge it."""
     cells = cv2.resize(mask.astype(np.float32), (logits_side_px, logits_side_px), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(cells, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5)
 
 
 def recalls(iou: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of objects that have a mask of their own at IoU 0.5, 0.55 to 0.95.
+    """Share of objects matched to a mask of their own at each IoU threshold 0.5, 0.55, ..., 0.95.
 
     Args:
         iou: objects x masks.
@@ -51,13 +51,13 @@ def recalls(iou: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def region_similarity(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """J of DAVIS: IoU; 1 where both are empty."""
+    """J of DAVIS: IoU; 1 if both are empty."""
     union = int((mask | truth).sum())
     return 1.0 if union == 0 else float((mask & truth).sum() / union)
 
 
 def contour_accuracy(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """F of DAVIS: the harmonic mean of precision and recall of the borders; 1 where both are empty."""
+    """F of DAVIS: harmonic mean of the borders' precision and recall; 1 if both are empty."""
     border, true_border = _border(mask), _border(truth)
     if not border.any() and not true_border.any():
         return 1.0
@@ -80,24 +80,24 @@ def _thickened(border: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def held_out_scenes(count: int, first: int = 0) -> Iterator[Scene]:
-    """``count`` held-out scenes of 256 x 256 pixels from seed ``first`` on, in full difficulty."""
+    """Draw ``count`` held-out scenes of 256 x 256 pixels at full difficulty, from seed ``first`` on."""
     if first < 0 or first + count > FIRST_TRAINING_SEED:
         raise UserError(
-            f"held-out scenes have the seeds 0 to {FIRST_TRAINING_SEED - 1}, not {first} to {first + count - 1}"
+            f"held-out scenes have seeds 0 to {FIRST_TRAINING_SEED - 1}, not {first} to {first + count - 1}"
         )
     return (draw_scene(seed) for seed in range(first, first + count))
 
 
 def held_out_clips(count: int) -> Iterator[Clip]:
-    """The first ``count`` held-out clips of 20 frames of 256 x 256 pixels."""
+    """Draw the first ``count`` held-out clips, each of 20 frames of 256 x 256 pixels."""
     return (draw_clip(seed) for seed in range(count))
 
 
 def is_measured(scene: Scene) -> NDArray[np.bool_]:
-    """Which objects of a scene, wholes and parts, are large enough to be measured, (N,) bool."""
+    """Which objects of a scene, wholes and parts, are large enough to measure, (N,) bool."""
     return np.asarray(scene.masks.mean((1, 2)) > LEAST_AREA_FRAC)
 
 
 def measured_masks(scene: Scene) -> NDArray[np.bool_]:
-    """Their masks, (M, H, W) bool."""
+    """The masks that are large enough to measure, (M, H, W) bool."""
     return np.asarray(scene.masks[is_measured(scene)])

@@ -1,4 +1,4 @@
-"""sam2's tracking, frame by frame, with everything that its training needs."""
+"""Run sam2's tracking frame by frame, with gradients, to train the memory."""
 
 import math
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from training.model import Features
 
-# Biases of queries and keys: under rotary encoding, equal ones make attention fall off with distance, so that
-# the memory of the same place counts most. At 2, two cells away count a tenth.
+# Equal biases of queries and keys make attention under rotary encoding fall off with distance, so that the memory of
+# the same place counts most. At 2, a place two cells away has a tenth of the weight.
 _NEARNESS_BIAS = 2.0
 
 MEMORY_PARTS = ("memory", "maskmem", "obj_ptr", "no_obj", "mask_downsample")
@@ -20,12 +20,12 @@ MEMORY_PARTS = ("memory", "maskmem", "obj_ptr", "no_obj", "mask_downsample")
 
 @dataclass(frozen=True, slots=True)
 class TrackedFrame:
-    """What the model says of N objects in one frame.
+    """The model's output for N objects in one frame.
 
     Attributes:
-        logits: of the three masks, (N, 3, h, w); -1024 where the object is believed to be gone.
+        logits: the three masks, (N, 3, h, w); -1024 where the model believes that the object is gone.
         predicted_iou: (N, 3).
-        presence: logit of the object being there, (N, 1).
+        presence: logit that the object is visible, (N, 1).
     """
 
     logits: Tensor
@@ -34,12 +34,12 @@ class TrackedFrame:
 
 
 def initialise_memory(model: SAM2Base, features: Features) -> None:
-    """Give the memory the start from which it learns to carry masks on.
+    """Initialise the memory so that it learns to carry masks from frame to frame.
 
     Args:
         model: changed in place.
-        features: of some frames; the memory's output starts at the scale of their last level, which the
-            decoder knows.
+        features: features of some frames; the memory's output starts at the scale of their last level, which the
+            decoder is used to.
     """
     for layer in model.memory_attention.layers:
         for projection in (layer.cross_attn_image.q_proj, layer.cross_attn_image.k_proj):
@@ -48,15 +48,15 @@ def initialise_memory(model: SAM2Base, features: Features) -> None:
 
 
 def track_window(model: SAM2Base, frames: list[Features], first_masks: Tensor) -> list[TrackedFrame]:
-    """Carry masks from the first frame through the others, as sam2's video predictor does.
+    """Track masks from the first frame through the others, as sam2's video predictor does.
 
     Args:
         model: the network.
-        frames: the features of each frame, a row an object.
-        first_masks: (N, S, S) bool.
+        frames: the features of each frame, one row per object.
+        first_masks: the masks in the first frame, (N, S, S) bool.
 
     Returns:
-        An answer for each frame after the first.
+        The output for each frame after the first.
     """
     outputs: dict[str, dict[int, dict[str, Any]]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
     given = _as_mask_input(first_masks, model.image_size)
@@ -90,7 +90,7 @@ def track_window(model: SAM2Base, frames: list[Features], first_masks: Tensor) -
 
 
 def _as_mask_input(masks: Tensor, side_px: int) -> Tensor:
-    """Masks (N, S, S) bool as (N, 1, side_px, side_px), brought to this size as ``add_new_mask`` does."""
+    """Resize masks (N, S, S) bool to (N, 1, side_px, side_px) bool, as sam2's ``add_new_mask`` does."""
     resized = F.interpolate(
         masks[:, None].float(), (side_px, side_px), mode="bilinear", align_corners=False, antialias=True
     )
@@ -103,7 +103,7 @@ def memory_parameters(model: SAM2Base) -> list[nn.Parameter]:
 
 
 def decoder_parameters(model: SAM2Base) -> list[nn.Parameter]:
-    """The parameters of the mask decoder, but for those that the encoder's features go through."""
+    """The mask decoder's parameters, except conv_s0 and conv_s1, which the encoded features have already passed."""
     return [
         parameter
         for name, parameter in model.sam_mask_decoder.named_parameters()
@@ -112,12 +112,12 @@ def decoder_parameters(model: SAM2Base) -> list[nn.Parameter]:
 
 
 def freeze(model: SAM2Base, trained: list[nn.Parameter]) -> None:
-    """Keep gradients from everything but ``trained``."""
+    """Turn off gradients for all parameters except ``trained``."""
     kept = {id(parameter) for parameter in trained}
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in kept)
 
 
 def learnable_rows(presence: Tensor, there: Tensor) -> Tensor:
-    """Rows whose masks can be learnt from: the object is there (N,) bool, and is believed to be."""
+    """Rows whose masks carry a gradient: the object is visible, ``there`` (N,) bool, and the model believes so."""
     return torch.nonzero(there & (presence[:, 0] > 0))[:, 0]

@@ -1,4 +1,4 @@
-"""Calls into sam2: features of images, masks of prompts."""
+"""Build the demo model and call sam2's parts: features of images, masks of prompts."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,41 +14,41 @@ from torch import Tensor, nn
 
 from training.prompts import Prompts
 
-# Cross-attention over positions starts as nearness when queries and keys are projected alike.
+# With equal projections of queries and keys, cross-attention starts out attending to nearby positions.
 _NEARNESS_GAIN = 1.7
-# The image embedding has to start no larger than the positional encoding, or the decoder never sees clicks.
+# The image embedding must not start larger than the positional encoding, or the decoder never sees clicks.
 _NECK_SCALE = 0.08
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the encoder makes of B images.
+    """The encoder's output for B images.
 
     Attributes:
-        levels: maps at 4, 8 and 16 pixels a cell, finest first, (B, C, h, w) each.
-        positions: their positional encodings, in the same shapes.
+        levels: feature maps with cells of 4, 8 and 16 pixels, finest first, each (B, C, h, w).
+        positions: their positional encodings, of the same shapes.
     """
 
     levels: list[Tensor]
     positions: list[Tensor]
 
     def repeated(self, times: int) -> "Features":
-        """Each image ``times`` times over, for as many prompts."""
+        """Repeat each image ``times`` times, once per prompt."""
         return Features([level.repeat_interleave(times, 0) for level in self.levels], self.positions)
 
     def chosen(self, indices: Tensor) -> "Features":
-        """The images with these indices, (n,) int64."""
+        """The features of the images with these indices, (n,) int64."""
         return Features([level[indices] for level in self.levels], self.positions)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the decoder says to N prompts.
+    """The decoder's output for N prompts.
 
     Attributes:
-        logits: (N, 4, h, w): the single mask, then the three of an ambiguous prompt.
+        logits: (N, 4, h, w): the single mask, then the three for an ambiguous prompt.
         predicted_iou: (N, 4).
-        presence: logit of the object being there at all, (N, 1).
+        presence: logit that the object is visible at all, (N, 1).
     """
 
     logits: Tensor
@@ -57,7 +57,7 @@ class Answers:
 
 
 def encode(model: SAM2Base, images: Tensor) -> Features:
-    """Run the image encoder on normalised images (B, 3, S, S), brought to its size as sam2's transforms do."""
+    """Run the image encoder on normalised images (B, 3, S, S), resized to its input as sam2's transforms do."""
     size_hw = (model.image_size, model.image_size)
     if images.shape[-2:] != size_hw:
         images = F.interpolate(images, size_hw, mode="bilinear", align_corners=False, antialias=True)
@@ -66,7 +66,7 @@ def encode(model: SAM2Base, images: Tensor) -> Features:
 
 
 def decode(model: SAM2Base, features: Features, prompts: Prompts) -> Answers:
-    """Run the prompt encoder and the mask decoder, without memory; one image for each prompt."""
+    """Run the prompt encoder and the mask decoder without memory; ``features`` has one image per prompt."""
     sparse, dense = model.sam_prompt_encoder(
         points=(prompts.points_frac_xy * model.image_size, prompts.labels), boxes=None, masks=prompts.logits
     )
@@ -82,12 +82,12 @@ def decode(model: SAM2Base, features: Features, prompts: Prompts) -> Answers:
 
 
 def pick(logits: Tensor, indices: Tensor) -> Tensor:
-    """One mask of each prompt: (N, 1, h, w) of (N, M, h, w) by indices (N,)."""
+    """Pick one mask per prompt from (N, M, h, w) by indices (N,): (N, 1, h, w)."""
     return torch.gather(logits, 1, indices[:, None, None, None].expand(-1, 1, *logits.shape[-2:]))
 
 
 def demo_config_path() -> Path:
-    """Where the configuration of the demo model lies."""
+    """Path of the demo model's configuration."""
     return Path(str(files("maskgrid.network.demo") / "maskgrid_demo.yaml"))
 
 
@@ -95,9 +95,9 @@ def build_model(side_px: int = 320, video: bool = False, postprocessing: bool = 
     """Build the demo model with random weights, in training mode.
 
     Args:
-        side_px: width and height of the images that it takes; a multiple of 64. No weight depends on it.
-        video: whether to build sam2's video predictor, which is the same network with more methods.
-        postprocessing: whether an unstable single mask gives way to the best of three, sam2's default in use.
+        side_px: width and height of the input; a multiple of 64. No weight depends on it.
+        video: build sam2's video predictor, the same network with more methods.
+        postprocessing: replace an unstable single mask by the best of three, sam2's default for inference.
     """
     config = OmegaConf.load(demo_config_path())
     config.model.image_size = side_px
@@ -116,7 +116,7 @@ def build_model(side_px: int = 320, video: bool = False, postprocessing: bool = 
 
 
 def initialise(model: SAM2Base) -> None:
-    """Give a fresh model the start from which it learns to follow the click."""
+    """Initialise a fresh model so that it learns to follow clicks."""
     for level in (0, 1):
         for parameter in model.image_encoder.neck.convs[level].parameters():
             parameter.data.mul_(_NECK_SCALE)

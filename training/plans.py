@@ -1,4 +1,4 @@
-"""How a training goes: sizes, steps, rates, and what is asked at which step."""
+"""The training schedules: sizes, steps, learning rates, and which prompts and targets come at which step."""
 
 import math
 from dataclasses import dataclass
@@ -6,27 +6,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """The training on still images.
+    """The schedule for still images.
 
     Attributes:
         side_px: width and height of the scenes.
-        input_px: width and height that the network takes, to which scenes are enlarged.
-        n_images, n_targets: images in a batch, prompts in each.
-        n_boxes: how many of the prompts are boxes, once ``best`` has come; the others are clicks.
-        steps: how many steps in all.
+        input_px: width and height of the network's input, to which scenes are enlarged.
+        n_images, n_targets: images per batch, prompts per image.
+        n_boxes: how many of the prompts are boxes from step ``best`` on; the others are clicks.
+        steps: total number of steps.
         rate: highest learning rate.
-        rise: steps in which the rate grows to it.
-        last_rate: share of the highest rate that is left at the end.
-        disc: steps at the start in which the target is a disc around the click: nearness is learnt first.
-        grow: further steps in which objects are cut to a disc that grows until it holds the image.
-        average: steps from which on the best of three masks is trained more and more, until ``best``.
-        best: steps from which on it counts ``most_best``, and the average what is left, lest a mask is never the best.
+        rise: number of warm-up steps, over which the rate grows to ``rate``.
+        last_rate: learning rate at the end, as a share of ``rate``.
+        disc: first steps, in which the target is a disc around the click, so that nearness is learnt first.
+        grow: number of steps after that, in which targets are cut to a disc that grows until it covers the image.
+        average: step from which the weight of the best of three masks grows, until step ``best``.
+        best: step from which the best mask has weight ``most_best``; the mean of all three has the rest, so that a mask
+            that is never the best still learns.
         most_best: 0 to 1.
-        easy: steps in which the scenes are easy ones.
-        follow_up: chance of a second round with corrections, once ``best`` has come.
-        least_area_frac: objects under this share of the image are not clicked.
-        full_area_frac: objects under this share are clicked less often.
-        hard_share: share of the scenes that are drawn by what their boxes lack, where that was measured.
+        easy: number of steps at the start with easy scenes.
+        follow_up: probability of a second round with corrections, from step ``best`` on.
+        least_area_frac: objects that cover a smaller share of the image are not clicked.
+        full_area_frac: objects that cover a smaller share are clicked less often.
+        hard_share: share of the scenes drawn in proportion to their shortfall, where it was measured.
     """
 
     side_px: int
@@ -57,7 +58,7 @@ class ImagePlan:
         return self.rate * (self.last_rate + (1 - self.last_rate) * 0.5 * (1 + math.cos(math.pi * gone)))
 
     def disc_radius_frac(self, step: int) -> float | None:
-        """Radius of the disc that a target is cut to, as a share of the side; None once objects are whole."""
+        """Radius of the disc to which targets are cut, as a share of the side; None once targets are whole objects."""
         if step < self.disc:
             return 0.15
         if step < self.disc + self.grow:
@@ -65,7 +66,7 @@ class ImagePlan:
         return None
 
     def best_share(self, step: int) -> float:
-        """How much the best of three masks counts against the average of them, 0 to 1."""
+        """Weight of the best of three masks against the mean of all three, 0 to 1."""
         return self.most_best * min(1.0, max(0.0, (step - self.average) / max(1, self.best - self.average)))
 
 
@@ -115,20 +116,20 @@ SECOND = ImagePlan(
 
 @dataclass(frozen=True, slots=True)
 class VideoPlan:
-    """The training of the memory on clips.
+    """The schedule for the memory, on clips.
 
     Attributes:
         side_px: width and height of the clips.
-        input_px: width and height that the network takes, to which frames are enlarged.
-        pool: how many clips are drawn ahead; ``length`` frames each.
-        length: frames of a clip.
-        n_clips, n_objects: clips in a batch, objects tracked in each.
-        scenes: how many scenes are drawn ahead, to click in.
-        n_clicked, n_targets: scenes in a batch, prompts in each.
-        steps: how many steps in all.
+        input_px: width and height of the network's input, to which frames are enlarged.
+        pool: number of clips drawn before training.
+        length: frames per clip.
+        n_clips, n_objects: clips per batch, tracked objects per clip.
+        scenes: number of scenes drawn before training, for prompts on still images.
+        n_clicked, n_targets: scenes per batch, prompts per scene.
+        steps: total number of steps.
         rate: highest learning rate.
-        rise: steps in which the rate grows to it.
-        short: steps at the start with windows of three frames; then five for as many, then eight.
+        rise: number of warm-up steps, over which the rate grows to ``rate``.
+        short: number of steps with windows of three frames; as many with five follow, then all others with eight.
     """
 
     side_px: int
@@ -153,7 +154,7 @@ class VideoPlan:
         return self.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * gone)))
 
     def frames_at(self, step: int) -> int:
-        """Frames of a window."""
+        """Frames per window."""
         if step < self.short:
             return 3
         return 5 if step < 2 * self.short else 8
@@ -178,17 +179,17 @@ MEMORY = VideoPlan(
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPlan:
-    """The fit of the IoU head at the end.
+    """The settings of the IoU head's final fit.
 
     Attributes:
-        batches, n_images, n_targets: how many records are taken: batches, images in each, prompts in each image.
+        batches, n_images, n_targets: what to record: number of batches, images per batch, prompts per image.
         n_boxes: how many of the prompts are boxes; the others are clicks.
-        least_area_frac: objects under this share of the image are not clicked.
-        ground_share: weight of the ground among the targets, where a large object has 1.
-        steps, batch: steps of the fit and records in each.
-        rate, weight_decay: of the fit.
-        quantile: which quantile of the true IoU is predicted. The median has the least error; above it, more masks
-            pass a threshold of 0.8, good and bad.
+        least_area_frac: objects that cover a smaller share of the image get no prompt.
+        ground_share: weight of the ground among the targets; a large object has 1.
+        steps, batch: number of steps of the fit, and records per step.
+        rate, weight_decay: learning rate and weight decay of the fit.
+        quantile: the quantile of the true IoU to predict. The median has the smallest error; with a higher quantile,
+            more masks pass a threshold of 0.8, good and bad.
     """
 
     batches: int

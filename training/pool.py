@@ -1,4 +1,4 @@
-"""Scenes drawn ahead of training, kept in a file."""
+"""Draw scenes before training and keep them in a file."""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,10 +20,10 @@ class Pool:
 
     Attributes:
         images: (n, S, S, 3) uint8.
-        bits: (M, S * S / 8) uint8, all masks of all scenes one after the other.
+        bits: (M, S * S / 8) uint8, the masks of all scenes in a row.
         first: (n + 1,) int64; the masks of scene ``i`` are ``bits[first[i]:first[i + 1]]``.
-        shortfall: what the box of each mask lacks, (M,) float32, see :mod:`training.shortfall`; None where
-            nothing was measured.
+        shortfall: how far the answer to each mask's box falls short, (M,) float32, see :mod:`training.shortfall`;
+            None if not measured.
     """
 
     images: NDArray[np.uint8]
@@ -35,25 +35,25 @@ class Pool:
         return len(self.images)
 
     def masks(self, index: int) -> NDArray[np.bool_]:
-        """The masks of one scene, (N, S, S) bool; every whole comes before its parts."""
+        """The masks of one scene, (N, S, S) bool, every whole before its parts."""
         side = self.images.shape[1]
         bits = self.bits[self.first[index] : self.first[index + 1]]
         return np.unpackbits(bits, axis=1).view(np.bool_).reshape(-1, side, side)
 
     def shortfall_of(self, index: int) -> NDArray[np.float32] | None:
-        """The part of ``shortfall`` that belongs to one scene, (N,)."""
+        """The shortfall of one scene's masks, (N,)."""
         return None if self.shortfall is None else self.shortfall[self.first[index] : self.first[index + 1]]
 
 
 def drawn_pool(path: Path, seeds: range, side_px: int, style: Style, workers: int) -> Pool:
-    """Load the pool in ``path``, or draw it and keep it there.
+    """Load the pool in ``path``, or draw it and save it there.
 
     Args:
-        path: the file; an existing one is believed to hold these very scenes.
-        seeds: a seed a scene.
+        path: the file; if it exists, it is assumed to hold these scenes, without a check.
+        seeds: one seed per scene.
         side_px: width and height of the scenes.
-        style: how hard they are.
-        workers: how many processes draw.
+        style: their difficulty.
+        workers: number of processes that draw.
     """
     if not path.exists():
         _save(_draw(seeds, side_px, style, workers), path)
@@ -70,7 +70,7 @@ def _draw(seeds: range, side_px: int, style: Style, workers: int) -> Pool:
 
 
 def _draw_one(seed: int, side_px: int, style: Style) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A scene's image and its masks packed to bits: thousands of scenes are held at once."""
+    """A scene's image and masks; masks are packed to bits because thousands of scenes are in memory at once."""
     scene = draw_scene(seed, (side_px, side_px), style)
     return scene.image, np.packbits(scene.masks.reshape(-1, side_px * side_px), axis=1)
 

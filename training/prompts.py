@@ -1,4 +1,4 @@
-"""Prompts as the decoder takes them: clicks, boxes, masks, and corrections of what went wrong."""
+"""Prompts in the decoder's form: clicks, boxes, masks, and corrections of wrong masks."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IN, OUT, BOX_FROM, BOX_TO = 1, 0, 2, 3  # SAM's labels of points
+IN, OUT, BOX_FROM, BOX_TO = 1, 0, 2, 3  # SAM's point labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +14,9 @@ class Prompts:
     """N prompts of the same kind.
 
     Attributes:
-        points_frac_xy: (N, K, 2) float32, as shares of the image's width and height.
+        points_frac_xy: (N, K, 2) float32, as fractions of the image's width and height.
         labels: (N, K) int32, see the constants of this module.
-        logits: a first mask to start from, (N, 1, h, w) float32, or None.
+        logits: mask prompts, (N, 1, h, w) float32, or None.
     """
 
     points_frac_xy: Tensor
@@ -25,15 +25,15 @@ class Prompts:
 
 
 def click_prompts(clicks_xy: Tensor, side_px: int) -> Prompts:
-    """One click in each object; clicks (N, 2) in pixels of images of this width and height."""
+    """One click per object; clicks (N, 2) are in pixels of an image ``side_px`` wide and high."""
     labels = torch.full((len(clicks_xy), 1), IN, dtype=torch.int32, device=clicks_xy.device)
     return Prompts(clicks_xy[:, None] / side_px, labels)
 
 
 def extents(targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The upper left and lower right corners of targets (N, S, S) bool, each (N, 2) float32, x then y, in pixels.
+    """Upper left and lower right corners of targets (N, S, S) bool, each (N, 2) float32, x then y, in pixels.
 
-    An empty target has the extent of the image.
+    An empty target gets the corners of the image.
     """
     rows, columns = targets.any(2).float(), targets.any(1).float()
     side = targets.shape[-1]
@@ -53,9 +53,9 @@ def _boxes(corners_xy: Tensor, side_px: int) -> Prompts:
 
 
 def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
-    """The box of each target (N, S, S) bool; every other one's corners, by chance, off by up to a tenth of its size.
+    """The box of each target (N, S, S) bool; a random half are loose, with corners off by up to a tenth of the size.
 
-    Boxes that people draw are loose, those of annotations and detectors exact, and a stick is found by its corners.
+    Boxes that people draw are loose, those of annotations and detectors are exact, and exact corners locate a stick.
     """
     side = targets.shape[-1]
     low, high = extents(targets)
@@ -67,18 +67,18 @@ def box_prompts(targets: Tensor, generator: torch.Generator) -> Prompts:
 
 
 def with_mask(prompts: Prompts, logits: Tensor) -> Prompts:
-    """The same points, starting from the masks of an earlier round; logits (N, 1, h, w)."""
+    """The same points plus the masks of an earlier round, logits (N, 1, h, w)."""
     return Prompts(prompts.points_frac_xy, prompts.labels, logits)
 
 
 def corrected(prompts: Prompts, logits: Tensor, targets: Tensor, generator: torch.Generator) -> Prompts:
-    """Add a click where each mask is wrong, and start from the mask.
+    """Add a click where each mask is wrong, and the mask itself as a prompt.
 
     Args:
         prompts: the prompts so far.
-        logits: their masks, (N, 1, h, w).
-        targets: what they should have been, (N, S, S) bool.
-        generator: draws the click among the wrong pixels; a right mask is clicked at random.
+        logits: the masks that they gave, (N, 1, h, w).
+        targets: the right masks, (N, S, S) bool.
+        generator: picks a wrong pixel to click, or any pixel if the mask is right.
     """
     masks = F.interpolate(logits, size=targets.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
     wrong = (masks ^ targets).flatten(1).float()

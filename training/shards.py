@@ -1,7 +1,7 @@
-"""A batch in two halves, one a CPU core.
+"""Train on the two halves of a batch in parallel, one per CPU core.
 
-The operations of so small a network are too short to be split over threads one by one: with a busy neighbour,
-the threads spend their time waiting for each other. Whole halves of the batch side by side do not.
+Operations of so small a network are too short to split over threads: when another process keeps a core busy, the
+threads spend their time waiting for each other. Whole halves of the batch do not.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,13 +18,13 @@ N_SHARDS = 2
 
 
 def workers(count: int = N_SHARDS) -> ThreadPoolExecutor:
-    """Threads for :func:`mean_gradients`, each of which computes on one core; with one, shards come in turn."""
+    """Threads for :func:`mean_gradients`, each on one core; a single thread runs the shards in turn."""
     return ThreadPoolExecutor(count, initializer=_single)
 
 
 def _single() -> None:
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # the loss of far pixels is next to nothing, and slow to compute with
+    torch.set_flush_denormal(True)  # the loss of far pixels is tiny, and denormal numbers are slow
 
 
 def mean_gradients(
@@ -32,15 +32,15 @@ def mean_gradients(
     parameters: Sequence[nn.Parameter],
     loss_of: Callable[[int], tuple[Tensor, Report]],
 ) -> tuple[Gradients, list[Report]]:
-    """The gradient of the mean of the shards' losses, and what each shard reports.
+    """Compute the gradient of the shards' mean loss.
 
     Args:
-        executor: where the shards run side by side.
-        parameters: what to differentiate by.
-        loss_of: the loss and the report of a shard, by its number.
+        executor: runs the shards in parallel.
+        parameters: the parameters to differentiate by.
+        loss_of: returns the loss and the report of a shard, given its number.
 
     Returns:
-        A gradient for each parameter, None where no loss depends on it; and the reports, shard by shard.
+        One gradient per parameter, None if no loss depends on it; and one report per shard.
     """
 
     def one(shard: int) -> tuple[tuple[Tensor | None, ...], Report]:

@@ -1,4 +1,8 @@
-"""What boxes still lack: scenes and objects that the network gets wrong are trained more often."""
+"""Measure which objects the network gets wrong given their box, so that training draws them more often.
+
+An object's shortfall is how far the single mask of its exact box lies below the best mask that logits of this size can
+draw, in IoU.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,16 +28,16 @@ _MUCH = 0.3
 
 
 def with_shortfall(pool: Pool, path: Path, model: SAM2Base, executor: ThreadPoolExecutor) -> Pool:
-    """The pool and what its boxes lack: as kept in ``path``, or measured now and kept there.
+    """Add the shortfall to a pool: load it from ``path``, or measure it and save it there.
 
     Args:
         pool: the scenes.
-        path: the file, .npy.
-        model: the network at the beginning of the training, left as it was.
+        path: the .npy file.
+        model: the network at the start of the training, left unchanged.
         executor: from :func:`training.shards.workers`.
 
     Raises:
-        UserError: when the file is of another pool.
+        UserError: if the file belongs to another pool.
     """
     if not path.exists():
         shortfall = measure_shortfall(model, pool, executor)
@@ -41,28 +45,28 @@ def with_shortfall(pool: Pool, path: Path, model: SAM2Base, executor: ThreadPool
             np.save(stream, shortfall)
     shortfall = np.load(path)
     if shortfall.shape != (len(pool.bits),):
-        raise UserError(f"{path} is of other scenes than those of this training: remove it")
+        raise UserError(f"{path} belongs to other scenes than this training's: remove it")
     print(shortfall_text(shortfall), flush=True)
     return replace(pool, shortfall=shortfall)
 
 
 def shortfall_text(shortfall: NDArray[np.float32]) -> str:
-    """How many objects lack most, and how much of all that is lacking, in words."""
+    """Describe how many objects have most of the shortfall, and their share of it."""
     most = shortfall >= _MUCH
     share = float(shortfall[most].sum() / max(shortfall.sum(), 1e-9))
     return f"boxes: {most.sum()} of {len(shortfall)} objects lack {_MUCH} or more, {share:.0%} of all that is lacking"
 
 
 def measure_shortfall(model: SAM2Base, pool: Pool, executor: ThreadPoolExecutor) -> NDArray[np.float32]:
-    """How far the single mask of each object's exact box lies below what logits of this size can draw.
+    """Measure the shortfall of every object in a pool.
 
     Args:
-        model: the network, left as it was.
-        pool: the scenes, with M masks in all.
+        model: the network, left unchanged.
+        pool: the scenes, with M masks in total.
         executor: from :func:`training.shards.workers`.
 
     Returns:
-        Differences of IoU, (M,) float32, 0 where nothing is lacking.
+        Differences of IoU, (M,) float32, 0 if the mask is as good as the logits allow.
     """
     was_training = model.training
     model.eval()

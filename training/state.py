@@ -1,4 +1,4 @@
-"""What a training needs to go on where it stopped."""
+"""The state of a training: take a step, save it and continue from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_write
 
-_LONGEST_MEMORY = 0.998  # of the running average of the weights
+_LONGEST_MEMORY = 0.998  # highest decay of the running average of the weights
 _CAREFUL_SHARE = 0.2
-_LEAST_MATRIX_SIDE = 32  # smaller ones are tables of tokens and last layers
+_LEAST_MATRIX_SIDE = 32  # smaller matrices are token tables and last layers
 
 
 @dataclass(slots=True)
 class State:
-    """A training under way; randomness comes from the step's number, so that no generator has to be kept.
+    """A running training. Random numbers are seeded by the step, so no generator needs saving.
 
     Attributes:
         model: the network.
-        helper: parts that are needed in training alone.
-        optimizers: Muon for the matrices, AdamW for the rest; with the state of each parameter.
-        average: running average of the model's weights, by name: what is measured and published.
-        step: steps done.
+        helper: modules needed only during training.
+        optimizers: Muon for the matrices, AdamW for the rest, with their state.
+        average: running average of the model's weights, by name; this is measured and published.
+        step: number of steps done.
     """
 
     model: nn.Module
@@ -38,13 +38,13 @@ class State:
 def started(
     model: nn.Module, helper: nn.Module, trained: Sequence[nn.Parameter], careful: Sequence[nn.Parameter] = ()
 ) -> State:
-    """A training at step 0.
+    """Start a training at step 0.
 
     Args:
         model: the network.
-        helper: parts that are needed in training alone.
-        trained: parameters to be trained.
-        careful: further ones, to be trained at a fifth of the rate.
+        helper: modules needed only during training.
+        trained: the parameters to train.
+        careful: more parameters, to train at a fifth of the learning rate.
     """
     both = ((trained, 1.0), (careful, _CAREFUL_SHARE))
     matrices = [{"params": [p for p in some if _is_matrix(p)], "share": share} for some, share in both]
@@ -62,7 +62,7 @@ def _is_matrix(parameter: nn.Parameter) -> bool:
 
 
 def advance(state: State, gradients: list[Tensor | None], rate: float) -> None:
-    """Take one step down the gradients of the trained parameters, and count it."""
+    """Take one optimiser step with the gradients of the trained parameters, and count it."""
     parameters = trained_parameters(state)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
@@ -97,10 +97,10 @@ def save(state: State, path: Path) -> None:
 
 
 def restore(state: State, path: Path) -> None:
-    """Put ``state`` where the training in the file stopped.
+    """Load the training saved in a file into ``state``.
 
     Raises:
-        UserError: when the file is of another network.
+        UserError: if the file belongs to another network.
     """
     content = torch.load(path, map_location="cpu", weights_only=True)
     try:
@@ -109,20 +109,20 @@ def restore(state: State, path: Path) -> None:
         for optimizer, kept in zip(state.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path} is no state of this training: {error}. Start in an empty folder.") from error
+        raise UserError(f"{path} does not fit this training: {error}. Start in an empty folder.") from error
     for name, value in content["average"].items():
         state.average[name].copy_(value)
     state.step = content["step"]
 
 
 def averaged_weights(path: Path) -> dict[str, Tensor]:
-    """The averaged weights of the training in a file, by name, float32."""
+    """The averaged weights of the training saved in a file, by name, float32."""
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["average"]
     return weights
 
 
 def generators(stage: int, step: int, shard: int) -> tuple[np.random.Generator, torch.Generator]:
-    """The randomness of one shard of a step: the same, whether the training was interrupted before or not."""
+    """Random number generators for one shard of a step; they are the same whether or not the training was resumed."""
     sequence = np.random.SeedSequence([stage, step, shard])
     seed = int(sequence.generate_state(1)[0])
     return np.random.default_rng(sequence), torch.Generator().manual_seed(seed)

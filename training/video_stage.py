@@ -1,4 +1,4 @@
-"""Training of the memory on clips, with the encoder frozen and clicks rehearsed."""
+"""Train the memory on clips with a frozen encoder, and keep rehearsing prompts on still scenes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -19,17 +19,17 @@ from training.prompts import box_prompts, click_prompts
 from training.shards import N_SHARDS, mean_gradients
 from training.state import State, advance, generators, started, trained_parameters
 
-_STAGE = 2  # the stream of random numbers
-_BOX_SHARE = 0.35  # of the rehearsals in scenes; the others are clicks
+_STAGE = 2  # seeds the random numbers
+_BOX_SHARE = 0.35  # of the prompts in scenes; the others are clicks
 
 
 @dataclass(frozen=True, slots=True)
 class VideoPools:
-    """What the stage draws from: clips to track in, scenes (clips of one frame) to click in.
+    """Training data: clips to track in, and scenes to prompt in.
 
     Attributes:
         clips: encoded clips.
-        scenes: encoded scenes.
+        scenes: encoded scenes, as clips of one frame.
         positions: the positional encodings that all frames share, finest level first.
     """
 
@@ -43,10 +43,10 @@ class VideoReport:
     """Figures of one step.
 
     Attributes:
-        loss: of all parts together.
+        loss: total loss.
         tracked_iou: mean IoU of the tracked masks.
-        clicked_iou: mean IoU of the best of three masks after a click or a box in a scene.
-        presence: share of frames in which the model knows whether the object is there.
+        clicked_iou: mean IoU of the best of three masks for a click or a box in a scene.
+        presence: share of frames in which the model is right about whether the object is visible.
     """
 
     loss: float
@@ -56,7 +56,7 @@ class VideoReport:
 
 
 def start_video_stage(model: SAM2Base) -> State:
-    """A training of the memory, and gently of the decoder; in evaluation mode, so without dropout."""
+    """Start training the memory, and the decoder at a lower rate; in evaluation mode, so without dropout."""
     model.eval()
     memory, decoder = memory_parameters(model), decoder_parameters(model)
     freeze(model, [*memory, *decoder])
@@ -64,12 +64,12 @@ def start_video_stage(model: SAM2Base) -> State:
 
 
 def video_step(state: State, plan: VideoPlan, pools: VideoPools, executor: ThreadPoolExecutor) -> VideoReport:
-    """Do the next step of the training.
+    """Run the next training step.
 
     Args:
-        state: the training, changed in place.
-        plan: what to do at which step.
-        pools: what to draw from.
+        state: the training state, changed in place.
+        plan: the schedule.
+        pools: the clips and scenes.
         executor: from :func:`training.shards.workers`.
     """
     gradients, reports = mean_gradients(
@@ -101,7 +101,7 @@ def _shard_loss(state: State, plan: VideoPlan, pools: VideoPools, shard: int) ->
 def _prompted(
     model: SAM2Base, pools: VideoPools, plan: VideoPlan, rng: np.random.Generator, generator: torch.Generator
 ) -> MaskLoss:
-    """The loss of clicks or boxes in scenes, so that the decoder does not forget them."""
+    """Loss of clicks or boxes in scenes, which keeps the decoder from forgetting them."""
     n_images = plan.n_clicked // N_SHARDS
     features, targets, clicks = draw_clicked(rng, pools.scenes, pools.positions, n_images, plan.n_targets)
     boxed = rng.random() < _BOX_SHARE
@@ -112,7 +112,7 @@ def _prompted(
 
 @dataclass(frozen=True, slots=True)
 class _FramePart:
-    """What one frame adds: a loss, the IoU of the masks that go into the memory, presence known."""
+    """One frame's loss, the mean IoU of the masks that go into the memory, and how often presence is right."""
 
     loss: Tensor
     iou: float

@@ -1,4 +1,4 @@
-"""The published weights: where they lie, what they must be, how to load and write them."""
+"""Load, change and publish weights."""
 
 import hashlib
 from importlib.resources import files
@@ -14,30 +14,30 @@ from training.model import build_model
 
 
 def published_weights_path() -> Path:
-    """Where the weights of the demo model lie."""
+    """Path of the demo model's weights."""
     return Path(str(files("maskgrid.network.demo") / "maskgrid_demo.pt"))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a file of sam2's form, by name, as float32.
+    """Load the weights from a file in sam2's format, by name, as float32.
 
     Raises:
-        UserError: when there is no such file, or it holds no weights.
+        UserError: if the file does not exist or holds no weights.
     """
     if not path.is_file():
         raise UserError(f"there are no weights at {path}")
     content = torch.load(path, map_location="cpu", weights_only=True)
     if "model" not in content:
-        raise UserError(f"{path} is no checkpoint of sam2: it has no key 'model'")
+        raise UserError(f"{path} is no checkpoint of sam2: the key 'model' is missing")
     return {name: value.float() for name, value in content["model"].items()}
 
 
 def load_demo(path: Path | None = None, video: bool = False) -> SAM2Base:
-    """The demo model, ready to use on the CPU.
+    """Load the demo model, ready to use on the CPU.
 
     Args:
         path: a file of weights; None means the published ones.
-        video: whether to build sam2's video predictor.
+        video: build sam2's video predictor.
     """
     model = build_model(video=video, postprocessing=True)
     model.load_state_dict(load_weights(path or published_weights_path()))
@@ -45,7 +45,7 @@ def load_demo(path: Path | None = None, video: bool = False) -> SAM2Base:
 
 
 def publish(weights: dict[str, Tensor], path: Path) -> str:
-    """Write weights as float16 in sam2's form, and their sha256 into ``demo_sha256.txt`` beside them.
+    """Write weights as float16 in sam2's format, and their sha256 to ``demo_sha256.txt`` beside them.
 
     Returns:
         The sha256, in hexadecimal.
@@ -59,11 +59,11 @@ def publish(weights: dict[str, Tensor], path: Path) -> str:
 
 
 def sharpened(weights: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
-    """The same masks from logits that are ``factor`` times as large.
+    """Scale the logits by ``factor``; the masks stay the same.
 
-    Automatic masks are kept for their stability: how little they change between logits of -1 and 1. A short
-    training on soft targets leaves small logits at right borders, so that the scale says little about the mask.
-    Here the last layer that makes logits is scaled up, and the first that takes them back (a mask prompt) down.
+    Automatic masks are filtered by stability: how little they change between logits of -1 and 1. A short training on
+    soft targets leaves small logits even at right borders, so their scale says little about the mask. This scales the
+    last layer that makes logits up, and the first layer that reads them back (a mask prompt) down.
     """
     changed = dict(weights)
     for name, value in weights.items():
@@ -75,25 +75,25 @@ def sharpened(weights: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
 
 
 def mixed(weights: dict[str, Tensor], others: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """The mean of two networks, in which ``others`` count for ``share``.
+    """Mean of two networks' weights, with weight ``share`` for ``others``.
 
-    Where one was trained on from the other, their mean is often better than either: Wortsman et al., "Model soups",
-    2022. Both must have been scaled alike (:func:`sharpened`).
+    If one network continues the other's training, their mean is often better than either: Wortsman et al., "Model
+    soups", 2022. Both must be scaled by the same factor (:func:`sharpened`).
 
     Raises:
-        UserError: when they are no weights of the same network.
+        UserError: if the two networks differ.
     """
     if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in others.items()}:
-        raise UserError("the weights to mix are of two different networks")
+        raise UserError("the weights to mix belong to two different networks")
     return {name: (1 - share) * value.float() + share * others[name].float() for name, value in weights.items()}
 
 
 def start_from(model: SAM2Base, path: Path, factor: float) -> None:
-    """Put a model where the training of published weights ended.
+    """Load published weights into a model to continue their training.
 
     Args:
         model: changed in place.
         path: the file of weights.
-        factor: how much their logits were scaled up by :func:`sharpened`, which is undone.
+        factor: the factor with which :func:`sharpened` scaled their logits; it is undone.
     """
     model.load_state_dict(sharpened(load_weights(path), 1 / factor))

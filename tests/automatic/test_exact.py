@@ -1,4 +1,4 @@
-"""The heart: for every setting the replay gives what a fresh run of sam2's own generator gives, bit for bit."""
+"""The core promise: for every setting, the replay equals a fresh run of sam2's own generator, bit for bit."""
 
 import dataclasses
 import inspect
@@ -20,7 +20,7 @@ GRIDS = [
     np.random.default_rng(2).random((6, 2)),
 ]
 
-# What reaches the network: one run of ours each, and a run of sam2's for every setting.
+# Parameters of the network. For each of these, our network runs once, and sam2 runs once per setting.
 NETWORKS = {
     "plain": {"points_per_side": 9, "points_per_batch": 32},
     "other-batch": {"points_per_side": 8, "points_per_batch": 10},
@@ -39,14 +39,14 @@ LEVELS, OFFSETS = (0.0, -0.7, 1.3), (0.4, 1.0, 2.0)
 
 @pytest.fixture(scope="module")
 def tally():
-    """Counts what was compared; says so at the end."""
+    """Count what was compared, and print it at the end."""
     counts = {"settings": 0, "masks": 0}
     yield counts
     print(f"\nreplay against sam2: {counts['settings']} settings, {counts['masks']} masks, no difference")
 
 
 def draw_settings(name, candidates):
-    """Settings that cut into what there is: thresholds at quantiles of the scores found, and thresholds of 0."""
+    """Settings that drop some of the candidates: thresholds at quantiles of their scores, and thresholds of 0."""
     draw = random.Random(name)
     iou = np.concatenate([part.rows.predicted_iou for part in candidates])
     stability = np.concatenate([part.rows.stability_scores[:, 1] for part in candidates])
@@ -88,7 +88,7 @@ def test_replay_is_a_fresh_run_of_sam2(name, demo_model, photos, tally):
 
 
 @pytest.mark.parametrize("output_mode", ["binary_mask", "uncompressed_rle", "coco_rle"])
-def test_generate_is_a_drop_in_for_sam2s(output_mode, demo_model, photos):
+def test_generate_is_a_drop_in_replacement_for_sam2s(output_mode, demo_model, photos):
     parameters = {
         "points_per_side": 8,
         "pred_iou_thresh": 0.1,
@@ -109,14 +109,14 @@ def test_floor_does_not_change_the_answer(demo_model, photos):
     assert len(at_floor) > 1
 
 
-def test_no_mask_in_any_crop_is_an_empty_list_where_sam2_fails(demo_model, photos):
+def test_no_mask_in_any_crop_gives_an_empty_list_where_sam2_fails(demo_model, photos):
     parameters = {"points_per_side": 2, "crop_n_layers": 1, "pred_iou_thresh": 1.0}
     with pytest.raises(IndexError):
         sam2_generator(demo_model, **parameters).generate(photos["coffee"])
     assert MaskGenerator(demo_model, **parameters).generate(photos["coffee"]) == []
 
 
-def test_an_empty_mask_is_none_where_sam2_returns_not_a_number(demo_model, photos):
+def test_empty_masks_are_dropped_where_sam2_returns_nan_scores(demo_model, photos):
     parameters = {
         "points_per_side": 3,
         "pred_iou_thresh": 0.0,
@@ -145,12 +145,12 @@ def test_crops_of_a_tiny_image(demo_model):
         ("photo.jpg", "not str"),
     ],
 )
-def test_what_is_no_image_is_said_so(image, message, demo_model):
+def test_an_argument_that_is_no_image_is_refused(image, message, demo_model):
     with pytest.raises(UserError, match=message):
         MaskGenerator(demo_model).generate(image)
 
 
-def test_unknown_parameters_and_unrecorded_settings_are_said_so(demo_model, photos):
+def test_unknown_parameters_and_unrecorded_settings_are_refused(demo_model, photos):
     with pytest.raises(UserError, match="points_per_sid: unknown key; did you mean 'points_per_side'"):
         MaskGenerator(demo_model, points_per_sid=3)
     generator = MaskGenerator(demo_model, points_per_side=2)
@@ -162,8 +162,8 @@ def test_unknown_parameters_and_unrecorded_settings_are_said_so(demo_model, phot
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_lower_precision_is_that_of_sam2_under_autocast(dtype, photos):
-    """At thresholds that scores equal, once rounded, too: torch compares in the scores' own precision."""
+def test_lower_precision_equals_sam2_under_autocast(dtype, photos):
+    """Even at thresholds that equal a score after rounding: torch compares in the scores' own precision."""
     generator = MaskGenerator(load_model("demo", device="cpu", dtype=dtype), points_per_side=4, pred_iou_thresh=0.1)
     candidates = generator.candidates(photos["coffee"], stability_score_thresh=0.0)
     scores = np.unique(candidates[0].proposed_iou)
@@ -181,8 +181,8 @@ def test_lower_precision_is_that_of_sam2_under_autocast(dtype, photos):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_fast_in_lower_precision_compares_as_the_replay_does(dtype, photos):
-    """A floor at a score leaves out what the replay of a wider recording leaves out."""
+def test_fast_in_lower_precision_compares_scores_like_the_replay(dtype, photos):
+    """A floor that equals a score drops the same masks as the replay of a wider recording."""
     model = load_model("demo", device="cpu", dtype=dtype)
     generator = MaskGenerator(model, mode="fast", points_per_side=4, pred_iou_thresh=1.0)
     image, rest = photos["coffee"], {"stability_score_thresh": 0.0, "mask_threshold": -1.0}
@@ -199,7 +199,7 @@ def test_fast_in_lower_precision_compares_as_the_replay_does(dtype, photos):
 
 @pytest.mark.parametrize(("threshold", "dropped"), [(0.0, False), (1e-9, True)])
 def test_a_threshold_that_rounds_to_zero_still_filters(threshold, dropped):
-    """As in sam2, where a threshold above 0 is compared, and one of 0 is off."""
+    """As in sam2, which compares with any threshold above 0 and skips the filter at 0."""
     image = make_images(1)[0]
     parts = [
         dataclasses.replace(
@@ -216,7 +216,7 @@ def test_a_threshold_that_rounds_to_zero_still_filters(threshold, dropped):
     assert (selection.drops.n_dropped_pred_iou == selection.drops.n_proposed) == dropped
 
 
-def test_parameters_stand_where_sam2_has_them(demo_model):
+def test_parameters_have_the_same_order_as_sam2s(demo_model):
     names = list(inspect.signature(SAM2AutomaticMaskGenerator.__init__).parameters)[2:-1]
     assert names == list(MaskGenerator(demo_model).parameters.model_dump())
     generator = MaskGenerator(demo_model, 8, 16, np.float32(0.5), use_m2m=np.bool_(True), crop_n_layers=np.int64(1))
@@ -233,6 +233,6 @@ def test_parameters_stand_where_sam2_has_them(demo_model):
         (tuple(range(17)), {}, "there are 16 parameters, and 17 are given by their place"),
     ],
 )
-def test_what_cannot_be_a_generator_is_said_so(demo_model, values, named, message):
+def test_wrong_arguments_of_a_generator_are_refused(demo_model, values, named, message):
     with pytest.raises(UserError, match=message):
         MaskGenerator(demo_model, *values, **named)

@@ -1,4 +1,4 @@
-"""The next image is read beside the network, and each image's failure stays its own."""
+"""The next image is read while the network runs, and one image's failure does not affect others."""
 
 import threading
 
@@ -35,7 +35,7 @@ def statuses(plan):
 
 
 class Beside(RememberingNetwork):
-    """A network that begins with an image only when the next one is being read, and may fail on one of them."""
+    """A network that starts on an image only once the next one is being read, and can fail on one image."""
 
     def __init__(self, network, n_images, fails_at=None):
         super().__init__(network)
@@ -52,7 +52,7 @@ class Beside(RememberingNetwork):
         return super().run(image, *others)
 
 
-def test_the_next_image_is_read_beside_the_network_and_no_more(plan, demo_model, monkeypatch):
+def test_only_the_next_image_is_read_while_the_network_runs(plan, demo_model, monkeypatch):
     network = Beside(Proposer(demo_model), 5)
     read = []
 
@@ -70,7 +70,7 @@ def test_the_next_image_is_read_beside_the_network_and_no_more(plan, demo_model,
     assert statuses(plan) == ["ok"] * 5
 
 
-def test_an_image_that_cannot_be_read_is_a_row_in_its_place(plan, demo_model, monkeypatch):
+def test_an_unreadable_image_gets_a_row_in_its_place(plan, demo_model, monkeypatch):
     def fail(path, *others):
         if path.stem in ("0", "3"):
             raise BadImage(ImageStatus.MISSING, "gone")
@@ -81,7 +81,7 @@ def test_an_image_that_cannot_be_read_is_a_row_in_its_place(plan, demo_model, mo
     assert statuses(plan) == ["missing", "ok", "ok", "missing", "ok"]
 
 
-def test_what_was_read_ahead_of_a_failed_device_is_not_noted_as_done(plan, demo_model, monkeypatch):
+def test_an_image_read_ahead_is_not_recorded_as_done_if_the_device_fails(plan, demo_model, monkeypatch):
     network = Beside(Proposer(demo_model), 5, fails_at=2)
 
     def spy(path, *others):

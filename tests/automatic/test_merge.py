@@ -36,7 +36,7 @@ SETTINGS = [
     setting("baseline"),
     setting("all", pred_iou_thresh=0.0, stability_score_thresh=0.0, box_nms_thresh=1.0, crop_nms_thresh=1.0),
     setting("clean", min_mask_region_area=6),
-    setting("unchanged", min_mask_region_area=1),  # no mask has holes or islands under a pixel
+    setting("unchanged", min_mask_region_area=1),  # no effect: no mask has holes or islands smaller than a pixel
     setting("level", mask_threshold=1.5, stability_score_offset=0.5),
     setting("none", pred_iou_thresh=1.0),
     setting("runs", output_mode="uncompressed_rle", crop_n_layers=0),
@@ -63,7 +63,7 @@ def load(path: Path) -> COCO:
 
 
 @pytest.mark.parametrize("wanted", SETTINGS, ids=lambda setting: setting.label)
-def test_pycocotools_reads_the_masks_of_the_replay(layout, wanted):
+def test_pycocotools_reads_the_replays_masks(layout, wanted):
     path = layout.annotations(wanted.label)
     counts = merge_annotations(wanted, layout, CHECKPOINT_ID, path)
     loaded = load(path)
@@ -112,14 +112,14 @@ def test_shards_do_not_change_a_byte(tmp_path, layout, n_shards):
 
 
 @pytest.mark.parametrize(("n_rows", "n_masks"), [(1, 1), (7, 5), (50, 3), (3, 50)])
-def test_how_much_is_read_at_once_does_not_matter(layout, monkeypatch, n_rows, n_masks):
+def test_the_batch_size_of_reading_does_not_matter(layout, monkeypatch, n_rows, n_masks):
     whole = [merged(wanted, layout) for wanted in SETTINGS]
     monkeypatch.setattr(kept_layers, "open_table", partial(open_table, n_rows=n_rows))
     monkeypatch.setattr(kept, "_MASKS_AT_ONCE", n_masks)
     assert [merged(wanted, layout) for wanted in SETTINGS] == whole
 
 
-def test_rows_in_another_order_are_put_in_theirs(tmp_path, layout):
+def test_rows_in_another_order_are_sorted(tmp_path, layout):
     other = write_dataset(tmp_path, IMAGES, SETTINGS, lambda key: "s")
     table = read_table(other.selections("s"))
     shuffled = table.take(pa.array(np.random.default_rng(0).permutation(len(table))))
@@ -138,7 +138,7 @@ def test_the_order_and_names_of_shards_do_not_matter(layout, tmp_path_factory, n
     assert merged(SETTINGS[0], many) == merged(SETTINGS[0], one)
 
 
-def test_a_line_holds_one_annotation(layout):
+def test_each_line_holds_one_annotation(layout):
     lines = merged(SETTINGS[0], layout).splitlines()
     start = lines.index(b'"annotations": [') + 1
     n_annotations = len(json.loads(b"\n".join(lines))["annotations"])
@@ -147,21 +147,21 @@ def test_a_line_holds_one_annotation(layout):
     assert lines[start + n_annotations :] == [b"]", b"}"]
 
 
-def test_info_tells_the_setting(layout):
+def test_info_names_the_setting(layout):
     info = json.loads(merged(SETTINGS[4], layout))["info"]
     assert (info["setting_id"], info["setting_names"]) == (SETTINGS[4].id, ["level"])
     assert info["parameters"] == SETTINGS[4].parameters()
     assert info["checkpoint_id"] == CHECKPOINT_ID
 
 
-def test_no_good_image_gives_an_empty_file(tmp_path):
+def test_without_good_images_the_file_is_empty(tmp_path):
     layout = write_dataset(tmp_path, IMAGES[-1:], SETTINGS[:1], lambda key: "s")
     content = json.loads(merged(SETTINGS[0], layout))
     assert (content["images"], content["annotations"]) == ([], [])
     assert content["categories"] == [{"id": 1, "name": "object", "supercategory": "object"}]
 
 
-def test_an_image_that_has_gone_bad_takes_its_masks_along(tmp_path):
+def test_an_image_that_went_bad_loses_its_masks(tmp_path):
     layout = write_dataset(tmp_path, IMAGES, SETTINGS[:1], lambda key: "s")
     before = json.loads(merged(SETTINGS[0], layout))
     rows = pq.read_table(layout.images).to_pylist()
@@ -175,7 +175,7 @@ def test_an_image_that_has_gone_bad_takes_its_masks_along(tmp_path):
     assert len(kept) < len(before["annotations"])
 
 
-def test_nothing_but_the_file_is_left(layout):
+def test_no_temporary_files_are_left(layout):
     merged(SETTINGS[0], layout)
     assert {path.suffix for path in layout.annotations("x").parent.iterdir()} == {".json"}
 
@@ -203,7 +203,7 @@ def test_a_level_that_was_not_recorded_is_refused(tmp_path):
         list(kept_by_image(stray, layout, CHECKPOINT_ID, "s"))
 
 
-def test_masks_of_images_that_the_index_has_otherwise_are_refused(tmp_path):
+def test_masks_of_images_that_differ_from_the_index_are_refused(tmp_path):
     plan = make_results(tmp_path)
     with pytest.raises(UserError, match=r"d0\.parquet: is of other images than the index"):
         merge_setting(plan, "baseline")
@@ -225,7 +225,7 @@ def made_masks(score: np.float32) -> KeptMasks:
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_scores_are_read_back_to_the_bit(score):
+def test_scores_are_read_back_bit_for_bit(score):
     (text,) = coco.annotation_lines(made_masks(np.float32(score)), [1], "coco_rle")
     read = json.loads(b"{" + text)
     for number in (read["score"], read["attributes"]["predicted_iou"], read["point_coords"][0][0]):
@@ -234,6 +234,6 @@ def test_scores_are_read_back_to_the_bit(score):
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])
-def test_a_score_that_is_no_number_is_refused(score):
+def test_a_nan_score_is_refused(score):
     with pytest.raises(ValueError, match="not a finite number"):
         coco.annotation_lines(made_masks(np.float32(score)), [1], "coco_rle")

@@ -1,4 +1,4 @@
-"""The network's work on large images: never a full batch of full-resolution logits at once."""
+"""The proposer on large images never holds a full batch of full-resolution logits at once."""
 
 from dataclasses import fields
 
@@ -15,7 +15,7 @@ EVERYTHING = Recording(0.0, 0.0, (0.0,), (1.0,))
 
 
 @pytest.mark.parametrize(("size_hw", "at_once"), [((300, 400), 3), ((1000, 1500), 1), ((40, 50), 48)])
-def test_logits_are_held_a_few_at_a_time(size_hw, at_once, demo_model, monkeypatch):
+def test_only_a_few_logits_are_up_sampled_at_a_time(size_hw, at_once, demo_model, monkeypatch):
     network = Proposer(demo_model)
     network.chunk_px = 300 * 400 * 3
     transforms = network.predictor._transforms
@@ -32,7 +32,7 @@ def test_logits_are_held_a_few_at_a_time(size_hw, at_once, demo_model, monkeypat
     assert sum(sizes) == len(candidates.proposed_iou) == 48
 
 
-def test_what_is_under_the_floor_is_never_up_sampled(demo_model, monkeypatch):
+def test_masks_below_the_floor_are_never_up_sampled(demo_model, monkeypatch):
     network = Proposer(demo_model)
     calls = []
     monkeypatch.setattr(network.predictor._transforms, "upsample", lambda *call: calls.append(call))
@@ -43,7 +43,7 @@ def test_what_is_under_the_floor_is_never_up_sampled(demo_model, monkeypatch):
     assert len(candidates.proposed_iou) == 48
 
 
-def test_the_ways_of_a_gpu_give_the_same_candidates(demo_model, monkeypatch):
+def test_the_code_path_for_gpus_gives_the_same_candidates(demo_model, monkeypatch):
     network = Proposer(demo_model)
     random = np.random.default_rng(0)
     image = np.kron(random.integers(0, 256, (6, 8, 3), np.uint8), np.ones((20, 20, 1), np.uint8))

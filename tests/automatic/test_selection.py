@@ -1,4 +1,4 @@
-"""What must hold between replays of the same candidates, whatever the candidates are."""
+"""Relations between replays of the same candidates that hold for any candidates."""
 
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -24,7 +24,7 @@ def ids(selection: Selection) -> list[tuple[int, int]]:
 @hypothesis_settings(deadline=None)
 @given(st.sampled_from(IMAGES), thresholds, thresholds, st.floats(0.0, 1.0))
 def test_a_higher_pred_iou_thresh_keeps_a_subset(image, one, other, box_nms_thresh):
-    # Suppression goes by the same score, so nothing that survives was ever held down by what is now dropped.
+    # NMS ranks by the same score, so no mask that the stricter threshold drops could have suppressed one that it keeps.
     loose, strict = sorted((one, other))
     more = kept(image, pred_iou_thresh=loose, box_nms_thresh=box_nms_thresh)
     fewer = kept(image, pred_iou_thresh=strict, box_nms_thresh=box_nms_thresh)

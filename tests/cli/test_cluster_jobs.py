@@ -1,4 +1,4 @@
-"""Jobs that a killed driver has left in a queue; the real SLURM is in tests/slurm."""
+"""Jobs that a killed driver left in the queue; tests/workflow/slurm uses a real SLURM."""
 
 import os
 
@@ -17,7 +17,7 @@ def folder(tmp_path):
 
 
 def queue(monkeypatch, tmp_path, script):
-    """A squeue on the path that does what a shell script says."""
+    """Put a squeue on the path that runs this shell script."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/squeue"
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -33,11 +33,11 @@ def queue(monkeypatch, tmp_path, script):
         ("7|COMPLETING|my_own_prefix_{run}|rule_index|{folder}", True),
         ("7|RUNNING|maskgrid_{run}|rule_index|{folder}/../run", True),
         ("7|RUNNING|maskgrid_{run}|rule_index|{folder}/other", False),
-        ("7|RUNNING|maskgrid|(null)|{folder}", False),  # the driver itself, as somebody may name it
+        ("7|RUNNING|maskgrid|(null)|{folder}", False),  # the driver itself, as users may name it
         ("7|RUNNING|{run}_after|rule_index|{folder}", False),
     ],
 )
-def test_a_job_is_known_by_its_name_and_folder(line, is_ours, folder):
+def test_a_job_is_recognised_by_its_name_and_folder(line, is_ours, folder):
     jobs = parse_queue(line.format(run=RUN, folder=folder) + "\n", folder)
     assert bool(jobs) == is_ours
     assert all(job.job_id == "7" for job in jobs)
@@ -50,7 +50,7 @@ def test_fields_may_hold_the_separator(tmp_path):
     ]
 
 
-def test_a_start_beside_them_is_refused_and_says_what_to_do(monkeypatch, tmp_path, folder):
+def test_a_second_start_is_refused_with_advice(monkeypatch, tmp_path, folder):
     lines = f"{{}}|RUNNING|maskgrid_{RUN}|rule_replay|{folder}"
     queue(monkeypatch, tmp_path, "; ".join(f"echo '{lines.format(number)}'" for number in range(1, 7)))
     with pytest.raises(UserError) as refusal:
@@ -61,17 +61,17 @@ def test_a_start_beside_them_is_refused_and_says_what_to_do(monkeypatch, tmp_pat
     assert f"scancel --name=maskgrid_{RUN}" in text
 
 
-def test_an_empty_queue_refuses_nothing(monkeypatch, tmp_path, folder):
+def test_an_empty_queue_lets_a_run_start(monkeypatch, tmp_path, folder):
     queue(monkeypatch, tmp_path, "true")
     refuse_second_writers(folder)
 
 
-def test_a_folder_that_slurm_has_never_seen_asks_nothing(monkeypatch, tmp_path):
+def test_squeue_is_not_called_for_a_folder_without_slurm_jobs(monkeypatch, tmp_path):
     queue(monkeypatch, tmp_path, f'echo "1|RUNNING|{RUN}|rule_index|{tmp_path}"')
     assert jobs_in_queue(tmp_path) == []
 
 
-def test_a_queue_that_does_not_answer_is_said(monkeypatch, tmp_path, folder, caplog):
+def test_a_failing_squeue_is_logged(monkeypatch, tmp_path, folder, caplog):
     queue(monkeypatch, tmp_path, "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     assert jobs_in_queue(folder) == []
     assert "Unable to contact slurm controller" in caplog.text

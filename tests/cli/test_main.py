@@ -1,4 +1,4 @@
-"""What the command line does for people beside the stages themselves."""
+"""The command line beyond the stages themselves."""
 
 import argparse
 import inspect
@@ -46,15 +46,15 @@ def test_commands_that_run_a_network_keep_freed_memory(folder, monkeypatch):
     assert len(kept) == 3
 
 
-def test_who_reads_may_leave(folder):
-    """As ``head`` does: no traceback, and the exit code of a program that a closed pipe ends."""
+def test_a_closed_pipe_ends_the_command_quietly(folder):
+    """As with ``| head``: no traceback, and the exit code of a program ended by a closed pipe."""
     command = f"{shlex.quote(sys.executable)} -m maskgrid plan | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert done.returncode == 141  # the reader has left long before Python has started
+    assert done.returncode == 141  # the reader closes the pipe long before Python has started
 
 
-def test_the_plan_counts_what_has_changed_at_the_source(folder, capsys):
+def test_the_plan_counts_changes_of_the_source(folder, capsys):
     assert main(["plan"]) == 0
     assert "source" not in capsys.readouterr().out
     assert main(["index"]) == 0
@@ -80,15 +80,15 @@ def test_values_on_snakemake_s_command_line_have_types(folder):
     assert config["sweep"]["grid"]["pred_iou_thresh"] == [0.5, 0.6]
 
 
-def test_a_key_that_stands_twice_stops_the_workflow(folder):
+def test_a_repeated_key_stops_the_workflow(folder):
     (folder / "config.yaml").write_text("sweep: {grid: {use_m2m: [true]}}\nsweep: {}\n")
     run = snakemake(folder, None, "-n")
     assert run.code != 0
     assert "line 2: the key 'sweep' stands twice" in run.output
 
 
-def test_a_config_that_cannot_be_written_is_said_in_a_line(folder):
-    Path("results/config.json").mkdir(parents=True)  # nobody can write a file over it, not even root
+def test_a_config_that_cannot_be_written_is_a_one_line_error(folder):
+    Path("results/config.json").mkdir(parents=True)  # not even root can overwrite it with a file
     run = snakemake(folder, None)
     assert run.code != 0
     assert "results/config.json: cannot be written: Is a directory" in run.output

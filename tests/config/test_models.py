@@ -1,4 +1,4 @@
-"""The config: sam2's defaults, and one clear line for everything that is wrong."""
+"""The config has sam2's defaults and gives a clear one-line error for every mistake."""
 
 import inspect
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_generator_has_sam2s_parameters_and_defaults():
         if name not in {"self", "model", "kwargs"}
     }
     ours = GeneratorConfig().model_dump()
-    # The one difference: masks go to files, where arrays have no place. MaskGenerator has sam2's default.
+    # The only difference: masks are written to files, not returned as arrays. MaskGenerator has sam2's default.
     assert sam2.pop("output_mode") == "binary_mask"
     assert ours.pop("output_mode") == "coco_rle"
     assert ours == sam2
@@ -73,7 +73,7 @@ def test_generator_has_sam2s_parameters_and_defaults():
         ([1, 2], "a config is a mapping of sections, not list"),
     ],
 )
-def test_mistakes_are_one_line_with_the_key(values, message):
+def test_mistakes_are_one_line_errors_with_the_key(values, message):
     with pytest.raises(UserError) as error:
         parse_config(values, "my.yaml")
     assert str(error.value).startswith(f"my.yaml: {message}")
@@ -88,14 +88,14 @@ def test_mistakes_are_one_line_with_the_key(values, message):
         ("!!python/object:os.system {}", "cannot be read"),
     ],
 )
-def test_what_is_no_yaml_is_said_so(tmp_path, content, message):
+def test_invalid_yaml_is_an_error(tmp_path, content, message):
     path = tmp_path / "c.yaml"
     path.write_text(content)
     with pytest.raises(UserError, match=message):
         load_config(path)
 
 
-def test_a_missing_file_is_said_so(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no such config file"):
         load_config(tmp_path / "c.yaml")
 
@@ -124,12 +124,12 @@ def test_the_saved_config_reads_back_the_same(tmp_path_factory, generator):
     assert load_config(path) == config
 
 
-def test_schema_in_the_repository_is_that_of_the_models():
+def test_the_schema_in_the_repository_matches_the_models():
     kept = ROOT / "workflow/schemas/config.schema.json"
     assert kept.read_bytes() == schema(), "run: make schema"
 
 
-def test_the_config_that_ships_spells_out_every_key_with_its_default():
+def test_the_shipped_config_lists_every_key_with_its_default():
     shipped = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     defaults = Config().model_dump(mode="json")
     for section in ("dataset", "model", "generator", "record"):
@@ -149,7 +149,7 @@ def test_the_readme_explains_every_key():
 @pytest.mark.parametrize(
     "text", ["sweep: {grid: {use_m2m: [true]}}\nsweep: {}\n", "generator:\n  use_m2m: true\n  use_m2m: false\n"]
 )
-def test_a_key_that_stands_twice_is_a_slip(tmp_path, text):
+def test_a_repeated_key_is_an_error(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=r"config\.yaml: .*the key '(sweep|use_m2m)' stands twice"):

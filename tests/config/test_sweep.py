@@ -1,4 +1,4 @@
-"""The sweep: what it expands to, and ids that do not move."""
+"""The sweep: which settings it expands to, and that their ids are stable."""
 
 import pandas as pd
 import pytest
@@ -21,19 +21,19 @@ def column(settings, name):
     return [setting.parameters()[name] for setting in settings]
 
 
-def test_without_a_sweep_there_is_the_baseline():
+def test_without_a_sweep_there_is_only_the_baseline():
     (only,) = settings_of(None)
     assert only.names == ("baseline",)
     assert only.label == "baseline"
 
 
-def test_grid_gives_every_combination_the_first_key_slowest():
+def test_grid_gives_every_combination_with_the_first_key_slowest():
     settings = settings_of({"grid": {"pred_iou_thresh": [0.5, 0.6], "box_nms_thresh": [0.3, 0.4]}})[1:]
     assert column(settings, "pred_iou_thresh") == [0.5, 0.5, 0.6, 0.6]
     assert column(settings, "box_nms_thresh") == [0.3, 0.4, 0.3, 0.4]
 
 
-def test_zip_walks_together_and_is_crossed_with_grid():
+def test_zip_pairs_values_and_is_crossed_with_grid():
     settings = settings_of(
         {"grid": {"pred_iou_thresh": [0.5, 0.6]}, "zip": {"points_per_side": [8, 16], "crop_n_layers": [0, 1]}}
     )[1:]
@@ -58,7 +58,7 @@ def test_ranges_include_the_stop_in_decimal_arithmetic(start, stop, step, expect
     assert values_of(config.sweep.grid[name]) == expected
 
 
-def test_points_have_names_and_exclude_takes_partial_matches_out():
+def test_points_have_names_and_exclude_removes_partial_matches():
     settings = settings_of(
         {
             "grid": {"pred_iou_thresh": [0.7, 0.9], "stability_score_thresh": [0.85, 0.95]},
@@ -143,7 +143,7 @@ def test_a_table_has_a_row_for_each_setting(tmp_path):
         ("settings.csv", "sweep: settings.csv: there is no such file"),
     ],
 )
-def test_mistakes_are_one_line_with_the_key(sweep, message, tmp_path):
+def test_mistakes_are_one_line_errors_with_the_key(sweep, message, tmp_path):
     if message is None:
         assert len(settings_of(sweep, tmp_path)) == 3
         return
@@ -153,7 +153,7 @@ def test_mistakes_are_one_line_with_the_key(sweep, message, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_find_names_the_nearest():
+def test_find_suggests_the_nearest_name():
     settings = settings_of({"points": [{"name": "sa1b", "use_m2m": True}]})
     assert find(settings, "sa1b", "baseline") is settings[1]
     assert find(settings, settings[1].id, "baseline") is settings[1]
@@ -165,7 +165,7 @@ VALUES = st.lists(st.integers(0, 100).map(lambda n: n / 100), min_size=1, max_si
 
 
 @given(VALUES, VALUES, st.integers(0, 100).map(lambda n: n / 100))
-def test_size_is_the_product_and_an_added_value_moves_no_id(iou, nms, more):
+def test_the_size_is_the_product_and_an_added_value_changes_no_id(iou, nms, more):
     before = settings_of({"grid": {"pred_iou_thresh": iou, "box_nms_thresh": nms}})
     after = settings_of({"grid": {"pred_iou_thresh": [*iou, more], "box_nms_thresh": nms}})
     assert len({setting.id for setting in before}) == len(before)
@@ -181,7 +181,7 @@ def test_ids_depend_on_values_not_on_how_they_are_written():
     assert make_setting("demo", one).id == make_setting("demo", batch).id
 
 
-def test_a_setting_is_exported_under_the_name_that_was_asked_for(tmp_path):
+def test_a_setting_is_exported_under_the_requested_name(tmp_path):
     points = [{"name": name, "pred_iou_thresh": 0.6} for name in ("a", "b")] + [{"name": "mine"}]
     config = Config.model_validate({"sweep": {"points": points}, "annotations": ["b", "mine", "a", "b"]})
     plan = make_plan(config, tmp_path, tmp_path / "results")

@@ -1,4 +1,4 @@
-"""The config's section: what is refused, with which words, and that its defaults are the tracker's."""
+"""The config's ``tracking`` section: which values it refuses, with which message, and its defaults."""
 
 import dataclasses
 import inspect
@@ -41,7 +41,7 @@ def test_wrong_values_are_errors_before_any_work(tmp_path, tracking, words):
     assert words in str(error.value)
 
 
-def test_defaults_are_those_of_the_tracker_and_of_sam2():
+def test_defaults_match_the_tracker_and_sam2():
     ours = TrackingConfig(source="x")
     for field in dataclasses.fields(TrackOptions):
         if field.name != "start_frame_idx":

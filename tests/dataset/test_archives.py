@@ -1,4 +1,4 @@
-"""Tar archives as sources: as WebDataset writes them, cut, damaged and hostile."""
+"""Tar archives as sources: good ones as WebDataset writes them, and truncated, damaged and hostile ones."""
 
 import hashlib
 import io
@@ -25,7 +25,7 @@ BLOCK = tarfile.BLOCKSIZE
 
 
 def found(path):
-    """Keys behind the archive's own, with the status that is known beforehand."""
+    """Read an archive; return its keys with the statuses known before decoding, and the archive."""
     archive = read_archive(SourceItem("a.tar", path))
     return {item.key: item.problem and str(item.problem[0]) for item in archive.items}, archive
 
@@ -38,7 +38,7 @@ def index(folder, source, **dataset):
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_members_are_found_where_they_lie(tmp_path, form):
+def test_members_are_found_at_their_offsets(tmp_path, form):
     names = ["0001.png", "dir/b.JPG", "ü/" + "long" * 15 + "/" + "name" * 15 + ".png", "./c.png"]
     contents = [png(number) for number in range(4)]
     others = [member("dir", type=tarfile.DIRTYPE), member("0001.json", b"{}"), member("dir/._b.png", b"x")]
@@ -52,7 +52,7 @@ def test_members_are_found_where_they_lie(tmp_path, form):
     assert read == contents
 
 
-def test_an_index_of_archives_is_that_of_the_unpacked_files(tmp_path):
+def test_an_index_of_archives_equals_that_of_the_unpacked_files(tmp_path):
     for number, name in enumerate(["a-00.tar", "a-01.tar", "a-02.tar"]):
         path = write_tar(tmp_path / "tars" / name, samples(10 * number, 10 * number + 7))
         with tarfile.open(path) as tar:
@@ -63,7 +63,7 @@ def test_an_index_of_archives_is_that_of_the_unpacked_files(tmp_path):
     assert plan.layout.images.read_bytes() == other.layout.images.read_bytes()
     assert plan.layout.shards.read_bytes() == other.layout.shards.read_bytes()
     assert len(packed) == 21
-    # And by random access the same pixels, shard by shard.
+    # Random access gives the same pixels, shard by shard.
     for shard in plan.shards():
         pairs = zip(
             read_shard(plan.layout.images.parent, shard), read_shard(other.layout.images.parent, shard), strict=True
@@ -73,13 +73,13 @@ def test_an_index_of_archives_is_that_of_the_unpacked_files(tmp_path):
             assert (pixels == read_image(theirs.path, 1000, theirs.sha256).pixels).all()
 
 
-def test_an_archive_cut_at_a_members_boundary_is_missed(tmp_path):
+def test_an_archive_cut_between_members_is_noticed(tmp_path):
     path = write_tar(tmp_path / "tars/a.tar", samples(0, 4))
     whole = read_archive(SourceItem("a.tar", path))
     boundary = whole.items[2].span.offset - BLOCK
     path.write_bytes(path.read_bytes()[:boundary])
     with tarfile.open(path) as tar:
-        assert len(tar.getmembers()) == 4  # tarfile itself says nothing
+        assert len(tar.getmembers()) == 4  # tarfile itself does not notice
     keys, archive = found(path)
     assert keys == {"a.tar/0000.png": None, "a.tar/0001.png": None, "a.tar": "truncated"}
     assert archive.n_members == 4
@@ -96,7 +96,7 @@ def test_an_archive_cut_within_a_member_has_rows_for_both(tmp_path):
     assert keys == {"a.tar/0000.png": None, "a.tar/0001.png": None, "a.tar/0002.png": "truncated", "a.tar": "truncated"}
 
 
-def test_a_damaged_header_hides_what_is_behind_it_but_not_itself(tmp_path):
+def test_a_damaged_header_hides_later_members_but_is_reported(tmp_path):
     path = write_tar(tmp_path / "a.tar", samples(0, 4))
     header = read_archive(SourceItem("a.tar", path)).items[2].span.offset - BLOCK
     content = bytearray(path.read_bytes())
@@ -111,7 +111,7 @@ def test_a_damaged_header_hides_what_is_behind_it_but_not_itself(tmp_path):
     ("content", "status"),
     [(b"", "empty"), (b"<html>" * 500, "not_an_image"), (b"short", "not_an_image"), (None, "missing")],
 )
-def test_what_is_no_archive_is_a_row(tmp_path, content, status):
+def test_a_file_that_is_no_archive_is_a_row(tmp_path, content, status):
     if content is not None:
         (tmp_path / "a.tar").write_bytes(content)
     keys, _ = found(tmp_path / "a.tar")
@@ -153,7 +153,7 @@ def test_hostile_members_are_rows_and_never_files(tmp_path):
         "device.png": "not_an_image",
         "empty.png": "empty",
         "page.png": "not_an_image",
-        "twice.png": "ok",  # the last one counts, as when tar unpacks it
+        "twice.png": "ok",  # the last one wins, as when tar unpacks it
         "good.png": "ok",
     }
     written = {path for path in tmp_path.rglob("*") if path.is_file()} - before
@@ -161,7 +161,7 @@ def test_hostile_members_are_rows_and_never_files(tmp_path):
 
 
 def header(name, size, **fields):
-    """A header whose size is a lie."""
+    """A tar header that claims a wrong size."""
     info = tarfile.TarInfo(name)
     for field, value in {"size": size, **fields}.items():
         setattr(info, field, value)
@@ -179,7 +179,7 @@ def header(name, size, **fields):
     ],
     ids=["huge", "negative", "huge name", "huge attributes", "nested"],
 )
-def test_lies_about_sizes_end_in_rows(tmp_path, damage, statuses):
+def test_wrong_sizes_in_headers_become_rows(tmp_path, damage, statuses):
     path = tmp_path / "a.tar"
     path.write_bytes(b"".join([header("good.png", 3), b"png".ljust(BLOCK, b"\0"), damage, bytes(2 * BLOCK)]))
     assert found(path)[0] == {"a.tar/good.png": None, **statuses}
@@ -187,7 +187,7 @@ def test_lies_about_sizes_end_in_rows(tmp_path, damage, statuses):
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_damage_anywhere_is_no_exception(tmp_path_factory, data):
+def test_damage_anywhere_raises_no_exception(tmp_path_factory, data):
     path = write_tar(tmp_path_factory.mktemp("damaged") / "a.tar", samples(0, 2))
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
@@ -198,7 +198,7 @@ def test_damage_anywhere_is_no_exception(tmp_path_factory, data):
     assert archive.sha256 is None or archive.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_changed_archive_changes_its_own_images_shards_alone(tmp_path, monkeypatch):
+def test_a_changed_archive_changes_only_the_shards_of_its_images(tmp_path, monkeypatch):
     import maskgrid.dataset.archives
 
     for number in range(3):
@@ -221,7 +221,7 @@ def test_a_changed_archive_changes_its_own_images_shards_alone(tmp_path, monkeyp
     ]
 
 
-def test_an_archive_that_is_replaced_after_the_index_gives_rows_and_not_other_pixels(tmp_path):
+def test_an_archive_replaced_after_the_index_gives_changed_and_never_other_pixels(tmp_path):
     path = write_tar(tmp_path / "tars/a.tar", samples(0, 3))
     plan, _ = index(tmp_path, "tars")
     write_tar(path, samples(5, 8))

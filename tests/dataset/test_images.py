@@ -67,7 +67,7 @@ def test_jpeg_pixels_are_those_of_opencv(tmp_path):
 @pytest.mark.parametrize("name", [name for name in samples() if "ossless" in name or "sample.webp" not in name])
 def test_every_format_shows_the_scene(tmp_path, name):
     difference = read(tmp_path, samples()[name]).pixels.astype(int) - scene()
-    assert np.abs(difference).mean() < 12  # JPEG and GIF lose a little
+    assert np.abs(difference).mean() < 12  # JPEG and GIF are lossy
 
 
 def test_avif_and_lossy_webp(tmp_path):
@@ -128,7 +128,7 @@ def test_16_bit_colour_png(tmp_path, colour_type, mode):
 
 
 def tiff(values: np.ndarray, bits: int, photometric: int) -> bytes:
-    """A TIFF of one strip, as Pillow does not write it: TIFF 6.0, section 8."""
+    """A TIFF of one strip, which Pillow cannot write: TIFF 6.0, section 8."""
     height, width = values.shape
     pixels = values.astype("<u2").tobytes()
     if bits == 12:
@@ -173,14 +173,14 @@ def on_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
-def test_rgba_lies_on_white(tmp_path, file_format):
+def test_rgba_is_put_on_white(tmp_path, file_format):
     alpha = np.arange(2400, dtype=np.uint8).reshape(40, 60)
     image = read(tmp_path, encode(np.dstack([scene(), alpha]), file_format))
     assert image.mode == "RGBA"
     assert np.abs(image.pixels - on_white(scene(), alpha)).max() <= 1
 
 
-def test_grey_with_alpha_lies_on_white(tmp_path):
+def test_grey_with_alpha_is_put_on_white(tmp_path):
     values, alpha = scene()[..., 0], np.arange(2400, dtype=np.uint8).reshape(40, 60)
     image = read(tmp_path, encode(PIL.Image.fromarray(np.dstack([values, alpha]), mode="LA"), "PNG"))
     assert image.mode == "LA"
@@ -221,7 +221,7 @@ def test_print_and_video_colours(tmp_path, mode, file_format):
 
 
 def test_lab(tmp_path):
-    # TIFF 6.0, section 23: L* of 0 to 100 as 0 to 255, a* and b* as signed bytes.
+    # TIFF 6.0, section 23: L* from 0 to 100 is stored as 0 to 255, a* and b* as signed bytes.
     white_black_red = bytes([255, 0, 0, 0, 0, 0, 136, 80, 67])
     image = read(tmp_path, encode(PIL.Image.frombytes("LAB", (3, 1), white_black_red), "TIFF"))
     assert image.mode == "LAB"
@@ -232,7 +232,7 @@ def test_lab(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_exif_orientation_is_undone(tmp_path, orientation, file_format):
-    # EXIF 2.32, tag 0x0112: where the picture's top row and left column are in the stored rows.
+    # EXIF 2.32, tag 0x0112: where the picture's top row and left column lie in the stored rows.
     stored_as = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
@@ -259,7 +259,7 @@ def test_orientation_of_16_bit(tmp_path):
 
 
 @pytest.mark.parametrize("value", [0, 9, 700])
-def test_impossible_orientation_counts_as_none(tmp_path, value):
+def test_an_impossible_orientation_is_ignored(tmp_path, value):
     assert read(tmp_path, oriented_jpeg(scene(), value)).exif_orientation == 1
 
 
@@ -292,7 +292,7 @@ def test_corpus(tmp_path, name, content, statuses):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(samples())), seed=st.integers(0, 2**32), count=st.integers(1, 200))
-def test_damage_never_escapes_as_another_exception(tmp_path, name, seed, count):
+def test_damage_raises_no_other_exception(tmp_path, name, seed, count):
     content = bytearray(samples()[name])
     random = np.random.default_rng(seed)
     content[int(random.integers(len(content))) :] = random.bytes(count)
@@ -308,9 +308,8 @@ def test_pixel_limit_holds_to_the_pixel(tmp_path):
     assert "60 x 40" in bad.message
 
 
-def test_a_limit_above_pillows_own_is_ours_to_set(tmp_path):
-    # 196 million pixels are an error to Pillow by default. Ours lets them pass the header, and the bomb has
-    # no data.
+def test_the_pixel_limit_may_exceed_pillows_own(tmp_path):
+    # Pillow refuses 196 million pixels by default. With our limit they pass, and the file fails because it has no data.
     assert refusal(tmp_path, bomb_png(14_000, 14_000), max_pixels=200_000_000).status is ImageStatus.TRUNCATED
 
 
@@ -348,7 +347,7 @@ def test_damaged_tiffs_write_nothing_to_the_log(tmp_path, capfd):
     assert capfd.readouterr().err != "", "what others of the process wanted to see is theirs again"
 
 
-def test_content_that_changed(tmp_path):
+def test_changed_content_is_refused(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encode(scene(), "PNG"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -359,7 +358,7 @@ def test_content_that_changed(tmp_path):
     assert caught.value.status is ImageStatus.CHANGED
 
 
-def test_what_is_no_file(tmp_path):
+def test_paths_that_are_no_readable_file(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "self.jpg").symlink_to("self.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -378,7 +377,7 @@ def test_what_is_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("number", [13, 5, 116])
-def test_errors_of_the_system_are_unreadable(tmp_path, monkeypatch, number):
+def test_system_errors_give_the_status_unreadable(tmp_path, monkeypatch, number):
     (tmp_path / "a.jpg").write_bytes(b"x")
 
     def fail(*_args, **_kwargs):

@@ -55,7 +55,7 @@ def small_dataset(folder: Path, count: int = 20) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The names of the files that the index has decoded."""
+    """The names of the files that the index decoded."""
     names = []
 
     def spy(path, *arguments):
@@ -66,7 +66,7 @@ def reads(monkeypatch):
     return names
 
 
-def test_every_input_of_the_corpus_is_one_row(corpus, tmp_path):
+def test_every_input_of_the_corpus_has_one_row(corpus, tmp_path):
     folder, expected = corpus
     make_index(folder, tmp_path)
     found = read_images(tmp_path).to_pylist()
@@ -81,7 +81,7 @@ def test_every_input_of_the_corpus_is_one_row(corpus, tmp_path):
         assert str(folder) not in str(row)
 
 
-def test_row_of_a_good_image(tmp_path):
+def test_the_row_of_a_good_image(tmp_path):
     source = tmp_path / "photos"
     source.mkdir()
     (source / "a.jpg").write_bytes(samples()["sample.jpg"])
@@ -104,7 +104,7 @@ def test_row_of_a_good_image(tmp_path):
     ]
 
 
-def test_width_and_height_are_those_on_display(corpus, tmp_path):
+def test_width_and_height_are_those_after_rotation(corpus, tmp_path):
     make_index(corpus[0], tmp_path)
     found = rows(read_images(tmp_path))
     for orientation in range(1, 9):
@@ -113,17 +113,17 @@ def test_width_and_height_are_those_on_display(corpus, tmp_path):
         assert (row["width"], row["height"]) == ((60, 40) if orientation < 5 else (40, 60))
 
 
-def test_bytes_depend_on_the_images_alone(corpus, tmp_path):
+def test_bytes_depend_only_on_the_images(corpus, tmp_path):
     folder, _ = corpus
     copy = tmp_path / "elsewhere" / "copy"
-    shutil.copytree(folder, copy, symlinks=True, copy_function=shutil.copyfile)  # with other times
+    shutil.copytree(folder, copy, symlinks=True, copy_function=shutil.copyfile)  # with other file times
     make_index(folder, tmp_path / "one")
     make_index(copy, tmp_path / "two")
     for name in (IMAGES_FILE, SHARDS_FILE):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_an_incremental_index_has_the_bytes_of_a_fresh_one(tmp_path, reads):
+def test_an_incremental_index_equals_a_fresh_one(tmp_path, reads):
     source = small_dataset(tmp_path / "photos")
     make_index(source, tmp_path / "grown")
     (source / "10b.png").write_bytes(encode(scene(9, 7, 99), "PNG"))
@@ -136,7 +136,7 @@ def test_an_incremental_index_has_the_bytes_of_a_fresh_one(tmp_path, reads):
         assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
 
 
-def test_a_killed_index_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_a_killed_index_continues_where_it_stopped(tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -167,7 +167,7 @@ def test_a_killed_index_goes_on_where_it_was(tmp_path, monkeypatch):
         assert (plan.layout.root / "dataset" / name).read_bytes() == (whole.layout.root / "dataset" / name).read_bytes()
 
 
-def test_what_a_killed_index_knew_is_asked_again_where_files_changed(tmp_path, reads, monkeypatch):
+def test_a_resumed_index_reads_changed_files_again(tmp_path, reads, monkeypatch):
     source = small_dataset(tmp_path / "photos", count=4)
     plan = tiny_plan(source, tmp_path / "results")
     with monkeypatch.context() as patch:
@@ -202,7 +202,7 @@ def test_a_changed_file_is_read_again(tmp_path, reads):
     assert after["2.png"]["sha256"] == before["2.png"]["sha256"]
 
 
-def test_verdicts_that_may_pass_are_asked_again(tmp_path, reads):
+def test_images_are_read_again_if_a_new_limit_may_change_their_status(tmp_path, reads):
     source = small_dataset(tmp_path / "photos", count=2)
     (source / "1.png").write_bytes(encode(scene(50, 50), "PNG"))
     (source / "cut.png").write_bytes(samples()["sample.png"][:300])
@@ -218,7 +218,7 @@ def test_verdicts_that_may_pass_are_asked_again(tmp_path, reads):
     assert statuses(62) == (["too_large", "too_large", "truncated"], ["0.png", "1.png"])
 
 
-def test_a_moved_dataset_keeps_its_verdicts_and_learns_its_paths(tmp_path, reads):
+def test_a_moved_dataset_keeps_its_statuses_and_gets_its_new_paths(tmp_path, reads):
     source = small_dataset(tmp_path / "photos", count=3)
     make_index(source, tmp_path / "dataset")
     moved = source.rename(tmp_path / "moved")
@@ -281,7 +281,7 @@ def test_a_pipe_in_a_list_does_not_block(tmp_path):
     assert (row["status"], row["sha256"]) == ("not_an_image", None)
 
 
-def test_no_good_image_gives_no_shards(tmp_path):
+def test_without_good_images_there_are_no_shards(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "empty.jpg").touch()
     index = index_images(list_inputs("photos", tmp_path), MAX_PIXELS)

@@ -23,7 +23,7 @@ def key_bits(key: str) -> str:
 
 
 def changed(before: list[Shard], after: list[Shard]) -> tuple[list[Shard], list[Shard]]:
-    """The shards that only one of the two lists has, in name or content."""
+    """The shards that are in only one of the two lists, compared by name and content."""
     gone = [shard for shard in before if shard not in after]
     new = [shard for shard in after if shard not in before]
     return gone, new
@@ -41,7 +41,7 @@ def test_shards_are_a_partition(images, size):
 
 @settings(deadline=None)
 @given(images, sizes)
-def test_a_leaf_is_no_deeper_than_its_size_asks(images, size):
+def test_a_leaf_is_no_deeper_than_its_size_requires(images, size):
     for shard in assign_shards(images, size):
         bits = bits_of(shard.name)
         assert all(key_bits(key).startswith(bits) for key in shard.keys)
@@ -89,7 +89,7 @@ def test_new_content_changes_one_digest(images, size, data):
     assert [key in shard.keys for shard in gone] == [key in shard.keys for shard in new] == [True]
 
 
-def test_digest_keeps_key_and_content_apart():
+def test_the_digest_separates_key_and_content():
     digests = {
         assign_shards(images, 9)[0].digest
         for images in ({"ab": "c"}, {"a": "bc"}, {"a": "", "b": "c"}, {'a","': "c"}, {"a": ""})

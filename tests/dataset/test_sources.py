@@ -29,7 +29,7 @@ def test_folder_is_walked_and_sorted_by_key(tmp_path):
     assert keys(tmp_path, Path("/")) == ["a.b.webp", "a/a.tiff", "a/z.png", "b.JPG", "x.jpg/in.gif"]
 
 
-def test_paths_lead_to_the_files_whatever_the_base(tmp_path):
+def test_paths_lead_to_the_files_from_any_base(tmp_path):
     touch(tmp_path, "photos/a/b.jpg")
     items = list_inputs("photos", tmp_path)
     assert [(item.key, item.path) for item in items] == [("a/b.jpg", tmp_path / "photos/a/b.jpg")]
@@ -52,7 +52,7 @@ def test_a_name_that_is_not_utf8_has_a_valid_key_and_its_own_path(tmp_path):
 def test_links_are_followed_and_loops_end(tmp_path):
     touch(tmp_path, "root/z/one.jpg", "elsewhere/two.jpg")
     root = tmp_path / "root"
-    (root / "a").symlink_to("z")  # sorts before the real folder, which keeps its key all the same
+    (root / "a").symlink_to("z")  # sorts before the real folder, which still keeps its own key
     (root / "z" / "up").symlink_to("..")
     (root / "out").symlink_to(tmp_path / "elsewhere")
     (root / "self.jpg").symlink_to("self.jpg")
@@ -60,7 +60,7 @@ def test_links_are_followed_and_loops_end(tmp_path):
     assert keys(root, tmp_path) == ["gone.jpg", "out/two.jpg", "self.jpg", "z/one.jpg"]
 
 
-def test_a_pipe_is_no_input(tmp_path):
+def test_a_pipe_is_not_an_input(tmp_path):
     touch(tmp_path, "a.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
     assert keys(tmp_path, tmp_path) == ["a.jpg"]
@@ -244,7 +244,7 @@ def test_sources_without_images(tmp_path, source, message):
     assert str(tmp_path) in str(caught.value)
 
 
-def test_digest_follows_names_sizes_and_times(tmp_path):
+def test_the_digest_depends_on_names_sizes_and_times(tmp_path):
     touch(tmp_path, "a.jpg", "b.jpg")
     digests = [listing_digest(str(tmp_path), tmp_path)]
     assert listing_digest(".", tmp_path / "") == digests[0]
@@ -260,12 +260,12 @@ def test_digest_follows_names_sizes_and_times(tmp_path):
     assert len(set(digests)) == 4
 
 
-def test_state_of_what_is_not_there(tmp_path):
+def test_the_state_of_missing_files(tmp_path):
     (tmp_path / "list.csv").write_bytes(b"path\ngone.jpg\n../list.csv\n")
     states = {item.key: file_state(item) for item in list_inputs("list.csv", tmp_path)}
     assert states == {"gone.jpg": (None, None), "../list.csv": (None, None)}
 
 
-def test_corpus_is_listed_whole(tmp_path):
+def test_the_whole_corpus_is_listed(tmp_path):
     expected = write_corpus(tmp_path / "corpus")
     assert keys("corpus", tmp_path) == sorted(expected)

@@ -1,4 +1,4 @@
-"""Disks that are full or fail, and writers that meet or have died."""
+"""Full and failing disks, concurrent writers and killed ones."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ WRITERS = {
 
 
 def fail_at(step: int, code: int):
-    """An observer that fails with this error at the step of this number and ever after, as a full disk does."""
+    """An observer that fails with this error from this step on, like a full disk."""
     seen = []
 
     def fail(kind: Step, path: Path) -> None:
@@ -41,7 +41,7 @@ def fail_at(step: int, code: int):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("old", [None, b"old version"], ids=["absent", "old"])
-def test_a_failing_disk_leaves_the_old_version_and_nothing_else(tmp_path, code, writer, old):
+def test_a_failing_disk_leaves_only_the_old_version(tmp_path, code, writer, old):
     path = tmp_path / "output"
     n_steps = count_steps(lambda: writer(tmp_path / "trial"))
     (tmp_path / "trial").unlink()
@@ -56,7 +56,7 @@ def test_a_failing_disk_leaves_the_old_version_and_nothing_else(tmp_path, code, 
         if step < n_steps:
             assert [entry.name for entry in tmp_path.iterdir()] == ["output"] * (old is not None)
             assert old is None or path.read_bytes() == old
-        else:  # the folder's sync comes after the rename: the new version is there, and complete
+        else:  # syncing the folder follows the rename, so the complete new version is already in place
             assert [entry.name for entry in tmp_path.iterdir()] == ["output"]
 
 
@@ -84,7 +84,7 @@ def test_a_bug_keeps_its_traceback(tmp_path):
 
 
 def test_a_really_full_disk(tmp_path):
-    """The limit on a file's size stands in for a disk's; the error is the kernel's, in a process of its own."""
+    """A limit on the file size, in a separate process, stands in for a full disk; the error is the kernel's own."""
     program = (
         "import resource, signal, sys; from pathlib import Path; from maskgrid.cli.main import main;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
@@ -101,7 +101,7 @@ def test_a_really_full_disk(tmp_path):
     assert [path.name for path in (tmp_path / "results" / "dataset").iterdir()] == [".files.parquet.journal"]
 
 
-def test_what_a_killed_writer_leaves_is_written_over(tmp_path):
+def test_the_leftovers_of_a_killed_writer_are_removed(tmp_path):
     path = tmp_path / "output"
     for _ in range(3):
         assert die_at(lambda: write_bytes(path, b"x" * 100_000), 3)
@@ -111,7 +111,7 @@ def test_what_a_killed_writer_leaves_is_written_over(tmp_path):
     assert path.read_bytes() == b"short"
 
 
-def test_writers_of_one_output_do_not_meet(tmp_path):
+def test_writers_of_one_output_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "output"
     with atomic_write(path) as first:
         first.write(b"first")
@@ -134,7 +134,7 @@ def test_many_processes_write_one_output(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["output"]
 
 
-def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
+def test_writing_works_without_file_locks(tmp_path, monkeypatch):
     def no_locks(descriptor, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 

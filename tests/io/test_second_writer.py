@@ -1,4 +1,4 @@
-"""Two processes at the same shard at once, as where a node is taken for lost and its job goes on: the bytes of one."""
+"""Two processes write one shard at once, as when a node believed lost goes on working: the bytes are those of one."""
 
 import os
 import random
@@ -41,7 +41,7 @@ def generate(plan: Plan, network: RememberingNetwork) -> None:
 
 
 def writer(plan: Plan, network: RememberingNetwork, seed: int) -> int:
-    """The id of a process that dawdles before each of its steps."""
+    """Start a process that pauses before each of its steps; return its id."""
     pid = os.fork()
     if pid:
         return pid

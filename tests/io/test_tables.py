@@ -1,4 +1,4 @@
-"""Tables are read back as they were written, or not at all."""
+"""Tables are read back exactly as written, or refused."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,20 +33,20 @@ def path(tmp_path):
     return path
 
 
-def test_columns_come_in_the_order_asked_for(path):
+def test_columns_come_in_the_requested_order(path):
     assert read_table(path, ["number", "setting_id"]).column_names == ["number", "setting_id"]
     assert read_table(path).equals(settings_table("abc", 4))
     assert read_table(path, ["number"], [("setting_id", "=", "b")])["number"].to_pylist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("filters", [None, [("number", "=", 1)]])
-def test_a_column_that_is_not_there_is_refused(path, filters):
+def test_a_missing_column_is_refused(path, filters):
     with pytest.raises(UserError, match=r"table.parquet: .*area_px"):
         read_table(path, ["number", "area_px"], filters)
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 5, 100])
-def test_rows_are_given_part_by_part(path, n_rows):
+def test_rows_are_read_in_parts(path, n_rows):
     origin, batches = open_table(path, ["setting_id", "number"], n_rows)
     parts = list(batches)
     assert origin == read_origin(path)
@@ -77,7 +77,7 @@ def test_conditions_choose_rows(path, filters, expected):
     assert read_table(path, ["number"], filters)["number"].to_pylist() == [number for _, number in expected]
 
 
-def test_rows_without_a_value_meet_no_condition(tmp_path):
+def test_null_values_match_no_condition(tmp_path):
     path = tmp_path / "table.parquet"
     write_table(path, pa.table({"text": ["a", None, "b"]}), {})
     assert read_table(path, filters=[("text", "!=", "a")])["text"].to_pylist() == ["b"]
@@ -96,8 +96,8 @@ READERS = [
 
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("rows_in_group", [None, 60])
-def test_damaged_pages_are_told(tmp_path, read, rows_in_group):
-    """All but some of the few bytes of each page's head, which no checksum covers."""
+def test_damaged_pages_are_refused(tmp_path, read, rows_in_group):
+    """All but a few bytes of each page's header, which no checksum covers."""
     path, table = tmp_path / "table.parquet", settings_table("abc", 50)
     write_table(path, table, {"fingerprint": "f"}, rows_in_group)
     whole, rows = path.read_bytes(), read(path).to_pylist()
@@ -115,11 +115,11 @@ def test_damaged_pages_are_told(tmp_path, read, rows_in_group):
                 n_told += 1
     assert n_wrong < 0.01 * n_flips
     assert n_found > 0.9 * n_flips
-    assert n_told > 0.2 * n_flips  # of one column, the other's pages are not read
+    assert n_told > 0.2 * n_flips  # few if only one column is read: damage in the other's pages does not show
 
 
 def pages(path):
-    """Where the pages of each column lie."""
+    """Yield start and end of each column's pages."""
     footer = pq.read_metadata(path)
     for group in range(footer.num_row_groups):
         for number in range(footer.num_columns):
@@ -127,7 +127,7 @@ def pages(path):
             yield column.dictionary_page_offset, column.dictionary_page_offset + column.total_compressed_size
 
 
-def test_a_damaged_footer_ends_in_words(path):
+def test_a_damaged_footer_is_refused(path):
     whole = path.read_bytes()
     length = int.from_bytes(whole[-8:-4], "little")
     text = whole.index(b'{"fingerprint"', len(whole) - 8 - length)
@@ -138,7 +138,7 @@ def test_a_damaged_footer_ends_in_words(path):
 
 
 @pytest.mark.parametrize("read", [read_table, read_origin, lambda path: open_table(path, ["number"])])
-def test_a_table_that_is_missing_or_cut_off_is_told(path, read):
+def test_a_missing_or_truncated_table_is_refused(path, read):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UserError, match="is not a complete Parquet file"):
         read(path)

@@ -25,7 +25,7 @@ def oracle(masks: np.ndarray, member: np.ndarray) -> tuple[int, int]:
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=150, deadline=None)
-def test_counts_as_numpy_does(masks, seed):
+def test_counts_equal_numpys(masks, seed):
     measured = Coverage.of([encode(mask) for mask in masks], masks.shape[1:])
     for member in np.random.default_rng(seed).random((5, len(masks))) < [[0.1], [0.4], [0.7], [1.0], [0.0]]:
         assert measured.measure(member) == oracle(masks, member)
@@ -33,7 +33,7 @@ def test_counts_as_numpy_does(masks, seed):
 
 @pytest.mark.parametrize("n_masks", [63, 64, 65, 200])
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 16])
-def test_neither_words_nor_chunks_matter(monkeypatch, n_masks, chunk):
+def test_word_and_chunk_boundaries_do_not_matter(monkeypatch, n_masks, chunk):
     monkeypatch.setattr(coverage, "_CHUNK", chunk)
     random = np.random.default_rng(n_masks)
     masks = random.random((n_masks, 11, 13)) < random.random((n_masks, 1, 1)) * 0.3
@@ -51,7 +51,7 @@ def test_a_mask_given_twice_overlaps_itself():
 
 
 def test_equal_masks_of_two_candidates_overlap():
-    """No suppression at a threshold of 1: both of a pair of equal masks are kept, and each covers the other."""
+    """At a threshold of 1, NMS keeps both of two equal masks, and each covers the other."""
     image = make_images(1)[0]
     doubled = [replace(part, rows=part.rows.take(np.repeat(np.arange(len(part.rows)), 2))) for part in image.candidates]
     everything = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0, "crop_nms_thresh": 1.0}
@@ -60,7 +60,7 @@ def test_equal_masks_of_two_candidates_overlap():
     assert covered == overlapped == measure(image.select(wanted))[0] > 0
 
 
-def test_hashes_that_collide_change_no_count(monkeypatch):
+def test_colliding_hashes_change_no_count(monkeypatch):
     monkeypatch.setattr(coverage, "_hash", lambda words: np.zeros(len(words), np.uint64))
     masks = np.random.default_rng(1).random((5, 8, 8)) < 0.5
     measured = Coverage.of([encode(mask) for mask in masks], (8, 8))
@@ -72,7 +72,7 @@ def test_no_masks_cover_nothing():
     assert Coverage.of([], (4, 5)).measure(np.zeros(0, np.bool_)) == (0, 0)
 
 
-def test_a_choice_of_other_length_is_refused():
+def test_a_choice_of_the_wrong_length_is_refused():
     measured = Coverage.of([encode(np.ones((2, 2), np.bool_))], (2, 2))
     with pytest.raises(ValueError, match="there are 1 masks"):
         measured.measure(np.ones(2, np.bool_))

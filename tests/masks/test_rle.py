@@ -1,4 +1,4 @@
-"""Run-length codes: what goes in comes out, as pycocotools says, and nothing malformed is ever decoded."""
+"""Run-length codes survive a round trip, agree with pycocotools, and are never decoded if malformed."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def masks(draw) -> np.ndarray:
 
 @st.composite
 def codes(draw) -> tuple[list[int], bytes]:
-    """Runs, possible and impossible ones, and their code."""
+    """Valid and invalid runs, and their code."""
     pixels = draw(st.integers(1, 144))
     some = st.one_of(st.integers(0, pixels), st.integers(-3, 3), st.sampled_from([2**31, 2**32 - 1, 2**32, 2**58]))
     runs = draw(st.lists(some, max_size=8))
@@ -32,7 +32,7 @@ def codes(draw) -> tuple[list[int], bytes]:
 
 
 def code_of(runs: list[int]) -> bytes:
-    """COCO's code of any runs, written from its description (maskApi.c, rleToString)."""
+    """COCO's code for any runs, implemented independently after maskApi.c, rleToString."""
     characters = bytearray()
     for index, run in enumerate(runs):
         value = run - runs[index - 2] if index > 2 else run
@@ -77,7 +77,7 @@ def test_codes_are_decoded_only_if_their_runs_fill_the_image(code, size_hw):
 
 
 @given(st.binary(max_size=20), sizes)
-def test_any_bytes_are_refused_or_decoded_to_their_runs(counts, size_hw):
+def test_any_bytes_are_either_refused_or_decoded_to_their_runs(counts, size_hw):
     try:
         mask = rle.decode(counts, size_hw)
     except ValueError:
@@ -88,7 +88,7 @@ def test_any_bytes_are_refused_or_decoded_to_their_runs(counts, size_hw):
 
 
 @given(masks().filter(lambda mask: mask.any() and not mask.all()), st.data())
-def test_a_cut_code_is_refused(mask, data):
+def test_a_truncated_code_is_refused(mask, data):
     code = rle.encode(mask)
     length = data.draw(st.integers(0, len(code) - 1))
     runs = None if length and code[length - 1] & 32 and code[length - 1] >= 80 else rle.run_lengths(code[:length])
@@ -98,7 +98,7 @@ def test_a_cut_code_is_refused(mask, data):
 
 
 def test_runs_whose_sum_wraps_around_are_refused():
-    # 64 runs of 2**58 are 2**64, which is 0 in 64 bits; the last one fills the image.
+    # 64 runs of 2**58 add up to 2**64, which is 0 in 64 bits; the last run fills the image.
     runs = [2**58] * 64 + [12]
     assert rle.run_lengths(code_of(runs)).sum() == 12
     with pytest.raises(ValueError):
@@ -106,7 +106,7 @@ def test_runs_whose_sum_wraps_around_are_refused():
 
 
 @given(masks(), st.tuples(*[st.integers(0, 3)] * 4))
-def test_a_window_is_encoded_as_the_image_around_it_would_be(mask, room):
+def test_a_window_is_encoded_like_the_whole_image(mask, room):
     above, below, left, right = room
     image = np.pad(mask, ((above, below), (left, right)))
     assert rle.encode_window(mask, (above, left), image.shape) == rle.encode(image)
@@ -124,7 +124,7 @@ def test_windows_together_are_encoded_as_one_by_one(mask, n_masks, room, chance)
         assert rle.encode_together(tensor, (above, left), size_hw) == codes
 
 
-def test_overlaps_are_those_of_the_pixels():
+def test_overlaps_are_counted_in_pixels():
     random = np.random.default_rng(0)
     masks = [random.random((9, 7)) < share for share in (0.0, 0.2, 0.5, 0.8, 1.0)]
     codes, size_hw = [rle.encode(mask) for mask in masks], (9, 7)

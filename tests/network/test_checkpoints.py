@@ -25,14 +25,14 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Server:
-    """What the loopback server does, and what it was asked."""
+    """How the loopback server behaves, and which requests it got."""
 
     url: str = ""
     content: bytes = CONTENT
-    codes: list[int] = field(default_factory=list)  # answered first, one a request
-    cuts: list[int] = field(default_factory=list)  # bytes after which the next connections are cut
+    codes: list[int] = field(default_factory=list)  # status codes of the first answers, one per request
+    cuts: list[int] = field(default_factory=list)  # after how many bytes to cut the next connections
     ranges: bool = True
-    shift: int = 0  # by which the answered range is wrong
+    shift: int = 0  # offset of the wrong range in answers
     lengths: bool = True
     requests: list[str | None] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ class Server:
             handler.send_header("Content-Length", str(len(self.content) - start))
         handler.end_headers()
         body = self.content[start:]
-        with suppress(ConnectionError):  # some tests hang up first
+        with suppress(ConnectionError):  # in some tests the client hangs up first
             handler.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
 
 
@@ -68,7 +68,7 @@ def server() -> Iterator[Server]:
             state.answer(self)
 
         def log_message(self, *_arguments):
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         state.url = f"http://127.0.0.1:{http.server_port}/folder/"
@@ -106,7 +106,7 @@ def test_the_published_checkpoints():
         assert 150e6 < official.size_bytes < 900e6
 
 
-def test_a_good_file_is_fetched_once(server, tmp_path):
+def test_a_good_file_is_downloaded_once(server, tmp_path):
     checkpoint = resolve(server, tmp_path / "new" / "cache")
     assert checkpoint.path.read_bytes() == CONTENT
     assert (checkpoint.name, checkpoint.config, checkpoint.sha256) == (NAME, CONFIG, SHA256)
@@ -129,12 +129,12 @@ def test_a_verified_file_is_not_hashed_again(server, tmp_path, monkeypatch):
     assert len(hashed) == 2
 
 
-def test_a_file_placed_by_hand_is_taken(tmp_path):
+def test_a_file_placed_by_hand_is_used(tmp_path):
     (tmp_path / f"{NAME}.pt").write_bytes(CONTENT)
     assert resolve_checkpoint(NAME, None, tmp_path).path == tmp_path / f"{NAME}.pt"
 
 
-def test_a_damaged_file_in_the_cache_is_fetched_again(server, tmp_path):
+def test_a_damaged_file_in_the_cache_is_downloaded_again(server, tmp_path):
     path = resolve(server, tmp_path).path
     damaged = bytearray(CONTENT)
     damaged[1000] ^= 1
@@ -172,7 +172,7 @@ def test_a_later_run_resumes(server, tmp_path):
     assert server.requests == ["bytes=500000-"]
 
 
-def test_a_server_without_ranges_sends_all_again(server, tmp_path):
+def test_a_server_without_ranges_sends_everything_again(server, tmp_path):
     server.ranges, server.cuts = False, [300_000]
     assert resolve(server, tmp_path).path.read_bytes() == CONTENT
     assert server.requests == [None, "bytes=300000-"]
@@ -186,13 +186,13 @@ def test_a_server_that_answers_with_another_range_is_refused(server, tmp_path):
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), len(CONTENT) + 5])
-def test_a_complete_or_overlong_rest_of_an_earlier_run(server, tmp_path, size):
+def test_a_complete_or_too_long_partial_file_of_an_earlier_run(server, tmp_path, size):
     (tmp_path / f"{NAME}.pt.part").write_bytes((CONTENT + b"xxxxx")[:size])
     assert resolve(server, tmp_path).path.read_bytes() == CONTENT
     assert len(server.requests) == (size > len(CONTENT))
 
 
-def test_passing_server_errors_are_tried_again(server, tmp_path):
+def test_temporary_server_errors_are_retried(server, tmp_path):
     server.codes = [503, 429]
     assert resolve(server, tmp_path).path.read_bytes() == CONTENT
 
@@ -213,7 +213,7 @@ def test_a_login_page_is_not_taken_for_the_file(server, tmp_path):
     assert files(tmp_path) == set()
 
 
-def test_a_page_of_unknown_length_ends_too(server, tmp_path):
+def test_a_page_of_unknown_length_is_refused_too(server, tmp_path):
     server.content, server.lengths = b"<html>please log in</html>", False
     with pytest.raises(UserError, match="could not be fetched"):
         resolve(server, tmp_path)
@@ -238,13 +238,13 @@ def test_a_full_disk(server, tmp_path, monkeypatch):
     assert len(server.requests) == 1
 
 
-def test_a_cache_that_cannot_be_made(server, tmp_path):
+def test_a_cache_folder_that_cannot_be_created(server, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot hold the weights"):
         resolve(server, tmp_path / "file" / "cache")
 
 
-def test_jobs_that_fetch_at_once_fetch_once(server, tmp_path):
+def test_simultaneous_jobs_download_once(server, tmp_path):
     results = []
     threads = [threading.Thread(target=lambda: results.append(resolve(server, tmp_path))) for _ in range(4)]
     for thread in threads:
@@ -255,13 +255,13 @@ def test_jobs_that_fetch_at_once_fetch_once(server, tmp_path):
     assert server.requests == [None]
 
 
-def test_the_cache_folder_is_named_by_the_environment(tmp_path, monkeypatch):
+def test_an_environment_variable_sets_the_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("MASKGRID_CACHE", str(tmp_path))
     (tmp_path / f"{NAME}.pt").write_bytes(CONTENT)
     assert resolve_checkpoint(NAME, None).path == tmp_path / f"{NAME}.pt"
 
 
-def test_progress_goes_to_a_log_by_the_line(server, tmp_path, monkeypatch, capsys):
+def test_progress_is_written_in_lines_to_a_log(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(download, "LINE_EVERY_S", 0.0)
     resolve(server, tmp_path)
     lines = capsys.readouterr().err.splitlines()
@@ -274,7 +274,7 @@ def test_progress_is_a_bar_on_a_terminal(server, tmp_path, monkeypatch, capsys):
     assert f"{NAME}.pt: 100%" in capsys.readouterr().err
 
 
-# Files of the user's own
+# Users' own files
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def test_own_weights_need_a_config(own_file):
     assert resolve_checkpoint(own_file, "mine.yaml", allow_unverified=True).config == str(Path("mine.yaml").absolute())
 
 
-def test_own_weights_that_are_not_there(tmp_path):
+def test_own_weights_that_are_missing(tmp_path):
     with pytest.raises(UserError, match=f"there is no file {tmp_path}/gone.pt"):
         resolve_checkpoint(f"{tmp_path}/gone.pt", CONFIG)
 
@@ -345,7 +345,7 @@ def package(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_demo_is_in_the_package(package):
+def test_the_demo_weights_are_in_the_package(package):
     demo = resolve_checkpoint("demo", None)
     assert demo.path == package / "maskgrid_demo.pt"
     assert (demo.name, demo.config) == ("demo", str(package / "maskgrid_demo.yaml"))

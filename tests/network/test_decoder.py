@@ -1,4 +1,4 @@
-"""The mask decoder the short ways: sam2's bits in exact, sam2's masks within rounding in fast."""
+"""The shorter mask decoder: the same bits as sam2 in exact mode, the same masks within rounding in fast mode."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def as_sam2(predictor, points, labels, mask_input=None, multimask_output=True):
 
 @pytest.mark.parametrize("n", [1, 7, 64])
 @pytest.mark.parametrize("multimask_output", [True, False])
-def test_exact_gives_the_bits_of_sam2_however_often(predictor, n, multimask_output):
+def test_exact_gives_sam2s_bits_every_time(predictor, n, multimask_output):
     decoding, prompts = Decoding(predictor, "exact"), clicks(predictor, n)
     expected = as_sam2(predictor, *prompts, multimask_output=multimask_output)
     for _ in range(2):
@@ -46,7 +46,7 @@ def test_exact_gives_the_bits_of_sam2_however_often(predictor, n, multimask_outp
         assert all(map(torch.equal, found, expected))
 
 
-def test_the_shorter_way_is_taken_and_leaves_out_what_no_score_asks_for(predictor, monkeypatch):
+def test_the_shorter_decoder_is_used_and_skips_masks_below_the_floor(predictor, monkeypatch):
     decoding, prompts = Decoding(predictor, "exact"), clicks(predictor, 64)
     logits, scores = decoding.predict(*prompts)
     assert decoding.is_equal == {(64, True): True}
@@ -60,7 +60,7 @@ def test_the_shorter_way_is_taken_and_leaves_out_what_no_score_asks_for(predicto
     assert not some[~wanted].any()
 
 
-def test_sam2s_own_way_is_taken_where_kernels_give_other_bits(predictor, monkeypatch):
+def test_sam2s_own_decoder_is_used_if_the_bits_differ(predictor, monkeypatch):
     shorter = PromptDecoder.predict
 
     def rounded_otherwise(*arguments, **options):
@@ -76,7 +76,7 @@ def test_sam2s_own_way_is_taken_where_kernels_give_other_bits(predictor, monkeyp
 
 
 @pytest.mark.parametrize(("multimask_output", "with_masks"), [(True, False), (False, False), (False, True)])
-def test_fast_gives_the_masks_of_sam2_within_rounding(predictor, multimask_output, with_masks):
+def test_fast_gives_sam2s_masks_within_rounding(predictor, multimask_output, with_masks):
     points, labels = clicks(predictor, 21)
     masks = as_sam2(predictor, points, labels)[0][:, :1].clamp(-32, 32) if with_masks else None
     expected = as_sam2(predictor, points, labels, masks, multimask_output)
@@ -88,7 +88,7 @@ def test_fast_gives_the_masks_of_sam2_within_rounding(predictor, multimask_outpu
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("with_masks", [False, True])
-def test_fast_is_as_near_in_lower_precision_as_sam2_under_autocast(predictor, photos, monkeypatch, dtype, with_masks):
+def test_fast_in_lower_precision_is_as_accurate_as_sam2s_autocast(predictor, photos, monkeypatch, dtype, with_masks):
     points, labels = clicks(predictor, 21)
     masks = as_sam2(predictor, points, labels)[0][:, :1].clamp(-32, 32) if with_masks else None
     true_logits, true_scores = as_sam2(predictor, points, labels, masks)
@@ -104,7 +104,7 @@ def test_fast_is_as_near_in_lower_precision_as_sam2_under_autocast(predictor, ph
     assert 0 < (our_scores - true_scores).abs().mean() < 1.5 * (scores - true_scores).abs().mean()
 
 
-def test_an_image_after_another_is_decoded_as_itself(demo_model, photos):
+def test_each_image_is_decoded_with_its_own_features(demo_model, photos):
     predictor = make_predictor(demo_model)
     decoding, prompts = Decoding(predictor, "exact"), clicks(predictor, 16)
     for _ in range(2):
@@ -116,7 +116,7 @@ def test_an_image_after_another_is_decoded_as_itself(demo_model, photos):
 
 
 @pytest.mark.parametrize("use_m2m", [False, True])
-def test_the_masks_of_fast_agree_with_those_of_exact(demo_model, photos, use_m2m):
+def test_fast_and_exact_masks_agree(demo_model, photos, use_m2m):
     parameters = {
         "points_per_side": 8,
         "pred_iou_thresh": 0.5,
@@ -134,7 +134,7 @@ def test_the_masks_of_fast_agree_with_those_of_exact(demo_model, photos, use_m2m
     assert n_matched >= 0.99 * n_masks
 
 
-def test_exact_and_fast_candidates_are_told_apart(tmp_path):
+def test_exact_and_fast_candidates_are_distinguished(tmp_path):
     plans = (tiny_plan(tmp_path / "source", tmp_path / "results", model={"mode": mode}) for mode in ("exact", "fast"))
     exact, fast = (network_note(plan, plan.runs[0]) for plan in plans)
     assert (exact.pop("mode"), fast.pop("mode")) == ("exact", "fast")

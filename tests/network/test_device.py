@@ -1,4 +1,4 @@
-"""Leases of devices: pretend devices, and processes that hold them, wait for them and are killed."""
+"""Leases of devices: processes hold pretended devices, wait for them and are killed."""
 
 import getpass
 import os
@@ -21,7 +21,7 @@ from workflow import ROOT
 NAMES = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
-# Says which device it has, and holds it until its input is closed.
+# Prints which device it has, and holds it until its stdin is closed.
 HOLDER = """
 import logging, sys
 from pathlib import Path
@@ -51,11 +51,11 @@ def test_each_process_has_a_device_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
-def test_a_process_that_ends_frees_its_device_for_the_one_that_waits(tmp_path, end):
+def test_a_process_that_ends_frees_its_device_for_a_waiting_one(tmp_path, end):
     with holder(tmp_path, NAMES[:2]) as first:
         index = int(first.stdout.readline())
         with holder(tmp_path, NAMES[:2]) as second, holder(tmp_path, NAMES[:2]) as third:
-            # One of the two gets the other device, the other one says that it waits.
+            # One of the two gets the other device; the other logs that it waits.
             got, waits = in_order_of_lease(second, third)
             assert got.stdout.readline() == f"{1 - index}\n"
             assert "all 2 devices are taken" in waits.stderr.readline()
@@ -67,7 +67,7 @@ def test_a_process_that_ends_frees_its_device_for_the_one_that_waits(tmp_path, e
 
 
 def in_order_of_lease(a, b):
-    """The process that has a device, and the one that waits for one."""
+    """Return the two processes: first the one that got a device, then the one that waits."""
     with selectors.DefaultSelector() as selector:
         selector.register(a.stdout, selectors.EVENT_READ, (a, b))
         selector.register(b.stdout, selectors.EVENT_READ, (b, a))
@@ -75,7 +75,7 @@ def in_order_of_lease(a, b):
         return key.data
 
 
-def test_processes_that_see_other_devices_share_the_locks_of_those_in_common(tmp_path):
+def test_processes_that_see_different_devices_share_locks_of_common_ones(tmp_path):
     with holder(tmp_path, ["GPU-c"]) as other:
         other.stdout.readline()
         lease = lease_one(["GPU-c", "GPU-d"], tmp_path)
@@ -83,7 +83,7 @@ def test_processes_that_see_other_devices_share_the_locks_of_those_in_common(tmp
         lease.lock.release()
 
 
-def test_the_folder_is_the_users_own_by_default(tmp_path, monkeypatch):
+def test_the_default_lock_folder_belongs_to_the_user(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     lease = lease_one(["GPU-a"])
     assert [path.name for path in tmp_path.glob("maskgrid-devices-*/*")] == ["GPU-a.lock"]
@@ -92,7 +92,7 @@ def test_the_folder_is_the_users_own_by_default(tmp_path, monkeypatch):
 
 @pytest.fixture
 def two_devices(tmp_path, monkeypatch):
-    """A machine that pretends to have two CUDA devices; gives the device that was made torch's own."""
+    """Pretend that the machine has two CUDA devices; yield the devices set as torch's current one."""
     chosen = []
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -107,16 +107,16 @@ def two_devices(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_a_choice_of_devices_is_leased(two_devices, tmp_path, device):
+def test_one_of_several_devices_is_leased(two_devices, tmp_path, device):
     with holder(tmp_path / f"maskgrid-devices-{getpass.getuser()}", ["uuid-0"]) as other:
         other.stdout.readline()
         assert take_device(device) == torch.device("cuda", 1)
-        assert take_device(device) == torch.device("cuda", 1)  # once for a process
+        assert take_device(device) == torch.device("cuda", 1)  # leased once per process
     assert set(two_devices) == {torch.device("cuda", 1)}
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "cpu"])
-def test_a_device_that_is_named_is_taken_as_it_is(two_devices, tmp_path, device):
+def test_a_named_device_is_used_without_a_lease(two_devices, tmp_path, device):
     assert take_device(device) == torch.device(device)
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="cuda:2 is not here"):
@@ -129,7 +129,7 @@ def test_a_job_that_sees_one_device_leases_nothing(two_devices, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
-# Jobs that end when, at one moment, as many run as there are devices, and a job without a device beside them.
+# Jobs end once four jobs with devices and one without have run at the same moment.
 SNAKEFILE = """
 rule all:
     input: expand("{number}.done", number=range(6)), "cpu.done"
@@ -165,7 +165,7 @@ Path(output).write_text(name)
 """
 
 
-def test_four_network_jobs_run_at_once_each_on_its_own_device_and_a_cpu_job_beside_them(tmp_path):
+def test_four_network_jobs_run_at_once_on_their_own_devices_beside_a_cpu_job(tmp_path):
     (tmp_path / "job.py").write_text(JOB)
     text = SNAKEFILE.replace("{python}", sys.executable).replace("{job}", "job.py")
     (tmp_path / "Snakefile").write_text(text)
@@ -176,7 +176,7 @@ def test_four_network_jobs_run_at_once_each_on_its_own_device_and_a_cpu_job_besi
     assert Counter((tmp_path / f"{number}.done").read_text() for number in range(6)).keys() <= set(NAMES)
 
 
-def test_the_networks_rules_ask_for_a_device():
+def test_rules_that_run_the_network_request_a_device():
     for name, rule in (("automatic", "generate"), ("prompted", "prompt"), ("tracked", "track")):
         text = (ROOT / "workflow" / "rules" / f"{name}.smk").read_text()
         assert "gpu=1" in text.partition(f"rule {rule}:")[2].partition("\nrule ")[0]

@@ -1,4 +1,4 @@
-"""Models on their devices: what cannot be built or moved is told to a person, and nothing of another device is kept."""
+"""Models on their devices: clear errors if one cannot be built or moved, and no tensors left on another device."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def config_with(checkpoint: Checkpoint, folder: Path, old: str, new: str) -> Che
         ("num_pos_feats", "num_pos_fets", "unexpected keyword argument 'num_pos_fets'"),
     ],
 )
-def test_a_config_that_cannot_be_built_is_told(checkpoint, tmp_path, old, new, words):
+def test_a_config_that_cannot_be_built_is_an_error(checkpoint, tmp_path, old, new, words):
     changed = config_with(checkpoint, tmp_path, old, new)
     with pytest.raises(UserError, match=r"model\.config: .*changed\.yaml cannot be built: .*" + words):
         build_model(changed, torch.device("cpu"))
@@ -57,11 +57,11 @@ def test_a_cuda_device_that_fails_while_a_model_is_built_ends_the_job(checkpoint
         built_by(build_sam2, checkpoint)
 
 
-def test_weights_that_do_not_fit_into_the_devices_memory_end_the_job(monkeypatch):
+def test_weights_too_large_for_the_device_end_the_job(monkeypatch):
     move = torch.nn.Module.to
 
     def fail(model, device):
-        if isinstance(device, torch.device):  # sam2 itself names the CPU
+        if isinstance(device, torch.device):  # not sam2's own call, which passes a string
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return move(model, device)
 
@@ -71,7 +71,7 @@ def test_weights_that_do_not_fit_into_the_devices_memory_end_the_job(monkeypatch
             load("demo", device="cpu")
 
 
-def test_positions_worked_out_on_another_device_are_worked_out_anew(checkpoint):
+def test_positions_computed_on_another_device_are_computed_again(checkpoint):
     model = built_by(build_sam2, checkpoint)
     parts = [part for part in model.modules() if isinstance(part, PositionEmbeddingSine)]
     assert parts
@@ -84,13 +84,13 @@ def test_positions_worked_out_on_another_device_are_worked_out_anew(checkpoint):
         assert torch.equal(part.cache[16, 16], part(torch.zeros(1, 1, 16, 16))[0])
 
 
-def test_objects_are_not_followed_in_float16_on_a_cpu():
+def test_tracking_refuses_float16_on_a_cpu():
     with pytest.raises(UserError, match=r"model\.dtype: .*float16 on a CPU; use float32 or bfloat16"):
         load_tracker("demo", device="cpu", dtype="float16")
 
 
-def test_what_compiled_parts_return_is_copied(checkpoint, monkeypatch):
-    """With CUDA graphs the next call of any compiled part takes the memory of what the last one returned."""
+def test_outputs_of_compiled_parts_are_copied(checkpoint, monkeypatch):
+    """With CUDA graphs, the next call of any compiled part overwrites the memory of earlier outputs."""
     returned = []
 
     def compiled(forward, **_):

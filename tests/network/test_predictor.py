@@ -1,4 +1,4 @@
-"""Extents: a part of an image is brought to full size with the very bits that the whole would have."""
+"""Extents: up-sampling only a part gives the same bits as up-sampling the whole."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from maskgrid.network.predictor import Extent, interpolate
 
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[int, tuple[int, int]]:
-    """A side of logits, of powers of two or not, and a size to bring them to: any, or near a multiple of the side."""
+    """A side of logits, a power of two or not, and a target size: any, or close to a multiple of the side."""
     side = draw(st.sampled_from([8, 48, 64, 80, 100, 192, 256]))
     near = st.builds(lambda factor, more: factor * side + more, st.integers(1, 3), st.integers(-1, 1))
     height, width = (draw(st.one_of(st.integers(1, 500), near)) for _ in range(2))
@@ -19,7 +19,7 @@ def frames(draw: st.DrawFn) -> tuple[int, tuple[int, int]]:
 
 
 def blob(side: int, seed: int) -> torch.Tensor:
-    """Logits of one disc on a rough ground, anywhere in the plane."""
+    """Logits of one disc anywhere on a noisy ground."""
     random = torch.Generator().manual_seed(seed)
     centre, radius = torch.rand(2, generator=random) * side, torch.rand(1, generator=random) * side / 3
     y, x = torch.arange(side)[:, None], torch.arange(side)[None]
@@ -30,7 +30,7 @@ def blob(side: int, seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("threads", [1, 2])
 @settings(max_examples=150, deadline=None)
 @given(drawn=frames(), seed=st.integers(0, 10**6))
-def test_the_part_is_that_of_the_whole_and_holds_all_above_the_level(threads, drawn, seed):
+def test_the_part_equals_that_of_the_whole_and_has_all_pixels_above_the_level(threads, drawn, seed):
     side, size_hw = drawn
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -57,11 +57,11 @@ def test_a_small_mask_needs_a_small_part(side):
     assert y1 <= extent.drawn_hw[0] < 300
 
 
-def test_nothing_above_the_level_still_has_a_pixel():
+def test_an_extent_without_pixels_above_the_level_has_one_pixel():
     extent = Extent.above(torch.full((2, 64, 64), -5.0), 0.0, (300, 400))
     assert interpolate(torch.zeros(2, 64, 64), extent).shape == (2, 1, 1)
 
 
-def test_what_is_not_a_number_is_looked_at_in_full():
+def test_nan_logits_give_the_full_extent():
     logits = torch.full((1, 64, 64), float("nan"))
     assert Extent.above(logits, 0.0, (300, 400)).box_xyxy == (0, 0, 400, 300)

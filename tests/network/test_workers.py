@@ -1,4 +1,4 @@
-"""Parts of work on several cores: in order, each on one core, and all over before an error is told."""
+"""Work in parts on several cores: results in order, one core per part, and no part runs on after an error."""
 
 import gc
 import os
@@ -30,14 +30,14 @@ def test_results_come_in_order_from_threads_of_one_core_without_gradients():
 
     def work(part):
         if part < 2:
-            meeting.wait()  # passes only if two parts are worked on at once
+            meeting.wait()  # passes only if two parts run at once
         return part, torch.get_num_threads(), torch.is_grad_enabled()
 
     assert in_parts(work, range(7), CPU) == [(part, 1, False) for part in range(7)]
     assert torch.get_num_threads() == 2
 
 
-def test_threads_made_later_have_torchs_number_again():
+def test_later_threads_have_torchs_number_of_threads_again():
     in_parts(str, range(3), CPU)
     found = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
@@ -46,7 +46,7 @@ def test_threads_made_later_have_torchs_number_again():
     assert found == [2]
 
 
-def test_nothing_goes_on_behind_an_error():
+def test_no_part_runs_on_after_an_error():
     finished = []
 
     def work(part):
@@ -63,14 +63,14 @@ def test_nothing_goes_on_behind_an_error():
     assert in_parts(abs, [-1, -2], CPU) == [1, 2]
 
 
-def test_one_core_or_another_device_works_part_by_part():
+def test_one_core_or_another_device_works_in_this_thread():
     here = threading.get_ident()
     assert in_parts(lambda _: threading.get_ident(), range(3), torch.device("meta")) == [here] * 3
     torch.set_num_threads(1)
     assert in_parts(lambda _: threading.get_ident(), range(3), CPU) == [here] * 3
 
 
-def test_work_goes_on_beside_the_making_of_the_next_part():
+def test_work_runs_while_the_next_part_is_made():
     begun = [threading.Event() for _ in range(4)]
     made = []
 
@@ -79,7 +79,7 @@ def test_work_goes_on_beside_the_making_of_the_next_part():
             made.append(number)
             yield number
             if number < 3:
-                assert begun[number].wait(60)  # the work of this part begins before the next part is there
+                assert begun[number].wait(60)  # work on this part starts before the next part is made
 
     def work(part):
         begun[part].set()
@@ -89,12 +89,12 @@ def test_work_goes_on_beside_the_making_of_the_next_part():
     for result in one_behind(work, parts(), CPU, beside=True):
         results.append(result[:2])
         assert result[2] != threading.get_ident()
-        assert len(made) <= len(results) + 1  # two parts are held
+        assert len(made) <= len(results) + 1  # at most two parts are held
     assert results == [(number, False) for number in range(4)]
 
 
 @pytest.mark.parametrize("fails_in", ["work", "making"])
-def test_an_error_beside_the_making_of_parts_is_raised(fails_in):
+def test_errors_of_work_and_of_making_parts_are_raised(fails_in):
     def parts():
         yield from range(3)
         if fails_in == "making":
@@ -109,8 +109,8 @@ def test_an_error_beside_the_making_of_parts_is_raised(fails_in):
         list(one_behind(work, parts(), CPU, beside=True))
 
 
-def test_an_error_beside_keeps_nothing_of_the_work():
-    """What a GPU's memory holds must be free when less is tried, not after the next collection of garbage."""
+def test_an_error_keeps_no_tensors_alive():
+    """GPU memory must be free before less is tried, not only after the next garbage collection."""
     held = []
 
     def work(part):
@@ -130,7 +130,7 @@ def test_an_error_beside_keeps_nothing_of_the_work():
         gc.enable()
 
 
-def test_what_is_not_beside_is_done_as_parts_come():
+def test_without_beside_each_part_is_done_as_it_comes():
     order = []
 
     def parts():
@@ -143,12 +143,12 @@ def test_what_is_not_beside_is_done_as_parts_come():
     assert list(one_behind(str, iter(()), CPU, beside=True)) == []
 
 
-def test_memory_is_given_back_in_a_block_only_where_it_is_kept():
-    with freed_memory_given_back():  # nothing is kept in this process: a plain block
+def test_giving_memory_back_does_nothing_unless_memory_is_kept():
+    with freed_memory_given_back():  # this process keeps no freed memory, so this is a plain block
         assert torch.ones(3).sum() == 3
 
 
-def test_a_forked_process_has_threads_of_its_own():
+def test_a_forked_process_has_its_own_threads():
     assert in_parts(abs, [-1, -2], CPU) == [1, 2]
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""Sources by URL, through Snakemake's storage plugins, from a server on this machine."""
+"""Sources given by URL, fetched by Snakemake's storage plugins from a server on this machine."""
 
 import json
 import os
@@ -23,7 +23,7 @@ GENERATOR = {"points_per_side": 1, "pred_iou_thresh": 0.05, "stability_score_thr
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; counts what is fetched, and cuts the answers that it is told to cut."""
+    """Serve a folder, count requests, and cut the answers for paths in ``cut``."""
 
     fetched: Counter[str]
     cut: set[str]
@@ -47,7 +47,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path):
-    """A folder that is served, and its URL."""
+    """Serve a folder; yield the server with its folder and URL."""
     folder = tmp_path / "served"
     folder.mkdir()
     handler = type("Handler", (Handler,), {"fetched": Counter(), "cut": set()})
@@ -59,20 +59,20 @@ def server(tmp_path):
 
 
 def age(path, seconds):
-    """Servers tell whole seconds, so a test that changes a file dates it back or on."""
+    """Set a file's time: servers report whole seconds, so a changed file needs a clearly different time."""
     moment = time.time() - seconds
     os.utime(path, (moment, moment))
 
 
 def results(folder):
-    """What came out, but for what tells of times and places."""
+    """Results without the columns of times and paths."""
     coco = json.loads((folder / "results/annotations/baseline.json").read_text())
     counts = pd.read_parquet(folder / "results/statistics/mask_counts.parquet")
     archives = pd.read_parquet(folder / "results/dataset/archives.parquet")
     return coco, counts, archives.drop(columns=["mtime_ns", "path"], errors="ignore")
 
 
-def test_archives_by_url_give_what_they_give_as_files(server, tmp_path):
+def test_archives_by_url_give_the_same_results_as_files(server, tmp_path):
     for number in range(2):
         age(write_tar(server.folder / "sets" / f"images-{number}.tar", samples(3 * number, 3 * number + 3)), 3600)
     pattern = "sets/images-{0..1}.tar"
@@ -86,8 +86,8 @@ def test_archives_by_url_give_what_they_give_as_files(server, tmp_path):
         assert ours == theirs if isinstance(ours, dict) else ours.equals(theirs)
     keys = pd.read_parquet(there / "results/dataset/images.parquet")["image_key"]
     assert next(iter(keys)) == "images-0.tar/0000.png"
-    assert not list((there / ".snakemake").glob("storage/**/*.tar"))  # no second copy
-    # A second start fetches nothing, one after the server has another file exactly this one.
+    assert not list((there / ".snakemake").glob("storage/**/*.tar"))  # no second copy is kept
+    # A second start fetches nothing; after a change on the server, it fetches only the changed file.
     assert "Nothing to be done" in snakemake(there, None, "-n").output
     age(write_tar(server.folder / "sets" / "images-1.tar", samples(3, 7)), -5)
     run = snakemake(there, None, "--until", "index")
@@ -96,7 +96,7 @@ def test_archives_by_url_give_what_they_give_as_files(server, tmp_path):
     assert len(pd.read_parquet(there / "results/dataset/images.parquet")) == 7
 
 
-def test_what_is_finished_needs_no_server(server, tmp_path):
+def test_finished_steps_need_no_server(server, tmp_path):
     age(write_tar(server.folder / "a.tar", samples(0, 2)), 3600)
     config = {"dataset": {"source": f"{server.url}/a.tar"}, "generator": GENERATOR}
     assert snakemake(tmp_path, config).code == 0
@@ -107,7 +107,7 @@ def test_what_is_finished_needs_no_server(server, tmp_path):
     assert run.planned["generate"] == run.planned["index"] == run.planned["fetch"] == 0
 
 
-def test_a_transfer_that_breaks_off_is_no_archive(server, tmp_path):
+def test_an_interrupted_download_leaves_no_archive(server, tmp_path):
     age(write_tar(server.folder / "a.tar", samples(0, 2)), 3600)
     server.handler.cut.add("/a.tar")
     config = {"dataset": {"source": f"{server.url}/a.tar"}, "generator": GENERATOR}
@@ -118,7 +118,7 @@ def test_a_transfer_that_breaks_off_is_no_archive(server, tmp_path):
     assert run.finished == {"fetch": 1, "index": 1}, run.output
 
 
-def test_a_file_that_the_server_has_not_is_named(server, tmp_path):
+def test_a_file_missing_on_the_server_is_named(server, tmp_path):
     run = snakemake(tmp_path, {"dataset": {"source": f"{server.url}/none.tar"}}, "-n")
     assert run.code != 0
     assert f"{server.url}/none.tar" in run.output
@@ -154,7 +154,7 @@ def test_prompts_and_ground_truth_by_url(server, tmp_path):
 
 
 def test_archives_in_a_bucket(tmp_path):
-    """S3 as moto speaks it; neither it nor the plugin is among the requirements."""
+    """S3, simulated by moto; neither moto nor the plugin is a requirement."""
     boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
     moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
     pytest.importorskip("snakemake_storage_plugin_s3", reason="snakemake-storage-plugin-s3 is not installed")
@@ -180,7 +180,7 @@ def test_archives_in_a_bucket(tmp_path):
     assert keys == [f"images-{number // 3}.tar/{number:04d}.png" for number in range(6)]
 
 
-def test_results_elsewhere_than_in_a_folder_are_refused(tmp_path):
+def test_results_outside_a_local_folder_are_refused(tmp_path):
     pytest.importorskip("snakemake_storage_plugin_fs", reason="snakemake-storage-plugin-fs is not installed")
     run = snakemake(tmp_path, {}, "-n", "--default-storage-provider", "fs", "--shared-fs-usage", "none")
     assert run.code != 0
@@ -188,7 +188,7 @@ def test_results_elsewhere_than_in_a_folder_are_refused(tmp_path):
     assert "Traceback" not in run.output
 
 
-def test_a_plugin_that_is_missing_is_named(tmp_path):
+def test_a_missing_plugin_is_named(tmp_path):
     run = snakemake(tmp_path, {"dataset": {"source": "sftp://host/a.tar"}}, "-n")
     assert run.code != 0
     assert "dataset.source: sftp://host/a.tar" in run.output
@@ -196,7 +196,7 @@ def test_a_plugin_that_is_missing_is_named(tmp_path):
     assert "Traceback" not in run.output
 
 
-def test_maskgrid_by_itself_fetches_nothing(tmp_path):
+def test_maskgrid_itself_fetches_nothing(tmp_path):
     plan = make_plan(
         Config.model_validate({"dataset": {"source": "https://host/a.tar"}}), tmp_path, tmp_path / "results"
     )
@@ -216,12 +216,12 @@ def test_maskgrid_by_itself_fetches_nothing(tmp_path):
         ({"tracking": {"source": "s3://bucket/clips"}}, "one video file"),
     ],
 )
-def test_what_cannot_be_fetched_is_said_beforehand(config, words):
+def test_urls_that_cannot_be_fetched_are_refused_early(config, words):
     with pytest.raises(UserError, match=words.replace(".", r"\.")):
         remote_files(Config.model_validate(config))
 
 
-def test_numbers_in_braces_are_files_of_their_own():
+def test_number_ranges_in_braces_expand_to_files():
     config = Config.model_validate(
         {"dataset": {"source": "s3://bucket/part-{8..10}/a.tar?version=2"}, "prompts": {"source": "boxes.csv"}}
     )

@@ -1,4 +1,4 @@
-"""What `maskgrid plan` says of the work that is left, from what was measured."""
+"""What `maskgrid plan` says about the remaining work, estimated from measured shards."""
 
 import re
 
@@ -14,7 +14,7 @@ SIZES = {"d1-0": 40, "d1-1": 10, "d1-2": 100}
 
 @pytest.fixture
 def plan(tmp_path):
-    """A run of two passes with two finished shards, of 40 and 10 images, and one of 100 that is missing."""
+    """A run of two passes with two finished shards of 40 and 10 images, and a missing one of 100."""
     plan = make_results(tmp_path, two_shards, n_images=4)
     shards = read_table(plan.layout.shards)
     rows = [{"shard": shard, "digest": shard, "n_images": n_images} for shard, n_images in SIZES.items()]
@@ -32,7 +32,7 @@ def benchmark(plan, run, shard, seconds):
     path.write_text(f"{HEADER}{seconds}\t0:01:00\t1\t1\t1\t1\t1\t1\t1\t1\n")
 
 
-def test_hours_and_bytes_are_those_of_the_measured_shards_for_each_image(plan):
+def test_hours_and_bytes_are_scaled_by_image_from_measured_shards(plan):
     run = plan.runs[0]
     benchmark(plan, run, "d1-0", 400.0)
     found = estimate(plan.layout, run, ["d1-2"])
@@ -47,7 +47,7 @@ def test_hours_and_bytes_are_those_of_the_measured_shards_for_each_image(plan):
     assert found.devices == ("cuda",)
 
 
-def test_a_shard_that_was_resumed_does_not_decide(plan):
+def test_a_resumed_shard_does_not_distort_the_estimate(plan):
     run = plan.runs[0]
     rows = [{"shard": f"d1-{number}", "digest": "", "n_images": 10} for number in range(4)]
     table = read_table(plan.layout.shards)
@@ -70,7 +70,7 @@ def test_the_plan_says_how_long_and_from_how_many_shards(plan):
     assert "all together 36.7 minutes\n" in text
 
 
-def test_without_a_measured_shard_the_plan_says_how_to_get_one(plan):
+def test_without_a_measured_shard_the_plan_says_how_to_measure_one(plan):
     benchmark(plan, plan.runs[0], "d1-0", 36_000.0)
     text = plan_text(plan)
     target = plan.layout.candidates("demo", plan.runs[1].pass_.name, "d1-2")
@@ -78,7 +78,7 @@ def test_without_a_measured_shard_the_plan_says_how_to_get_one(plan):
     assert "about 25.0 hours on cuda" in text
 
 
-def test_benchmark_files_that_tell_nothing_are_as_none(plan):
+def test_empty_or_broken_benchmark_files_are_ignored(plan):
     run = plan.runs[0]
     path = plan.layout.root.parent / "benchmarks/generate/demo" / run.pass_.name / "d1-0.tsv"
     path.parent.mkdir(parents=True)
@@ -87,6 +87,6 @@ def test_benchmark_files_that_tell_nothing_are_as_none(plan):
         assert estimate(plan.layout, run, ["d1-2"]).hours is None
 
 
-def test_what_is_complete_needs_no_estimate(tmp_path):
+def test_complete_runs_need_no_estimate(tmp_path):
     assert estimate_lines([]) == []
     assert "\n  network" not in plan_text(make_results(tmp_path, two_shards))

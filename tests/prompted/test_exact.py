@@ -1,4 +1,4 @@
-"""Prompted segmentation against sam2's own predictor: the same masks and scores, to the last bit."""
+"""Prompted segmentation gives the same masks and scores as sam2's own predictor, to the last bit."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def oracle(model, image, **parameters):
 
 
 def arguments(prompt, predictor, size_hw):
-    """A prompt as the arguments of ``predict``."""
+    """Convert a prompt to the arguments of ``predict``."""
     mask = None
     if prompt.mask_counts is not None:
         mask = mask_logits(rle.decode(prompt.mask_counts, size_hw), predictor.model.sam_prompt_encoder.mask_input_size)
@@ -40,7 +40,7 @@ def arguments(prompt, predictor, size_hw):
 
 
 def make_prompts(size_hw, seed, normalized=False):
-    """Two prompts of each kind; kinds are mixed, so that batches have to be put together."""
+    """Two prompts of each kind in mixed order, so that batches must be assembled."""
     random = np.random.default_rng(seed)
     return [make_prompt(kind, size_hw, random, normalized) for _ in range(2) for kind in KINDS]
 
@@ -65,12 +65,12 @@ def make_prompt(kind, size_hw, random, normalized):
 
 
 def differences(model, image, prompts, config):
-    """Prompts whose masks or scores are not those of ``predict`` alone."""
+    """Prompts whose masks or scores differ from those that ``predict`` gives for them alone."""
     predictor = oracle(model, image, mask_threshold=config.mask_threshold)
     results = Prompter(model, config).run(image, prompts)
     assert len(results) == len(prompts)
     areas = [rle.area_px(code, image.shape[:2]) for result in results for code in result.counts]
-    assert np.count_nonzero(areas) > len(areas) / 5  # or there would be nothing to compare
+    assert np.count_nonzero(areas) > len(areas) / 5  # otherwise there would be nothing to compare
     found = []
     for number, (prompt, result) in enumerate(zip(prompts, results, strict=True)):
         masks, scores, _ = predictor.predict(
@@ -98,7 +98,7 @@ def test_normalised_prompts_and_another_threshold(demo_model, photos):
     assert differences(demo_model, image, prompts, config) == []
 
 
-def test_best_is_the_one_of_the_highest_predicted_iou(demo_model, photos):
+def test_best_is_the_mask_with_the_highest_predicted_iou(demo_model, photos):
     image = photos["astronaut"]
     prompts = make_prompts(image.shape[:2], 3)
     best = Prompter(demo_model, PromptConfig(source="demo")).run(image, prompts)
@@ -110,8 +110,8 @@ def test_best_is_the_one_of_the_highest_predicted_iou(demo_model, photos):
         assert one.predicted_iou[0] == three.predicted_iou.max()
 
 
-def test_batches_of_one_kind_give_nearly_the_same(demo_model, photos):
-    """More prompts at once change last bits of the logits, and no mask worth speaking of."""
+def test_batches_of_one_kind_give_nearly_the_same_masks(demo_model, photos):
+    """Larger batches change the last bits of logits, but hardly any mask."""
     image = photos["coffee"]
     prompts = make_prompts(image.shape[:2], 5)
     alone = Prompter(demo_model, PromptConfig(source="demo")).run(image, prompts)
@@ -149,7 +149,7 @@ def test_refinement_feeds_the_best_mask_back_as_the_notebooks_do(demo_model, pho
 
 
 def components_by_scipy(logits, threshold, max_hole_area, max_sprinkle_area):
-    """sam2's ``postprocess_masks`` before up-sampling, written from its comments with scipy's labels."""
+    """sam2's ``postprocess_masks`` before up-sampling, reimplemented from its comments with scipy's labels."""
     filled = logits.copy()
     for plane, target in zip(logits, filled, strict=True):
         for mask, limit, value in (
@@ -167,10 +167,10 @@ def components_by_scipy(logits, threshold, max_hole_area, max_sprinkle_area):
 @pytest.mark.parametrize(
     ("threshold", "holes", "sprinkles"), [(0.0, 4, 0), (0.0, 0, 4), (0.0, 12, 7), (0.5, 3.5, 100), (0.0, 1e9, 1e9)]
 )
-def test_holes_and_sprinkles_are_those_of_an_independent_count(threshold, holes, sprinkles):
+def test_holes_and_sprinkles_match_an_independent_implementation(threshold, holes, sprinkles):
     random = np.random.default_rng(4)
     logits = scipy.ndimage.gaussian_filter(random.normal(size=(3, 48, 64)), (0, 1.2, 1.2)).astype(np.float32) * 4
-    logits[0, :8] = threshold  # exactly at the threshold is background
+    logits[0, :8] = threshold  # a logit exactly at the threshold is background
     ours = fill_small_components(torch.from_numpy(logits), threshold, holes, sprinkles).numpy()
     theirs = components_by_scipy(logits, threshold, holes, sprinkles)
     assert ours.dtype == np.float32
@@ -185,8 +185,8 @@ def test_diagonal_neighbours_are_one_component():
     assert (fill_small_components(logits, 0.0, 0.0, 2.0) < 0).all()
 
 
-def test_holes_are_filled_before_masks_are_brought_to_the_image(demo_model, photos, monkeypatch):
-    """The whole way, with sam2's own ``postprocess_masks`` given scipy's components in place of its CUDA kernel."""
+def test_holes_are_filled_before_masks_are_up_sampled(demo_model, photos, monkeypatch):
+    """End to end, with scipy's components in place of the CUDA kernel in sam2's own ``postprocess_masks``."""
 
     def components(mask):
         labels, areas = torch.zeros(mask.shape, dtype=torch.int32), torch.zeros(mask.shape, dtype=torch.int32)
@@ -212,7 +212,7 @@ def test_holes_are_filled_before_masks_are_brought_to_the_image(demo_model, phot
     assert [result.counts for result in results] != [result.counts for result in plain]
 
 
-def test_values_that_are_no_numbers_are_an_error(demo_model, photos, monkeypatch):
+def test_nan_values_are_an_error(demo_model, photos, monkeypatch):
     prompter = Prompter(demo_model, PromptConfig(source="demo"))
     predict = prompter.predictor._predict
 
@@ -225,7 +225,7 @@ def test_values_that_are_no_numbers_are_an_error(demo_model, photos, monkeypatch
         prompter.run(photos["coffee"], make_prompts((200, 200), 0)[:1])
 
 
-def test_settings_together_are_what_each_is_alone_and_the_decoder_runs_once_for_its_own(demo_model, photos):
+def test_settings_together_equal_each_alone_and_share_decoder_runs(demo_model, photos):
     image = photos["coffee"]
     prompts = make_prompts(image.shape[:2], seed=11)
     settings = [

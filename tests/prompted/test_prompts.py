@@ -1,4 +1,4 @@
-"""Prompts from files: what is read, what is refused and why, and the way from a COCO file of boxes to masks."""
+"""Prompts from files: which are read or refused and why, and the whole job from a COCO file of boxes to masks."""
 
 import json
 import shutil
@@ -107,7 +107,7 @@ def test_bad_prompts_are_rows_with_a_reason(tmp_path, values, status, words):
         (KnownImage("truncated", None, None, None), "bad_image", "the image cannot be used: truncated"),
     ],
 )
-def test_prompts_of_images_that_are_not_there_are_rows_too(image, status, words):
+def test_prompts_of_unusable_images_are_rows_too(image, status, words):
     row = resolved(image=image, box=[1, 1, 5, 5])
     assert (row.status, row.prompt) == (status, None)
     assert words in row.message
@@ -184,7 +184,7 @@ def test_coco_annotations_are_used_as_the_config_says(tmp_path, use, kind):
     row = resolve(found, IMAGE, 0, False, tmp_path)
     assert (row.image_key, row.source_id, row.category_id, row.category) == ("a.png", "55", 3, "cup")
     assert (row.status, row.prompt.kind) == ("ok", kind)
-    # Used as a prompt or not, it is there to compare with.
+    # The mask is kept for comparison, even if it is not used as a prompt.
     assert row.reference_counts == CODE
     if "points" in kind:
         assert row.prompt.point_coords.tolist() == [[15.0, 10.0]]
@@ -237,7 +237,7 @@ def write_jsonl(path):
 
 
 @pytest.mark.parametrize("write", [write_csv, write_parquet, write_jsonl])
-def test_tables_of_every_kind_say_the_same(tmp_path, write):
+def test_tables_of_every_format_give_the_same_prompts(tmp_path, write):
     path = tmp_path / f"prompts.{write.__name__.removeprefix('write_')}"
     write(path)
     entries = read_source(path, "box").entries
@@ -261,7 +261,7 @@ def test_tables_of_every_kind_say_the_same(tmp_path, write):
         ('{"image": "a.png"}', "no_prompt", "no points"),
     ],
 )
-def test_bad_rows_of_a_table_leave_the_others(tmp_path, line, status, words):
+def test_bad_rows_of_a_table_do_not_affect_others(tmp_path, line, status, words):
     path = tmp_path / "prompts.jsonl"
     path.write_text(f'{line}\n{{"image": "a.png", "box_xyxy": [1, 2, 3, 4]}}\n')
     bad, good = (resolve(found, IMAGE, 0, False, tmp_path) for found in read_source(path, "box").entries)
@@ -283,14 +283,14 @@ def test_bad_rows_of_a_table_leave_the_others(tmp_path, line, status, words):
         ("absent.csv", None, "No such file"),
     ],
 )
-def test_files_that_cannot_be_read_are_errors_for_people(tmp_path, name, content, words):
+def test_files_that_cannot_be_read_are_clear_errors(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=words):
         read_source(tmp_path / name, "box")
 
 
-def test_prompts_come_back_from_their_table_as_they_were(tmp_path):
+def test_prompts_survive_a_round_trip_through_their_table(tmp_path):
     rows = [
         resolved(box=[1.1, 2.2, 8.7, 9.9], point_coords=[[0.1, 0.2]], mask=RLE),
         resolved(normalized=True, point_coords=[[0.1, 1 / 3], [1, 0]], point_labels=[0, 1]),
@@ -312,14 +312,14 @@ def test_agreement_is_counted_in_pixels():
     prompt = Prompt(box_xyxy=np.array([10.0, 5.0, 20.0, 15.0]))
     found = agreement(rle.encode(mask), prompt, CODE, (HEIGHT, WIDTH))
     assert (found.box_iou, found.mask_iou, found.area_over_box, found.area_over_mask) == (0.5, 0.5, 0.5, 0.5)
-    # A box that reaches over the edge is compared as far as there is an image.
+    # A box that extends beyond the edge is clipped to the image before comparing.
     beyond = Prompt(box_xyxy=np.array([10.0, 5.0, 99.0, 15.0]))
     assert agreement(rle.encode(mask), beyond, None, (HEIGHT, WIDTH)).box_iou == 0.25
     nothing = agreement(rle.encode(np.zeros_like(mask)), prompt, CODE, (HEIGHT, WIDTH))
     assert (nothing.box_iou, nothing.mask_iou) == (0.0, 0.0)
 
 
-def test_statistics_take_the_best_mask_of_a_prompt_and_list_the_lowest_first():
+def test_statistics_use_each_prompts_best_mask_and_list_the_worst_first():
     def row(index, status="ok", predicted_iou=None, box_iou=None, mask_iou=None):
         empty = dict.fromkeys(
             ("category_id", "category", "kind", "message", "area_px", "area_over_box", "area_over_mask")
@@ -353,7 +353,7 @@ def test_statistics_take_the_best_mask_of_a_prompt_and_list_the_lowest_first():
     assert summary_line(statistics_table([])) == "0 prompts: none"
 
 
-def test_names_of_images_are_normalised_as_keys_are(tmp_path):
+def test_image_names_are_normalised_like_keys(tmp_path):
     path = tmp_path / "prompts.jsonl"
     path.write_text('{"image": "./sub//a.png", "box_xyxy": [1, 2, 3, 4]}')
     assert [found.image_key for found in read_source(path, "box").entries] == ["sub/a.png"]
@@ -364,20 +364,20 @@ def test_the_plan_names_the_source(tmp_path):
     assert "prompts   boxes.json; nothing there yet" in plan_text(plan)
 
 
-def test_the_demo_s_objects_go_with_the_demo_s_images(tmp_path):
+def test_the_demos_prompts_need_the_demos_images(tmp_path):
     plan = make_plan(Config(dataset={"source": "photos"}, prompts={"source": "demo"}), tmp_path, tmp_path)
     with pytest.raises(UserError, match=r"goes with dataset\.source: demo"):
         source_path(plan)
 
 
-def test_commands_without_the_section_say_so(tmp_path):
+def test_commands_without_the_section_are_errors(tmp_path):
     plan = make_plan(Config(), tmp_path, tmp_path / "results")
     assert plan.config.prompts is None
     (tmp_path / "config.yaml").write_text("generator: {points_per_side: 1}\n")
     assert main(["prompts", "--config", str(tmp_path / "config.yaml")]) == 2
 
 
-def test_defaults_are_those_of_sam2():
+def test_defaults_match_sam2():
     import inspect
 
     from sam2.sam2_image_predictor import SAM2ImagePredictor
@@ -392,7 +392,7 @@ def test_defaults_are_those_of_sam2():
 
 @pytest.fixture
 def by_hand(tmp_path, monkeypatch):
-    """A dataset of four images in two shards or more, with a table of boxes; commands run in this process."""
+    """A dataset of four images in two or more shards, with a table of boxes; commands run in this process."""
     (tmp_path / "images").mkdir()
     for number in range(4):
         pixels = np.ascontiguousarray(skimage.data.coffee()[50 * number :, 100:][::5, ::5][:HEIGHT, :WIDTH])
@@ -409,7 +409,7 @@ def shards_of(folder):
     return pd.read_parquet(folder / "results/dataset/shards.parquet")["shard"].tolist()
 
 
-def test_a_shard_whose_prompts_are_the_same_keeps_its_file(by_hand):
+def test_a_shard_with_unchanged_prompts_keeps_its_file(by_hand):
     paths = {shard: by_hand / "results/prompted" / f"{shard}.parquet" for shard in shards_of(by_hand)}
     assert len(paths) > 1
     assert [main(["prompt", "--shard", shard]) for shard in paths] == [0] * len(paths)
@@ -428,7 +428,7 @@ def test_a_shard_whose_prompts_are_the_same_keeps_its_file(by_hand):
     ]
 
 
-def test_thresholds_are_swept_like_the_generator_s(by_hand, capsys):
+def test_thresholds_are_swept_like_the_generators(by_hand, capsys):
     rows = (by_hand / "boxes.jsonl").read_text().splitlines()
     (by_hand / "boxes.jsonl").write_text("\n".join([*rows, '{"image": "gone.png", "box_xyxy": [2, 2, 9, 9]}']))
     sweep = {
@@ -447,7 +447,7 @@ def test_thresholds_are_swept_like_the_generator_s(by_hand, capsys):
     assert settings.index[0] == "baseline"
     statistics = pd.read_parquet(by_hand / "results/prompted/statistics.parquet")
     assert statistics.groupby("setting").size().to_dict() == dict.fromkeys(settings.index, 5)
-    # Each setting has what a run has that knows no other.
+    # Each setting gives the same results as a run with this setting alone.
     for label, row in settings.iterrows():
         of_setting = statistics[statistics["setting"] == label]
         assert row["box_iou_mean"] == pytest.approx(of_setting["box_iou"].mean())
@@ -463,7 +463,7 @@ def test_thresholds_are_swept_like_the_generator_s(by_hand, capsys):
             mine = together[together["setting_id"] == row["setting_id"]].reset_index(drop=True)
             other = pd.read_parquet(by_hand / f"alone/prompted/{shard}.parquet")
             assert mine.to_json() == other.to_json()
-    # COCO and picture are the baseline's.
+    # The COCO file and the picture show the baseline.
     assert len(json.loads((by_hand / "results/prompted/annotations.json").read_text())["annotations"]) == 4
 
 
@@ -479,14 +479,14 @@ def test_thresholds_are_swept_like_the_generator_s(by_hand, capsys):
         ({}, "prompts.sweep: the sweep is empty"),
     ],
 )
-def test_mistakes_in_a_sweep_of_prompts_are_found_before_any_work(tmp_path, sweep, words):
+def test_mistakes_in_a_sweep_of_prompts_stop_before_any_work(tmp_path, sweep, words):
     config = Config.model_validate({"prompts": {"source": "boxes.json", "sweep": sweep}})
     with pytest.raises(UserError) as caught:
         make_plan(config, tmp_path, tmp_path / "results")
     assert words in str(caught.value)
 
 
-def test_a_killed_shard_goes_on_after_its_last_image(by_hand, monkeypatch):
+def test_a_killed_shard_continues_after_its_last_image(by_hand, monkeypatch):
     from maskgrid.prompted.prompter import Prompter
 
     shard = pd.read_parquet(by_hand / "results/dataset/shards.parquet").nlargest(1, "n_images")["shard"].item()
@@ -510,7 +510,7 @@ def test_a_killed_shard_goes_on_after_its_last_image(by_hand, monkeypatch):
     assert path.read_bytes() == resumed
 
 
-def test_an_image_that_has_changed_since_is_a_status(by_hand):
+def test_an_image_changed_since_the_index_gets_a_status(by_hand):
     PIL.Image.new("RGB", (WIDTH, HEIGHT), "red").save(by_hand / "images/0.png")
     for shard in shards_of(by_hand):
         assert main(["prompt", "--shard", shard]) == 0
@@ -520,7 +520,7 @@ def test_an_image_that_has_changed_since_is_a_status(by_hand):
     assert "bad_image" not in table.drop("0.png")["status"].tolist()
 
 
-def test_the_picture_leaves_out_an_image_that_has_changed_since(by_hand):
+def test_the_picture_skips_images_changed_since(by_hand):
     for shard in shards_of(by_hand):
         assert main(["prompt", "--shard", shard]) == 0
     for path in (by_hand / "images").iterdir():
@@ -532,7 +532,7 @@ def test_the_picture_leaves_out_an_image_that_has_changed_since(by_hand):
     assert abs(red - blue) < 5
 
 
-def test_merging_before_a_shard_is_there_says_what_to_run(by_hand, capsys):
+def test_merging_before_a_shard_exists_says_what_to_run(by_hand, capsys):
     assert main(["prompt-merge"]) == 2
     assert "run maskgrid prompt --shard" in capsys.readouterr().err
 
@@ -547,7 +547,7 @@ def test_a_source_without_a_usable_prompt_is_an_error(by_hand, capsys, content):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run of the prompted job alone, over three photographs and a COCO file with good and bad boxes."""
+    """A run of only the prompted job, on three photographs and a COCO file with good and bad boxes."""
     folder = tmp_path_factory.mktemp("prompted")
     (folder / "images").mkdir()
     names = ["coffee.png", "sub/astronaut.png", "rocket.png"]
@@ -578,8 +578,8 @@ CONFIG = {
 }
 
 
-def test_a_file_of_boxes_becomes_a_file_of_masks(finished, demo_model):
-    """The same masks as sam2's predictor gives, in a COCO file that pycocotools reads."""
+def test_a_file_of_boxes_gives_a_file_of_masks(finished, demo_model):
+    """pycocotools reads the COCO file, and its masks are those of sam2's predictor."""
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
     from maskgrid.network.predictor import fit_feature_sizes
@@ -611,7 +611,7 @@ def test_a_file_of_boxes_becomes_a_file_of_masks(finished, demo_model):
                     assert row["prompt"] == {"kind": "box", "box_xyxy": [x, y, x + w, y + h]}
 
 
-def test_statistics_have_a_row_for_each_prompt_and_a_picture(finished):
+def test_statistics_have_a_row_per_prompt_and_a_picture(finished):
     table = pd.read_parquet(finished / "results/prompted/statistics.parquet")
     assert len(table) == 8
     by_id = table.set_index("source_id")
@@ -624,7 +624,7 @@ def test_statistics_have_a_row_for_each_prompt_and_a_picture(finished):
         assert np.asarray(picture).std() > 10
 
 
-def test_a_changed_source_is_read_again_and_nothing_else_runs(finished):
+def test_a_changed_source_reruns_only_the_prompted_job(finished):
     assert "Nothing to be done" in snakemake(finished, CONFIG, "prompted", "-n").output
     with (finished / "boxes.json").open("a") as stream:
         stream.write("\n")
@@ -632,7 +632,7 @@ def test_a_changed_source_is_read_again_and_nothing_else_runs(finished):
     assert planned == {"prompts": 1, "prompt": 1, "prompt_merge": 1, "prompted": 1, "total": 4}
 
 
-def test_a_changed_picture_of_a_mask_is_read_again(tmp_path):
+def test_a_changed_mask_image_is_read_again(tmp_path):
     (tmp_path / "images").mkdir()
     PIL.Image.new("RGB", (WIDTH, HEIGHT), "red").save(tmp_path / "images" / "a.png")
     mask = PIL.Image.new("L", (WIDTH, HEIGHT), 255)
@@ -647,7 +647,7 @@ def test_a_changed_picture_of_a_mask_is_read_again(tmp_path):
     assert planned == {"prompts": 1, "prompt": 1, "prompt_merge": 1, "prompted": 1, "total": 4}
 
 
-def test_without_the_section_nothing_of_it_is_planned(finished):
+def test_without_the_section_none_of_its_rules_run(finished):
     planned = snakemake(finished, {"dataset": CONFIG["dataset"]}, "-n").planned
     assert planned
     assert not {"prompts", "prompt", "prompt_merge"} & set(planned)

@@ -1,4 +1,4 @@
-"""Prompts as other tools write them, and tables that are older than what they are used with."""
+"""Prompts as other tools write them, and prompt tables older than the config or the index."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ BOX = [5, 5, 30, 20]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Three images; what is run in a test runs there."""
+    """A folder with three images, which becomes the working folder."""
     (tmp_path / "images").mkdir()
     for number in range(3):
         pixels = np.ascontiguousarray(skimage.data.coffee()[60 * number :, 100:][::4, ::4][:HEIGHT, :WIDTH])
@@ -44,7 +44,7 @@ def coco(images=None, annotations=None, **more):
 
 
 def run_all():
-    """The four stages by hand; what each returns."""
+    """Run all four stages; return their exit codes."""
     codes = [main([name]) for name in ("index", "prompts")]
     shards = pd.read_parquet("results/dataset/shards.parquet")["shard"]
     return [*codes, *(main(["prompt", "--shard", shard]) for shard in shards), main(["prompt-merge"])]
@@ -62,7 +62,7 @@ def annotations():
     return document()["annotations"]
 
 
-def test_other_shards_lose_no_object(folder):
+def test_another_shard_size_loses_no_prompt(folder):
     coco()
     for shard_size in (100, 1):
         run = snakemake(folder, config(shard_size), "prompted")
@@ -80,7 +80,7 @@ def test_other_shards_lose_no_object(folder):
         ({"shard_size": 1}, ["index"], "made with another index of the images"),
     ],
 )
-def test_a_table_of_other_prompts_is_not_used(folder, capsys, changes, again, words):
+def test_an_outdated_prompt_table_is_refused(folder, capsys, changes, again, words):
     coco()
     config()
     assert [main([name]) for name in ("index", "prompts")] == [0, 0]
@@ -91,7 +91,7 @@ def test_a_table_of_other_prompts_is_not_used(folder, capsys, changes, again, wo
     assert words in capsys.readouterr().err
 
 
-def test_an_image_that_joined_the_dataset_is_no_longer_unknown(folder, capsys):
+def test_an_image_added_to_the_dataset_is_no_longer_unknown(folder, capsys):
     coco()
     config()
     (folder / "images/2.png").rename(folder / "2.png")
@@ -106,16 +106,16 @@ def test_an_image_that_joined_the_dataset_is_no_longer_unknown(folder, capsys):
 
 
 @pytest.mark.parametrize("box", [[30, 20, 300, 200], [-300, -300, 310, 310], [20, 10, 90000, 70000], [-5, -5, 70, 50]])
-def test_boxes_far_over_the_edge_are_drawn(folder, box):
+def test_boxes_far_beyond_the_edge_are_drawn(folder, box):
     coco(annotations=[{"id": 1, "image_id": 0, "bbox": box}])
-    config(mask_threshold=-1000.0)  # whatever the network says, there is a mask to draw
+    config(mask_threshold=-1000.0)  # so that there is always a mask to draw
     assert set(run_all()) == {0}
     with PIL.Image.open("results/prompted/worst.jpg") as picture:
         orange = np.abs(np.asarray(picture, np.int32) - [255, 176, 0]).sum(-1) < 60
-    assert orange.sum() > 20  # the part of the box that lies in the image
+    assert orange.sum() > 20  # the part of the box inside the image
 
 
-def test_a_mask_picture_beside_the_table_s_folder_is_noticed(folder):
+def test_a_changed_mask_image_outside_the_tables_folder_is_noticed(folder):
     for name in ("tables", "masks"):
         (folder / name).mkdir()
     (folder / "tables/p.jsonl").write_text('{"image": "0.png", "mask": "../masks/m.png"}')
@@ -134,7 +134,7 @@ def test_ids_of_any_length_are_kept(folder):
     assert [annotation["source_id"] for annotation in annotations()] == [long, int(short)]
 
 
-def test_images_may_be_named_by_absolute_paths_and_by_detours(folder):
+def test_images_may_be_named_by_absolute_or_unnormalised_paths(folder):
     absolute, detour = str(folder / "images/0.png"), "sub/../1.png"
     coco([{"id": 0, "file_name": absolute}, {"id": 1, "file_name": detour}])
     config()
@@ -145,7 +145,7 @@ def test_images_may_be_named_by_absolute_paths_and_by_detours(folder):
     assert main(["prompts"]) == 0
 
 
-def test_a_category_that_is_not_listed_spoils_no_object(folder):
+def test_unlisted_categories_are_kept(folder):
     boxes = [{"id": number, "image_id": number, "bbox": BOX} for number in range(3)]
     for box, category_id in zip(boxes, (7, 1, "b"), strict=True):
         box["category_id"] = category_id
@@ -157,7 +157,7 @@ def test_a_category_that_is_not_listed_spoils_no_object(folder):
     assert [annotation["category_id"] for annotation in annotations()] == [7, 1, 8]
 
 
-def test_a_name_of_the_source_s_categories_is_not_given_twice(folder):
+def test_the_default_category_does_not_repeat_a_name_from_the_source(folder):
     boxes = [{"id": 0, "image_id": 0, "bbox": BOX}, {"id": 1, "image_id": 1, "bbox": BOX, "category_id": 4}]
     coco(annotations=boxes, categories=[{"id": 4, "name": "object"}])
     config()
@@ -176,7 +176,7 @@ def test_a_name_of_the_source_s_categories_is_not_given_twice(folder):
         ({"height": None}, False, "ok"),
     ],
 )
-def test_boxes_of_an_image_of_another_size_are_refused(folder, size, normalized, status):
+def test_boxes_for_another_image_size_are_refused(folder, size, normalized, status):
     box = [0.1, 0.1, 0.5, 0.5] if normalized else BOX
     coco([{"id": 0, "file_name": "0.png", **size}], [{"id": 1, "image_id": 0, "bbox": box}])
     (found,) = read_source(folder / "boxes.json", "box").entries
@@ -190,7 +190,7 @@ def test_boxes_of_an_image_of_another_size_are_refused(folder, size, normalized,
     "empty", [{"point_coords": [], "point_labels": []}, {"point_labels": []}, {"mask": []}, {"mask": ""}]
 )
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_an_empty_list_is_nothing_given(folder, empty, suffix):
+def test_an_empty_list_counts_as_missing(folder, empty, suffix):
     rows = pd.DataFrame([{"image": "0.png", "box_xyxy": [1, 1, 9, 9], **empty}])
     path = folder / f"boxes.{suffix}"
     rows.to_parquet(path) if suffix == "parquet" else rows.to_json(path, orient="records", lines=True)
@@ -199,7 +199,7 @@ def test_an_empty_list_is_nothing_given(folder, empty, suffix):
     assert (row.status, row.prompt.kind) == ("ok", "box")
 
 
-def test_a_byte_order_mark_is_no_part_of_a_file(folder):
+def test_a_byte_order_mark_is_ignored(folder):
     coco()
     text = (folder / "boxes.json").read_bytes()
     (folder / "boxes.json").write_bytes(b"\xef\xbb\xbf" + text)
@@ -209,7 +209,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file(folder):
     assert (found.image_key, found.broken) == ("0.png", None)
 
 
-def test_a_cell_of_csv_may_be_long(folder):
+def test_csv_cells_may_be_long(folder):
     runs = [1] * (HEIGHT * WIDTH)
     code = json.dumps({"size": [HEIGHT, WIDTH], "counts": runs}) + " " * 200_000
     pd.DataFrame([{"image": "0.png", "mask": code}]).to_csv("masks.csv", index=False)
@@ -217,7 +217,7 @@ def test_a_cell_of_csv_may_be_long(folder):
     assert resolve(found, IMAGE, 0, False, folder).status == "ok"
 
 
-def test_the_fast_mode_is_not_of_given_objects(folder):
+def test_the_mode_does_not_affect_prompts(folder):
     coco()
     values = config()
     assert set(run_all()) == {0}
@@ -227,7 +227,7 @@ def test_the_fast_mode_is_not_of_given_objects(folder):
     assert Path("results/prompted/all.parquet").stat().st_ino == before
 
 
-def test_what_draws_nothing_has_no_score_and_no_area(folder, capsys):
+def test_a_setting_without_masks_has_no_mean_score_or_area(folder, capsys):
     coco()
     config(sweep={"points": [{"name": "nothing", "mask_threshold": 1000.0}]})
     assert set(run_all()) == {0}

@@ -1,4 +1,4 @@
-"""How far two runs agree, on masks drawn by hand."""
+"""Agreement of two runs, on masks made by hand."""
 
 import numpy as np
 import orjson
@@ -19,14 +19,14 @@ def square(x: int, y: int = 0, side: int = 10) -> np.ndarray:
 
 
 def nibbled(mask: np.ndarray, n_px: int) -> np.ndarray:
-    """The mask less its first pixels."""
+    """The mask without its first ``n_px`` pixels."""
     less = mask.copy()
     less.flat[np.flatnonzero(mask)[:n_px]] = False
     return less
 
 
 def coco_file(path, images):
-    """A COCO file of masks by image."""
+    """Write a COCO file of masks, given by image."""
     annotations = [
         {"id": 1, "image_id": number, "segmentation": rle.compressed(rle.encode(mask), SIZE_HW)}
         for number, masks in enumerate(images.values(), 1)
@@ -49,7 +49,7 @@ CASES = {
     "eight in nine are none": ([square(0)], [nibbled(square(0), 11)], 0, 0, 0.0, 0.0, 0.0),
     "one mask more": ([square(0)], [square(0), square(10)], 1, 1, 0.5, 1.0, 2 / 3),
     "a mask twice is matched once": ([square(0)], [square(0), square(0)], 1, 1, 0.5, 1.0, 2 / 3),
-    # Taking the best pair first (equal, 1.0) would leave the others, of 0.94 x 0.94, without partners.
+    # Matching the best pair first (the equal masks) would leave the other two, with IoU 0.94 x 0.94, unmatched.
     "all are matched where they can be": (
         [square(0), nibbled(square(0), 6)],
         [nibbled(square(0), 6), nibbled(square(0), 12)],
@@ -121,7 +121,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
         (b'{"images": [{"id": 1, "file_name": "x", "height": 9, "width": 9}], "annotations": []}', "pixels"),
     ],
 )
-def test_what_cannot_be_compared_is_said(content, words, tmp_path, capsys):
+def test_files_that_cannot_be_compared_are_errors(content, words, tmp_path, capsys):
     first, second = coco_file(tmp_path / "a.json", {"x": [square(0)]}), tmp_path / "b.json"
     if content is not None:
         second.write_bytes(content)

@@ -1,4 +1,4 @@
-"""``maskgrid verify`` names what is missing, truncated, foreign or stale in a results folder, and nothing else."""
+"""``maskgrid verify`` names every missing, truncated, foreign or stale file of a results folder, and no other."""
 
 import shutil
 from pathlib import Path
@@ -58,7 +58,7 @@ def files(plan: Plan, pattern: str = "*") -> list[Path]:
     return [path for path in sorted(plan.layout.root.rglob(pattern)) if path.is_file()]
 
 
-def test_a_finished_run_is_what_it_should_be(plan):
+def test_a_finished_run_has_no_problems(plan):
     assert found(plan) == []
     assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 1 + 5 + 3 + 2
 
@@ -88,7 +88,7 @@ def test_every_damaged_table_is_named(plan):
         column = pq.read_metadata(path).row_group(0).column(0)
         damaged = bytearray(content)
         start = column.data_page_offset if column.dictionary_page_offset is None else column.dictionary_page_offset
-        damaged[start + column.total_compressed_size - 1] ^= 1  # the end of the column's last page
+        damaged[start + column.total_compressed_size - 1] ^= 1  # last byte of the column's last page
         path.write_bytes(damaged)
         problems = verify_results(plan, pages=True)
         assert [(problem.kind, problem.path) for problem in problems] == [("damaged", path)]
@@ -112,14 +112,14 @@ def test_foreign_tables_are_named(plan):
     [("model", {"dtype": "bfloat16"}), ("model", {"apply_postprocessing": False})],
     ids=["dtype", "apply_postprocessing"],
 )
-def test_a_config_that_says_otherwise_makes_candidates_stale(plan, section, values):
+def test_another_model_config_makes_candidates_stale(plan, section, values):
     other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, **{section: values})
     problems = found(other)
     assert len(problems) == 4
     assert {(kind, name.split("/")[0]) for kind, name in problems} == {("stale", "candidates")}
 
 
-def test_another_sweep_makes_selections_and_all_after_them_stale(plan):
+def test_another_sweep_makes_selections_and_later_outputs_stale(plan):
     sweep = {"grid": {"pred_iou_thresh": [0.4, 0.6], "crop_n_layers": [0, 1]}}
     other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, sweep=sweep)
     assert {name.split("/")[0] for _, name in found(other)} == {
@@ -136,12 +136,12 @@ def test_a_looser_floor_makes_candidates_stale(plan):
     assert {name.split("/")[0] for _, name in found(other)} == {"candidates"}
 
 
-def test_a_replay_that_nobody_has_counted_makes_later_outputs_stale(plan, network):
+def test_a_new_replay_makes_later_outputs_stale(plan, network):
     sweep = {"points": [{"name": "loose", "pred_iou_thresh": 0.35}]}
     other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, sweep=sweep)
     for shard in other.shards():
         replay_shard(other, shard)
-    # The report among them: its explorer offers the passes of the sweep, and these are others.
+    # The report is among them, because its explorer offers the sweep's passes, which have changed.
     later = {"selections.json", "statistics", "report", "accepted.json", "provenance.json"}
     assert {name.split("/")[0] for _, name in found(other)} == later
     gather(other)
@@ -174,7 +174,7 @@ def test_new_images_make_the_shard_stale(plan, finished, tmp_path):
 
 @pytest.fixture
 def prompted(plan, finished, demo_model, tmp_path) -> Plan:
-    """A finished run with given objects, one of them a picture of its mask."""
+    """A finished run with prompts, one of them a mask image."""
     mask = np.zeros((40, 57), np.uint8)
     mask[10:30, 10:40] = 255
     PIL.Image.fromarray(mask).save(tmp_path / "mask.png")
@@ -194,7 +194,7 @@ def _segment(plan: Plan, model) -> None:
         prompt_shard(plan, shard, lambda plan: Prompter(model, plan.config.prompts))
 
 
-def test_what_is_made_of_prompts_is_checked(prompted):
+def test_prompted_outputs_are_checked(prompted):
     for path in files(prompted, "prompted/*"):
         path.write_bytes(path.read_bytes()[:-1])
     assert len(found(prompted)) == 7
@@ -202,7 +202,7 @@ def test_what_is_made_of_prompts_is_checked(prompted):
 
 
 @pytest.mark.parametrize("changed", ["box", "picture"])
-def test_other_prompts_make_what_depends_on_them_stale_and_nothing_else(prompted, demo_model, tmp_path, changed):
+def test_changed_prompts_make_only_dependent_outputs_stale(prompted, demo_model, tmp_path, changed):
     written = files(prompted, "prompted/*")
     if changed == "box":
         objects = tmp_path / "objects.csv"
@@ -220,13 +220,13 @@ def test_other_prompts_make_what_depends_on_them_stale_and_nothing_else(prompted
     _segment(prompted, demo_model)
     assert content == {path: (path.read_bytes(), path.stat().st_ino) for path in kept}
     of_all = ["statistics.parquet", "settings.parquet", "annotations.json", "worst.jpg"]
-    # Beside what a job keeps until its output is used.
+    # Apart from files that a job keeps until its output is used.
     assert [name for kind, name in found(prompted) if kind == "stale"] == [f"prompted/{name}" for name in of_all]
     merge_prompted(prompted)
     assert found(prompted) == []
 
 
-def test_other_parameters_make_masks_of_given_objects_stale(prompted):
+def test_other_parameters_make_prompted_masks_stale(prompted):
     prompts = prompted.config.prompts.model_dump() | {"mask_threshold": 1.0}
     other = tiny_plan(Path(prompted.config.dataset.source), prompted.layout.root, prompts=prompts)
     assert found(other) == [("stale", f"prompted/{shard}.parquet") for shard in other.shards()]
@@ -246,7 +246,7 @@ def test_leftovers_are_named(plan):
     ]
 
 
-def test_the_command(plan, tmp_path, capsys):
+def test_the_command_reports_problems(plan, tmp_path, capsys):
     save_config(plan.config, tmp_path / "config.json")
     options = ["verify", "--config", str(tmp_path / "config.json"), "--results", str(plan.layout.root)]
     assert main(options) == main([*options, "--pages"]) == 0
@@ -271,7 +271,7 @@ def test_the_provenance_explains_a_run(plan):
     assert content["written"]["report"]["seconds"] >= 0
 
 
-def test_results_of_images_that_moved_on_are_no_failure(plan, finished, tmp_path, network, capsys):
+def test_outputs_of_removed_images_are_unneeded_but_no_failure(plan, finished, tmp_path, network, capsys):
     source = shutil.copytree(finished / "source", tmp_path / "fewer")
     for path in sorted(source.iterdir())[1:]:
         path.unlink()
@@ -285,7 +285,7 @@ def test_results_of_images_that_moved_on_are_no_failure(plan, finished, tmp_path
     assert "complete, and made from this config" in said
 
 
-def test_given_objects_alone_are_judged_by_themselves(prompted, tmp_path):
+def test_prompted_outputs_alone_are_verified_alone(prompted, tmp_path):
     for name in ("candidates", "selections", "statistics"):
         shutil.rmtree(prompted.layout.root / name)
     assert found(prompted) == []

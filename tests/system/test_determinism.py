@@ -1,4 +1,4 @@
-"""Equal images and settings give equal bytes: wherever, in however many parts, and in whatever order they are made."""
+"""The same images and settings give the same bytes in any folder, any number of shards and any order."""
 
 import json
 import random
@@ -45,7 +45,7 @@ def of_images(**changes: object) -> dict[str, object]:
 
 
 def plan_of(source: Path, results: Path, **changes: object) -> Plan:
-    """Paths as users write them: relative to their folder."""
+    """Plan a run with paths as users write them: relative to their folder."""
     changes = {"prompts": {"source": "images/boxes.jsonl"}, "dataset": of_images(), **changes}
     return tiny_plan(source, results, source.parent, **changes)
 
@@ -56,8 +56,8 @@ def results(source, network, tmp_path_factory) -> Path:
 
 
 def run(plan: Plan, network: RememberingNetwork, shuffle: Callable[[list], None] = lambda names: None) -> Path:
-    """Run all stages; those of one kind, which do not depend on each other, in the order that ``shuffle`` gives."""
-    waiting = dict(stages(plan, network))  # those before the index: it alone is known to be one
+    """Run all stages; stages of one kind are independent, and ``shuffle`` sets their order."""
+    waiting = dict(stages(plan, network))  # before the index exists, the shards are unknown
     waiting["index"](plan)
     waiting = dict(stages(plan, network))
     for kind in KINDS:
@@ -69,14 +69,14 @@ def run(plan: Plan, network: RememberingNetwork, shuffle: Callable[[list], None]
 
 
 def of_dataset(results: Path) -> dict[str, str]:
-    """The outputs that do not depend on shards, nor on where the images lie."""
+    """Hashes of the outputs that depend neither on shards nor on the images' folder."""
     kept = ("annotations/", "statistics/", "report/")
     of_objects = ("prompted/annotations.json", "prompted/statistics.parquet", "prompted/worst.jpg")
     return {name: digest for name, digest in hashes(results).items() if name.startswith(kept) or name in of_objects}
 
 
 def portable(results: Path) -> dict[str, str]:
-    """All outputs but the one that says where the images lie, and what tells of the run itself."""
+    """Hashes of all outputs except those with the images' paths or facts about the run itself."""
     aside = ("dataset/files.parquet", "provenance.json")
     return {name: digest for name, digest in hashes(results).items() if name not in aside}
 

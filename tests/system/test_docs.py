@@ -1,4 +1,4 @@
-"""Documentation that is checked: every command is named, every example runs."""
+"""Check the documentation: every command is documented, every example runs."""
 
 import re
 from pathlib import Path
@@ -21,21 +21,21 @@ def test_every_command_is_documented():
 
 
 @pytest.mark.parametrize("name", [None, *commands()])
-def test_every_command_explains_itself(name, capsys):
+def test_every_command_has_help(name, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*([name] if name else []), "--help"])
     assert stop.value.code == 0
     assert "usage: maskgrid" in capsys.readouterr().out
 
 
-def test_every_make_target_of_the_readme_is_there():
+def test_every_make_target_in_the_readme_exists():
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", readme, re.MULTILINE))
     assert {"demo", "test"} <= named
     assert not [target for target in named if f"\n{target}:" not in makefile]
 
 
-def test_links_lead_somewhere():
+def test_links_have_targets():
     for page in [ROOT / "README.md", ROOT / "config/README.md", *ROOT.glob("docs/*.md")]:
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"

@@ -1,4 +1,4 @@
-"""From files to files: what stands in the COCO file is what sam2's own generator returns for the same pictures."""
+"""End to end: the COCO file has the masks that sam2's own generator returns for the same pictures."""
 
 import json
 
@@ -36,7 +36,7 @@ SWEEP = {
 
 @pytest.fixture(scope="module")
 def plan(photos, demo_model, tmp_path_factory):
-    """A finished run over two photographs in shards of one."""
+    """A finished run on two photographs, one per shard."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "photos").mkdir()
     for name in ("coffee", "astronaut"):
@@ -62,7 +62,7 @@ def plan(photos, demo_model, tmp_path_factory):
 
 
 @pytest.mark.parametrize("label", ["baseline", "regions"])
-def test_annotations_are_sam2s_masks(label, plan, photos, demo_model):
+def test_annotations_equal_sam2s_masks(label, plan, photos, demo_model):
     path = plan.layout.annotations(label)
     coco = COCO(str(path))
     parameters = next(setting for setting in plan.settings if label in setting.names).generator.model_dump()
@@ -114,7 +114,7 @@ def test_one_table_answers_how_many_masks_at_which_thresholds(plan):
     assert baseline["n_masks"].sum() == len(coco["annotations"])
 
 
-def test_plan_says_what_is_there(plan):
+def test_plan_lists_finished_outputs(plan):
     text = plan_text(plan)
     assert f"{len(plan.settings)}, sweeping" in text
     assert "crop1-grid6" in text

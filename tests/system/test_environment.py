@@ -1,4 +1,4 @@
-"""The environments that people install: the lock file's, and conda's with the same pins."""
+"""The environments that users install: from the lock file, and conda's with the same pins."""
 
 import os
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 LOCK = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line]
 
 
-def test_conda_has_the_pins_of_the_lock_file():
+def test_conda_has_the_lock_files_pins():
     pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
     assert pip == LOCK
 
@@ -33,8 +33,8 @@ def test_every_dependency_is_in_the_lock_file():
     assert needed <= pinned
 
 
-# Answers what Snakemake asks of conda. An environment is a folder with a Python that notes what it is called for, and
-# goes on as the Python of these tests.
+# A stand-in for conda that answers Snakemake's calls. Its environments hold a Python that logs its arguments and then
+# runs the Python of these tests.
 CONDA = """#!/bin/bash
 case "$1 $2" in
   "--version ") echo "conda 25.1.0" ;;
@@ -55,8 +55,8 @@ esac
 """
 
 
-def test_jobs_run_in_the_environment_that_a_stand_in_for_conda_makes(tmp_path):
-    """It shows that Snakemake finds the file for each job, and not that conda can install it: none may be here."""
+def test_jobs_run_in_the_environment_made_by_a_stand_in_for_conda(tmp_path):
+    """Shows that Snakemake finds each job's file, not that conda can install it: conda may not be installed here."""
     conda, activate = tmp_path / "bin" / "conda", tmp_path / "bin" / "activate"
     conda.parent.mkdir()
     conda.write_text(CONDA.replace("FOLDER", str(tmp_path)).replace("PYTHON", sys.executable))
@@ -71,11 +71,11 @@ def test_jobs_run_in_the_environment_that_a_stand_in_for_conda_makes(tmp_path):
     call += ["--software-deployment-method", "conda"]
     run = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert (tmp_path / "created.yml").read_text() == (ROOT / "environment.yml").read_text()  # one for all rules
+    assert (tmp_path / "created.yml").read_text() == (ROOT / "environment.yml").read_text()  # the same for all rules
     called = re.findall(r"^-m maskgrid ([\w-]+)", (tmp_path / "called.txt").read_text(), re.MULTILINE)
     jobs = {"index", "generate", "replay", "gather", "merge", "export", "statistics", "report", "card", "accept"}
     assert set(called) == jobs
-    # Without conda again: the same results, of which none has to be made anew.
+    # Without conda, the same results count as finished.
     again = subprocess.run(
         [*call[:-2], "-n"], cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Devices that run out of memory, return no numbers, or vanish."""
+"""Devices that run out of memory, return NaN, or vanish."""
 
 import logging
 import re
@@ -34,7 +34,7 @@ OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
 class FailingNetwork(Proposer):
-    """A network whose device holds so many prompts at once, or gives out what it is told to."""
+    """A network whose device fails with more than ``max_prompts`` prompts; ``spoil`` can change its outputs."""
 
     def __init__(self, model, max_prompts: int = 1000, error: Exception | None = None, spoil=None) -> None:
         super().__init__(model)
@@ -52,7 +52,7 @@ class FailingNetwork(Proposer):
 
 
 def small_memory(network: Proposer | Prompter, max_masks: int):
-    """Let the up-sampling of more masks than this run out of memory; gives the sizes that were asked for."""
+    """Make up-sampling more masks than this run out of memory; return the list of requested sizes."""
     upsample, asked = network.predictor._transforms.upsample, []
 
     def limited(logits, size_hw):
@@ -77,7 +77,7 @@ def plain(demo_model):
     return candidates
 
 
-def test_fewer_masks_are_upsampled_where_memory_runs_out(demo_model, plain, caplog):
+def test_fewer_masks_are_upsampled_if_memory_runs_out(demo_model, plain, caplog):
     network = Proposer(demo_model)
     asked = small_memory(network, max_masks=3)
     with caplog.at_level(logging.WARNING):
@@ -90,18 +90,18 @@ def test_fewer_masks_are_upsampled_where_memory_runs_out(demo_model, plain, capl
     assert max(asked) <= 3, "the next image must not run into the same wall"
 
 
-def test_fewer_prompts_are_decoded_where_memory_runs_out(demo_model, plain):
+def test_fewer_prompts_are_decoded_if_memory_runs_out(demo_model, plain):
     network = FailingNetwork(demo_model, max_prompts=5)
     found = network.run(IMAGE, PASS, RECORDING)
     assert same(found, Proposer(demo_model).run(IMAGE, PASS, RECORDING, points_per_batch=4))
-    # Other batches can move last bits of scores, and do on some processors.
+    # Other batch sizes can change the last bits of scores, and do so on some processors.
     assert np.array_equal(found.rows.counts, plain.rows.counts)
     assert np.allclose(found.rows.predicted_iou, plain.rows.predicted_iou, rtol=1e-5)
     assert network.asked[:2] == [16, 8]
     assert network.asked[2:] == [4, 4, 4, 4], "the whole image with batches of one size"
 
 
-def test_an_image_of_which_no_mask_fits_is_a_row(demo_model, tmp_path):
+def test_an_image_whose_masks_do_not_fit_gets_a_status(demo_model, tmp_path):
     def give(plan, run):
         network = Proposer(demo_model)
         small_memory(network, max_masks=0)
@@ -118,14 +118,14 @@ def test_a_device_too_small_for_one_prompt_ends_the_job(demo_model):
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["logits", "predicted_iou"])
-def test_an_image_without_numbers_is_a_row(demo_model, tmp_path, which):
+def test_an_image_with_nan_outputs_gets_a_status(demo_model, tmp_path, which):
     def spoil(*tensors):
         tensors[which][3, 1] = float("nan")
 
     assert status_of(tmp_path, lambda plan, run: FailingNetwork(demo_model, spoil=spoil)) == "not_a_number"
 
 
-def test_the_network_takes_turns_with_its_masks_where_memory_runs_out_beside_them(demo_model, plain, caplog):
+def test_network_and_masks_take_turns_if_memory_runs_out(demo_model, plain, caplog):
     network = FailingNetwork(demo_model, max_prompts=15)
     network.beside, predict = True, network._predict
 
@@ -141,7 +141,7 @@ def test_the_network_takes_turns_with_its_masks_where_memory_runs_out_beside_the
     assert network.asked == [16] * 3, "the next image must not run into the same wall"
 
 
-def test_a_mask_too_large_only_beside_the_network_is_measured_behind_it(demo_model, plain, caplog):
+def test_a_mask_too_large_beside_the_network_is_measured_after_it(demo_model, plain, caplog):
     network = Proposer(demo_model)
     network.beside = True
     upsample = network.predictor._transforms.upsample
@@ -153,7 +153,7 @@ def test_a_mask_too_large_only_beside_the_network_is_measured_behind_it(demo_mod
 
     network.predictor._transforms.upsample = limited
     before = torch.get_num_threads()
-    torch.set_num_threads(1)  # or a CPU's masks are measured in threads of their own
+    torch.set_num_threads(1)  # otherwise masks on a CPU are measured in other threads
     with caplog.at_level(logging.WARNING):
         found = network.run(IMAGE, PASS, RECORDING)
     torch.set_num_threads(before)
@@ -182,7 +182,7 @@ def test_a_device_that_vanishes_ends_the_job(demo_model, message):
         ("expected all tensors to be on the same device", "bug"),
     ],
 )
-def test_what_a_device_says_is_told_apart(message, kind):
+def test_device_errors_are_classified_by_their_message(message, kind):
     with pytest.raises(RuntimeError if kind == "bug" else MachineError) as caught, device_errors("Try less"):
         raise RuntimeError(message)
     assert ("memory is too small" in str(caught.value), "has failed" in str(caught.value)) == {
@@ -192,18 +192,18 @@ def test_what_a_device_says_is_told_apart(message, kind):
     }[kind]
 
 
-def test_an_image_too_large_where_no_row_can_say_so_is_told_with_advice():
+def test_an_image_too_large_outside_a_table_is_an_error_with_advice():
     with pytest.raises(MachineError, match=r"a mask of this size\. Try less, and run again"), device_errors("Try less"):
         raise ImageTooLargeError("the device's memory does not hold a mask of this size")
 
 
-def test_a_bug_stays_what_it_is(demo_model):
+def test_a_bug_is_raised_unchanged(demo_model):
     network = FailingNetwork(demo_model, max_prompts=0, error=RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         network.run(IMAGE, PASS, RECORDING)
 
 
-def test_too_many_failures_are_named_by_the_tables_that_hold_them(demo_model, tmp_path):
+def test_too_many_failures_name_the_tables_that_list_them(demo_model, tmp_path):
     def spoil(logits, iou):
         iou[:] = float("nan")
 
@@ -220,7 +220,7 @@ BOXES = [Prompt(box_xyxy=np.array([x, 5.0, x + 20, 40.0])) for x in (2.0, 12.0, 
 
 
 class FailingPrompter(Prompter):
-    """The same for given objects."""
+    """The same for prompts."""
 
     def __init__(self, model, max_prompts: int = 1000, error: Exception | None = None, **config) -> None:
         super().__init__(model, PromptConfig(source="boxes.json", **config))
@@ -234,7 +234,7 @@ class FailingPrompter(Prompter):
         return super()._predict(inputs, multimask_output)
 
 
-def test_fewer_masks_of_given_objects_are_upsampled_where_memory_runs_out(demo_model, caplog):
+def test_the_prompter_upsamples_fewer_masks_if_memory_runs_out(demo_model, caplog):
     plain = FailingPrompter(demo_model, keep="all").run(IMAGE, BOXES)
     prompter = FailingPrompter(demo_model, keep="all")
     asked = small_memory(prompter, max_masks=1)
@@ -247,7 +247,7 @@ def test_fewer_masks_of_given_objects_are_upsampled_where_memory_runs_out(demo_m
     assert max(asked) == 1, "the next image must not run into the same wall"
 
 
-def test_fewer_given_objects_are_decoded_where_memory_runs_out(demo_model):
+def test_the_prompter_decodes_fewer_prompts_if_memory_runs_out(demo_model):
     plain = FailingPrompter(demo_model).run(IMAGE, BOXES)
     prompter = FailingPrompter(demo_model, max_prompts=1, prompts_per_batch=64)
     found = prompter.run(IMAGE, BOXES)
@@ -261,20 +261,20 @@ def test_fewer_given_objects_are_decoded_where_memory_runs_out(demo_model):
     [(None, "one prompt.*Tried to allocate"), (RuntimeError("CUDA error: device not ready\nmore"), "Run again")],
     ids=["too small", "gone"],
 )
-def test_a_device_that_fails_on_given_objects_ends_the_job(demo_model, error, words):
+def test_a_device_that_fails_in_the_prompter_ends_the_job(demo_model, error, words):
     with pytest.raises(MachineError, match=words) as caught:
         FailingPrompter(demo_model, max_prompts=0, error=error).run(IMAGE, BOXES)
     assert "\n" not in str(caught.value)
 
 
-def test_a_bug_with_given_objects_stays_what_it_is(demo_model):
+def test_a_bug_in_the_prompter_is_raised_unchanged(demo_model):
     prompter = FailingPrompter(demo_model, max_prompts=0, error=RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         prompter.run(IMAGE, BOXES)
 
 
 @pytest.mark.parametrize("status", ["too_large", "not_a_number"])
-def test_given_objects_of_an_image_that_fails_are_rows(demo_model, tmp_path, status):
+def test_prompts_of_an_image_that_fails_get_a_status(demo_model, tmp_path, status):
     def load(plan):
         prompter = FailingPrompter(demo_model)
         if status == "too_large":
@@ -300,7 +300,7 @@ def test_given_objects_of_an_image_that_fails_are_rows(demo_model, tmp_path, sta
 
 
 def status_of(folder, load) -> str:
-    """What generate says of one image."""
+    """The status that ``generate`` gives to one image."""
     (folder / "source").mkdir(exist_ok=True)
     PIL.Image.fromarray(IMAGE).save(folder / "source" / "image.png")
     plan = tiny_plan(folder / "source", folder / "results")

@@ -1,4 +1,4 @@
-"""Growing data: each row of the table in docs/growing-data.md, by the real workflow."""
+"""Growing data: check each row of the table in docs/growing-data.md with the real workflow."""
 
 import os
 import re
@@ -24,7 +24,7 @@ CONFIG = {
 
 
 def documented():
-    """The rows of the table: what changes, and how many jobs of each rule it asks for."""
+    """The rows of the table: what changes, and how many jobs of each rule then run."""
     text = (ROOT / "docs/growing-data.md").read_text()
     head, _, *rows = re.search(r"<!-- cases -->\n(.*?)\n<!-- end -->", text, re.DOTALL)[1].splitlines()
     assert [cell.strip() for cell in head.strip("|").split("|")] == ["what changes", *RULES]
@@ -39,7 +39,7 @@ def write_image(path, seed):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A folder after a first run, and a copy of it to start each case from."""
+    """A folder after a first run, and a copy from which each case starts."""
     folder = tmp_path_factory.mktemp("growing") / "run"
     demo = resolve_checkpoint("demo", None)
     for number in range(N_IMAGES):
@@ -57,12 +57,12 @@ def finished(tmp_path_factory):
 def folder(finished):
     folder, saved = finished
     shutil.rmtree(folder)
-    shutil.copytree(saved, folder)  # at the same place, with the same times
+    shutil.copytree(saved, folder)  # same path, same file times
     return folder
 
 
 def changed(section, **values):
-    """A change of the config."""
+    """Change a section of the config."""
     return lambda folder: {section: {**CONFIG.get(section, {}), **values}}
 
 
@@ -99,7 +99,7 @@ def removed(pattern, one=False):
 
 
 def exported_without(pattern):
-    """Another setting to export, of which a file that it is made from was deleted."""
+    """Export another setting after deleting one of the files that it is made from."""
 
     def change(folder):
         removed(pattern, one=True)(folder)
@@ -114,7 +114,7 @@ def name_a_setting(folder):
 
 SELECTIONS, CANDIDATES = "results/selections/d*[!s].parquet", "results/candidates/*/*/d*[!s].parquet"
 
-# What each row of the table does to the folder, and to sections of the config.
+# What each row of the table changes: files in the folder, and sections of the config (returned).
 CASES: dict[str, Callable] = {
     "nothing": lambda folder: None,
     "new images": new_images,
@@ -162,13 +162,13 @@ def shards(folder):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_exactly_the_jobs_of_the_table_run(folder, finished, name):
+def test_exactly_the_jobs_in_the_table_run(folder, finished, name):
     expected = documented()[name]
     before = shards(folder)
     sections = CASES[name](folder) or {}
     config = {**CONFIG, **sections}
     assert len(before) >= 3
-    if expected["index"] == "1":  # what comes after is known only then
+    if expected["index"] == "1":  # later jobs are known only after the index
         indexed = snakemake(folder, config, "--until", "index")
         assert indexed.finished == {"index": 1}, indexed.output
         config = None
@@ -181,7 +181,7 @@ def test_exactly_the_jobs_of_the_table_run(folder, finished, name):
     assert counts == {rule: wanted[cell] for rule, cell in expected.items()} | {"index": 0}, run.output
 
 
-def test_snakemakes_own_report_has_pages_and_masks(folder):
+def test_snakemakes_report_has_pages_and_masks(folder):
     run = snakemake(folder, CONFIG, "--report", "report.html")
     assert run.code == 0, run.output
     text = (folder / "report.html").read_text()

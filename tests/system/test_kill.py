@@ -1,4 +1,4 @@
-"""A run killed at any moment and started again ends with the same bytes as one that was never killed."""
+"""A run killed at any moment and restarted ends with the same bytes as an undisturbed one."""
 
 import random
 import shutil
@@ -40,7 +40,7 @@ STAGES = (
 
 
 class Runs:
-    """The states of a run before each stage, and what the stage makes of them when nothing kills it."""
+    """Snapshots of a run before each stage, and the hashes after the stage if nothing kills it."""
 
     def __init__(self, folder: Path, network: RememberingNetwork) -> None:
         self.folder, self.network = folder, network
@@ -49,7 +49,7 @@ class Runs:
         self.stages = {}
         self.states = {}
         results = folder / "whole"
-        # What an earlier run with another config has left: old versions of what the later stages write.
+        # Start from the results of an earlier run with another config, so that later stages overwrite old versions.
         run_all(tiny_plan(self.source, results, sweep=None), network)
         shutil.rmtree(results / "dataset")
         shutil.rmtree(results / "candidates")
@@ -64,17 +64,17 @@ class Runs:
         return tiny_plan(self.source, results, prompts={"source": str(self.source / "boxes.json")})
 
     def of(self, kind: str) -> list[str]:
-        """Names of the stages of a kind: one for each shard, for example."""
+        """Names of the stages of a kind, for instance one per shard."""
         return [name for name in self.stages if name.split()[0] == kind]
 
     def begin(self, name: str) -> Plan:
-        """A results folder as it is when the stage begins."""
+        """Copy the results folder as it was before the stage."""
         return self.plan(copy_of(self.states[name][0], self.folder / "killed"))
 
 
 @pytest.fixture(scope="module")
 def runs(demo_model):
-    # In memory where possible: a killed process loses nothing that a disk would keep.
+    # In memory if possible: a killed process loses nothing that it has written.
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Runs(Path(folder), RememberingNetwork(Proposer(demo_model)))
@@ -84,7 +84,7 @@ def runs(demo_model):
 def test_a_stage_killed_at_any_step_ends_with_the_same_bytes(runs, kind):
     for name in runs.of(kind)[:1]:
         n_steps = count_steps(lambda name=name: runs.stages[name](runs.begin(name)))
-        assert n_steps >= 5  # a file at least: create, write, sync, rename, sync folder
+        assert n_steps >= 5  # at least one file: create, write, sync, rename, sync folder
         for step in range(1, n_steps + 1):
             plan = runs.begin(name)
             runs.network.n_runs = 0
@@ -111,13 +111,13 @@ def test_a_stage_killed_at_any_time_ends_with_the_same_bytes(runs):
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(runs):
     plan = runs.begin("index")
     for step in range(20, 1000, 37):
-        # The k-th process gets a little further than the one before, or dies on the way.
+        # Each process gets a little further than the one before, or dies on the way.
         if not die_at(lambda: run_all(plan, runs.network), step):
             break
     else:
         pytest.fail("never came to an end")
     ended = hashes(plan.layout.root)
-    del ended["provenance.json"]  # tells when it was
+    del ended["provenance.json"]  # contains times
     assert ended.items() <= runs.finished.items()
     assert len(ended) == len(runs.finished) - 1
 
@@ -135,7 +135,7 @@ def _check(runs: Runs, name: str, plan: Plan, what: str) -> None:
 
 
 def _check_repeats(runs: Runs, name: str, what: str) -> None:
-    """The killed process and the one after it run the network once an image, and one of them once more at most."""
+    """Killed and restarted, the network runs once per image, plus once more at most."""
     n_images = _n_images(runs, name)
     assert n_images <= runs.network.n_runs <= n_images + 1, f"{what}: the network ran {runs.network.n_runs} times"
 

@@ -1,4 +1,4 @@
-"""The workflow itself, killed with all its jobs in the middle of several stages."""
+"""Kill the workflow itself with all its jobs in the middle of several stages."""
 
 import os
 import random
@@ -19,13 +19,13 @@ from maskgrid.config.files import save_config
 from workflow import ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-# What tells when and where a run took place, and what is made by other stages than the library's run here.
+# Files with times and places of the run, and outputs of stages that the library's run here leaves out.
 ASIDE = ("config.json", "provenance.json", "report/")
 
 
 @pytest.fixture(scope="module")
 def whole(demo_model, tmp_path_factory):
-    """The source, and the hashes of a run by the library that nothing has killed."""
+    """The source, and the hashes of an undisturbed run by the library."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "source").mkdir()
     for number in range(4):
@@ -39,7 +39,7 @@ def outputs(results: Path) -> dict[str, str]:
     return {name: digest for name, digest in hashes(results).items() if not name.startswith(ASIDE)}
 
 
-@pytest.mark.timeout(1200)  # seconds when nothing else runs, minutes on a busy machine
+@pytest.mark.timeout(1200)  # seconds on an idle machine, minutes on a busy one
 def test_the_workflow_killed_in_several_stages_ends_with_the_same_bytes(whole, tmp_path):
     source, expected = whole
     save_config(tiny_plan(source, tmp_path / "results").config, tmp_path / "config.json")

@@ -1,4 +1,4 @@
-"""The snippets of ``docs/loading.md`` run, and every library finds the masks that pycocotools finds."""
+"""The snippets of ``docs/loading.md`` run, and every library finds the same masks as pycocotools."""
 
 import contextlib
 import io
@@ -25,10 +25,10 @@ from maskgrid.results.exports.stage import export_setting, write_card
 
 PAGE = (Path(__file__).parents[2] / "docs/loading.md").read_text()
 SNIPPETS = dict(re.findall(r"```python (\w+)\n(.*?)```", PAGE, re.DOTALL))
-# These find all masks, in the order of the annotations.
+# Libraries whose snippet finds all masks, in the order of the annotations.
 OF_MASKS = ("pycocotools", "faster_coco_eval", "supervision", "sa1b", "datumaro")
-# These want other versions of what maskgrid needs; make test-loaders names the Python that has them, and for each what
-# its snippet finds.
+# Libraries that need other versions than maskgrid's, with the name of their snippet's result. ``make test-loaders``
+# names a Python that has them.
 ELSEWHERE = {"datumaro": "masks", "duckdb": "table"}
 ELSEWHERE_PYTHON = "MASKGRID_LOADERS_PYTHON"
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with ``results`` of made-up images, whose pictures lie under ``results/demo``."""
+    """A folder with ``results`` of made-up images, whose image files are in ``results/demo``."""
     root = tmp_path_factory.mktemp("loading")
     plan = make_plan_with_truth(root, masks_as_objects, make_config(annotations=["baseline"]))
     for run in plan.runs:
@@ -81,7 +81,7 @@ def run_elsewhere(name, folder):
 
 @pytest.fixture(scope="module")
 def expected(folder):
-    """The masks, decoded by pycocotools straight from the file."""
+    """The masks, decoded from the file by pycocotools."""
     content = json.loads((folder / "results/annotations/baseline.json").read_bytes())
     return [coco_mask.decode(entry["segmentation"]) for entry in content["annotations"]]
 
@@ -101,7 +101,7 @@ def test_a_library_finds_the_same_masks(name, folder, expected, monkeypatch):
     assert in_order(masks) == in_order(expected)
 
 
-def test_polygons_are_those_of_all_masks(folder, expected, monkeypatch):
+def test_there_is_a_polygon_for_every_mask(folder, expected, monkeypatch):
     scope = run_snippet("polygons", folder, monkeypatch)
     assert len(scope["outlines"]) == len(expected)
     assert 0 <= scope["lost"] < 1
@@ -124,14 +124,14 @@ def test_duckdb_reads_the_tables(folder, monkeypatch):
     assert dict(table) == pytest.approx(counts.groupby("pred_iou_thresh").n_masks.mean().to_dict())
 
 
-def test_croissant_gives_the_rows(folder, monkeypatch):
+def test_mlcroissant_reads_the_rows(folder, monkeypatch):
     first = run_snippet("mlcroissant", folder, monkeypatch)["first"]
     counts = pd.read_parquet(folder / "results/statistics/mask_counts.parquet")
     assert first["mask_counts/n_masks"] == counts.n_masks[0]
 
 
 def test_faster_coco_eval_agrees_with_our_recall(folder):
-    """COCO's evaluation by its own class on our files gives the averages of our tables."""
+    """faster-coco-eval on our files gives the averages in our tables."""
     library = pytest.importorskip("faster_coco_eval")
     content = json.loads((folder / "results/annotations/baseline.json").read_bytes())
     objects = read_table(folder / "results/ground_truth/objects.parquet", filters=[("status", "=", "ok")]).to_pylist()

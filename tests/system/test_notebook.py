@@ -1,4 +1,4 @@
-"""The notebook of ``docs`` runs from its first cell to its last on the files of a run."""
+"""The notebook in ``docs`` runs from first to last cell on the files of a run."""
 
 import json
 import re
@@ -54,17 +54,17 @@ def test_the_notebook_runs(plan, monkeypatch):
     assert len(scope["masks"]) == len(annotations)
 
 
-def test_the_notebook_is_stored_without_results():
+def test_the_notebook_is_stored_without_outputs():
     for cell in code_cells():
         assert cell.outputs == []
         assert cell.execution_count is None
-        # It is for people who have the files and not the program.
+        # It is for people who have the files but not maskgrid.
         assert not re.search(r"^\s*(import|from) maskgrid", cell.source, re.MULTILINE)
 
 
 @pytest.mark.parametrize("n_swept", [0, 1])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-def test_the_notebook_runs_where_little_is_swept(plan, monkeypatch, n_swept):
+def test_the_notebook_runs_with_few_swept_parameters(plan, monkeypatch, n_swept):
     pytest.importorskip("matplotlib").use("Agg")
     monkeypatch.setenv("MASKGRID_RESULTS", str(plan.layout.root))
     scope = {"__name__": "__main__"}

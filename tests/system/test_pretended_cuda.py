@@ -1,4 +1,4 @@
-"""On a CUDA device no tensor of the CPU meets one of the device, and the results are the CPU's but for a few pixels."""
+"""On a CUDA device, CPU and device tensors never mix, and results equal the CPU's except for a few pixels."""
 
 from dataclasses import fields
 
@@ -55,7 +55,7 @@ def test_candidates(mode, use_m2m, monkeypatch):
     for field in fields(usual.rows):
         assert getattr(found.rows, field.name).dtype == getattr(usual.rows, field.name).dtype
     assert np.array_equal(found.rows.candidate_id, usual.rows.candidate_id)
-    # The device's way of drawing has other last bits, which can move a pixel.
+    # The code path for devices differs in the last bits, which can change a pixel.
     assert np.allclose(found.rows.predicted_iou, usual.rows.predicted_iou, atol=1e-4)
     assert np.allclose(found.rows.area_px, usual.rows.area_px, rtol=0.01, atol=2)
     areas = [area_px(counts, IMAGE.shape[:2]) for counts in found.rows.counts[~found.rows.near_crop_edge]]
@@ -76,7 +76,7 @@ def test_candidates_in_a_lower_precision(mode, dtype, monkeypatch):
     assert len(found.rows) > 5
 
 
-def test_given_objects(monkeypatch):
+def test_prompts(monkeypatch):
     config = PromptConfig(source="demo", prompts_per_batch=2, refine_rounds=1, max_hole_area=5, max_sprinkle_area=5)
     mask = np.zeros(IMAGE.shape[:2], np.bool_)
     mask[20:60, 30:90] = True
@@ -96,7 +96,7 @@ def test_given_objects(monkeypatch):
 
 
 @pytest.mark.parametrize("automatic", [False, True], ids=["given", "found"])
-def test_objects_of_a_video(automatic, monkeypatch):
+def test_tracking(automatic, monkeypatch):
     clip = draw_clip(0, 5, (96, 128))
     frames = DrawnFrames(clip.frames)
     options = TrackOptions(fill_hole_area=8)
@@ -122,7 +122,7 @@ def test_objects_of_a_video(automatic, monkeypatch):
 
 
 class DrawnFrames:
-    """Frames in memory, as a video."""
+    """Frames in memory, in the form of a video."""
 
     def __init__(self, frames):
         self.frames, self.size_hw = frames, frames.shape[1:3]

@@ -1,11 +1,11 @@
-"""What the tests of tracking share."""
+"""Fixtures for the tests of tracking."""
 
 import pytest
 
 
 @pytest.fixture(scope="session")
 def tracker():
-    """The demo checkpoint as a tracker of ours."""
+    """The demo checkpoint as our tracker."""
     from maskgrid.tracked.tracker import load_tracker
 
     return load_tracker("demo", device="cpu")
@@ -13,7 +13,7 @@ def tracker():
 
 @pytest.fixture(scope="session")
 def sam2_video():
-    """And as sam2's."""
+    """The demo checkpoint as sam2's video predictor."""
     from oracle_video import sam2_predictor
 
     return sam2_predictor()

@@ -1,4 +1,4 @@
-"""Small videos of every kind, good and bad."""
+"""Small videos of all kinds, good and bad."""
 
 import numpy as np
 import PIL.Image
@@ -20,7 +20,7 @@ def write_frames(folder, frames, suffix=".png"):
 
 
 def write_videos(folder):
-    """Two good videos of the same clip, and six bad ones; returns the clip."""
+    """Write two good videos of the same clip, and six bad ones; return the clip."""
     clip = drawn()
     folder.mkdir()
     write_frames(folder / "sub" / "frames", clip.frames)
@@ -43,14 +43,14 @@ STATUSES = {
     "cut.mkv": "truncated",
     "empty.mp4": "empty",
     "good.mkv": "ok",
-    "short.mkv": "no_frames",  # with start: 1
+    "short.mkv": "no_frames",  # if start is 1
     "sub/frames": "ok",
     "text.mp4": "not_a_video",
 }
 
 
 def with_points(mask):
-    """The middle pixel of a mask, x and y."""
+    """The middle pixel of a mask as a list with one point, x then y."""
     rows, columns = np.nonzero(mask)
     middle = len(rows) // 2
     return [[float(columns[middle]), float(rows[middle])]]

@@ -1,4 +1,4 @@
-"""sam2's own video predictor, as the oracle, and what the tests give to both sides."""
+"""sam2's own video predictor as the oracle, and clips and prompts for both sides."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from maskgrid.tracked.records import FramePrompt
 
 
 def sam2_predictor(**hydra):
-    """``SAM2VideoPredictor`` of the demo's checkpoint, built by sam2."""
+    """``SAM2VideoPredictor`` with the demo checkpoint, built by sam2."""
     from sam2.build_sam import build_sam2_video_predictor
 
     from maskgrid.network.checkpoints import resolve_checkpoint
@@ -24,7 +24,7 @@ def sam2_predictor(**hydra):
     attend = predictor.memory_attention.forward
 
     def attend_in_float32(*, memory, **named):
-        # sam2's features are bfloat16: where no object pointer promotes them, its float32 weights refuse them.
+        # sam2's memory features are bfloat16; unless an object pointer promotes them, its float32 weights refuse them.
         return attend(memory=memory.float(), **named)
 
     predictor.memory_attention.forward = attend_in_float32
@@ -32,7 +32,7 @@ def sam2_predictor(**hydra):
 
 
 def sam2_logits(predictor, folder, prompts, direction="forward", start=None, most=None, **init):
-    """Logits by frame, as sam2's notebook collects them: (objects, H, W) each, the last pass's where several meet."""
+    """Logits by frame, collected like in sam2's notebook: each (objects, H, W), from the last pass over the frame."""
     with torch.inference_mode():
         state = predictor.init_state(str(folder), **init)
         found = {}
@@ -62,7 +62,7 @@ def give(predictor, state, prompt):
 
 
 def write_jpegs(folder, frames):
-    """Frames as sam2 asks for them: JPEG files with whole numbers for names."""
+    """Write frames in the form that sam2 needs: JPEG files with numbers for names."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     for number, pixels in enumerate(frames):
         PIL.Image.fromarray(pixels).save(Path(folder) / f"{number:05d}.jpg", quality=92)
@@ -70,13 +70,13 @@ def write_jpegs(folder, frames):
 
 
 def clip_folder(folder, seed=0, n_frames=8, size_hw=(120, 160)):
-    """A clip of the demo's scenes as JPEG files, and the masks of what is in it."""
+    """Write a generated clip as JPEG files; return the folder and the objects' masks."""
     clip = draw_clip(seed, n_frames, size_hw)
     return write_jpegs(folder, clip.frames), clip.masks
 
 
 def click(mask, frame=0, object_id=1, **more):
-    """A point on an object."""
+    """A click on an object."""
     rows, columns = np.nonzero(mask)
     middle = len(rows) // 2
     return FramePrompt(
@@ -101,7 +101,7 @@ def painted(mask, frame=0, object_id=1, **more):
 
 
 def innermost(mask):
-    """The pixel of a mask, x and y, that lies farthest from its border."""
+    """The pixel of a mask, x and y, farthest from its border."""
     depth = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     return column, row

@@ -1,4 +1,4 @@
-"""Tracking without prompts: which masks become objects, and when objects end."""
+"""Automatic tracking: which masks become objects, and when objects end."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_which_masks_are_new_objects(proposed, tracked, options, new):
 
 
 class GivenMasks:
-    """A generator that knows the masks of frames by their first pixel."""
+    """A generator with fixed masks for each frame; the first pixel is the frame number."""
 
     def __init__(self, by_pixel):
         self.by_pixel = by_pixel
@@ -71,7 +71,7 @@ class GivenMasks:
 
 
 class Painted:
-    """Frames of a disc on a ground, there or not; the first pixel counts them."""
+    """Frames with or without a disc on a plain ground; the first pixel is the frame number."""
 
     size_hw = 64, 64
 
@@ -98,7 +98,7 @@ def test_objects_end_and_are_found_again(tracker, monkeypatch):
     options = AutomaticOptions(generate_every=1, end_after=2)
 
     def seen(state, frame, ids, logits):
-        # The demo's network goes on to see a disc where there is none any more.
+        # The demo's network keeps seeing the disc after it is gone.
         logits = logits if frames.there[frame] else logits * 0 - 1
         return tracked_masks(state, frame, ids, logits)
 
@@ -113,7 +113,7 @@ def test_objects_end_and_are_found_again(tracker, monkeypatch):
     assert by_frame[7] == by_frame[8] == [(2, True)]
 
 
-def test_masks_are_generated_where_they_are_asked_for(tracker):
+def test_masks_are_generated_on_the_right_frames(tracker):
     frames = Painted([True] * 9)
 
     def generated_on(**options):
@@ -127,7 +127,7 @@ def test_masks_are_generated_where_they_are_asked_for(tracker):
     assert generated_on(generate_every=None, min_coverage_frac=0.01) == [0]
 
 
-def test_no_more_objects_than_asked_for(tracker):
+def test_max_objects_limits_the_objects(tracker):
     frames = Painted([True] * 2)
     generator = frames.generator()
     generator.by_pixel[0] = [frames.disc, ~frames.disc]
@@ -141,7 +141,7 @@ def generator(tracker):
 
 
 def test_masks_of_the_first_frame_are_prompts(tracker, generator, clip):
-    """What is found and tracked is what sam2 makes of the same masks, given by hand."""
+    """Automatic tracking gives the same masks as tracking with these masks as prompts."""
     folder, _ = clip
     frames = FrameFolder(folder, stop=3)
     automatic = AutomaticOptions(generate_every=None, end_after=None, max_objects=3)
@@ -152,7 +152,7 @@ def test_masks_of_the_first_frame_are_prompts(tracker, generator, clip):
     assert found == list(track(tracker, frames, prompts))
 
 
-def test_a_killed_process_goes_on_with_the_same_objects(tracker, generator, clip, tmp_path):
+def test_a_killed_process_continues_with_the_same_objects(tracker, generator, clip, tmp_path):
     folder, _ = clip
     frames = FrameFolder(folder, stop=6)
     automatic = AutomaticOptions(generate_every=3, end_after=1, max_objects=4)
@@ -166,6 +166,6 @@ def test_a_killed_process_goes_on_with_the_same_objects(tracker, generator, clip
     assert list(resumably(begin, Journal(tmp_path / "x", "f"), every=2)) == uninterrupted
 
 
-def test_options_without_a_meaning_are_refused(tracker, generator, clip):
+def test_options_without_meaning_are_refused(tracker, generator, clip):
     with pytest.raises(UserError, match="direction"):
         track_automatically(tracker, generator, FrameFolder(clip[0]), options=TrackOptions("backward"))

@@ -1,4 +1,4 @@
-"""Tracking against sam2's own video predictor, fed the same JPEG files: equal logits, equal masks."""
+"""Tracking gives the same logits and masks as sam2's own video predictor on the same JPEG files."""
 
 import copy
 from pathlib import Path
@@ -23,13 +23,13 @@ from maskgrid.tracked.tracker import load_tracker, track
 
 VIDEO = Path(__file__).parents[3] / "shared" / "photos" / "bedroom.mp4"
 
-# A model that looks back over fewer frames forgets sooner; what is forgotten too soon shows in short clips.
+# A model that looks back over fewer frames shows already in short clips if memory is dropped too early.
 SHORT = {"num_maskmem": 4, "max_obj_ptrs_in_encoder": 4}
 
 
 @pytest.fixture
 def logits(monkeypatch):
-    """The logits behind the masks that are given, by frame."""
+    """The logits of the returned masks, by frame."""
     found = {}
     propagate = VideoPredictor.propagate_quietly
 
@@ -51,7 +51,7 @@ def with_attributes(model, **attributes):
 
 
 def compare(tracker, sam2_video, folder, prompts, options, logits):
-    """Both sides; returns the number of masks that are not empty, so that a test can ask for some."""
+    """Compare both sides; return the number of non-empty masks, so that a test can require some."""
     ours = dict(track(tracker, FrameFolder(folder), prompts, options))
     theirs = sam2_logits(
         sam2_video, folder, prompts, options.direction, options.start_frame_idx, options.max_frame_num_to_track
@@ -100,7 +100,7 @@ def cases(masks):
 
 
 @pytest.mark.parametrize("name", cases(np.ones((8, 2, 2, 2), np.bool_)))
-def test_masks_are_those_of_sam2(tracker, sam2_video, clip, logits, name):
+def test_masks_equal_sam2s(tracker, sam2_video, clip, logits, name):
     folder, masks = clip
     prompts, given = cases(masks)[name]
     options = TrackOptions(**given)
@@ -110,15 +110,15 @@ def test_masks_are_those_of_sam2(tracker, sam2_video, clip, logits, name):
     assert compare(with_attributes(tracker, **SHORT), oracle, folder, prompts, options, logits) > 2
 
 
-def test_nothing_is_forgotten_too_soon_by_the_model_as_it_is(tracker, sam2_video, tmp_path, logits):
+def test_memory_is_not_dropped_too_early_with_default_parameters(tracker, sam2_video, tmp_path, logits):
     folder, masks = clip_folder(tmp_path, seed=3, n_frames=20, size_hw=(64, 64))
     options = TrackOptions(direction="both")
     assert compare(tracker, sam2_video, folder, [click(masks[2, 0], 2)], options, logits) > 10
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_is_asked_for(tracker, sam2_video, clip, logits, seed):
-    """Prompts, rounds, directions and memories at random."""
+def test_random_cases_equal_sam2(tracker, sam2_video, clip, logits, seed):
+    """Random prompts, rounds, directions and memory parameters."""
     folder, masks = clip
     random = np.random.default_rng(seed)
     prompts, options, memory = random_case(random, masks)
@@ -160,7 +160,7 @@ def test_a_real_video(tracker, sam2_video, tmp_path, logits):
         decoded = (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
         frames = [pixels for number, pixels in zip(range(31), decoded, strict=False) if number % 6 == 0]
     folder = write_jpegs(tmp_path, frames)
-    prompts = [  # a child's shirt and the other's head, as in sam2's notebook
+    prompts = [  # one child's shirt and the other's head, as in sam2's notebook
         FramePrompt(0, 1, np.array([[210, 350], [250, 220]], np.float32), np.array([1, 1], np.int32)),
         FramePrompt(0, 2, np.array([[400, 150]], np.float32), np.array([1], np.int32)),
     ]
@@ -169,7 +169,7 @@ def test_a_real_video(tracker, sam2_video, tmp_path, logits):
     assert compare(tracker, oracle, folder, prompts, options, logits) > 5
 
 
-def test_the_network_sees_the_pixels_that_sam2_sees(tracker, clip):
+def test_the_network_gets_the_same_pixels_as_sam2s(tracker, clip):
     folder, _ = clip
     state = tracker.init_lazily(FrameFolder(folder), TrackOptions())
     with torch.inference_mode():
@@ -210,14 +210,14 @@ def test_objects_that_may_not_overlap_stay_together():
     assert groups_of_objects(prompts, TrackOptions(), 2) == [[0, 1], [2, 3], [4]]
 
 
-def test_frames_come_in_the_order_of_tracking(tracker, clip):
+def test_frames_come_in_tracking_order(tracker, clip):
     folder, masks = clip
     given = [frame for frame, _ in track(tracker, FrameFolder(folder), [painted(masks[2, 0], 2)], TrackOptions("both"))]
     assert given == [3, 4, 5, 6, 7, 2, 1, 0]
 
 
-def test_pictures_are_kept_as_png_too(tracker, clip, tmp_path):
-    """The format and the names of the files make no difference."""
+def test_png_frames_give_the_same_masks(tracker, clip, tmp_path):
+    """Neither format nor names of the files matter."""
     folder, masks = clip
     for path in folder.iterdir():
         PIL.Image.open(path).save(tmp_path / f"frame {int(path.stem)}.png")
@@ -225,8 +225,8 @@ def test_pictures_are_kept_as_png_too(tracker, clip, tmp_path):
     assert results[0] == results[1]
 
 
-def test_holes_are_filled_as_by_the_kernel_of_sam2(tracker, sam2_video, clip, logits, monkeypatch):
-    """``fill_hole_area`` without sam2's CUDA extension, whose place SciPy takes on sam2's side."""
+def test_holes_are_filled_like_by_sam2s_kernel(tracker, sam2_video, clip, logits, monkeypatch):
+    """Test ``fill_hole_area``; on sam2's side, SciPy stands in for its CUDA extension."""
     folder, masks = clip
     n_holes = []
 
@@ -241,7 +241,7 @@ def test_holes_are_filled_as_by_the_kernel_of_sam2(tracker, sam2_video, clip, lo
         return torch.from_numpy(labels), torch.from_numpy(counts)
 
     monkeypatch.setattr(sam2.utils.misc, "get_connected_components", components)
-    # Masks that are given have the holes that a good network would not draw.
+    # A mask prompt with a hole, since a good network draws none.
     pierced = masks[0, 0].copy()
     x, y = (int(place) for place in innermost(pierced))
     pierced[y - 4 : y + 5, x - 4 : x + 5] = False
@@ -258,7 +258,7 @@ def test_holes_are_filled_as_by_the_kernel_of_sam2(tracker, sam2_video, clip, lo
 
 
 def test_memory_around_prompts_is_cleared(tracker, sam2_video, clip, logits):
-    """sam2 1.1.0 has lost the method for one object; with a single one, that for all objects does the same."""
+    """sam2 1.1.0 lacks the method for one object; with a single object, the one for all objects does the same."""
     folder, masks = clip
     given = {"clear_non_cond_mem_around_input": True, "add_all_frames_to_correct_as_cond": True}
     oracle = with_attributes(sam2_video, **SHORT, **given)
@@ -282,7 +282,7 @@ def test_half_precision_is_autocast(sam2_video, clip, logits):
         assert np.array_equal(logits[frame], found), frame
 
 
-def test_values_that_are_no_numbers_are_an_error(tracker, clip, monkeypatch):
+def test_nan_values_are_an_error(tracker, clip, monkeypatch):
     folder, masks = clip
     encode = VideoPredictor._run_memory_encoder
 

@@ -1,4 +1,4 @@
-"""Frames of files and folders: the same pixels in any order, and reasons for what cannot be read."""
+"""Frames of files and folders: the same pixels in any reading order, and reasons if they cannot be read."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ CODECS = {"mp4": "libx264", "mkv": "libx264", "avi": "mpeg4", "webm": "libvpx-vp
 
 
 def write_video(path, n_frames=30, codec=None, rotation_deg=None, options=None, size_hw=(48, 64)):
-    """A grey that changes from frame to frame, and a red corner."""
+    """Write a video of grey frames that change in brightness, with a red corner."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec or CODECS[path.suffix[1:]], rate=25)
         stream.height, stream.width = size_hw
@@ -61,7 +61,7 @@ def test_range_and_stride(tmp_path):
         assert np.array_equal(video.read(frame), truth[number])
 
 
-def test_damage_behind_the_range_does_no_harm(tmp_path):
+def test_damage_after_the_range_does_no_harm(tmp_path):
     path = write_video(tmp_path / "video.mp4", options={"movflags": "faststart"})
     truth = decoded(path)
     path.write_bytes(path.read_bytes()[:-500])
@@ -71,7 +71,7 @@ def test_damage_behind_the_range_does_no_harm(tmp_path):
 
 
 @pytest.mark.parametrize("rotation_deg", [90, 180, 270])
-def test_videos_are_turned_as_players_turn_them(tmp_path, rotation_deg):
+def test_videos_are_rotated_like_in_players(tmp_path, rotation_deg):
     path = write_video(tmp_path / "video.mp4", n_frames=2, rotation_deg=rotation_deg)
     video = VideoFile(path)
     assert video.size_hw == ((48, 64) if rotation_deg == 180 else (64, 48))
@@ -79,13 +79,13 @@ def test_videos_are_turned_as_players_turn_them(tmp_path, rotation_deg):
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "avi", "webm"])
-def test_a_video_that_is_cut_short_is_known(tmp_path, kind):
+def test_a_truncated_video_is_detected(tmp_path, kind):
     path = write_video(tmp_path / f"video.{kind}", n_frames=60)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
     assert status_of(VideoFile, path) == VideoStatus.TRUNCATED
 
 
-def test_what_is_no_video(tmp_path):
+def test_files_that_are_no_video(tmp_path):
     text, empty, picture = tmp_path / "text.mp4", tmp_path / "empty.mp4", tmp_path / "picture.png"
     text.write_text("not a video at all " * 20)
     empty.touch()
@@ -104,7 +104,7 @@ def test_ranges_and_sizes_that_do_not_fit(tmp_path):
 
 
 def test_frames_that_change_their_size(tmp_path):
-    # Bare H.264 may be put one behind the other, whatever the size.
+    # Raw H.264 streams of different sizes can be concatenated.
     first = write_video(tmp_path / "first.h264", n_frames=5)
     second = write_video(tmp_path / "second.h264", n_frames=5, size_hw=(96, 64))
     joined = tmp_path / "joined.h264"
@@ -112,7 +112,7 @@ def test_frames_that_change_their_size(tmp_path):
     assert status_of(VideoFile, joined) == VideoStatus.SIZE_CHANGES
 
 
-def test_a_file_that_has_changed_is_not_read_on(tmp_path):
+def test_a_changed_file_is_not_read_further(tmp_path):
     path = write_video(tmp_path / "video.mp4")
     scan = scan_video(path)
     write_video(path, codec="mpeg4")

@@ -1,4 +1,4 @@
-"""Which videos a source holds, and what is found out about each."""
+"""Which videos a source has, and what the index records about each."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ READING = Reading(1, None, 2, 1_000_000)
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """A folder of videos, and the clip that the good ones show."""
+    """A folder of videos, and the clip in the good ones."""
     folder = tmp_path_factory.mktemp("videos") / "clips"
     return folder, write_videos(folder)
 
@@ -61,7 +61,7 @@ def test_globs_lists_and_single_videos(videos, pattern, expected):
         ("notes.pdf", "neither a video file"),
     ],
 )
-def test_a_source_without_videos_is_an_error_for_people(tmp_path, source, words):
+def test_a_source_without_videos_is_a_clear_error(tmp_path, source, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.pdf").write_text("x")
     with pytest.raises(UserError, match=f"tracking.source: .*{words}"):
@@ -89,13 +89,13 @@ def test_a_list_without_the_column_of_paths_is_blamed_on_its_key(tmp_path):
         list_videos("list.parquet", tmp_path)
 
 
-def test_pictures_beside_videos_are_no_frames(tmp_path):
+def test_images_beside_videos_are_no_frames(tmp_path):
     write_frames(tmp_path / "clips", drawn(n_frames=1).frames, ".jpg")
     (tmp_path / "clips" / "a.mp4").write_bytes(b"x")
     assert keys("clips", tmp_path) == ["a.mp4"]
 
 
-def test_every_video_is_a_row_with_status_and_reason(videos, tmp_path):
+def test_every_video_has_a_row_with_status_and_reason(videos, tmp_path):
     folder, clip = videos
     found = index_videos(list_videos(str(folder), folder), READING, [])
     assert {video.video_key: video.status for video in found} == STATUSES
@@ -113,7 +113,7 @@ def test_every_video_is_a_row_with_status_and_reason(videos, tmp_path):
                 assert np.array_equal(frames.read(position), clip.frames[number])
 
 
-def test_the_index_is_the_same_wherever_the_videos_lie(videos, tmp_path):
+def test_the_index_does_not_depend_on_the_videos_folder(videos, tmp_path):
     folder, _ = videos
     moved = shutil.copytree(folder, tmp_path / "moved")
     for place, target in ((folder, tmp_path / "a"), (moved, tmp_path / "b")):
@@ -121,7 +121,7 @@ def test_the_index_is_the_same_wherever_the_videos_lie(videos, tmp_path):
     assert (tmp_path / "a/videos.parquet").read_bytes() == (tmp_path / "b/videos.parquet").read_bytes()
 
 
-def test_a_video_of_the_same_state_is_not_read_again(videos):
+def test_an_unchanged_video_is_not_read_again(videos):
     folder, _ = videos
     items = list_videos(str(folder), folder)
     first = index_videos(items, READING, [])

@@ -1,4 +1,4 @@
-"""Stages of tracking that are killed at any write and started again end with the same bytes."""
+"""Tracking stages killed at any write and restarted end with the same bytes."""
 
 import tempfile
 from pathlib import Path
@@ -16,12 +16,12 @@ from maskgrid.tracked.track import track_job
 from maskgrid.tracked.videos import write_videos as index_videos
 
 RUN = "sub~frames"
-# At most so many moments of a stage, evenly chosen, the first and the last among them.
+# How many moments of a stage to test at most, evenly spaced, including the first and the last.
 MOMENTS = {"videos": 12, "track": 8, "masklets": 12, "png": 12, "overlay": 12, "merge": 16}
 
 
 class Runs:
-    """The states of a run before each stage, and what the stage makes of them when nothing kills it."""
+    """Snapshots of a run before each stage, and the hashes after the stage if nothing kills it."""
 
     def __init__(self, folder, tracker):
         self.folder = folder
@@ -48,7 +48,7 @@ class Runs:
         return make_plan(Config.model_validate({"tracking": tracking}), self.folder, results)
 
     def begin(self, name):
-        """A results folder as it is when the stage begins."""
+        """Copy the results folder as it was before the stage."""
         killed = self.folder / "killed"
         before = self.states[name][0]
         return self.plan(copy_of(before or self.folder / "nothing", killed))
@@ -67,7 +67,7 @@ def test_a_stage_killed_at_any_step_ends_with_the_same_bytes(runs, name):
     stage, (before, whole) = runs.stages[name], runs.states[name]
     old = hashes(before) if before else {}
     n_steps = count_steps(lambda: stage(runs.begin(name)))
-    assert n_steps >= 5  # a file at least: create, write, sync, rename, sync folder
+    assert n_steps >= 5  # at least one file: create, write, sync, rename, sync folder
     moments = range(1, n_steps + 1, max(1, n_steps // MOMENTS[name]))
     for step in (*moments, n_steps):
         plan = runs.begin(name)

@@ -1,4 +1,4 @@
-"""Prompts that cannot be given are known, each with its reason."""
+"""Unusable prompts are found, each with a reason."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_good_prompts_pass():
 
 
 @pytest.mark.parametrize("words", BAD)
-def test_bad_prompts_are_sorted_out(words):
+def test_bad_prompts_are_refused(words):
     prompt = BAD[words]
     usable, refused = usable_prompts([GOOD[0], prompt, GOOD[1]], FourFrames())
     assert usable == GOOD[:2]

@@ -1,4 +1,4 @@
-"""Prompts for videos: what is read from tables and documents, what is refused and why, what the tracker gets."""
+"""Prompts for videos: which are read from tables and documents or refused and why, and what the tracker gets."""
 
 import json
 from dataclasses import replace
@@ -67,7 +67,7 @@ def test_bad_prompts_are_rows_with_a_reason(values, status, words):
 
 
 @pytest.mark.parametrize("frame", [2, "2", 2.0, "2.0"])
-def test_a_frame_may_be_a_number_of_any_kind(frame):
+def test_a_frame_may_be_an_integer_float_or_text(frame):
     assert resolved(entry(frame, box=[1, 1, 5, 5]))[0].frame == 2
 
 
@@ -82,12 +82,12 @@ def test_a_frame_may_be_a_number_of_any_kind(frame):
         ({"mask": RLE}, {"mask": RLE, "frame": 5}, "ok"),
     ],
 )
-def test_what_can_stand_together_on_a_frame(first, second, status):
+def test_which_prompts_may_share_a_frame(first, second, status):
     rows = resolved(entry(**first), entry(**second))
     assert [row.status for row in rows] == ["ok", status]
 
 
-def test_points_of_one_frame_add_up_and_frames_are_counted_among_those_read():
+def test_points_on_a_frame_add_up_and_frames_are_positions_among_those_read():
     rows = resolved(
         entry(5, point_coords=[[1, 2]]),
         entry(5, box=[1, 1, 9, 9], source_id="2", point_coords=[[2, 3]]),
@@ -109,7 +109,7 @@ def test_points_of_one_frame_add_up_and_frames_are_counted_among_those_read():
     assert [(one.round, list(one.frames)) for one in passes] == [(0, [1, 2]), (1, [1, 2])]
 
 
-def test_normalised_prompts_come_in_pixels():
+def test_normalised_prompts_are_converted_to_pixels():
     (row,) = resolved(entry(box=[0.1, 0.5, 0.2, 0.75], point_coords=[[0.5, 1.0]]), normalized=True)
     np.testing.assert_allclose(row.prompt.box_xyxy, [3, 10, 6, 15])
     np.testing.assert_allclose(row.prompt.point_coords, [[15, 20]])
@@ -126,7 +126,7 @@ def test_normalised_prompts_come_in_pixels():
         (["²"], {"²": 1}),
     ],
 )
-def test_objects_keep_their_numbers_where_they_have_some(source_ids, numbers):
+def test_numeric_object_ids_are_kept(source_ids, numbers):
     assert object_ids(source_ids) == numbers
 
 
@@ -157,7 +157,7 @@ def write_parquet(path):
 
 
 @pytest.mark.parametrize("write", [write_csv, write_jsonl, write_parquet])
-def test_tables_of_every_kind_say_the_same_and_come_back_as_they_were(tmp_path, write):
+def test_tables_of_every_format_give_the_same_prompts_and_survive_a_round_trip(tmp_path, write):
     path = tmp_path / f"prompts.{write.__name__.removeprefix('write_')}"
     PIL.Image.fromarray(SQUARE.view(np.uint8) * 255).save(tmp_path / "square.png")
     write(path)
@@ -183,7 +183,7 @@ def test_tables_of_every_kind_say_the_same_and_come_back_as_they_were(tmp_path, 
         ("gone.csv", None, "No such file"),
     ],
 )
-def test_files_that_cannot_be_read_are_errors_for_people(tmp_path, name, content, words):
+def test_files_that_cannot_be_read_are_clear_errors(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=f"tracking.prompts: .*{words}"):
@@ -216,7 +216,7 @@ COCO_VIDEO = {
 @pytest.mark.parametrize("document", [YOUTUBE_VIS, COCO_VIDEO])
 @pytest.mark.parametrize(("use", "kind"), [("mask", "mask"), ("box", "box")])
 @pytest.mark.parametrize(("prompt_frames", "frames"), [("first", [2]), ("all", [2, 5])])
-def test_documents_show_objects_on_their_first_frame_or_on_all(tmp_path, document, use, kind, prompt_frames, frames):
+def test_documents_prompt_objects_on_their_first_frame_or_on_all(tmp_path, document, use, kind, prompt_frames, frames):
     path = tmp_path / "p.json"
     path.write_text(json.dumps(document))
     config = TrackingConfig(source="clips", use=use, prompt_frames=prompt_frames)
@@ -247,7 +247,7 @@ def test_bad_annotations_of_a_document_are_rows(tmp_path):
     assert "no video with the id 44" in rows["7"].message
 
 
-def test_frames_of_folders_are_found_by_their_files(tmp_path):
+def test_frames_of_folders_are_found_by_file_name(tmp_path):
     folder = tmp_path / "x"
     folder.mkdir()
     for name in ("005", "010", "015"):

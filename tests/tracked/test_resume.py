@@ -1,4 +1,4 @@
-"""Killed and started again: the same masks, and no finished frame tracked twice."""
+"""Killed and restarted tracking gives the same masks and tracks no finished frame twice."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def uninterrupted(tracker, video):
 
 
 class CountedFrames:
-    """Frames that note which were read."""
+    """Frames that count how many were read."""
 
     def __init__(self, frames):
         self.frames, self.n_read = frames, 0
@@ -51,7 +51,7 @@ class CountedFrames:
         return self.frames.read(frame)
 
 
-def test_a_snapshot_of_another_gpu_goes_on(tracker, video, uninterrupted, tmp_path, monkeypatch):
+def test_a_snapshot_from_another_gpu_can_be_resumed(tracker, video, uninterrupted, tmp_path, monkeypatch):
     tracking = track(tracker, *video, OPTIONS)
     taken = [next(tracking) for _ in range(2)]
     monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:3")
@@ -67,7 +67,7 @@ def test_a_snapshot_of_another_gpu_goes_on(tracker, video, uninterrupted, tmp_pa
 
 
 @pytest.mark.parametrize("n_taken", [1, 2, 4, 5])
-def test_a_snapshot_goes_on_with_the_same_masks(tracker, video, uninterrupted, tmp_path, n_taken):
+def test_a_resumed_snapshot_gives_the_same_masks(tracker, video, uninterrupted, tmp_path, n_taken):
     tracking = track(tracker, *video, OPTIONS)
     taken = [next(tracking) for _ in range(n_taken)]
     with (tmp_path / "snapshot").open("wb") as stream:
@@ -77,11 +77,11 @@ def test_a_snapshot_goes_on_with_the_same_masks(tracker, video, uninterrupted, t
     rest = track(tracker, counted, prompts, OPTIONS, snapshot=tmp_path / "snapshot")
     assert rest.n_given == n_taken
     assert taken + list(rest) == uninterrupted
-    # Frame 0 for sam2's warming up; and backwards frame 1 once more, where frame 0 alone is left.
+    # One more for sam2's warm-up on frame 0, and one more for frame 1 if only frame 0 is left to track backwards.
     assert counted.n_read <= len(uninterrupted) - n_taken + 2
 
 
-def test_a_process_that_is_killed_at_any_write_loses_nothing(tracker, video, uninterrupted, tmp_path):
+def test_a_process_killed_at_any_write_loses_nothing(tracker, video, uninterrupted, tmp_path):
     def work(output):
         return list(resumed(tracker, *video, output, every=2))
 
@@ -103,7 +103,7 @@ def test_finished_frames_are_not_tracked_again(tracker, video, uninterrupted, tm
     assert counted.n_read < len(uninterrupted)
 
 
-def test_a_damaged_snapshot_means_to_begin_anew(tracker, video, uninterrupted, tmp_path, caplog):
+def test_a_damaged_snapshot_restarts_tracking(tracker, video, uninterrupted, tmp_path, caplog):
     first = resumed(tracker, *video, tmp_path / "x", every=2)
     assert [next(first) for _ in range(3)] == uninterrupted[:3]
     snapshot = Journal(tmp_path / "x", "f").snapshot

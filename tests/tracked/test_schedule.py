@@ -1,4 +1,4 @@
-"""The passes through a video, and how far back a model looks."""
+"""The passes through a video, and how far back a model looks in it."""
 
 from types import SimpleNamespace
 
@@ -27,7 +27,7 @@ def prompt(frame, object_id=1, round=0):
         ([prompt(3)], {"direction": "both", "max_frame_num_to_track": 2}, [(0, 3, 5), (0, 3, 1)]),
         ([prompt(3)], {"start_frame_idx": 5}, [(0, 5, 9)]),
         ([prompt(3), prompt(5, round=2)], {}, [(0, 3, 9), (2, 3, 9)]),
-        # A frame that the object was not tracked on yet is a start; a correction is none.
+        # A pass starts at a new prompt on a frame where the object was not tracked yet, but not at a correction.
         ([prompt(3), prompt(1, round=1)], {}, [(0, 3, 9), (1, 1, 9)]),
         ([prompt(3), prompt(1, round=1)], {"direction": "both"}, [(0, 3, 9), (0, 3, 0), (1, 3, 9), (1, 3, 0)]),
         ([prompt(3), prompt(1, 2, round=1)], {"direction": "both"}, [(0, 3, 9), (0, 3, 0), (1, 1, 9), (1, 1, 0)]),
@@ -45,7 +45,7 @@ def test_passes(prompts, options, passes):
     assert all(one.reverse == (one.frames[-1] < one.frames[0]) for one in planned)
 
 
-def test_a_start_must_be_a_frame():
+def test_the_start_must_be_a_frame():
     with pytest.raises(UserError, match="start_frame_idx"):
         plan_passes([prompt(0)], TrackOptions(start_frame_idx=10), 10)
 
@@ -57,7 +57,7 @@ def test_the_last_pass_over_a_frame():
 
 @pytest.mark.parametrize(("num_maskmem", "stride"), [(n, r) for n in range(8) for r in (1, 2, 5)])
 def test_reach_covers_the_frames_that_sam2_looks_at(num_maskmem, stride):
-    """By the frames that ``_prepare_memory_conditioned_features`` picks."""
+    """The expected frames are those that sam2's ``_prepare_memory_conditioned_features`` picks."""
     looked_back = [0]
     for frame in range(100, 200):
         for t_rel in range(1, num_maskmem):

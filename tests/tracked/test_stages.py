@@ -1,4 +1,4 @@
-"""From videos and a table of prompts to masklets and what is made of them, stage by stage."""
+"""From videos and a prompt table to masklets and exports, stage by stage."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ FORMS_ALL = ["youtube_vis", "sa_v", "png", "palette", "overlay"]
 
 
 def write_prompts(folder, clip):
-    """Two objects in each good video, the second one on a later frame; and some prompts that cannot be used."""
+    """Write prompts for two objects in each good video, the second on a later frame, and some unusable prompts."""
     rows = []
     for video in ("good.mkv", "sub/frames"):
         rows += [
@@ -87,7 +87,7 @@ def masklets(plan, run):
     return pd.read_parquet(plan.layout.tracked.masklets(run))
 
 
-def test_the_masks_are_those_of_the_tracker(finished, tracker):
+def test_masks_equal_the_trackers(finished, tracker):
     plan, _ = finished
     clip_prompts = list(map(json.loads, (plan.base_dir / "prompts.jsonl").read_text().splitlines()))[:2]
     prompts = [
@@ -114,13 +114,13 @@ def test_the_masks_are_those_of_the_tracker(finished, tracker):
     assert [tuple(row) for row in rows[rows["is_prompted"]][["object_id", "frame"]].to_numpy()] == [(1, 1), (2, 3)]
 
 
-def test_a_folder_of_frames_and_a_lossless_file_of_them_have_the_same_masks(finished):
+def test_a_folder_of_frames_and_a_lossless_video_give_the_same_masks(finished):
     plan, _ = finished
     columns = ["object_id", "frame", "counts", "object_score_logit"]
     pd.testing.assert_frame_equal(masklets(plan, "good.mkv")[columns], masklets(plan, "sub~frames")[columns])
 
 
-def test_what_could_not_be_used_is_a_row_with_a_reason(finished):
+def test_unusable_videos_and_prompts_are_rows_with_a_reason(finished):
     plan, line = finished
     summary = pd.read_parquet(plan.layout.tracked.summary).set_index("video_key")
     assert summary["status"].to_dict() == {**STATUSES, "nowhere.mp4": "unknown_video"}
@@ -171,7 +171,7 @@ def test_non_overlap_masks_keeps_objects_together(finished, tmp_path):
     assert [job.object_ids for job in read_jobs(together.layout.tracked.jobs)] == [[1, 2], [1, 2]]
 
 
-def test_exports_say_what_the_table_says(finished):
+def test_exports_agree_with_the_table(finished):
     plan, _ = finished
     layout = plan.layout.tracked
     document = json.loads(layout.youtube_vis.read_text())
@@ -195,17 +195,17 @@ def test_exports_say_what_the_table_says(finished):
         assert np.array_equal(picture == 255, mask)
         palette = np.array(PIL.Image.open(layout.export("palette", "good.mkv") / f"{row.frame:05d}.png"))
         assert palette.max() <= 2
-        assert row.object_id == 2 or np.array_equal(palette == 1, mask)  # the lower number stands
+        assert row.object_id == 2 or np.array_equal(palette == 1, mask)  # where objects overlap, the lower number wins
     assert (layout.export("png", "sub~frames") / "001/1.png").is_file()
 
 
-def test_the_palette_is_that_of_pascal_voc():
-    # Aeroplane, bicycle, bird: VOC2012's own pictures.
+def test_the_palette_is_pascal_vocs():
+    # Aeroplane, bicycle and bird, as in VOC2012's own pictures.
     assert voc_palette()[3:12] == [128, 0, 0, 0, 128, 0, 128, 128, 0]
     assert len(voc_palette()) == 768
 
 
-def test_youtube_vis_can_be_given_as_prompts_again(finished, tmp_path):
+def test_exported_youtube_vis_can_be_used_as_prompts(finished, tmp_path):
     plan, _ = finished
     config = make_config(prompts=str(plan.layout.tracked.youtube_vis), prompt_frames="all")
     again = make_plan(config, plan.base_dir, tmp_path / "results")
@@ -231,7 +231,7 @@ def test_overlays_show_the_video(finished):
     assert "truncated" in page
 
 
-def test_a_job_that_is_made_already_stays(finished, tracker):
+def test_a_finished_job_is_not_run_again(finished, tracker):
     plan, _ = finished
     part = plan.layout.tracked.part("good.mkv", "0000")
     before = part.stat().st_ino
@@ -240,7 +240,7 @@ def test_a_job_that_is_made_already_stays(finished, tracker):
     assert "tracking  clips; prompts.jsonl; 2 of 2 jobs there" in plan_text(plan)
 
 
-def test_a_video_that_has_gone_since_is_a_status(finished, tracker, tmp_path):
+def test_a_video_deleted_since_the_index_gets_a_status(finished, tracker, tmp_path):
     plan, _ = finished
     moved = make_plan(plan.config, plan.base_dir, tmp_path / "results")
     index_videos(moved)
@@ -261,7 +261,7 @@ def test_a_video_that_has_gone_since_is_a_status(finished, tracker, tmp_path):
     assert objects.loc[("good.mkv", 1), "status"] == "missing"
 
 
-def test_sources_of_which_nothing_comes_are_errors(finished, tmp_path):
+def test_sources_without_usable_videos_or_prompts_are_errors(finished, tmp_path):
     plan, _ = finished
     (tmp_path / "p.jsonl").write_text('{"video": "x", "frame": 1, "box_xyxy": [1, 1, 5, 5]}')
     config = make_config(prompts=str(tmp_path / "p.jsonl"))
@@ -279,7 +279,7 @@ def problems(plan):
     return [(one.kind, one.path.relative_to(plan.layout.tracked.root).as_posix()) for one in verify_tracked(plan)]
 
 
-def test_verify_finds_nothing_amiss_with_a_finished_run(finished):
+def test_verify_finds_no_problem_in_a_finished_run(finished):
     assert problems(finished[0]) == []
 
 
@@ -302,7 +302,7 @@ def test_verify_finds_nothing_amiss_with_a_finished_run(finished):
         ("parts/old.mp4/0000.parquet", "add", [("stale", "parts/old.mp4/0000.parquet")]),
     ],
 )
-def test_verify_names_what_is_amiss(finished, tmp_path, path, damage, expected):
+def test_verify_names_problems(finished, tmp_path, path, damage, expected):
     plan, _ = finished
     shutil.copytree(plan.layout.root, tmp_path / "results")
     plan = make_plan(plan.config, plan.base_dir, tmp_path / "results")
@@ -315,7 +315,7 @@ def test_verify_names_what_is_amiss(finished, tmp_path, path, damage, expected):
         target.parent.mkdir(exist_ok=True)
         shutil.copy(plan.layout.tracked.masklets("sub~frames"), target)
     found = problems(plan)
-    if damage == "swap":  # what was made from it is not what the config makes either
+    if damage == "swap":  # files made from it are then stale too
         found = [one for one in found if one[1].startswith("masklets")]
     assert found == expected
 
@@ -329,7 +329,7 @@ def test_verify_names_what_is_amiss(finished, tmp_path, path, damage, expected):
         ({"exports": ["youtube_vis"]}, None),
     ],
 )
-def test_other_parameters_make_results_stale_where_they_decide_about_masks(finished, changes, stale):
+def test_results_are_stale_after_changes_that_affect_masks(finished, changes, stale):
     plan, _ = finished
     found = problems(make_plan(make_config(**changes), plan.base_dir, plan.layout.root))
     assert [one for one in found if one[1] == stale] == ([("stale", stale)] if stale else [])
@@ -347,7 +347,7 @@ AUTOMATIC = {
 }
 
 
-def test_objects_that_are_found_go_the_same_way_for_every_setting(finished, tracker, tmp_path):
+def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, tmp_path):
     plan, _ = finished
     plan = make_plan(Config.model_validate(AUTOMATIC), plan.base_dir, tmp_path / "results")
     index_videos(plan)
@@ -365,7 +365,7 @@ def test_objects_that_are_found_go_the_same_way_for_every_setting(finished, trac
     assert json.loads(settings.loc["few", "parameters"])["max_objects"] == 1
     every = [json.loads(settings.loc[name, "parameters"])["generate_every"] for name in names]
     assert every == [2, 2, 3, 2]
-    # The same values under another name have the same masks.
+    # A setting with the same values under another name has the same masks.
     same = masklets(plan, "frames"), masklets(plan, f"frames@{names[1]}")
     pd.testing.assert_frame_equal(*same)
     assert masklets(plan, "frames@few").groupby("frame")["object_id"].nunique().max() == 1

@@ -1,4 +1,4 @@
-"""Tracking by the real workflow: the jobs that are needed, and no others."""
+"""Tracking with the real workflow runs only the jobs that are needed."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def add_prompts(folder, clip, video, objects):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with two small videos, one of them broken in its last frame, after a first run."""
+    """A folder with two small videos, one with a broken last frame, after a first run."""
     folder = tmp_path_factory.mktemp("tracked")
     clip = drawn()
     write_frames(folder / "clips" / "a", clip.frames[:3])
@@ -38,10 +38,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-# One after the other, in this order: each starts from what the one before it has left.
+# The tests run in this order: each starts from the state that the one before left.
 
 
-def test_prompts_in_masklets_out(folder):
+def test_prompts_give_masklets(folder):
     results = folder / "results/tracked"
     summary = pd.read_parquet(results / "summary.parquet").set_index("video_key")
     assert summary["n_objects"].to_dict() == {"a": 1, "b": 2}
@@ -52,7 +52,7 @@ def test_prompts_in_masklets_out(folder):
     assert "Nothing to be done" in snakemake(folder, config(), "tracked", "-n").output
 
 
-def test_snakemakes_own_report_shows_the_masklets(folder):
+def test_snakemakes_report_shows_the_masklets(folder):
     run = snakemake(folder, config(), "tracked", "--report", "report.html")
     assert run.code == 0, run.output
     text = (folder / "report.html").read_text()
@@ -68,12 +68,12 @@ def test_snakemakes_own_report_shows_the_masklets(folder):
         ({"fill_hole_area": 3}, {"track": 3, "masklets": 2, "track_overlay": 2, "track_merge": 1}),
     ],
 )
-def test_a_change_runs_what_depends_on_it(folder, changes, planned):
+def test_a_change_reruns_only_what_depends_on_it(folder, changes, planned):
     found = snakemake(folder, config(**changes), "tracked", "-n").planned
     assert {name: count for name, count in found.items() if name not in ("tracked", "total")} == planned
 
 
-def test_a_new_object_runs_its_own_job_alone(folder):
+def test_a_new_object_runs_only_its_own_job(folder):
     add_prompts(folder, drawn(), "a", [1])
     run = snakemake(folder, config(exports=["youtube_vis"]), "tracked")
     assert run.code == 0, run.output
@@ -81,7 +81,7 @@ def test_a_new_object_runs_its_own_job_alone(folder):
     assert sorted(pd.read_parquet(folder / "results/tracked/masklets/a.parquet")["object_id"].unique()) == [1, 2]
 
 
-def test_a_video_that_goes_is_tracked_no_more_and_the_others_stay(folder):
+def test_a_removed_video_is_dropped_without_rerunning_others(folder):
     shutil.rmtree(folder / "clips/b")
     run = snakemake(folder, config(exports=["youtube_vis"]), "tracked")
     assert run.code == 0, run.output
@@ -90,7 +90,7 @@ def test_a_video_that_goes_is_tracked_no_more_and_the_others_stay(folder):
     assert objects.loc[("b", 1), "status"] == "unknown_video"
 
 
-def test_without_the_section_nothing_of_it_is_planned(folder):
+def test_without_the_section_none_of_its_rules_run(folder):
     planned = snakemake(folder, {"dataset": {"source": "clips"}}, "-n").planned
     assert planned
     assert not {"videos", "track", "masklets", "track_merge"} & set(planned)

@@ -1,4 +1,4 @@
-"""What the workflow catalog expects: use as a module, an environment for each rule, benchmarks, the catalog's file."""
+"""What the workflow catalog expects: use as a module, environments for all rules, benchmarks, the catalog's file."""
 
 import json
 import re
@@ -33,7 +33,7 @@ rule everything:
 """
 
 
-def test_the_catalogs_file_is_as_it_wants_it():
+def test_the_catalogs_file_is_valid():
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert usage["software-stack-deployment"]["conda"] is True
     assert usage["report"] is True
@@ -66,7 +66,7 @@ def test_the_workflow_can_be_a_module_of_another(tmp_path):
     run = snakemake(tmp_path, None, "-s", "Snakefile", "-n")
     assert run.code == 0, run.output
     assert {"masks_index", "masks_merge", "masks_statistics", "masks_report", "masks_accept"} <= run.planned.keys()
-    # What the jobs will read: hooks of a module do not run.
+    # The config that the jobs will read must exist, although the hooks of a module do not run.
     assert json.loads((tmp_path / "results/config.json").read_text())["dataset"]["shard_size"] == 3
     run = snakemake(tmp_path, None, "-s", "Snakefile", "--until", "masks_index")
     assert run.finished == {"masks_index": 1}, run.output

@@ -1,4 +1,4 @@
-"""The profiles: options that Snakemake knows, rules that exist, and resources for each of these."""
+"""The profiles have only options that Snakemake knows and rules that exist, and resources for every rule."""
 
 import re
 from pathlib import Path
@@ -31,13 +31,13 @@ def test_snakemake_knows_every_option(folder):
     assert not set(values) - known
 
 
-def test_snakemake_reads_the_profile_of_slurm():
+def test_snakemake_reads_the_slurm_profile():
     parsed = get_argument_parser(profiles=[str(ROOT / "workflow/profiles/slurm")]).parse_args([])
     assert parsed.executor == "slurm"
     assert parsed.retries == 3
     assert parsed.slurm_status_command == "squeue"
     assert parsed.slurm_requeue
-    # With fewer jobs allowed than ready, arrays wait for ever.
+    # Job arrays wait forever if more jobs are ready than allowed.
     assert "slurm-array-jobs" not in SLURM
 
 
@@ -49,11 +49,11 @@ def test_each_rule_has_its_resources():
         assert all("attempt" in str(values[key]) for key in ("mem_mb", "runtime")), name
 
 
-def test_gpus_go_to_the_rules_that_run_the_network_and_these_stay_single():
+def test_only_rules_that_run_the_network_get_gpus_and_are_not_grouped():
     assert {name for name, values in SLURM["set-resources"].items() if values.get("gpu")} == ON_A_GPU
     grouped = {entry.partition("=")[0] for entry in SLURM["groups"]}
     assert grouped <= SUBMITTED - ON_A_GPU
-    # Members run one after the other; so much is asked for only if no two are counted at once.
+    # Jobs in a group run one after another; with cores: 1, Snakemake does not add up their resources.
     assert SLURM["cores"] == 1
 
 
@@ -61,11 +61,11 @@ def test_attempts_belong_to_the_profile():
     assert not [name for name, block in RULES.items() if " retries:" in block]
 
 
-def test_the_default_profile_changes_nothing_of_slurms():
-    """Snakemake loads it beside any other, and lets it win."""
+def test_the_default_profile_agrees_with_slurms():
+    """Snakemake loads the default profile on top of any other, and its values win."""
     default = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
     assert {key: SLURM.get(key) for key in default} == default
 
 
-def test_profiles_lie_where_both_entries_find_them():
+def test_both_entries_find_the_profiles():
     assert (ROOT / "workflow/profiles").resolve() == ROOT / "profiles"

@@ -1,4 +1,4 @@
-"""The workflow: from a folder of images to results, and exactly the jobs that a change asks for."""
+"""The workflow turns a folder of images into results, and a change reruns exactly the jobs that it affects."""
 
 import json
 
@@ -29,7 +29,7 @@ def write_image(path, seed):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with 500 images, one of them broken, after a first run."""
+    """A folder with 500 images and a broken one, after a first run."""
     folder = tmp_path_factory.mktemp("dataset")
     for number in range(N_IMAGES):
         write_image(folder / "images" / f"{number:03d}.png", number)
@@ -43,7 +43,7 @@ def n_shards(folder):
     return len(pd.read_parquet(folder / "results/dataset/shards.parquet"))
 
 
-# One after the other, in this order: each starts from what the one before it has left.
+# The tests run in this order: each starts from the state that the one before left.
 
 
 def test_first_run_makes_everything(folder):
@@ -62,8 +62,8 @@ def test_touching_nothing_reruns_nothing(folder):
 
 
 @pytest.mark.parametrize("rule", ["generate", "replay", "merge"])
-def test_a_job_on_a_node_of_a_cluster_knows_the_index(folder, rule):
-    """There Snakemake is told one rule and one job of it, and must take the checkpoint's outputs as they lie there."""
+def test_a_job_on_a_cluster_node_knows_the_index(folder, rule):
+    """On a node, Snakemake is given one job of one rule, and must use the checkpoint's existing outputs."""
     shard = pd.read_parquet(folder / "results/dataset/shards.parquet")["shard"][0]
     jobs = {
         "generate": f"checkpoint=demo,pass_name=crop0-grid1,shard={shard}",
@@ -87,7 +87,7 @@ def test_a_threshold_below_the_floor_reruns_its_pass(folder):
     assert snakemake(folder, swept([0.01, 0.1]), "-n").planned["generate"] == n_shards(folder)
 
 
-def test_a_new_grid_runs_its_own_pass_alone(folder):
+def test_a_new_grid_runs_only_its_own_pass(folder):
     config = {**CONFIG, "sweep": {"grid": {"pred_iou_thresh": [0.02, 0.05, 0.1], "points_per_side": [1, 2]}}}
     run = snakemake(folder, config, "-n")
     assert run.planned["generate"] == n_shards(folder)
@@ -95,7 +95,7 @@ def test_a_new_grid_runs_its_own_pass_alone(folder):
     assert "crop0-grid1 over shard" not in run.output
 
 
-def test_another_export_reruns_the_merge_alone(folder):
+def test_another_export_reruns_only_the_merge(folder):
     planned = snakemake(folder, {**CONFIG, "annotations": ["all"]}, "-n").planned
     assert planned["generate"] == planned["replay"] == planned["statistics"] == 0
     assert planned["merge"] == 2
@@ -106,7 +106,7 @@ def test_batch_size_reruns_nothing(folder):
     assert "Nothing to be done" in snakemake(folder, config, "-n").output
 
 
-def test_one_image_more_reruns_one_shard(folder):
+def test_a_new_image_reruns_one_shard(folder):
     before = pd.read_parquet(folder / "results/dataset/shards.parquet")
     write_image(folder / "images" / "new.png", 1234)
     run = snakemake(folder, swept([0.05, 0.1]))
@@ -115,20 +115,20 @@ def test_one_image_more_reruns_one_shard(folder):
     n_changed = len(set(after["digest"]) - set(before["digest"]))
     assert run.finished["index"] == 1
     assert run.finished["generate"] == n_changed
-    assert run.finished["replay"] == len(after)  # the settings have changed as well
-    assert n_changed in (1, 2)  # two, where the leaf was full and split
+    assert run.finished["replay"] == len(after)  # because the settings changed too
+    assert n_changed in (1, 2)  # two if a full leaf was split
     coco = json.loads((folder / "results/annotations/baseline.json").read_text())
     assert len(coco["images"]) == N_IMAGES + 1
 
 
 def test_raising_the_floor_and_lowering_it_again_reruns_no_pass(folder):
-    # The run before had a higher floor, and ran the network over the new image's shard.
+    # The run before had a higher floor and ran the network on the new image's shard.
     planned = snakemake(folder, CONFIG, "-n").planned
     assert planned["generate"] == 0
     assert planned["replay"] == n_shards(folder)
 
 
-def test_one_image_less_reruns_one_shard(folder):
+def test_a_removed_image_reruns_one_shard(folder):
     before = pd.read_parquet(folder / "results/dataset/shards.parquet")
     (folder / "images" / "017.png").unlink()
     run = snakemake(folder, swept([0.05, 0.1]))

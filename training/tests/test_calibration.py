@@ -1,4 +1,4 @@
-"""The fit of the IoU head: nearer to the truth, and nothing else touched."""
+"""The IoU head's fit gets closer to the truth and changes nothing else."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The training on still images, at a size that a test can afford."""
+"""Training on still images, small enough for a test."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def run(state: State, pool: Pool, steps: int, plan=TINY, cores: int = 2) -> list
         return [image_step(state, plan, pool, pool, executor).loss for _ in range(steps)]
 
 
-def test_the_pool_is_kept_and_holds_the_scenes(pool, tmp_path):
+def test_the_pool_is_saved_and_loaded_again(pool, tmp_path):
     path = tmp_path / "pool.npz"
     drawn = drawn_pool(path, range(8), 64, EASY, workers=1)
     kept = drawn_pool(path, range(0), 64, EASY, workers=1)
@@ -66,12 +66,12 @@ def test_a_resumed_training_equals_an_uninterrupted_one(pool, tmp_path: Path):
         assert torch.equal(value, resumed.average[name]), name
 
 
-def test_one_core_trains_what_two_train(pool):
+def test_one_core_trains_the_same_as_two(pool):
     assert run(fresh(), pool, 2, LATE, cores=1) == run(fresh(), pool, 2, LATE, cores=2)
 
 
-def test_published_weights_are_where_a_training_can_start(pool, tmp_path: Path):
-    """Sharpened for use, they go on as they were: the first step sees the same loss."""
+def test_training_can_start_from_published_weights(pool, tmp_path: Path):
+    """Publishing sharpens the logits, and starting from the file undoes it."""
     state = fresh()
     run(state, pool, 2, LATE)
     publish(sharpened(state.model.state_dict(), 12.0), tmp_path / "small.pt")
@@ -101,7 +101,7 @@ def test_the_memory_is_left_alone(pool):
     assert not any(name.startswith(("memory_attention.", "memory_encoder.")) for name in changed)
 
 
-def test_the_curriculum_goes_from_the_disc_to_whole_objects():
+def test_the_targets_grow_from_a_disc_to_whole_objects():
     radii = [FIRST.disc_radius_frac(step) for step in (0, FIRST.disc, FIRST.disc + FIRST.grow)]
     assert radii[0] == radii[1] == 0.15
     assert radii[2] is None

@@ -1,4 +1,4 @@
-"""What the masks are trained for."""
+"""The mask losses."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ def square(top: int, left: int, side: int) -> torch.Tensor:
 
 
 def logits_of(*masks: torch.Tensor) -> torch.Tensor:
-    """Sure logits of masks (1, S, S), a quarter of their size: (1, M, S / 4, S / 4)."""
+    """Confident logits for masks (1, S, S), at a quarter of their size: (1, M, S / 4, S / 4)."""
     return 20 * (F.avg_pool2d(torch.stack(masks, 1), 4) - 0.5)
 
 
@@ -36,7 +36,7 @@ WHOLE, PART, ELSEWHERE = square(8, 8, 40), square(16, 16, 16), square(52, 52, 8)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_an_ambiguous_click_wants_the_part_and_the_whole_in_any_two_of_three_masks(order):
+def test_an_ambiguous_click_needs_the_part_and_the_whole_among_the_three_masks(order):
     both = [WHOLE, PART, ELSEWHERE]
     three = [both[index] for index in order]
     twice = [[WHOLE, WHOLE, ELSEWHERE][index] for index in order]
@@ -45,7 +45,7 @@ def test_an_ambiguous_click_wants_the_part_and_the_whole_in_any_two_of_three_mas
     assert loss(logits_of(WHOLE, *twice), WHOLE) < 0.1
 
 
-def test_nothing_else_under_the_click_changes_nothing():
+def test_empty_others_do_not_change_the_loss():
     logits = logits_of(WHOLE, PART, WHOLE, ELSEWHERE)
     assert loss(logits, PART, torch.zeros_like(PART)) == loss(logits, PART)
 
@@ -68,14 +68,14 @@ def test_the_iou_of_a_right_mask_is_one():
 
 
 @pytest.mark.parametrize("side", [16, 20, 24, 64])
-def test_cells_hold_the_means_of_the_areas_that_they_cover(side):
+def test_cells_hold_the_means_of_the_areas_they_cover(side):
     masks = torch.from_numpy(np.random.default_rng(0).random((2, SIDE, SIDE)) < 0.3).float()
     common = math.lcm(side, SIDE)
     fine = masks[:, None].repeat_interleave(common // SIDE, 2).repeat_interleave(common // SIDE, 3)
     assert torch.allclose(area_means(masks, side), F.avg_pool2d(fine, common // side), atol=1e-5)
 
 
-def test_what_a_click_may_have_meant_lies_under_it_and_is_another_object(tmp_path):
+def test_others_lie_under_the_click_and_differ_from_the_target(tmp_path):
     pool = drawn_pool(tmp_path / "easy.npz", range(40), SIDE, EASY, workers=1)
     batch = draw_batch(np.random.default_rng(0), pool, 40, (Choice(6, 0.001, 0.004, 0.2), Choice(2, 0.0, 0.001, 0.0)))
     assert len(batch.targets) == len(batch.others) == len(batch.clicks_xy) == 40 * 8

@@ -1,4 +1,4 @@
-"""The measures, on masks whose figures can be counted by hand."""
+"""The measures, on masks simple enough to check by hand."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_iou_of_overlapping_squares():
     assert iou == pytest.approx(np.array([[50 / 150], [0.0]]))
 
 
-def test_one_mask_does_not_serve_two_objects():
+def test_one_mask_counts_for_one_object_only():
     iou = np.array([[0.9], [0.8]])
     assert recalls(iou)[0] == 0.5
 
@@ -25,7 +25,7 @@ def test_one_mask_does_not_serve_two_objects():
 def test_recall_takes_the_best_assignment_and_falls_with_the_threshold():
     iou = np.array([[0.9, 0.6], [0.8, 0.0]])
     found = recalls(iou)
-    assert found[0] == 1.0  # at 0.5: the first object leaves its better mask to the second
+    assert found[0] == 1.0  # at 0.5 the first object takes its worse mask, so that the second gets one too
     assert found[-1] == 0.0
     assert (np.diff(found) <= 0).all()
 
@@ -34,7 +34,7 @@ def test_no_masks_no_recall():
     assert recalls(np.zeros((3, 0))).max() == 0
 
 
-def test_an_object_that_is_gone_and_not_found_is_right():
+def test_an_empty_mask_is_right_only_if_the_object_is_gone():
     nothing = np.zeros((40, 40), np.bool_)
     assert region_similarity(nothing, nothing) == 1.0
     assert contour_accuracy(nothing, nothing) == 1.0

@@ -1,4 +1,4 @@
-"""Prompts fall where they should."""
+"""Where prompts lie, and which objects get them."""
 
 import numpy as np
 import pytest
@@ -23,18 +23,18 @@ def test_clicks_lie_inside():
         assert mask[int(y), int(x)]
 
 
-def test_boxes_lie_about_their_object():
+def test_half_of_the_boxes_are_exact_and_half_loose():
     targets = squares().repeat(200, 1, 1)
     prompts = box_prompts(targets, torch.Generator().manual_seed(0))
     off = 64 * prompts.points_frac_xy - torch.tensor(
         [[[20.0, 10.0], [40.0, 30.0]], [[5.0, 40.0], [15.0, 60.0]]]
     ).repeat(200, 1, 1)
     assert 1.5 < off.abs().max() <= 2.0
-    assert 150 < (off == 0).flatten(1).all(1).sum() < 250  # half of them are exact
+    assert 150 < (off == 0).flatten(1).all(1).sum() < 250  # half are exact
     assert prompts.labels.tolist() == [[2, 3]] * 400
 
 
-def test_a_correction_clicks_what_is_missing_and_what_is_too_much():
+def test_a_correction_clicks_missing_and_extra_pixels():
     targets = squares()
     nothing = torch.full((1, 1, 16, 16), -5.0)
     everything = torch.full((1, 1, 16, 16), 5.0)
@@ -46,7 +46,7 @@ def test_a_correction_clicks_what_is_missing_and_what_is_too_much():
     assert prompts.labels.tolist() == [[IN, IN], [IN, OUT]]
 
 
-def test_targets_leave_out_what_is_too_small():
+def test_targets_exclude_objects_that_are_too_small():
     masks = np.zeros((2, 64, 64), np.bool_)
     masks[0, :2, :2] = True
     masks[1, 20:50, 20:50] = True
@@ -55,12 +55,12 @@ def test_targets_leave_out_what_is_too_small():
     assert areas == {900, 64 * 64 - 900 - 4}
 
 
-def test_what_fills_little_of_its_extent_is_drawn_more_often():
+def test_thin_objects_are_drawn_more_often():
     masks = np.zeros((3, 40, 40), np.bool_)
     masks[0, 0:10, 0:10] = True
-    masks[1, 20:30, 20:30] = np.eye(10, dtype=np.bool_)  # a tenth
+    masks[1, 20:30, 20:30] = np.eye(10, dtype=np.bool_)  # fills a tenth of its box
     masks[2, 32:40, 32:40] = True
-    masks[2, 33:39, 33:39] = False  # 28 of 64
+    masks[2, 33:39, 33:39] = False  # fills 28 of 64 pixels
     choice = Choice(6000, 0.0, 1e-6, ground_share=0.0, most_for_thin=5.0)
     chosen = choose_targets(np.random.default_rng(0), masks, choice)
     times = [int((chosen == mask).all((1, 2)).sum()) for mask in masks]

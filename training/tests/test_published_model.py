@@ -1,4 +1,4 @@
-"""The weights that the package brings along: sam2 loads them, and they segment."""
+"""The weights in the package: sam2 loads them, and they segment."""
 
 import hashlib
 
@@ -21,7 +21,7 @@ from training.model import Features, build_model, decode, encode
 from training.prompts import click_prompts, exact_boxes, extents, with_mask
 from training.weights import load_demo, load_weights, mixed, publish, published_weights_path, sharpened
 
-# What chance alone cannot reach, well below what the model card tells.
+# More than chance can reach, but well below the figures in the model card.
 LEAST_CLICK_IOU = 0.5
 LEAST_TRACKING = 0.4
 
@@ -31,7 +31,7 @@ def model():
     return load_demo()
 
 
-def test_the_file_is_small_half_precision_and_the_one_that_was_published():
+def test_the_file_is_small_and_float16_and_matches_its_sha256():
     path = published_weights_path()
     assert path.stat().st_size <= 16 * 2**20
     content = torch.load(path, weights_only=True)["model"]
@@ -41,13 +41,13 @@ def test_the_file_is_small_half_precision_and_the_one_that_was_published():
 
 
 def test_sam2_builds_it_from_the_same_files(model):
-    """sam2's own loader knows every key, and gives the same network."""
+    """sam2's own loader accepts every key and builds the same network."""
     of_sam2 = load_model("demo", device="cpu").state_dict()
     assert of_sam2.keys() == model.state_dict().keys()
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in of_sam2.items())
 
 
-def test_it_is_a_whole_sam2(model):
+def test_it_has_all_parts_of_sam2(model):
     assert isinstance(load_demo(video=True), SAM2VideoPredictor)
     assert model.image_size == 320
     assert model.num_maskmem == 7
@@ -55,8 +55,8 @@ def test_it_is_a_whole_sam2(model):
     assert model.pred_obj_scores
 
 
-def test_its_training_sees_scenes_and_prompts_as_the_predictor_does(model):
-    """Scenes are smaller than what the network takes: both enlarge them, and what points at them."""
+def test_training_sees_scenes_and_prompts_as_the_predictor_does(model):
+    """Scenes are smaller than the network's input: both must enlarge them and scale the prompts alike."""
     predictor = SAM2ImagePredictor(model)
     fit_feature_sizes(predictor)
     [scene] = held_out_scenes(1)
@@ -100,7 +100,7 @@ def test_clicks_find_held_out_objects(model):
     assert sum(kind.objects * kind.best_iou for kind in kinds) == pytest.approx(figures.objects * figures.best_iou)
 
 
-def test_automatic_masks_fall_with_the_threshold(model):
+def test_a_higher_threshold_gives_fewer_automatic_masks(model):
     scenes = [scene for scene in held_out_scenes(6) if len(measured_masks(scene)) >= 3][:2]
     counts = []
     for threshold in (0.5, 0.8, 0.99):

@@ -1,4 +1,4 @@
-"""What boxes lack is measured as it is, kept, and drawn more often."""
+"""The shortfall is measured right, saved, and raises how often objects are drawn."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def model():
 
 
 def boxed_iou(model, pool: Pool) -> np.ndarray:
-    """By sam2's own predictor, at the size of the image."""
+    """IoU of the masks that sam2's own predictor gives for the boxes, at the image's size."""
     predictor = SAM2ImagePredictor(model)
     fit_feature_sizes(predictor)
     reached = []
@@ -42,14 +42,15 @@ def boxed_iou(model, pool: Pool) -> np.ndarray:
     return np.array(reached)
 
 
-def test_what_sam2_gets_wrong_lacks_most(model, pool):
+def test_the_shortfall_agrees_with_sam2(model, pool):
     with workers(2) as executor:
         shortfall = measure_shortfall(model, pool, executor)
     reached = boxed_iou(model, pool)
     large = np.concatenate([pool.masks(index).mean((1, 2)) > 0.01 for index in range(len(pool))])
     assert shortfall.shape == (len(pool.bits),)
     assert shortfall.dtype == np.float32
-    # large objects can be drawn nearly whole, so what lacks is what is wrong: half the size, no stability rule
+    # logits can draw large objects almost exactly, so shortfall + IoU is about 1; not exactly, since the shortfall is
+    # measured at half the size and without the rule for unstable masks
     assert np.abs(shortfall[large] + reached[large] - 1).mean() < 0.05
     assert shortfall.min() >= 0
 
@@ -64,7 +65,7 @@ def test_a_model_in_training_goes_on_training(model, pool):
     assert not model.training
 
 
-def test_it_is_measured_once(model, pool, tmp_path):
+def test_it_is_measured_only_once(model, pool, tmp_path):
     path = tmp_path / "shortfall.npy"
     with workers(2) as executor:
         measured = with_shortfall(pool, path, model, executor)
@@ -74,17 +75,17 @@ def test_it_is_measured_once(model, pool, tmp_path):
         assert np.array_equal(measured.shortfall, kept.shortfall)
         assert np.concatenate([kept.shortfall_of(index) for index in range(len(kept))]).tolist() == list(kept.shortfall)
         other = drawn_pool(tmp_path / "other.npz", range(2), 256, FULL, workers=1)
-        with pytest.raises(UserError, match=r"shortfall\.npy is of other scenes"):
+        with pytest.raises(UserError, match=r"shortfall\.npy belongs to other scenes"):
             with_shortfall(other, path, model, executor)
 
 
-def test_how_uneven_it_is_is_said_in_words():
+def test_the_text_says_how_unevenly_it_is_spread():
     shortfall = np.array([0.0, 0.1, 0.1, 0.2, 0.6], np.float32)
     assert shortfall_text(shortfall) == "boxes: 1 of 5 objects lack 0.3 or more, 60% of all that is lacking"
     assert "0 of 5" in shortfall_text(np.zeros(5, np.float32))
 
 
-def test_boxes_go_to_what_lacks_most():
+def test_boxes_go_to_objects_with_the_largest_shortfall():
     masks = np.zeros((2, 40, 40), np.bool_)
     masks[0, :10, :10] = True
     masks[1, 20:30, 20:30] = True
@@ -98,11 +99,11 @@ def test_boxes_go_to_what_lacks_most():
     assert 2700 < (chosen == masks[0]).all((1, 2)).sum() < 3300
 
 
-def test_hard_scenes_come_as_often_as_asked(pool):
+def test_hard_scenes_are_drawn_as_often_as_asked(pool):
     shortfall = np.zeros(len(pool.bits), np.float32)
     shortfall[pool.first[3] : pool.first[4]] = 0.5
     hard = replace(pool, shortfall=shortfall)
-    covered_px = int(pool.masks(3).any(0).sum())  # turned or not: it tells this scene from the others
+    covered_px = int(pool.masks(3).any(0).sum())  # identifies this scene, even if rotated or flipped
 
     def share(hard_share: float) -> float:
         batch = draw_batch(np.random.default_rng(0), hard, 200, (Choice(1, 0.0, 1e-6, 0.1),), hard_share)

@@ -1,4 +1,4 @@
-"""The training of the memory, at a size that a test can afford."""
+"""Training the memory, small enough for a test."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def run(state: State, pools: VideoPools, steps: int) -> list[float]:
         return [video_step(state, TINY, pools, executor).loss for _ in range(steps)]
 
 
-def test_windows_begin_with_something_to_track():
+def test_windows_start_with_an_object_to_track():
     _, pools = fresh()
     window = draw_window(np.random.default_rng(0), pools.clips, pools.positions, 3, 2, 3)
     assert window.targets.shape == (3, 6, 64, 64)
@@ -56,7 +56,7 @@ def test_the_memory_decides_what_is_tracked():
     assert not torch.allclose(first[0].logits, second[0].logits)
 
 
-def test_clips_are_tracked_by_a_network_that_takes_them_enlarged():
+def test_a_network_with_a_larger_input_tracks_clips():
     state, pools = fresh(128)
     window = draw_window(np.random.default_rng(0), pools.clips, pools.positions, 1, 1, 3)
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_clips_are_tracked_by_a_network_that_takes_them_enlarged():
     assert all(np.isfinite(run(state, pools, 2)))
 
 
-def test_the_loss_falls_and_the_encoder_stays():
+def test_the_loss_falls_and_the_encoder_stays_frozen():
     state, pools = fresh()
     encoder = {name: value.clone() for name, value in state.model.image_encoder.state_dict().items()}
     before = run(state, pools, 4)

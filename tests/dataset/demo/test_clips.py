@@ -1,4 +1,4 @@
-"""Clips: things move, hide, leave and return, and the masks say so."""
+"""Clips: objects move, hide, leave and return, and the masks follow them."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_a_seed_draws_the_same_clip(clips):
     assert np.array_equal(again.masks, clips[2].masks)
 
 
-def test_frames_and_masks_belong_together(clips):
+def test_frames_and_masks_match(clips):
     for clip in clips:
         assert clip.frames.shape == (20, 96, 96, 3)
         assert clip.frames.dtype == np.uint8
@@ -26,7 +26,7 @@ def test_frames_and_masks_belong_together(clips):
         assert clip.masks.dtype == np.bool_
 
 
-def test_every_object_is_seen_in_the_first_frame(clips):
+def test_every_object_is_visible_in_the_first_frame(clips):
     for clip in clips:
         assert clip.masks[0].any((1, 2)).all()
 
@@ -42,7 +42,7 @@ def test_a_shorter_clip_is_the_beginning_of_a_longer_one():
     assert np.array_equal(short.frames, long.frames[:3])
 
 
-def test_objects_move_but_not_by_leaps(clips):
+def test_objects_move_but_do_not_jump(clips):
     moved = []
     for clip in clips:
         for masks in np.moveaxis(clip.masks, 1, 0):

@@ -1,4 +1,4 @@
-"""The ground truth as COCO, read back by COCO's own tools."""
+"""The ground truth as COCO, read back with pycocotools."""
 
 import json
 
@@ -34,7 +34,7 @@ def test_ids_count_from_one_over_all_scenes(dataset):
     assert [one["id"] for one in dataset["annotations"]] == list(range(1, len(dataset["annotations"]) + 1))
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # from pycocotools
 def test_masks_boxes_and_areas_are_exact(dataset, scenes):
     masks = np.concatenate([scene.masks for scene in scenes])
     for one, mask in zip(dataset["annotations"], masks, strict=True):
@@ -47,7 +47,7 @@ def test_masks_boxes_and_areas_are_exact(dataset, scenes):
         assert one["bbox"] == box
 
 
-def test_parts_name_their_whole(dataset):
+def test_parts_refer_to_their_whole(dataset):
     by_id = {one["id"]: one for one in dataset["annotations"]}
     parts = [one for one in dataset["annotations"] if one["part_of"] is not None]
     for part in parts:

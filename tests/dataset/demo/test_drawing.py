@@ -1,4 +1,4 @@
-"""Scenes: the same for a seed everywhere, with masks that say exactly what is seen."""
+"""Scenes depend only on the seed, and their masks are exactly the visible pixels."""
 
 import hashlib
 import subprocess
@@ -55,7 +55,7 @@ def test_wholes_are_disjoint(scenes):
         assert wholes.sum(0).max(initial=0) <= 1
 
 
-def test_parts_lie_in_their_whole_after_it_and_apart_from_each_other(scenes):
+def test_parts_come_after_their_whole_lie_within_it_and_do_not_overlap(scenes):
     seen = 0
     for scene in scenes:
         for whole in np.unique(scene.part_of[scene.part_of >= 0]):
@@ -81,8 +81,8 @@ def test_scenes_have_large_small_pierced_and_part_objects():
     assert any((scene.part_of >= 0).any() for scene in scenes)
 
 
-def test_a_mask_is_where_the_thing_is_painted():
-    """Inside a mask of a clean scene, colours differ from the ground's more than they do outside."""
+def test_a_mask_lies_where_its_object_is_painted():
+    """In a clean scene, colours differ more from the ground inside a mask than outside."""
     clean = Style(4, 0.2, 0.3, part_chance=0.0, family_chance=0.0, damage=0.0)
     found = 0
     for seed in range(8):
@@ -95,7 +95,7 @@ def test_a_mask_is_where_the_thing_is_painted():
     assert found >= 0.8 * sum(len(draw_scene(seed, style=clean).masks) for seed in range(8))
 
 
-def test_easy_scenes_hold_fewer_things():
+def test_easy_scenes_have_fewer_objects():
     easy = sum(len(draw_scene(seed, style=EASY).masks) for seed in range(12))
     full = sum(len(draw_scene(seed).masks) for seed in range(12))
     assert easy < full

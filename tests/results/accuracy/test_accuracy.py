@@ -1,4 +1,4 @@
-"""Accuracy against annotated objects: pycocotools' COCOeval is the oracle."""
+"""Accuracy against annotated objects, with pycocotools' COCOeval as the oracle."""
 
 import contextlib
 import io
@@ -22,7 +22,7 @@ SIZE_HW = (160, 200)
 
 
 def boxes(*corners):
-    """Rectangles as masks: x0, y0, x1, y1 with the right and bottom edges left out."""
+    """Encode rectangles x0, y0, x1, y1 as masks, excluding the right and bottom edges."""
     masks = []
     for x0, y0, x1, y1 in corners:
         mask = np.zeros(SIZE_HW, np.bool_)
@@ -39,7 +39,7 @@ def measure(objects, masks, scores=None, crowds=()):
 
 
 def random_image(random, n_objects, n_masks):
-    """Objects of all sizes, and masks that are moved copies of them, so that overlaps of every degree occur."""
+    """Objects of all sizes, and masks that are shifted copies of them, so that all degrees of overlap occur."""
     corner = random.integers(0, (90, 60), (n_objects, 2))
     side = np.exp(random.uniform(np.log(4), np.log(190), (n_objects, 2))).astype(int)
     true_boxes = np.concatenate([corner, np.minimum(corner + side + 1, SIZE_HW[::-1])], axis=1)
@@ -48,7 +48,7 @@ def random_image(random, n_objects, n_masks):
     moved = true_boxes[source] + np.rint(random.normal(0, 0.08, (n_masks, 4)) * scale).astype(int)
     moved[:, :2] = np.clip(moved[:, :2], 0, None)
     moved[:, 2:] = np.maximum(np.minimum(moved[:, 2:], SIZE_HW[::-1]), moved[:, :2] + 1)
-    # Scores of one decimal: many are equal, and their order decides.
+    # With one decimal, many scores are equal, so their order matters.
     scores = np.round(random.random(n_masks), 1).astype(np.float32)
     return boxes(*true_boxes), boxes(*moved), scores, random.random(n_objects) < 0.15
 
@@ -66,7 +66,7 @@ def as_coco(counts, areas=True, **more):
 
 @pytest.fixture(scope="module")
 def oracle():
-    """COCOeval over all images."""
+    """COCOeval run on all images."""
     truth, found = COCO(), []
     annotations, images = [], []
     for image_id, (objects, masks, scores, crowds) in enumerate(IMAGES, start=1):
@@ -101,8 +101,8 @@ def over_all(rows, name):
     return sum((row[name] or 0.0) * n for row, n in zip(rows, weight, strict=True)) / sum(weight)
 
 
-def test_average_recall_is_that_of_cocoeval(oracle, rows):
-    recall = oracle.eval["recall"][:, 0]  # thresholds, ranges of area, limits
+def test_average_recall_equals_cocoevals(oracle, rows):
+    recall = oracle.eval["recall"][:, 0]  # thresholds, area ranges, limits
     expected = {f"ar_{limit}": recall[:, 0, place] for place, limit in enumerate(LIMITS)}
     expected |= {f"ar_{size}": recall[:, place, 2] for place, size in enumerate(AREA_RANGES_PX) if size != "all"}
     for name, values in expected.items():
@@ -110,15 +110,15 @@ def test_average_recall_is_that_of_cocoeval(oracle, rows):
     assert len({round(over_all(rows, name), 6) for name in expected}) == len(expected)
 
 
-def test_recall_at_a_threshold_is_that_of_cocoeval(oracle, rows):
+def test_recall_at_a_threshold_equals_cocoevals(oracle, rows):
     recall = oracle.eval["recall"][:, 0, 0, 3]
     assert over_all(rows, "recall_50") == pytest.approx(recall[0], abs=1e-12)
     assert over_all(rows, "recall_75") == pytest.approx(recall[5], abs=1e-12)
     assert recall[5] < recall[0] < 1
 
 
-def test_matched_and_ignored_masks_are_those_of_cocoeval(oracle, rows):
-    first = oracle.evalImgs[: len(IMAGES)]  # of all areas
+def test_matched_and_ignored_masks_equal_cocoevals(oracle, rows):
+    first = oracle.evalImgs[: len(IMAGES)]  # for all areas
     for row, image in zip(rows, first, strict=True):
         matched, ignored = image["dtMatches"][0] > 0, image["dtIgnore"][0] > 0
         assert row["n_found_50"] == (matched & ~ignored).sum()
@@ -126,14 +126,14 @@ def test_matched_and_ignored_masks_are_those_of_cocoeval(oracle, rows):
     assert sum(row["n_ignored_50"] for row in rows) > 0
 
 
-def test_thresholds_are_those_of_cocoeval():
+def test_thresholds_equal_cocoevals():
     params = COCOeval(iouType="segm").params
     assert tuple(params.iouThrs.tolist()) == IOU_THRESHOLDS
     assert [list(limits) for limits in AREA_RANGES_PX.values()] == params.areaRng
     assert list(AREA_RANGES_PX) == params.areaRngLbl
 
 
-def test_best_iou_is_the_best_of_all_masks():
+def test_best_iou_is_the_best_over_all_masks():
     objects, masks, _, crowds = IMAGES[4]
     codes = [[{"size": list(SIZE_HW), "counts": one} for one in part] for part in (masks, objects)]
     iou = coco_mask.iou(*codes, [0] * len(objects))
@@ -141,8 +141,8 @@ def test_best_iou_is_the_best_of_all_masks():
     assert measure(objects, masks, crowds=np.flatnonzero(crowds))["best_iou_mean"] == pytest.approx(expected, abs=1e-15)
 
 
-def test_what_a_choice_of_masks_gives_depends_on_it_alone():
-    """An image's masks are overlapped once for all settings."""
+def test_a_choice_of_masks_gives_the_same_as_these_masks_alone():
+    """Overlaps of an image's masks are computed once for all settings."""
     objects, masks, scores, crowds = IMAGES[2]
     truth = ImageTruth.of(TrueObjects(tuple(objects), crowds), masks, SIZE_HW)
     chosen = np.array([30, 2, 17, 5, 39, 11])
@@ -161,18 +161,18 @@ BOTH = (8, 8, 92, 52)
     [
         ([OBJECT], PARTS, 1, 0),
         ([OBJECT], PARTS[:1], 0, 0),
-        ([OBJECT], [*PARTS, OBJECT], 0, 0),  # found after all
+        ([OBJECT], [*PARTS, OBJECT], 0, 0),  # parts, but the whole is found too
         ([OBJECT], [PARTS[0], PARTS[0]], 0, 0),  # the same part twice
-        ([OBJECT], [(0, 10, 24, 50), PARTS[1], (37, 10, 60, 50)], 0, 0),  # parts that reach too far out of it
+        ([OBJECT], [(0, 10, 24, 50), PARTS[1], (37, 10, 60, 50)], 0, 0),  # a part extends too far beyond the object
         ([OBJECT, NEIGHBOUR], [BOTH], 0, 1),
         ([OBJECT, NEIGHBOUR], [BOTH, OBJECT], 0, 1),
-        ([OBJECT, NEIGHBOUR], [(0, 0, 200, 160)], 0, 0),  # far more than the two objects
-        ([OBJECT, (12, 12, 48, 48)], [(0, 0, 60, 60)], 0, 0),  # an object and its part are one
+        ([OBJECT, NEIGHBOUR], [(0, 0, 200, 160)], 0, 0),  # covers far more than the two objects
+        ([OBJECT, (12, 12, 48, 48)], [(0, 0, 60, 60)], 0, 0),  # an object and its part count as one
         ([OBJECT, OBJECT], [(2, 2, 62, 62)], 0, 0),  # annotated twice
         ([], [OBJECT], 0, 0),
     ],
 )
-def test_segmentation_of_too_many_or_too_few(objects, masks, over, under):
+def test_over_and_under_segmentation(objects, masks, over, under):
     row = measure(boxes(*objects), boxes(*masks))
     assert (row["n_over_segmented"], row["n_under_segmented"]) == (over, under)
 
@@ -184,11 +184,11 @@ def test_an_image_without_objects_has_no_recall():
     assert (row["recall_50"], row["precision_50"], row["f1_50"], row["best_iou_mean"]) == (0.0, None, 0.0, 0.0)
 
 
-def test_every_measure_has_its_column():
+def test_every_measure_has_a_column():
     assert set(measure(boxes(OBJECT), boxes(OBJECT))) == set(MEASURED)
 
 
-def test_the_summary_is_over_all_objects(rows, tmp_path):
+def test_the_summary_covers_all_objects(rows, tmp_path):
     setting = make_setting("demo", GENERATOR, ("baseline",))
     other = make_setting("demo", GENERATOR.model_copy(update={"pred_iou_thresh": 0.9}))
     made = [{"setting_id": setting.id, "image_key": f"{place}.png", **row} for place, row in enumerate(rows)]

@@ -1,4 +1,4 @@
-"""From annotations and selections to tables of accuracy: every object and image is a row, and settings are compared."""
+"""From annotations and selections to accuracy tables: every object and image has a row, and settings are compared."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def plan(tmp_path_factory):
     return made
 
 
-def test_every_object_is_a_row_with_a_status(plan):
+def test_every_object_has_a_row_with_a_status(plan):
     statuses = [row["status"] for row in read_table(plan.layout.ground_truth("objects")).to_pylist()]
     assert {name: statuses.count(name) for name in set(statuses) - {"ok"}} == {
         "malformed_mask": 2,
@@ -47,8 +47,8 @@ def test_every_setting_has_a_row_for_each_annotated_image(plan):
     assert list(zip(table["setting_id"].to_pylist(), table["image_key"].to_pylist(), strict=True)) == expected
 
 
-def test_rows_are_those_of_the_masks_that_are_exported(plan):
-    """Measured image by image from what ``merge`` would write, instead of from all settings at once."""
+def test_rows_match_the_exported_masks(plan):
+    """Here each image is measured alone from the masks that ``merge`` would write, not for all settings at once."""
     table = read_table(plan.layout.statistics("accuracy")).to_pylist()
     rows = {(row["setting_id"], row["image_key"]): row for row in table}
     objects = read_table(plan.layout.ground_truth("objects"), filters=[("status", "=", "ok")]).to_pylist()
@@ -69,7 +69,7 @@ def test_the_baseline_finds_its_own_masks(plan):
     rows = {row["setting_id"]: row for row in summary}
     base = rows[plan.baseline.id]
     assert base["precision_50"] == 1.0
-    assert base["recall_50"] == (base["n_truth"] - 2) / base["n_truth"]  # but for the two objects beside them
+    assert base["recall_50"] == (base["n_truth"] - 2) / base["n_truth"]  # two objects are not its masks
     assert min(row["f1_50"] for row in summary) < base["f1_50"]
 
 
@@ -83,7 +83,7 @@ def test_the_report_has_a_section(plan):
         assert f">{row['n_over_segmented']}<" in line
 
 
-def test_annotations_without_segmentations_are_no_ground_truth(tmp_path):
+def test_annotations_without_segmentations_are_not_used(tmp_path):
     plan = make_plan_with_truth(
         tmp_path, lambda _: {"images": [{"id": 1, "file_name": HOSTILE}], "annotations": [{"id": 1, "image_id": 1}]}
     )
@@ -99,7 +99,7 @@ def test_annotations_without_segmentations_are_no_ground_truth(tmp_path):
     ("content", "message"),
     [("{", "no valid JSON"), ("[]", "no list 'images'"), ('{"images": [], "annotations": 3}', "no list 'annotations'")],
 )
-def test_a_file_that_is_no_coco_is_said_so(tmp_path, content, message):
+def test_a_file_that_is_not_coco_is_an_error(tmp_path, content, message):
     plan = make_plan_with_truth(tmp_path, masks_as_objects)
     (tmp_path / "truth.json").write_text(content)
     with pytest.raises(UserError, match=message):
@@ -136,7 +136,7 @@ def test_polygons_are_read_as_pycocotools_draws_them(plan):
     assert coco_mask.area({"size": list(size_hw), "counts": whole[0]["counts"]}) == size_hw[0] * size_hw[1]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_annotations(tmp_path):
+def test_a_byte_order_mark_is_ignored(tmp_path):
     plan = make_plan_with_truth(tmp_path, masks_as_objects)
     path = tmp_path / "truth.json"
     plain = read_annotations(path)
@@ -146,7 +146,7 @@ def test_a_byte_order_mark_is_no_part_of_the_annotations(tmp_path):
 
 
 @pytest.mark.parametrize(("folder", "side"), [("train2017/", None), ("", 1000)])
-def test_annotations_of_which_none_can_be_used_are_an_error(tmp_path, folder, side):
+def test_annotations_without_a_usable_object_are_an_error(tmp_path, folder, side):
     def elsewhere(plan):
         made = masks_as_objects(plan)
         for image in made["images"]:

@@ -1,4 +1,4 @@
-"""``maskgrid recommend``: the setting nearest to a goal, with what speaks for it and what does not."""
+"""``maskgrid recommend`` picks the setting closest to a goal, with reasons for and against it."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def rows(plan, table):
 
 
 @pytest.mark.parametrize("target", [0.0, 3.0, 4.4, 1000.0])
-def test_the_nearest_count_is_taken(plan, target):
+def test_settings_are_ordered_by_distance_to_the_count(plan, target):
     summary = rows(plan, "summary")
     evidence = gather(plan, Goal("masks", target))
     distances = [abs(summary[one.result.setting.id]["n_masks_mean"] - target) for one in evidence.contenders]
@@ -41,7 +41,7 @@ def test_the_nearest_count_is_taken(plan, target):
     assert distances == sorted(distances)
 
 
-def test_the_best_against_objects_is_taken(plan):
+def test_the_most_accurate_setting_is_taken(plan):
     accuracy = rows(plan, "accuracy_summary")
     for name, column in (("f1", "f1_50"), ("recall", "ar_1000")):
         best = gather(plan, Goal(name)).contenders[0]
@@ -50,7 +50,7 @@ def test_the_best_against_objects_is_taken(plan):
         assert best.low == pytest.approx(accuracy[best.result.setting.id][f"{column}_low"])
 
 
-def test_limits_leave_settings_out(plan):
+def test_limits_exclude_settings(plan):
     summary = rows(plan, "summary")
     evidence = gather(plan, Goal("recall", None, 2.0, 4.0))
     counts = [summary[one.result.setting.id]["n_masks_mean"] for one in evidence.contenders]
@@ -58,8 +58,8 @@ def test_limits_leave_settings_out(plan):
     assert 0 < evidence.n_left_out == len(plan.settings) - len(counts)
 
 
-def test_the_steadiest_setting_is_none_of_few_masks(plan):
-    """A setting that keeps next to nothing changes little, and nobody looks for it."""
+def test_the_steadiest_setting_is_not_one_with_few_masks(plan):
+    """A setting that keeps almost nothing is steady but useless."""
     summary = rows(plan, "summary")
     base = summary[plan.baseline.id]["n_masks_mean"]
     counts = [one.result.n_masks for one in gather(plan, Goal("steady")).contenders]
@@ -75,7 +75,7 @@ def test_the_steadiest_setting_is_none_of_few_masks(plan):
 def test_shares_of_replicates_add_up(plan):
     contenders = gather(plan, Goal("masks", 4.0)).contenders
     assert sum(one.best_frac for one in contenders) == pytest.approx(1.0)
-    # Settings that keep the same masks are equally good.
+    # Settings with the same masks are equally good.
     for one in contenders:
         same = [two for two in contenders if (two.value, two.low, two.high) == (one.value, one.low, one.high)]
         assert max(two.best_frac for two in same) >= one.best_frac
@@ -88,7 +88,7 @@ def test_the_lines_to_copy_make_the_setting(plan):
         assert expand(config, None)[0].id == setting.id
 
 
-def test_the_words_name_setting_reasons_and_lines(plan):
+def test_the_text_names_setting_reasons_and_config(plan):
     said = recommend(plan, Goal("f1"))
     best = gather(plan, Goal("f1")).contenders[0]
     assert f"Take {best.result.setting.label}" in said
@@ -107,7 +107,7 @@ def test_the_words_name_setting_reasons_and_lines(plan):
         (Goal("masks", 3.0, None, 0.0), "no setting has this number of masks"),
     ],
 )
-def test_goals_that_make_no_sense(plan, goal, message):
+def test_goals_without_sense_are_refused(plan, goal, message):
     with pytest.raises(UserError, match=message):
         recommend(plan, goal)
 
@@ -121,7 +121,7 @@ def test_recall_needs_objects(tmp_path):
         recommend(plan, Goal("recall"))
 
 
-def test_steadiness_is_the_change_to_the_neighbours():
+def test_steadiness_is_the_relative_change_to_neighbouring_settings():
     sweep = {"grid": {"pred_iou_thresh": [0.2, 0.3, 0.5], "box_nms_thresh": [0.5, 0.7]}}
     settings = expand(make_config(sweep=sweep, annotations=["baseline"]), None)
     count = {
@@ -130,14 +130,14 @@ def test_steadiness_is_the_change_to_the_neighbours():
     }
     results = answered(settings, [{"setting_id": key, "n_masks_mean": n} for key, n in count.items()])
     found = steadiness_of(results)
-    # The baseline is in the middle of the grid: 37 masks, with 27 and 57 beside it, and 35.
+    # The baseline lies in the middle of the grid with 37 masks; its neighbours have 27, 57 and 35.
     middle = found[settings[0].id]
     assert middle.n_neighbours == 3
     assert middle.mean_change == pytest.approx((10 + 20 + 2) / 3 / 37)
     assert (middle.most_parameter, middle.most_change) == ("pred_iou_thresh", pytest.approx(20 / 37))
 
 
-def test_intervals_of_ratios_are_those_of_resampled_sums():
+def test_intervals_of_ratios_match_resampled_sums():
     random = np.random.default_rng(3)
     weight = random.integers(0, 9, (40, 2)).astype(float)
     value = weight * random.random((40, 2))

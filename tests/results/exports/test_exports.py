@@ -1,4 +1,4 @@
-"""Other forms of the annotations, and what describes a dataset: nothing is lost unsaid, and other tools read it."""
+"""Other annotation formats and dataset descriptions: any loss is reported, and other tools can read them."""
 
 import json
 import tarfile
@@ -63,7 +63,7 @@ def test_a_coco_file_is_read_image_by_image(plan, label):
     assert any(not entries for _, entries in read)
 
 
-def test_a_coco_file_that_is_cut_or_foreign_is_said_so(plan, tmp_path):
+def test_a_truncated_or_foreign_coco_file_is_an_error(plan, tmp_path):
     content = plan.layout.annotations("baseline").read_bytes()
     for part in (b"", b"{}", content[: len(content) // 2], content[:-5]):
         (tmp_path / "cut.json").write_bytes(part)
@@ -90,8 +90,8 @@ def test_sa1b_has_all_masks(plan, label):
 
 
 @pytest.mark.parametrize("label", ["baseline", "<b>loose"])
-def test_polygons_say_what_they_lose(plan, label):
-    """The IoU in the file is that of what pycocotools draws, and holes are all that is lost."""
+def test_polygons_report_what_they_lose(plan, label):
+    """The IoU in the file is that of the polygon as pycocotools draws it, and only holes are lost."""
     path = plan.layout.export("polygons", label)
     masks, polygons = COCO(plan.layout.annotations(label)), COCO(path)
     ious = []
@@ -116,11 +116,11 @@ def test_polygons_say_what_they_lose(plan, label):
 def test_outlines_draw_the_mask_without_its_holes(mask):
     drawn = coco_mask.merge(coco_mask.frPyObjects(outlines(mask), *mask.shape)) if mask.any() else None
     pixels = rle.decode(drawn["counts"], mask.shape) if drawn else mask
-    # A hole is background that no way along the sides of pixels connects with the outside.
+    # A hole is background that is not 4-connected with the outside.
     assert np.array_equal(pixels, ndimage.binary_fill_holes(mask))
 
 
-def test_a_tolerance_leaves_corners_out(plan):
+def test_a_tolerance_drops_corners(plan):
     path = plan.layout.export("polygons", "baseline")
     before = path.read_bytes()
     export_setting(plan, "baseline", "polygons", tolerance_px=2.0)
@@ -134,7 +134,7 @@ def test_a_tolerance_leaves_corners_out(plan):
     assert simple["info"]["polygons"]["iou_mean"] < json.loads(before)["info"]["polygons"]["iou_mean"]
 
 
-def test_the_same_again(plan):
+def test_writing_again_gives_the_same_bytes(plan):
     paths = [plan.layout.card, plan.layout.croissant, plan.layout.export("sa1b", "baseline")]
     before = [path.read_bytes() for path in paths]
     export_setting(plan, "baseline", "sa1b")
@@ -142,7 +142,7 @@ def test_the_same_again(plan):
     assert [path.read_bytes() for path in paths] == before
 
 
-def test_the_card_tells_numbers_and_says_what_it_does_not_know(plan):
+def test_the_card_has_numbers_and_says_what_is_unknown(plan):
     text = plan.layout.card.read_text()
     front = yaml.safe_load(text.split("---")[1])
     assert front["license"] == "unknown"
@@ -170,7 +170,7 @@ def test_croissant_names_every_file_and_column(plan):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_mlcroissant_accepts_it(plan):
+def test_mlcroissant_reads_the_croissant_file(plan):
     mlcroissant = pytest.importorskip("mlcroissant")
     dataset = mlcroissant.Dataset(jsonld=plan.layout.croissant)
     assert not list(dataset.metadata.ctx.issues.errors)
@@ -181,7 +181,7 @@ def test_mlcroissant_accepts_it(plan):
     assert [record["annotations_baseline/id"] for record in records] == [entry["id"] for entry in annotations]
 
 
-def test_verify_knows_the_exports(plan):
+def test_verify_checks_exports(plan):
     def found():
         names = {"README.md", "croissant.json"}
         problems = [(one.kind, one.path.relative_to(plan.layout.root).as_posix()) for one in verify_results(plan)]
@@ -201,5 +201,5 @@ def test_verify_knows_the_exports(plan):
     plan.layout.card.write_text(content)
 
 
-def test_names_stay_names(plan):
+def test_hostile_names_are_kept_in_exports(plan):
     assert HOSTILE in {image["file_name"] for image in load(plan.layout.export("polygons", "baseline"))["images"]}

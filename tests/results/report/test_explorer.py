@@ -1,4 +1,4 @@
-"""The explorer's replay, in a browser, chooses the masks that the Python replay chooses."""
+"""The explorer's replay in the browser keeps the same masks as the Python replay."""
 
 import dataclasses
 import html
@@ -35,7 +35,7 @@ SETTINGS = [
             "stability_score_thresh": draw.choice([0.0, 0.2, 0.4, 0.5, 0.8]),
             "stability_score_offset": draw.choice(RECORDING.stability_score_offsets),
             "mask_threshold": draw.choice(RECORDING.mask_thresholds),
-            # Boxes of few pixels overlap by fractions such as 3/10, whose float32 is above 0.3: every rounding counts.
+            # Small boxes overlap by fractions such as 3/10, whose float32 is above 0.3, so rounding matters.
             "box_nms_thresh": draw.choice([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1 / 3]),
             "crop_nms_thresh": draw.choice([0.0, 0.1, 0.3, 0.6, 0.7, 0.9, 1.0]),
             "min_mask_region_area": draw.choice([0, *REGION_AREAS]),
@@ -63,9 +63,9 @@ document.getElementById("result").textContent = JSON.stringify(results);
 
 
 def make_samples():
-    """Images with scores of two decimals, so that some equal each other and thresholds; in ``1500`` all differ.
+    """Images with scores of two decimals, so that some equal each other or a threshold; in ``1500`` all differ.
 
-    In lower precision, scores are numbers of it, and so equal thresholds that are rounded to it.
+    In lower precision, scores are rounded to it, so they can equal thresholds rounded the same way.
     """
     samples = {}
     for number, (name, n_points) in enumerate(IMAGES.items()):
@@ -96,7 +96,7 @@ def samples():
 
 @pytest.fixture(scope="module")
 def answers(samples, tmp_path_factory):
-    """What the page's scripts make of all settings, by image."""
+    """Results of the page's scripts for all settings, by image."""
     find_browser()
     setting = make_setting("demo", GENERATOR)
     runs = tuple(PassRun("demo", pass_, RECORDING) for pass_ in passes_of(GENERATOR))
@@ -134,7 +134,7 @@ def page_setting(generator: GeneratorConfig):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_the_page_keeps_what_the_replay_keeps(samples, answers, name):
+def test_the_page_keeps_the_same_masks_as_the_replay(samples, answers, name):
     n_kept, n_redrawn = set(), 0
     for generator, answer in zip(SETTINGS, answers[name]["selections"], strict=True):
         selection = samples[name].replays["demo"].select(generator)
@@ -167,7 +167,7 @@ def test_a_suppressed_mask_names_the_one_that_suppressed_it(samples, answers):
     for generator, answer in zip(SETTINGS, answers["many"]["selections"], strict=True):
         for row, (fate, by) in enumerate(zip(answer["fate"], answer["by"], strict=True)):
             assert (by >= 0) == (fate in (4, 5, 6))
-            if by >= 0 and fate < 6:  # boxes of redrawn masks are other ones
+            if by >= 0 and fate < 6:  # redrawn masks have different boxes
                 limit = generator.box_nms_thresh if fate == 4 else generator.crop_nms_thresh
                 assert box_iou(boxes[row], boxes[by]) > limit - 1e-6
                 assert answer["fate"][by] in ((0, 5, 6) if fate == 4 else (0, 6))
@@ -256,14 +256,14 @@ def _counts(plan):
     return zip(table["image_key"].to_pylist(), table["n_masks"].to_pylist(), strict=True)
 
 
-def test_images_are_left_out_where_there_is_no_room(samples, tmp_path):
+def test_images_beyond_the_size_limit_are_left_out(samples, tmp_path):
     plan = make_plan(make_config(), tmp_path, tmp_path)
     given = list(samples.values())
     assert len(explorer_data(plan, given)["images"]) == len(given)
     assert [image["key"] for image in explorer_data(plan, given, max_bytes=1)["images"]] == ["few"]
 
 
-def test_only_what_all_passes_recorded_is_offered(tmp_path):
+def test_only_values_that_all_passes_recorded_are_offered(tmp_path):
     runs = make_plan(make_config(), tmp_path, tmp_path).runs
     narrow = Recording(0.4, 0.1, (0.0,), (0.5, 1.0))
     changed = [runs[0], dataclasses.replace(runs[1], recording=narrow)]
@@ -300,8 +300,8 @@ change("min_mask_region_area", 5);
 """
 
 
-def test_another_choice_of_passes_shows_its_masks(tmp_path):
-    """The passes of a setting without crops, and its small regions removed."""
+def test_another_group_of_passes_shows_its_masks(tmp_path):
+    """Choose the passes of a setting without crops, with small regions removed."""
     sweep = {"points": [{"name": "whole", "crop_n_layers": 0, "min_mask_region_area": 5}]}
     plan = make_results(tmp_path, config=make_config(sweep=sweep, annotations=["baseline"]))
     write_report(plan)
@@ -315,6 +315,6 @@ def test_another_choice_of_passes_shows_its_masks(tmp_path):
     assert "min_mask_region_area: 5" in document
 
 
-def test_data_cannot_end_their_script():
+def test_embedded_data_cannot_end_the_script_element():
     assert "<" not in embedded({"key": "</script><script>alert(1)</script>"})
     assert json.loads(embedded({"key": "</script>"})) == {"key": "</script>"}

@@ -1,4 +1,4 @@
-"""The report: one file that needs nothing else, shows names as text, and is the same for the same data."""
+"""The report is self-contained, shows names as text, and has the same bytes for the same data."""
 
 import re
 from html.parser import HTMLParser
@@ -42,7 +42,7 @@ def read(plan, name):
 
 
 class _Tags(HTMLParser):
-    """All tags and attributes of a page, and its text outside of scripts and styles."""
+    """Collect a page's tags with attributes, and its text outside scripts and styles."""
 
     def __init__(self, page):
         super().__init__()
@@ -62,7 +62,7 @@ class _Tags(HTMLParser):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_loads_nothing(plan, name):
+def test_a_page_loads_nothing_else(plan, name):
     page = read(plan, name)
     for tag, attributes in _Tags(page).tags:
         assert tag not in ("link", "iframe", "object", "embed", "base"), tag
@@ -101,7 +101,7 @@ def test_every_setting_has_a_row(plan):
     assert table.count("<tr") == 1 + len(plan.settings)
 
 
-def test_numbers_are_those_of_the_summary(plan):
+def test_numbers_match_the_summary(plan):
     from maskgrid.io.tables import read_table
 
     table = read(plan, "index.html").split('id="settings"')[1].split("</table>")[0]
@@ -135,7 +135,7 @@ def test_a_click_on_a_heading_sorts(plan, tmp_path):
     assert order == sorted(order, reverse=True)
 
 
-def test_all_parts_are_there(plan):
+def test_all_sections_are_present(plan):
     page = read(plan, "index.html")
     for name in PARTS:
         assert f'<section id="{name}"' in page, name
@@ -147,7 +147,7 @@ def test_all_parts_are_there(plan):
         assert re.search(r'alt="[^"]+"', image)
 
 
-def test_what_a_heading_means_is_there_without_hovering(plan):
+def test_headings_are_explained_without_hovering(plan):
     page = read(plan, "index.html")
     hints = set(re.findall(r'<th [^>]*title="([^"]+)"', page))
     assert len(hints) > 5
@@ -159,8 +159,8 @@ def test_pages_are_small(plan):
     assert len(read(plan, "explorer.html")) < 15_000_000
 
 
-def test_same_data_same_bytes(plan, tmp_path):
-    """However the images are spread over shards, wherever the folder lies, and the second time too."""
+def test_the_same_data_gives_the_same_bytes(plan, tmp_path):
+    """In other shards, in another folder, and when written again."""
     other = make_results(tmp_path / "elsewhere", two_shards, make_config(shard_size=2))
     assert other.shards() != plan.shards()
     write_report(other)
@@ -180,7 +180,7 @@ def test_a_single_setting_and_no_sweep(tmp_path):
     assert 'id="maps"' not in page
 
 
-def test_images_that_have_gone_are_said_so(tmp_path):
+def test_missing_images_are_mentioned(tmp_path):
     plan = make_results(tmp_path, n_images=1)
     for path in (tmp_path / "images").iterdir():
         path.unlink()
@@ -208,7 +208,7 @@ def make_answered(counts, **grid):
     return settings[0], answered(settings, rows)
 
 
-def test_a_response_holds_the_others_at_the_baseline():
+def test_a_response_curve_keeps_other_parameters_at_the_baseline():
     baseline, results = make_answered(
         lambda generator: 100 * generator.pred_iou_thresh + 1000 * generator.box_nms_thresh,
         pred_iou_thresh=[0.2, 0.3, 0.4],
@@ -220,7 +220,7 @@ def test_a_response_holds_the_others_at_the_baseline():
     assert [round(point.n_masks) for point in curves["box_nms_thresh"].points] == [530, 730]
 
 
-def test_a_response_off_the_grid_is_a_mean():
+def test_a_response_curve_off_the_grid_is_a_mean():
     baseline, results = make_answered(
         lambda generator: 100 * generator.pred_iou_thresh + 1000 * generator.box_nms_thresh,
         pred_iou_thresh=[0.2, 0.4],
@@ -250,7 +250,7 @@ def test_a_pair_map_is_the_mean_over_the_rest():
     assert pair.baseline == (0, 1)
 
 
-def test_flat_ranges_are_the_widest():
+def test_flat_ranges_are_as_wide_as_possible():
     counts = [100, 97, 99, 80, 79, 60]
     curve = Curve("p", tuple(Point(index, count, None, None) for index, count in enumerate(counts)), True, 0.0)
     assert [(flat.start, flat.stop, flat.low, flat.high) for flat in flat_ranges(curve, 100)] == [
@@ -270,7 +270,7 @@ def test_settings_not_dominated():
 
 
 @pytest.mark.parametrize("max_side", [7, 20, 31, 40, 64])
-def test_a_small_mask_is_the_mask_at_the_pixels_looked_at(max_side):
+def test_a_thumbnail_mask_samples_the_mask_at_pixel_centres(max_side):
     random = np.random.default_rng(max_side)
     for size_hw in ((40, 31), (31, 40), (33, 33), (1, 40)):
         mask = random.random(size_hw) < 0.6

@@ -13,7 +13,7 @@ def test_one_image_is_its_own_interval():
         assert end.tolist() == [7.0, 0.3]
 
 
-def test_the_interval_has_the_width_that_theory_gives():
+def test_the_interval_has_the_width_from_theory():
     values = np.random.default_rng(0).normal(10, 2, (400, 1))
     intervals = mean_intervals(values)
     error = values.std() / np.sqrt(400)
@@ -21,7 +21,7 @@ def test_the_interval_has_the_width_that_theory_gives():
     assert intervals.high[0] == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
 
 
-def test_columns_are_resampled_alike():
+def test_all_columns_use_the_same_resamples():
     random = np.random.default_rng(1)
     values = random.poisson(50, (30, 1)).astype(float)
     shifted = mean_intervals(np.hstack([values, values + 3, values - values]))
@@ -39,7 +39,7 @@ def test_chunks_do_not_matter(monkeypatch):
 
 
 @given(st.integers(1, 12))
-def test_a_missing_image_leaves_the_column(n_present):
+def test_a_missing_image_is_left_out_of_its_column(n_present):
     values = np.full((12, 2), 4.0)
     values[n_present:, 1] = np.nan
     intervals = mean_intervals(values)

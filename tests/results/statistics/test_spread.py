@@ -1,4 +1,4 @@
-"""Counts of a few images, as the report draws them."""
+"""Mask counts of a few images, as the report draws them."""
 
 import pyarrow as pa
 
@@ -6,8 +6,8 @@ from maskgrid.io.tables import write_table
 from maskgrid.results.statistics.spread import read_image_counts
 
 
-def test_the_order_of_images_is_that_of_their_keys(tmp_path):
-    """Not that of a set of names, which is another in each process."""
+def test_images_are_ordered_by_key(tmp_path):
+    """The order of a set of names would differ from process to process."""
     keys = [f"{number:02d}.png" for number in range(40)]
     rows = [
         {"image_key": key, "setting_id": setting, "n_masks": number * factor}

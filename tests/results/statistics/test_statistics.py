@@ -56,7 +56,7 @@ def summarised(counts_path) -> pa.Table:
 
 @pytest.mark.parametrize("wanted", SETTINGS, ids=lambda setting: setting.label)
 @pytest.mark.parametrize("image", IMAGES[:3], ids=lambda image: image.key)
-def test_counts_of_an_image_are_those_of_its_masks(image, wanted):
+def test_counts_of_an_image_match_its_masks(image, wanted):
     selection = image.select(wanted)
     masks = np.array([decode(code, image.size_hw) for code in codes(selection)]).reshape(-1, *image.size_hw)
     row = image_counts(wanted, image.key, selection, 30, 7)
@@ -75,7 +75,7 @@ def test_counts_of_an_image_are_those_of_its_masks(image, wanted):
         assert row["area_frac_p50"] is row["predicted_iou_mean"] is row["stability_score_mean"] is None
 
 
-def test_sizes_are_coco_s(monkeypatch):
+def test_size_classes_are_cocos(monkeypatch):
     areas = np.array([1023, 1024, 9216, 9217], float)
     monkeypatch.setattr("maskgrid.automatic.replay._areas", lambda selection: areas)
     row = image_counts(BASELINE, "a", IMAGES[0].select(BASELINE), 0, 0)
@@ -104,7 +104,7 @@ def test_a_pivot_needs_no_join(counts_path):
     assert pivot.loc[0.5, 0.1] == pytest.approx(expected)
 
 
-def test_rows_come_by_setting_and_key(counts_path):
+def test_rows_are_ordered_by_setting_and_key(counts_path):
     frame = pd.read_parquet(counts_path, columns=["setting_id", "image_key"])
     keys = sorted(image.key for image in IMAGES if image.status == "ok")
     assert frame["setting_id"].tolist() == [wanted.id for wanted in SETTINGS for _ in keys]
@@ -129,7 +129,7 @@ def test_small_groups_of_rows_hold_the_same_rows(tmp_path, monkeypatch, counts_p
     assert pq.read_table(path).equals(pq.read_table(counts_path))
 
 
-def test_only_the_settings_asked_for_are_there(tmp_path):
+def test_only_requested_settings_are_written(tmp_path):
     layout = write_dataset(tmp_path, IMAGES[:2], SETTINGS, lambda key: key[0])
     path = layout.statistics("mask_counts")
     write_mask_counts(path, SETTINGS[2:4], shards(layout), {})
@@ -141,7 +141,7 @@ def test_a_missing_shard_is_named(tmp_path):
         write_mask_counts(tmp_path / "counts.parquet", SETTINGS, [tmp_path / "nowhere.parquet"], {})
 
 
-def test_the_summary_is_what_pandas_says(counts_path, summarised):
+def test_the_summary_agrees_with_pandas(counts_path, summarised):
     frame = pd.read_parquet(counts_path)
     for row in summarised.to_pylist():
         rows = frame[frame["setting_id"] == row["setting_id"]]
@@ -164,7 +164,7 @@ def test_the_summary_is_what_pandas_says(counts_path, summarised):
             assert row["predicted_iou_mean"] is None
 
 
-def test_the_baseline_differs_from_itself_by_nothing(summarised):
+def test_the_baseline_does_not_differ_from_itself(summarised):
     row = summarised.to_pylist()[0]
     assert row["is_baseline"]
     assert [row[f"n_masks_diff_{end}"] for end in ("mean", "low", "high")] == [0, 0, 0]
@@ -180,7 +180,7 @@ def test_memory_does_not_change_the_summary(monkeypatch, counts_path, summarised
         assert ours == (pytest.approx(theirs) if pa.types.is_floating(again[name].type) else theirs), name
 
 
-def test_images_that_only_one_setting_has_are_no_difference(tmp_path, counts_path):
+def test_images_of_only_one_setting_do_not_count_in_differences(tmp_path, counts_path):
     first = IMAGES[0].key
     rows = pq.read_table(counts_path).to_pylist()
     rows = [row for row in rows if row["setting"] != "small" or row["image_key"] != first]
@@ -215,8 +215,8 @@ def test_effects_of_a_grid_are_exact(summarised):
     assert effects.groupby("parameter")["n_masks_effect"].sum().abs().max() < 1e-12
 
 
-def test_effects_of_an_additive_table_are_its_terms():
-    """A model table whose cells are a + b: the effects must be the centred a and b, whatever the data."""
+def test_effects_of_an_additive_table_are_its_centred_terms():
+    """If every cell is a + b, the effects must be the centred a and b."""
     settings = grid(use_m2m=[False, True], crop_n_layers=[0, 1, 2])
     additive = [
         {"setting_id": one.id, "n_masks_mean": 100.0 * one.generator.use_m2m + one.generator.crop_n_layers**2}
@@ -232,33 +232,33 @@ def test_effects_of_an_additive_table_are_its_terms():
     assert effects["crop_n_layers", "0"]["coverage_frac_effect"] == 0
 
 
-def test_interactions_are_what_is_beyond_the_effects():
+def test_interactions_are_what_the_effects_do_not_explain():
     settings = grid(use_m2m=[False, True], crop_n_layers=[0, 1, 2])
     product = {one.id: float(one.generator.use_m2m * one.generator.crop_n_layers) for one in settings}
     total = {one.id: product[one.id] + 10.0 * one.generator.use_m2m for one in settings}
     rows = [{"setting_id": one.id, "n_masks_mean": total[one.id], "coverage_frac_mean": 0.1} for one in settings]
     table = interactions_table(settings, pa.Table.from_pylist(rows)).to_pandas()
     assert len(table) == 6
-    # The product of centred factors: (m2m - 1/2) (layers - 1). The additive term leaves no trace.
+    # The product of the centred factors, (m2m - 1/2) (layers - 1); the additive term drops out.
     expected = (np.where(table["value_b"] == "true", 0.5, -0.5)) * (table["value_a_number"] - 1)
     assert table["parameter_a"].eq("crop_n_layers").all()
     assert np.allclose(table["n_masks_interaction"], expected)
     assert np.allclose(table["coverage_frac_interaction"], 0)
 
 
-def test_values_are_in_order_of_size():
+def test_swept_values_are_sorted():
     found = swept_parameters([setting(pred_iou_thresh=value) for value in (0.9, 0.05, 0.7)])
     assert found == {"pred_iou_thresh": [0.05, 0.7, 0.9]}
 
 
-def test_a_sweep_says_which_settings_are_the_grid_s():
+def test_settings_know_whether_they_lie_on_the_grid():
     sweep = {
         "grid": {"pred_iou_thresh": [0.8, 0.9]},
         "points": [{"name": "a", "pred_iou_thresh": 0.9}, {"name": "b", "pred_iou_thresh": 0.5}],
     }
     settings = expand(Config.model_validate({"sweep": sweep}), Path())
     found = {one.label: one.in_grid for one in settings}
-    # The baseline has the value 0.8, and a the value 0.9, which are the grid's.
+    # The baseline has 0.8 and a has 0.9, which are both values of the grid.
     assert found == {"baseline": True, "a": True, "b": False}
 
 
@@ -279,7 +279,7 @@ def test_the_text_has_a_line_for_each_setting(summarised):
     assert "points" not in headings
 
 
-def test_long_text_is_cut_and_says_so(summarised):
+def test_long_text_is_cut_with_a_note(summarised):
     last = summarised.to_pylist()
     for row in last:
         row["is_baseline"] = row["setting"] == "small"
@@ -290,7 +290,7 @@ def test_long_text_is_cut_and_says_so(summarised):
     assert f"{len(SETTINGS) - 4} more settings are in statistics/summary.parquet." in lines
 
 
-def test_text_of_many_parameters_stays_in_the_terminal(summarised):
+def test_text_with_many_parameters_fits_the_terminal(summarised):
     changes = [{name: value} for name, value in CHANGED.items()]
     settings = [setting(f"a-setting-with-a-very-long-name-{number}", **change) for number, change in enumerate(changes)]
     rows = summarised.to_pylist()[:1] * len(settings)

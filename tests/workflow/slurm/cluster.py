@@ -1,8 +1,8 @@
-"""A real SLURM on this machine, for as long as a test needs it: some nodes with pretended GPUs, no accounting.
+"""Run a real SLURM on this machine for the duration of a test: some nodes with pretended GPUs, no accounting.
 
-By hand, to try something out::
+To try something out by hand::
 
-    python tests/workflow/slurm/cluster.py start /tmp/slurm    # prints what to put into the environment
+    python tests/workflow/slurm/cluster.py start /tmp/slurm    # prints the environment variables to set
     python tests/workflow/slurm/cluster.py stop /tmp/slurm
 """
 
@@ -24,13 +24,13 @@ from tempfile import TemporaryDirectory
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 PACKAGES = ("munge", "slurm-wlm")
-# Only asked whether they are devices: nothing opens the file of a pretended GPU.
+# SLURM only checks that they are devices; nothing opens the file of a pretended GPU.
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
-# No cgroups, no database, no systemd: an ordinary user can run all of it, on nodes with more than the machine has. Not
-# plain are: DefMemPerCPU, without which a job that names no memory takes a node; MinJobAge, for which squeue shows jobs
-# that have ended; cred_expire, for which a job waits that goes back into the queue, 120 s by default.
+# Without cgroups, database and systemd, an ordinary user can run all of it, on nodes that claim more than the machine
+# has. DefMemPerCPU: otherwise a job that requests no memory takes a whole node. MinJobAge: how long squeue still lists
+# ended jobs. cred_expire: how long a requeued job waits, 120 s by default.
 CONFIG = """\
 ClusterName=maskgrid
 SlurmctldHost=localhost
@@ -73,7 +73,7 @@ PARTITIONS = """\
 PartitionName=work Nodes=ALL Default=YES PriorityTier=1 MaxTime=1-0 State=UP
 PartitionName=urgent Nodes=ALL PriorityTier=2 MaxTime=1-0 PreemptMode=OFF State=UP
 """
-# The plugin's job step removes every variable SLURM_*, and with them the way to a slurm.conf that is not in /etc.
+# The plugin's job step removes all SLURM_* variables, so srun would not find a slurm.conf outside /etc.
 SRUN = """\
 #!/bin/sh
 SLURM_CONF={folder}/slurm.conf exec {srun} "$@"
@@ -82,14 +82,14 @@ SLURM_CONF={folder}/slurm.conf exec {srun} "$@"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Daemons of one user on one machine, all of whose files lie in one folder.
+    """Daemons of one user on one machine, with all their files in one folder.
 
     Attributes:
-        folder: short and absolute, for the socket in it; jobs find the configuration here.
-        n_nodes: how many slurmd there are, each with a name, a port and a spool of its own.
+        folder: absolute and short, because of the socket in it; jobs find the configuration here.
+        n_nodes: number of slurmd, each with its own name, port and spool.
         n_gpus: GPUs of each node.
-        n_cpus: CPUs of each node; may be more than there are.
-        memory_mb: memory of each node, likewise.
+        n_cpus: CPUs of each node; may exceed the machine's.
+        memory_mb: memory of each node; may exceed the machine's.
     """
 
     folder: Path
@@ -104,14 +104,14 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to reach this cluster and no other."""
+        """Environment variables with which a process reaches this cluster and no other."""
         return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{self.folder / 'bin'}:{SEARCH_PATH}"}
 
     def start(self) -> None:
-        """Start all daemons, and wait until every node is idle.
+        """Start all daemons and wait until every node is idle.
 
         Raises:
-            TimeoutError: the nodes do not come up; the logs lie in the folder ``log``.
+            TimeoutError: if the nodes do not come up; the logs are in the folder ``log``.
         """
         self._write_config()
         munge = self.folder / "munge"
@@ -124,7 +124,7 @@ class Cluster:
         wait_until(lambda: self.states() == all_idle, 120, f"idle nodes; their logs are in {self.folder}/log")
 
     def stop(self) -> None:
-        """Stop all daemons, and whatever jobs have left behind."""
+        """Cancel all jobs and stop all daemons."""
         with suppress(RuntimeError, TimeoutError, OSError):
             self.call("scancel", "--user", getpass.getuser(), "--full")
             wait_until(lambda: not self.call("squeue", "--noheader"), 30, "an empty queue")
@@ -136,22 +136,22 @@ class Cluster:
         self.call("slurmd", "-N", node)
 
     def kill_node(self, node: str) -> None:
-        """What a power failure does: the node's slurmd, its job steps and all their processes are gone at once."""
+        """Simulate a power failure: kill the node's slurmd, its job steps and all their processes at once."""
         roots = [int(self._pid_file(node).read_text()), *self._steps(node)]
         for pid in [*roots, *_descendants(roots)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def states(self) -> dict[str, str]:
-        """State of each node, by name."""
+        """The state of each node, by name."""
         listed = self.call("sinfo", "--noheader", "-N", "-o", "%N %t", "-p", "work")
         return dict(line.split() for line in listed.splitlines())
 
     def call(self, *command: str) -> str:
-        """What a command of SLURM's prints.
+        """Run a SLURM command and return its output.
 
         Raises:
-            RuntimeError: it failed; says with what words.
+            RuntimeError: if it fails, with its stderr.
         """
         environment = {**os.environ, **self.environment}
         program = shutil.which(command[0], path=environment["PATH"]) or command[0]
@@ -164,7 +164,7 @@ class Cluster:
         return self.folder / f"run/slurmd.{node}.pid"
 
     def _steps(self, node: str) -> list[int]:
-        """The slurmstepd of a node: they are no children of its slurmd, but name its spool."""
+        """Ids of a node's slurmstepd processes, by their jobs: they are not children of its slurmd."""
         jobs = self.call("squeue", "--noheader", "-w", node, "-o", "%A").split()
         marks = tuple(f"slurmstepd: [{job}." for job in jobs)
         return [pid for pid, words in _processes() if words.startswith(marks)] if marks else []
@@ -191,9 +191,9 @@ class Cluster:
 
 @contextmanager
 def running() -> Iterator[Cluster]:
-    """A cluster in a temporary folder, which stops with the block, however the block ends."""
+    """Run a cluster in a temporary folder for the duration of the block."""
     with TemporaryDirectory(prefix="slurm-") as folder:
-        Path(folder).chmod(0o755)  # or munged refuses to have its socket there
+        Path(folder).chmod(0o755)  # otherwise munged refuses to put its socket there
         cluster = Cluster(Path(folder))
         try:
             cluster.start()
@@ -207,10 +207,10 @@ def is_installed() -> bool:
 
 
 def install() -> None:
-    """Install Debian's packages of SLURM, where they are missing and this user may.
+    """Install Debian's SLURM packages if they are missing.
 
     Raises:
-        SystemExit: they are missing, and this user may not.
+        SystemExit: if they are missing and this user may not install them.
     """
     if is_installed():
         return
@@ -223,10 +223,10 @@ def install() -> None:
 
 
 def wait_until(has_come: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait for something to come true.
+    """Wait until a condition is true.
 
     Raises:
-        TimeoutError: it does not, for so long.
+        TimeoutError: if it is still false after ``seconds``.
     """
     deadline = time.monotonic() + seconds
     while not has_come():
@@ -247,7 +247,7 @@ def _free_ports(n: int) -> list[int]:
 
 
 def _end(pid_file: Path) -> None:
-    """End the process that a file names, and wait until it has gone."""
+    """End the process whose id is in a file, and wait until it is gone."""
     with suppress(FileNotFoundError, ValueError, ProcessLookupError):
         pid = int(pid_file.read_text())
         os.kill(pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A run of the workflow on a cluster, and what a test does to its jobs."""
+"""Run the workflow on a cluster and disturb its jobs."""
 
 import os
 import re
@@ -16,20 +16,20 @@ from workflow import ROOT
 
 PATIENCE_S = 1800
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
-# Nothing is slower here than the machine itself.
+# Short waits, as everything runs on this machine.
 QUICK = ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
 
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A job that runs a pass over a shard, stopped in the middle of it.
+    """A job that runs a pass over a shard, stopped midway.
 
     Attributes:
-        job_id: SLURM's.
-        node: where it runs.
-        pass_name: of the pass.
-        shard: of the shard.
-        n_images: how many images it had finished when it was stopped, by its journal.
+        job_id: SLURM's id of the job.
+        node: the node on which it runs.
+        pass_name: name of the pass.
+        shard: name of the shard.
+        n_images: number of images finished when it was stopped, according to its journal.
     """
 
     job_id: str
@@ -41,7 +41,7 @@ class Victim:
 
 @dataclass(slots=True)
 class SlurmRun:
-    """A run in a folder with a ``config.yaml``, and what was done to it."""
+    """A run in a folder with a ``config.yaml``, and the jobs that were disturbed."""
 
     folder: Path
     cluster: Cluster
@@ -57,7 +57,7 @@ class SlurmRun:
         print(f"{time.monotonic() - self.began:6.0f} s  {words}", flush=True)
 
     def start(self, said: str = "said.txt") -> subprocess.Popen[bytes]:
-        """A driver, in a process group of its own."""
+        """Start a driver in its own process group."""
         self.driver = launch(self.folder, self.command(), self.environment, said)
         return self.driver
 
@@ -70,9 +70,9 @@ class SlurmRun:
         return {**self.cluster.environment, "PATH": f"{shims}:{os.environ['PATH']}"}
 
     def stop_one(self, besides: str = "") -> Victim:
-        """Stop a job that has finished some of its images and not all, on any node but one.
+        """Stop a job that has finished some but not all of its images, on any node except ``besides``.
 
-        A stopped process is what a hanging one looks like, and cannot slip away while the fault is prepared.
+        A stopped process looks like a hanging one, and cannot finish while the fault is prepared.
         """
         stopped: list[Victim] = []
 
@@ -92,16 +92,16 @@ class SlurmRun:
         self._signal(victim.pass_name, victim.shard, signal.SIGCONT)
 
     def wait_for(self, victim: Victim, state: str) -> None:
-        """Wait until SLURM says this of the job."""
+        """Wait until SLURM reports this state of the job."""
         query = ("squeue", "--noheader", "--states=all", f"--jobs={victim.job_id}", "-o", "%T")
         wait_until(lambda: self.cluster.call(*query) == state, PATIENCE_S, f"job {victim.job_id} to be {state}")
 
     def restarts(self, victim: Victim) -> int:
-        """How often SLURM has put the job back into its queue."""
+        """How often SLURM has requeued the job."""
         return int(re.search(r"Restarts=(\d+)", self.cluster.call("scontrol", "show", "job", victim.job_id))[1])
 
     def attempts(self, victim: Victim) -> list[str]:
-        """Memory and time limit of each job that has been submitted for the victim's work, in order."""
+        """Memory and time limit of each job submitted for the victim's work, in order."""
         listed = self.cluster.call("squeue", "--noheader", "--states=all", "-o", "%A %k %m %l").splitlines()
         words = f"rule_generate_wildcards_demo_{victim.pass_name}_{victim.shard}"
         rows = sorted((int(row.split()[0]), row.split(" ", 2)[2]) for row in listed if row.split()[1] == words)
@@ -111,7 +111,7 @@ class SlurmRun:
         return (self.folder / f"logs/generate/demo/{victim.pass_name}/{victim.shard}.log").read_text()
 
     def _generating(self) -> list[tuple[str, str, str, str]]:
-        """Id, node, pass and shard of the jobs that run the network."""
+        """Id, node, pass and shard of running jobs of the rule ``generate``."""
         listed = self.cluster.call("squeue", "--noheader", "--states=RUNNING", "-o", "%A %N %k").splitlines()
         rows = (row.split() for row in listed if " rule_generate_" in row)
         return [(row[0], row[1], *row[2].removeprefix("rule_generate_wildcards_demo_").rsplit("_", 1)) for row in rows]
@@ -121,13 +121,13 @@ class SlurmRun:
         n_images = len(list(output.parent.glob(f".{output.name}.journal/*.1.arrow")))
         if n_images == 0 or not self._signal(pass_name, shard, signal.SIGSTOP):
             return None
-        if output.exists():  # it was quicker
+        if output.exists():  # it finished before it was stopped
             self._signal(pass_name, shard, signal.SIGCONT)
             return None
         return Victim(job_id, node, pass_name, shard, n_images)
 
     def _signal(self, pass_name: str, shard: str, number: signal.Signals) -> bool:
-        """Send a signal to the processes of a job; tells whether there were any."""
+        """Send a signal to the processes of a job; return whether there were any."""
         pids = []
         for path in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -140,7 +140,7 @@ class SlurmRun:
 
 
 def launch(folder: Path, command: list[str], environment: dict[str, str], said: str) -> subprocess.Popen[bytes]:
-    """Start a command in a folder; what it says goes into a file there."""
+    """Start a command in a folder; its output goes to a file there."""
     fixed = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     environment = {**os.environ, **environment, **fixed}
     with (folder / said).open("ab") as stream:
@@ -150,7 +150,7 @@ def launch(folder: Path, command: list[str], environment: dict[str, str], said: 
 
 
 def kill(driver: subprocess.Popen[bytes]) -> None:
-    """Kill a driver and whatever it has started on this machine; its jobs on the cluster know nothing of it."""
+    """Kill a driver and all its processes on this machine; its jobs on the cluster run on."""
     with suppress(ProcessLookupError):
         os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()

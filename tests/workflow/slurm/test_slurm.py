@@ -1,4 +1,4 @@
-"""The demo through a real SLURM, with each fault that a cluster has: the results are those of a run on one machine."""
+"""Run the demo through a real SLURM with every fault that a cluster has; results equal those of one machine."""
 
 import getpass
 import os
@@ -19,20 +19,20 @@ from workflow import snakemake
 
 pytestmark = [
     pytest.mark.skipif("MASKGRID_SLURM" not in os.environ, reason="starts a SLURM: make test-slurm"),
-    pytest.mark.timeout(7200),  # minutes when nothing else runs
+    pytest.mark.timeout(7200),  # minutes on an idle machine
 ]
 CONFIG = {
     "generator": {"points_per_side": 4, "pred_iou_thresh": 0.6, "stability_score_thresh": 0.7},
     "sweep": {"grid": {"pred_iou_thresh": [0.5, 0.7], "box_nms_thresh": [0.5, 0.7]}},
     "annotations": ["baseline"],
 }
-# The one file that tells when and where a run took place.
+# The only file with time and place of the run.
 ASIDE = ("provenance.json",)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a run through all faults."""
+    """The outcome of a run through all faults."""
 
     run: SlurmRun
     refusal: str = ""
@@ -43,7 +43,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> dict:
-    """For both runs, with the demo's drawn pictures where both find them."""
+    """The config of both runs, with the demo's generated images in a folder that both can read."""
     folder = tmp_path_factory.mktemp("demo")
     write_demo(folder)
     return {**CONFIG, "dataset": {"source": str(folder / "scenes"), "shard_size": 3}}
@@ -58,7 +58,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def local(config, tmp_path_factory) -> Iterator[subprocess.Popen[bytes]]:
-    """The same run on one machine, undisturbed, at the same time."""
+    """The same run on one machine, undisturbed, in parallel."""
     folder = made_folder(tmp_path_factory, "local", config)
     driver = launch(folder, [*SNAKEMAKE, "--cores", "1"], {}, "said.txt")
     yield folder, driver
@@ -67,7 +67,7 @@ def local(config, tmp_path_factory) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="module")
 def outcome(config, local, cluster, tmp_path_factory) -> Iterator[Outcome]:
-    """One run through all faults, to its end."""
+    """Run through all faults, to the end."""
     run = SlurmRun(made_folder(tmp_path_factory, "run", config), cluster)
     outcome = Outcome(run)
     driver = run.start()
@@ -96,11 +96,11 @@ def made_folder(tmp_path_factory, name: str, config: dict) -> Path:
     return folder
 
 
-def test_the_run_ends_well(outcome):
+def test_the_run_succeeds(outcome):
     assert outcome.code == 0, outcome.run.said[-5000:]
 
 
-def test_results_are_those_of_one_machine(outcome, local):
+def test_results_equal_those_of_one_machine(outcome, local):
     folder, driver = local
     assert driver.wait(timeout=PATIENCE_S) == 0, (folder / "said.txt").read_text()[-5000:]
     ours, theirs = hashes(outcome.run.folder / "results"), hashes(folder / "results")
@@ -110,7 +110,7 @@ def test_results_are_those_of_one_machine(outcome, local):
     assert {"annotations/baseline.json", "statistics/summary.parquet", "report/index.html"} <= ours.keys()
 
 
-def test_every_job_went_on_inside_its_shard(outcome):
+def test_every_job_resumed_within_its_shard(outcome):
     assert len(outcome.run.victims) == 5
     for victim in outcome.run.victims:
         log = outcome.run.log(victim)
@@ -118,35 +118,35 @@ def test_every_job_went_on_inside_its_shard(outcome):
         assert "was finished before" in log or max(counted, default=0) >= victim.n_images, (victim, log)
 
 
-def test_a_job_that_was_too_slow_gets_more(outcome):
+def test_a_job_that_was_too_slow_gets_more_resources(outcome):
     assert outcome.grown == "32000M 8:00:00"
 
 
-def test_preempted_jobs_and_those_of_a_lost_node_go_back_into_the_queue(outcome):
+def test_preempted_jobs_and_jobs_of_a_lost_node_are_requeued(outcome):
     assert outcome.restarts == {"preempted": 1, "node lost": 1}
 
 
-def test_a_start_beside_the_jobs_of_a_killed_driver_is_refused(outcome):
+def test_a_start_is_refused_while_jobs_of_a_killed_driver_run(outcome):
     assert "jobs of an earlier run are still in SLURM's queue" in outcome.refusal
     assert "scancel --name=maskgrid_" in outcome.refusal
     assert "Traceback" not in outcome.refusal
 
 
-def test_short_jobs_share_one_job(outcome):
+def test_short_jobs_are_grouped(outcome):
     assert len(list((outcome.run.folder / "results/selections").glob("*.counts.parquet"))) > 1
     assert len(set(re.findall(r"group_replay_replay/(\d+)\.log", outcome.run.said))) == 1
 
 
-def test_nothing_is_left_to_do_and_nothing_in_the_queue(outcome):
+def test_nothing_is_left_to_do_and_the_queue_is_empty(outcome):
     assert "Nothing to be done" in snakemake(outcome.run.folder, None, "-n").output
     assert outcome.run.cluster.call("squeue", "--noheader") == ""
 
 
-# The faults, in the order in which they happen.
+# The faults in the order in which they happen.
 
 
 def time_out(run: SlurmRun) -> Victim:
-    """A job that hangs and meets its limit, which SLURM counts in minutes; others happen in the meantime, elsewhere."""
+    """Let a job hang until its time limit, which takes a minute; the next faults happen on other nodes meanwhile."""
     victim = run.stop_one()
     run.cluster.call("scontrol", "update", f"JobId={victim.job_id}", "TimeLimit=1")
     run.tell(f"job {victim.job_id} hangs on {victim.node} after {victim.n_images} images; its limit is a minute")
@@ -185,7 +185,7 @@ def lose_node(outcome: Outcome, late: Victim) -> None:
 
 
 def see_growth(outcome: Outcome, late: Victim) -> None:
-    """What the attempt asks for that follows the one that was too slow."""
+    """Record the resources requested by the attempt after the timeout."""
     run = outcome.run
     run.wait_for(late, "TIMEOUT")
     run.tell(f"job {late.job_id} met its limit")
@@ -201,7 +201,7 @@ def kill_driver(run: SlurmRun, driver: subprocess.Popen[bytes]) -> None:
 
 
 def refuse(outcome: Outcome) -> None:
-    """The next driver starts once the queue is empty: waiting jobs are cancelled, running ones end by themselves."""
+    """A second start is refused; then empty the queue: cancel waiting jobs and let running ones end."""
     run = outcome.run
     subprocess.run(
         run.command("--unlock"), cwd=run.folder, env={**os.environ, **run.environment}, check=True, capture_output=True
