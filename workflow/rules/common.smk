@@ -381,7 +381,12 @@ def video_planning(wildcards):
         "non_overlap_masks",
         "sweep",
     )
-    return orjson.dumps({name: TRACKING.get(name) for name in names}).decode()
+    values = {name: TRACKING.get(name) for name in names}
+    if isinstance(
+        values["sweep"], str
+    ):  # a table: its settings, since its path says nothing
+        values["sweep"] = [setting.label for setting in PLAN.track_settings]
+    return orjson.dumps(values).decode()
 
 
 def video_files():
@@ -416,7 +421,7 @@ def tracking_parameters(wildcards):
     """What decides about masks, of the section tracking; for objects that are found, also how."""
     from maskgrid.tracked.parameters import mask_parameters, setting_name
 
-    values = mask_parameters(PLAN.config, setting_name(wildcards.run))
+    values = mask_parameters(PLAN, setting_name(wildcards.run))
     return orjson.dumps(values).decode()
 
 

@@ -1,6 +1,6 @@
 """The passes through a video that prompts and options ask for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -63,17 +63,6 @@ def _directions(start: int, options: TrackOptions, n_frames: int) -> list[range]
 def last_passes(passes: Sequence[Pass]) -> dict[int, int]:
     """For each frame that is reached, the number of the last pass that does."""
     return {frame: number for number, one in enumerate(passes) for frame in one.frames}
-
-
-def groups_of_objects(prompts: Iterable[FramePrompt], options: TrackOptions, objects_per_group: int) -> list[list[int]]:
-    """Divide the objects into groups that can be tracked apart, with equal results.
-
-    sam2 tracks each object by itself, unless ``non_overlap_masks`` is on; then there is one group. Give each group the
-    passes of all prompts (:func:`plan_passes`), which begin where the first of all objects does.
-    """
-    ids = list(dict.fromkeys(prompt.object_id for prompt in prompts))
-    size = len(ids) if options.non_overlap_masks else objects_per_group
-    return [ids[first : first + size] for first in range(0, len(ids), max(1, size))]
 
 
 def _round(prompt: FramePrompt) -> int:
