@@ -29,7 +29,7 @@ from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.records import FramePrompt, TrackedMask
 from maskgrid.tracked.tracker import load_tracker, track
 
-sys.path.append(str(Path(__file__).parents[1]))  # training is no part of the installed package
+sys.path.insert(0, str(Path(__file__).parents[1]))  # training is not installed, and sam2 installs another
 from training.measures import LEAST_AREA_FRAC, contour_accuracy, held_out_clips, region_similarity
 
 Masks = NDArray[np.bool_]

@@ -382,9 +382,8 @@ def video_planning(wildcards):
         "sweep",
     )
     values = {name: TRACKING.get(name) for name in names}
-    if isinstance(
-        values["sweep"], str
-    ):  # a table: its settings, since its path says nothing
+    # A table's path says nothing about its settings.
+    if isinstance(values["sweep"], str):
         values["sweep"] = [setting.label for setting in PLAN.track_settings]
     return orjson.dumps(values).decode()
 
