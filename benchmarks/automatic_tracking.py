@@ -22,14 +22,14 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from maskgrid.automatic.mask_generator import MaskGenerator
+from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.dataset.demo import Clip
 from maskgrid.masks import rle
 from maskgrid.tracked.discovery import track_automatically
-from maskgrid.tracked.options import AutomaticOptions
 from maskgrid.tracked.records import FramePrompt, TrackedMask
 from maskgrid.tracked.tracker import load_tracker, track
 
-sys.path.append(str(Path(__file__).parents[1]))  # training is not in the installed package
+sys.path.insert(0, str(Path(__file__).parents[1]))  # training is not installed, and sam2 installs another
 from training.measures import LEAST_AREA_FRAC, contour_accuracy, held_out_clips, region_similarity
 
 Masks = NDArray[np.bool_]
@@ -66,7 +66,7 @@ def main() -> int:
         pred_iou_thresh=arguments.pred_iou_thresh,
         stability_score_thresh=arguments.stability_score_thresh,
     )
-    automatic = AutomaticOptions(
+    automatic = AutomaticConfig(
         generate_every=arguments.generate_every,
         min_coverage_frac=arguments.min_coverage_frac,
         join_iou_thresh=arguments.join_iou_thresh,
@@ -97,7 +97,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    defaults = AutomaticOptions()
+    defaults = AutomaticConfig()
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--checkpoint", default="demo")

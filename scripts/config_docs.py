@@ -13,7 +13,7 @@ from maskgrid.config.files import schema
 from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import SweepBlock
-from maskgrid.config.tracking import AutomaticConfig, TrackingConfig, TrackSweep
+from maskgrid.config.tracking import AutomaticConfig, TrackingConfig
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "dataset": DatasetConfig,
@@ -24,11 +24,10 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "prompts": PromptConfig,
     "tracking": TrackingConfig,
     "automatic": AutomaticConfig,
-    "track-sweep": TrackSweep,
 }
 
 # Keys that are sections with tables of their own, left out of their parent's table.
-_WITH_TABLES = {"tracking": frozenset({"automatic", "sweep"})}
+_WITH_TABLES = {"tracking": frozenset({"automatic"})}
 
 
 def key_table(model: type[BaseModel], skip: frozenset[str] = frozenset()) -> str:

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from maskgrid.config.files import parse_config
 from maskgrid.config.models import Config
 from maskgrid.config.settings import make_setting
+from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand, find, values_of
 from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import make_plan
 
 
 def settings_of(sweep, tmp_path=None, **sections):
-    return expand(parse_config({**sections, "sweep": sweep}, "test"), tmp_path)
+    return expand(generator_space(parse_config({**sections, "sweep": sweep}, "test")), tmp_path)
 
 
 def column(settings, name):

@@ -7,11 +7,10 @@ import pytest
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from maskgrid.config.files import parse_config
-from maskgrid.config.track_sweep import track_settings
-from maskgrid.config.tracking import AutomaticConfig, TrackingConfig
+from maskgrid.config.tracking import TrackingConfig
 from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import make_plan
-from maskgrid.tracked.options import AutomaticOptions, TrackOptions
+from maskgrid.tracked.options import TrackOptions
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,6 @@ from maskgrid.tracked.options import AutomaticOptions, TrackOptions
         ({"source": "x", "prompts": "p.csv", "sweep": {"grid": {"end_after": [1]}}}, "remove either sweep or prompts"),
         ({"source": "x", "sweep": {"grid": {"end_aftr": [1]}}}, "tracking.sweep.grid.end_aftr: unknown parameter; did"),
         ({"source": "x", "sweep": {"grid": {"end_after": [0]}}}, "tracking.sweep.grid.end_after"),
-        ({"source": "x", "sweep": {"points": [{"end_after": 1}]}}, "cannot be a setting's name"),
         ({"source": "x", "sweep": {"points": [{"name": "../a"}]}}, "cannot be a setting's name"),
         ({"source": "x", "sweep": {"points": [{"name": "a"}, {"name": "a"}]}}, "'a' is used twice"),
     ],
@@ -46,8 +44,6 @@ def test_defaults_match_the_tracker_and_sam2():
     for field in dataclasses.fields(TrackOptions):
         if field.name != "start_frame_idx":
             assert getattr(ours, field.name) == field.default, field.name
-    assert ours.automatic.model_dump() == dataclasses.asdict(AutomaticOptions())
-    assert set(AutomaticConfig.model_fields) == {field.name for field in dataclasses.fields(AutomaticOptions)}
     named = set()
     for function in (SAM2VideoPredictor.__init__, SAM2VideoPredictor.init_state, SAM2VideoPredictor.propagate_in_video):
         for name, parameter in inspect.signature(function).parameters.items():
@@ -55,17 +51,3 @@ def test_defaults_match_the_tracker_and_sam2():
                 named.add(name)
                 assert getattr(ours, name) == parameter.default, name
     assert {"fill_hole_area", "non_overlap_masks", "offload_state_to_cpu", "max_frame_num_to_track"} < named
-
-
-def test_settings_are_named_by_their_values():
-    config = parse_config(
-        {"tracking": {"source": "x", "sweep": {"grid": {"end_after": [3, 5], "box_nms_thresh": [0.5]}}}}, "c"
-    )
-    more = parse_config(
-        {"tracking": {"source": "x", "sweep": {"grid": {"end_after": [5], "box_nms_thresh": [0.5]}}}}, "c"
-    )
-    names = [setting.name for setting in track_settings(config)]
-    assert len(set(names)) == 3
-    assert track_settings(more)[1].name == names[2]
-    assert track_settings(config)[1].generator.box_nms_thresh == 0.5
-    assert track_settings(config)[1].automatic.end_after == 3

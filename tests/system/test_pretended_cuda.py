@@ -11,6 +11,7 @@ from maskgrid import load_model
 from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.dataset.demo import draw_clip
 from maskgrid.dataset.objects import Prompt
 from maskgrid.masks.rle import area_px, encode
@@ -18,7 +19,7 @@ from maskgrid.network.model import DTYPES, run_in
 from maskgrid.plan.passes import Pass, Recording
 from maskgrid.prompted.prompter import Prompter
 from maskgrid.tracked.discovery import track_automatically
-from maskgrid.tracked.options import AutomaticOptions, TrackOptions
+from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.records import FramePrompt
 from maskgrid.tracked.tracker import load_tracker, track
 from pretended_cuda import CUDA, moved, pretended_cuda
@@ -104,7 +105,7 @@ def test_tracking(automatic, monkeypatch):
     def track_all(tracker):
         if automatic:
             generator = MaskGenerator(tracker, points_per_side=3, pred_iou_thresh=0.3, stability_score_thresh=0.3)
-            return list(track_automatically(tracker, generator, frames, AutomaticOptions(max_objects=3), options))
+            return list(track_automatically(tracker, generator, frames, AutomaticConfig(max_objects=3), options))
         box = np.array([5.0, 5.0, 60.0, 60.0], np.float32)
         return list(
             track(tracker, frames, [FramePrompt(0, 1, mask=clip.masks[0, 0]), FramePrompt(1, 2, box_xyxy=box)], options)

@@ -5,12 +5,13 @@ import pytest
 from oracle_video import painted
 
 from maskgrid.automatic.mask_generator import MaskGenerator
+from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.journal import Journal
 from maskgrid.masks import rle
 from maskgrid.tracked.discovery import Proposal, new_objects, propose, track_automatically
 from maskgrid.tracked.frames import FrameFolder
-from maskgrid.tracked.options import AutomaticOptions, TrackOptions
+from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.resume import resumably
 from maskgrid.tracked.tracker import track, tracked_masks
 
@@ -45,7 +46,7 @@ SHIFTED, HALF_OUT = rectangle(0, 2, 10, 12, 0.6), rectangle(0, 6, 4, 14, 0.5)
     ],
 )
 def test_which_masks_are_new_objects(proposed, tracked, options, new):
-    found = new_objects(proposed, [one.counts for one in tracked], SIZE_HW, AutomaticOptions(**options))
+    found = new_objects(proposed, [one.counts for one in tracked], SIZE_HW, AutomaticConfig(**options))
     assert found == new
 
 
@@ -95,7 +96,7 @@ class Painted:
 
 def test_objects_end_and_are_found_again(tracker, monkeypatch):
     frames = Painted([True] * 2 + [False] * 5 + [True] * 2)
-    options = AutomaticOptions(generate_every=1, end_after=2)
+    options = AutomaticConfig(generate_every=1, end_after=2)
 
     def seen(state, frame, ids, logits):
         # The demo's network keeps seeing the disc after it is gone.
@@ -117,7 +118,7 @@ def test_masks_are_generated_on_the_right_frames(tracker):
     frames = Painted([True] * 9)
 
     def generated_on(**options):
-        tracking = track_automatically(tracker, frames.generator(), frames, AutomaticOptions(**options))
+        tracking = track_automatically(tracker, frames.generator(), frames, AutomaticConfig(**options))
         list(tracking)
         return tracking.generated_on
 
@@ -131,7 +132,7 @@ def test_max_objects_limits_the_objects(tracker):
     frames = Painted([True] * 2)
     generator = frames.generator()
     generator.by_pixel[0] = [frames.disc, ~frames.disc]
-    masks = dict(track_automatically(tracker, generator, frames, AutomaticOptions(max_objects=1)))
+    masks = dict(track_automatically(tracker, generator, frames, AutomaticConfig(max_objects=1)))
     assert [len(found) for found in masks.values()] == [1, 1]
 
 
@@ -144,7 +145,7 @@ def test_masks_of_the_first_frame_are_prompts(tracker, generator, clip):
     """Automatic tracking gives the same masks as tracking with these masks as prompts."""
     folder, _ = clip
     frames = FrameFolder(folder, stop=3)
-    automatic = AutomaticOptions(generate_every=None, end_after=None, max_objects=3)
+    automatic = AutomaticConfig(generate_every=None, end_after=None, max_objects=3)
     found = list(track_automatically(tracker, generator, frames, automatic))
     masks = new_objects(propose(generator, frames.read(0)), [], frames.size_hw, automatic)[:3]
     prompts = [painted(rle.decode(one.counts, frames.size_hw), 0, number) for number, one in enumerate(masks, 1)]
@@ -155,7 +156,7 @@ def test_masks_of_the_first_frame_are_prompts(tracker, generator, clip):
 def test_a_killed_process_continues_with_the_same_objects(tracker, generator, clip, tmp_path):
     folder, _ = clip
     frames = FrameFolder(folder, stop=6)
-    automatic = AutomaticOptions(generate_every=3, end_after=1, max_objects=4)
+    automatic = AutomaticConfig(generate_every=3, end_after=1, max_objects=4)
 
     def begin(snapshot):
         return track_automatically(tracker, generator, frames, automatic, snapshot=snapshot)

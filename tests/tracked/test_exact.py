@@ -18,7 +18,7 @@ from maskgrid.tracked.frames import FrameFolder
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.records import FramePrompt
-from maskgrid.tracked.schedule import groups_of_objects, plan_passes
+from maskgrid.tracked.schedule import plan_passes
 from maskgrid.tracked.tracker import load_tracker, track
 
 VIDEO = Path(__file__).parents[3] / "shared" / "photos" / "bedroom.mp4"
@@ -191,23 +191,15 @@ def test_groups_of_objects_give_the_same_masks(tracker, clip):
     options = TrackOptions(direction="both", add_all_frames_to_correct_as_cond=True)
     frames = FrameFolder(folder)
     passes = plan_passes(prompts, options, len(frames))
-    groups = groups_of_objects(prompts, options, 2)
-    assert groups == [[5, 4], [9, 2]]
     together = {
         (mask.frame, mask.object_id): mask for _, masks in track(tracker, frames, prompts, options) for mask in masks
     }
     apart = {}
-    for ids in [*groups, [2]]:
+    for ids in ([5, 4], [9, 2], [2]):
         of_group = [prompt for prompt in prompts if prompt.object_id in ids]
         for _, found in track(tracker, frames, of_group, options, passes):
             apart.update({(mask.frame, mask.object_id): mask for mask in found})
     assert apart == together
-
-
-def test_objects_that_may_not_overlap_stay_together():
-    prompts = [painted(np.ones((2, 2), np.bool_), 0, number) for number in range(5)]
-    assert groups_of_objects(prompts, TrackOptions(non_overlap_masks=True), 2) == [[0, 1, 2, 3, 4]]
-    assert groups_of_objects(prompts, TrackOptions(), 2) == [[0, 1], [2, 3], [4]]
 
 
 def test_frames_come_in_tracking_order(tracker, clip):

@@ -13,7 +13,6 @@ from pycocotools import mask as coco_mask
 
 from killing import hashes
 from maskgrid.config.models import Config
-from maskgrid.config.track_sweep import track_settings
 from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import make_plan
 from maskgrid.plan.text import plan_text
@@ -149,7 +148,7 @@ def test_groups_of_objects_give_the_same_bytes_as_one_job(finished, tracker, tmp
     plan, _ = finished
     grouped = make_plan(make_config(objects_per_job=1), plan.base_dir, tmp_path / "results")
     run_stages(grouped, tracker)
-    assert len(read_jobs(grouped.layout.tracked.jobs)) == 4
+    assert [job.object_ids for job in read_jobs(grouped.layout.tracked.jobs)] == [[1], [2], [1], [2]]
     whole, parts = (hashes(one.layout.tracked.root) for one in (plan, grouped))
     for name in whole:
         if name.startswith(("masklets/", "png/", "palette/", "sa_v/", "overlay/")) or name == "objects.parquet":
@@ -351,7 +350,7 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     plan, _ = finished
     plan = make_plan(Config.model_validate(AUTOMATIC), plan.base_dir, tmp_path / "results")
     index_videos(plan)
-    names = [setting.name for setting in track_settings(plan.config)]
+    names = [setting.label for setting in plan.track_settings]
     assert names[:1] + names[3:] == ["baseline", "few"]
     runs = [job.run for job in read_jobs(plan.layout.tracked.jobs)]
     assert sorted(runs) == sorted("frames" if name == "baseline" else f"frames@{name}" for name in names)

@@ -1,15 +1,17 @@
-"""A setting: one full assignment of the generator's parameters, and its id."""
+"""A setting: one full assignment of a job's parameters, and its id."""
 
-import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.tracking import AutomaticConfig
+from maskgrid.io.fingerprint import digest
 from maskgrid.io.wording import parameter
 
 CHECKPOINT = "checkpoint"
@@ -18,111 +20,65 @@ WITHOUT_EFFECT = frozenset({"points_per_batch", "output_mode"})
 PARAMETERS: tuple[str, ...] = tuple(GeneratorConfig.model_fields)
 SWEEPABLE: tuple[str, ...] = (CHECKPOINT, *(name for name in PARAMETERS if name not in WITHOUT_EFFECT))
 
-# The section itself, without its sweep.
-BASELINE = "baseline"
 # The first two are the decoder's; the others are applied to its logits.
 PROMPT_SWEEPABLE = ("multimask_output", "refine_rounds", "mask_threshold", "max_hole_area", "max_sprinkle_area")
 PROMPT_WITHOUT_EFFECT = frozenset({"prompts_per_batch"})
+TRACK_SWEEPABLE: tuple[str, ...] = (*AutomaticConfig.model_fields, *SWEEPABLE[1:])
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """One point of the sweep.
+class AnySetting(ABC):
+    """One point of a sweep.
 
     Attributes:
-        id: short hash of the canonical values; the same in every run and every sweep that contains the setting.
+        id: short hash of the values; the same in every run and every sweep that contains the setting. Tracking's is of
+            the name and of what the config writes.
         names: the names that the config gives to it; empty for a point of a grid.
-        checkpoint: the checkpoint as the config writes it.
-        generator: the sixteen parameters.
         in_grid: whether it comes from a sweep's grid, zip or table, and not from a single point alone: main effects
             are read off these. It is no part of the setting's identity.
     """
 
     id: str
     names: tuple[str, ...]
-    checkpoint: str
-    generator: GeneratorConfig
-    in_grid: bool = False
+    in_grid: bool
 
     @property
     def label(self) -> str:
         """The first name, or the id where there is none."""
         return self.names[0] if self.names else self.id
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """All parameters as plain values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(AnySetting):
+    """Of the automatic job: the checkpoint as the config writes it, and the generator's sixteen parameters."""
+
+    checkpoint: str
+    generator: GeneratorConfig
 
     def parameters(self) -> dict[str, Any]:
         """All parameters with the checkpoint first, as plain values."""
         return {CHECKPOINT: self.checkpoint, **self.generator.model_dump()}
 
 
-def make_setting(
-    checkpoint: str, generator: GeneratorConfig, names: tuple[str, ...] = (), in_grid: bool = False
-) -> Setting:
-    """Build a setting; its id depends on the values alone, not on how numbers were written (1 or 1.0)."""
-    return Setting(setting_id(checkpoint, generator), names, checkpoint, generator, in_grid)
-
-
-def setting_id(checkpoint: str, generator: GeneratorConfig) -> str:
-    """Hash the values that decide about masks: 10 hexadecimal digits."""
-    values = {CHECKPOINT: checkpoint, **generator.model_dump(exclude=set(WITHOUT_EFFECT))}
-    canonical = {
-        name: float(value) if GeneratorConfig.model_fields.get(name) and _is_float(name) else value
-        for name, value in values.items()
-    }
-    return hashlib.sha256(orjson.dumps(canonical, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
-
-
-def _is_float(name: str) -> bool:
-    return isinstance(GeneratorConfig.model_fields[name].default, float)
-
-
 @dataclass(frozen=True, slots=True)
-class PromptSetting:
-    """One point of a sweep over given objects.
+class PromptSetting(AnySetting):
+    """Of the prompted job: its section of the config with the setting's values, and without the sweep."""
 
-    Attributes:
-        id: short hash of the values; the same in every run and every sweep that contains the setting.
-        names: the names that the config gives to it; empty for a point of a grid.
-        config: the section with this setting's values.
-        in_grid: whether it comes from a sweep's grid, zip or table, and not from a single point alone.
-    """
-
-    id: str
-    names: tuple[str, ...]
     config: PromptConfig
-    in_grid: bool = False
-
-    @property
-    def label(self) -> str:
-        """The first name, or the id where there is none."""
-        return self.names[0] if self.names else self.id
 
     def parameters(self) -> dict[str, Any]:
         """The parameters that can be swept, as plain values."""
         return {name: getattr(self.config, name) for name in PROMPT_SWEEPABLE}
 
 
-def make_prompt_setting(config: PromptConfig, overrides: Mapping[str, Any], in_grid: bool = False) -> PromptSetting:
-    """The config's section with other values; the id depends on all values that decide about masks."""
-    changed = config.model_copy(update={**overrides, "sweep": None})
-    values = {
-        name: float(value) if isinstance(PromptConfig.model_fields[name].default, float) else value
-        for name, value in changed.model_dump(include={*PROMPT_SWEEPABLE, "keep"}).items()
-    }
-    digest = hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
-    return PromptSetting(digest, (), changed, in_grid)
-
-
 @dataclass(frozen=True, slots=True)
-class TrackSetting:
-    """How objects are found in a video.
+class TrackSetting(AnySetting):
+    """Of automatic tracking: on which frames the generator looks for objects, and with which parameters."""
 
-    Attributes:
-        name: given by the config, or for a point of a grid a hash of its values.
-        automatic: on which frames masks are generated, and which of them are new objects.
-        generator: the generator's parameters.
-    """
-
-    name: str
     automatic: AutomaticConfig
     generator: GeneratorConfig
 
@@ -131,10 +87,26 @@ class TrackSetting:
         return {**self.automatic.model_dump(), **self.generator.model_dump(exclude=set(WITHOUT_EFFECT))}
 
 
-def swept_parameters(settings: Sequence[Setting]) -> dict[str, list[Any]]:
+def make_setting(
+    checkpoint: str, generator: GeneratorConfig, names: tuple[str, ...] = (), in_grid: bool = False
+) -> Setting:
+    """Build a setting; its id depends on the values alone, not on how numbers were written (1 or 1.0)."""
+    values = {CHECKPOINT: checkpoint, **generator.model_dump(exclude=set(WITHOUT_EFFECT))}
+    return Setting(values_id(values, GeneratorConfig), names, in_grid, checkpoint, generator)
+
+
+def values_id(values: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """Hash the values that decide about masks, of a model's fields: 10 hexadecimal digits."""
+    floats = {name for name, field in model.model_fields.items() if isinstance(field.default, float)}
+    canonical = {name: float(value) if name in floats else value for name, value in values.items()}
+    return digest(canonical)[:10]
+
+
+def swept_parameters(settings: Sequence[AnySetting]) -> dict[str, list[Any]]:
     """The parameters with more than one value among the settings, each with its values in order of size."""
     rows = [setting.parameters() for setting in settings]
-    values = {name: _distinct([row[name] for row in rows]) for name in SWEEPABLE}
+    names = [name for name in (rows[0] if rows else {}) if name not in WITHOUT_EFFECT]
+    values = {name: _distinct([row[name] for row in rows]) for name in names}
     return {name: found for name, found in values.items() if len(found) > 1}
 
 
@@ -150,7 +122,7 @@ def _order(value: Any) -> tuple[int, float, bytes]:  # noqa: ANN401
     return (2, 0.0, b"") if value is None else (1, 0.0, orjson.dumps(value))
 
 
-def differences(setting: Setting, baseline: Setting) -> str:
+def differences(setting: AnySetting, baseline: AnySetting) -> str:
     """What a setting has other than the baseline."""
     mine, theirs = setting.parameters(), baseline.parameters()
     changed = [

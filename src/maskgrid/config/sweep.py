@@ -1,102 +1,103 @@
-"""From the config's ``generator`` and ``sweep`` to the list of settings, each checked before any work."""
+"""From a sweep in the config to the list of settings, each checked before any work; the same for all jobs."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from maskgrid.config.messages import first_error, unknown_name
-from maskgrid.config.models import BASELINE, Config, GeneratorConfig, GeneratorFields
-from maskgrid.config.prompts import PromptConfig
+from maskgrid.config.models import BASELINE
 from maskgrid.config.section import MOST_SETTINGS, Range, Sweep, SweepBlock
-from maskgrid.config.settings import (
-    CHECKPOINT,
-    PROMPT_SWEEPABLE,
-    PROMPT_WITHOUT_EFFECT,
-    SWEEPABLE,
-    WITHOUT_EFFECT,
-    PromptSetting,
-    Setting,
-    make_prompt_setting,
-    make_setting,
-)
+from maskgrid.config.settings import CHECKPOINT, AnySetting
+from maskgrid.config.sweep_table import read_rows
 from maskgrid.io.errors import UserError
 
-AnySetting = TypeVar("AnySetting", Setting, PromptSetting)
+SettingT = TypeVar("SettingT", bound=AnySetting)
 Overrides = dict[str, Any]
-_NAME = re.compile(r"[^-./\\{}\x00-\x1f][^/\\{}\x00-\x1f]*")
-# A name, what differs from the generator's parameters, where the config says so, whether a grid's row says it.
-Row = tuple[str | None, Overrides, str, bool]
+
+# results/annotations has a file by each name.
+_FILE_NAME = re.compile(rf"(?!(?:all|{BASELINE})$)[^-./\\{{}}\x00-\x1f][^/\\{{}}\x00-\x1f]*")
+_FILE_NAME_RULE = (
+    f"it is a file's name too, without / \\ {{ }}, not beginning with a dot or dash, and not all or {BASELINE}"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
-    """What a sweep may vary.
+class Row:
+    """A setting as the sweep writes it.
 
     Attributes:
-        section: the config's section that holds the parameters.
+        name: its name, if it has one.
+        overrides: what differs from the config's own values.
+        where: where the config says so.
+        in_grid: whether it comes from a grid, zip or table.
+    """
+
+    name: str | None
+    overrides: Overrides
+    where: str
+    in_grid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Space(Generic[SettingT]):
+    """What a job's sweep may vary, and the settings that come of it.
+
+    Attributes:
+        key: the sweep's path in the config.
+        sweep: what the config says there.
+        section: the section of the config that holds the parameters.
         fields: the model that checks each value by itself.
         sweepable: names of the parameters.
         without_effect: names of those that change no mask.
-        given: what the model needs besides the value.
+        make: builds the setting of a row, without its names.
+        name: what a setting's name must match.
+        name_rule: the same in words.
     """
 
+    key: str
+    sweep: Sweep | None
     section: str
     fields: type[BaseModel]
     sweepable: tuple[str, ...]
     without_effect: frozenset[str]
-    given: Mapping[str, Any] = field(default_factory=dict)
+    make: Callable[[Row], SettingT]
+    name: re.Pattern[str] = _FILE_NAME
+    name_rule: str = _FILE_NAME_RULE
 
 
-_GENERATOR = Space("generator", GeneratorFields, SWEEPABLE, WITHOUT_EFFECT)
-_PROMPTS = Space("prompts", PromptConfig, PROMPT_SWEEPABLE, PROMPT_WITHOUT_EFFECT, {"source": "demo"})
-
-
-def expand(config: Config, base_dir: Path) -> list[Setting]:
+def expand(space: Space[SettingT], base_dir: Path) -> list[SettingT]:
     """List the settings: the baseline first, then the sweep's in the order of the config, without repetitions.
 
     Args:
-        config: the validated config.
+        space: what is swept, and how.
         base_dir: the folder that a relative path of a sweep table starts from.
 
     Raises:
         UserError: an unknown parameter, an impossible value or combination, an empty sweep, a name used twice.
     """
-    return _unique(
-        (name, _setting(config, overrides, where, in_grid), where)
-        for name, overrides, where, in_grid in _rows(_GENERATOR, config.sweep, base_dir, "sweep")
-    )
+    settings: dict[str, SettingT] = {}
+    owner: dict[str, str] = {}
+    for row in _rows(space, base_dir):
+        new = _setting(space, row)
+        setting = settings.get(new.id, new)
+        if row.name is not None:
+            if row.name in owner:
+                raise UserError(f"{row.where}: the name {row.name!r} is used twice (also at {owner[row.name]})")
+            owner[row.name] = row.where
+            setting = replace(setting, names=(*setting.names, row.name))
+        settings[new.id] = replace(setting, in_grid=setting.in_grid or new.in_grid)
+    if clash := sorted(settings.keys() & owner.keys()):
+        raise UserError(f"{owner[clash[0]]}: the name {clash[0]!r} is the id of another setting")
+    return list(settings.values())
 
 
-def expand_prompts(config: PromptConfig, base_dir: Path) -> list[PromptSetting]:
-    """The same for given objects: the section ``prompts`` itself first, then those of its sweep.
-
-    Raises:
-        UserError: as :func:`expand`.
-    """
-    return _unique(
-        (name, make_prompt_setting(config, overrides, in_grid), where)
-        for name, overrides, where, in_grid in _rows(_PROMPTS, config.sweep, base_dir, "prompts.sweep")
-    )
-
-
-def _rows(space: Space, sweep: Sweep | None, base_dir: Path, key: str) -> list[Row]:
-    """The baseline, and what the sweep under ``key`` of the config lists."""
-    named: list[Row] = [(BASELINE, {}, space.section, False)]
-    if isinstance(sweep, str):
-        return named + _table_points(space, base_dir / sweep, f"{key}: {sweep}")
-    blocks = sweep if isinstance(sweep, list) else [sweep] if sweep is not None else []
-    for number, block in enumerate(blocks):
-        named += _block_points(space, block, f"{key}[{number}]" if isinstance(sweep, list) else key)
-    return named
-
-
-def called(settings: Iterable[Setting], label: str, key: str) -> Setting:
+def called(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
     """The same setting as :func:`find` gives, under the name that was asked for: it may have several.
 
     Raises:
@@ -107,13 +108,13 @@ def called(settings: Iterable[Setting], label: str, key: str) -> Setting:
     return replace(setting, names=(label, *others)) if label in setting.names else setting
 
 
-def find(settings: Iterable[Setting], label: str, key: str) -> Setting:
+def find(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
     """The setting with this name or id; ``key`` is the config key that asked for it.
 
     Raises:
         UserError: no setting is called so.
     """
-    known: dict[str, Setting] = {}
+    known: dict[str, SettingT] = {}
     for setting in settings:
         known[setting.id] = setting
         known.update(dict.fromkeys(setting.names, setting))
@@ -129,23 +130,51 @@ def values_of(values: Range | list[Any] | Any) -> list[Any]:  # noqa: ANN401
     return values if isinstance(values, list) else [values]
 
 
-def _block_points(space: Space, block: SweepBlock, where: str) -> list[Row]:
-    points: list[Row] = [(None, overrides, where, True) for overrides in _combinations(space, block, where)]
+def _setting(space: Space[SettingT], row: Row) -> SettingT:
+    try:
+        return space.make(row)
+    except ValidationError as error:
+        at = ", ".join(f"{name}: {value}" for name, value in row.overrides.items())
+        raise UserError(f"{row.where}: at {at}: {first_error(error)}") from None
+
+
+def _rows(space: Space[Any], base_dir: Path) -> Iterator[Row]:
+    """The baseline, and what the sweep lists."""
+    key, sweep = space.key, space.sweep
+    yield Row(BASELINE, {}, space.section, False)
+    if isinstance(sweep, str):
+        yield from _table_rows(space, base_dir / sweep, f"{key}: {sweep}")
+    elif isinstance(sweep, list):
+        for number, block in enumerate(sweep):
+            yield from _block_rows(space, block, f"{key}[{number}]")
+    elif sweep is not None:
+        yield from _block_rows(space, sweep, key)
+
+
+def _table_rows(space: Space[Any], path: Path, key: str) -> Iterator[Row]:
+    for number, row in enumerate(read_rows(path, key), start=1):
+        where = f"{key}: row {number}"
+        # As the models give them back, since what a cell reads as depends on the others of its column.
+        yield Row(_name(space, row, where), _checked(space, _overrides(row), where), where, True)
+
+
+def _block_rows(space: Space[Any], block: SweepBlock, where: str) -> list[Row]:
+    rows = [Row(None, overrides, where, True) for overrides in _combinations(space, block, where)]
     for number, point in enumerate(block.points):
-        path = f"{where}.points[{number}]"
-        overrides = {name: _checked(space, name, value, path) for name, value in point.items() if name != "name"}
-        points.append((_point_name(point, path), overrides, path, False))
-    kept = list(_without(space, points, block.exclude, f"{where}.exclude"))
+        path, overrides = f"{where}.points[{number}]", _overrides(point)
+        _checked(space, overrides, path)
+        rows.append(Row(_name(space, point, path), overrides, path, False))
+    kept = list(_without(space, rows, block.exclude, f"{where}.exclude"))
     if not kept:
         raise UserError(f"{where}: the sweep is empty; give it a grid, zip or points that exclude leaves over")
     return kept
 
 
-def _combinations(space: Space, block: SweepBlock, where: str) -> Iterator[Overrides]:
+def _combinations(space: Space[Any], block: SweepBlock, where: str) -> Iterator[Overrides]:
     if not block.grid and not block.zip:
         return
-    grid = {name: _checked_values(space, name, values, f"{where}.grid") for name, values in block.grid.items()}
-    zipped = {name: _checked_values(space, name, values, f"{where}.zip") for name, values in block.zip.items()}
+    grid = _lists(space, block.grid, f"{where}.grid")
+    zipped = _lists(space, block.zip, f"{where}.zip")
     if len({len(values) for values in zipped.values()}) > 1:
         lengths = ", ".join(f"{name} has {len(values)}" for name, values in zipped.items())
         raise UserError(f"{where}.zip: all lists must be of one length, but {lengths}")
@@ -160,11 +189,21 @@ def _combinations(space: Space, block: SweepBlock, where: str) -> Iterator[Overr
             yield {**dict(zip(grid, row, strict=True)), **step}
 
 
-def _checked_values(space: Space, name: str, values: Range | list[Any] | Any, where: str) -> list[Any]:  # noqa: ANN401
-    return [_checked(space, name, value, where) for value in values_of(values)]
+def _lists(space: Space[Any], values: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
+    """Each parameter's values, checked, as they are written."""
+    lists = {name: values_of(given) for name, given in values.items()}
+    for name, listed in lists.items():
+        for value in listed:
+            _checked(space, {name: value}, where)
+    return lists
 
 
-def _checked(space: Space, name: str, value: Any, where: str) -> Any:  # noqa: ANN401
+def _checked(space: Space[Any], overrides: Mapping[str, Any], where: str) -> Overrides:
+    """The values as the model gives them back, each checked by itself."""
+    return {name: _checked_value(space, name, value, where) for name, value in overrides.items()}
+
+
+def _checked_value(space: Space[Any], name: str, value: Any, where: str) -> Any:  # noqa: ANN401
     if name in space.without_effect:
         raise UserError(f"{where}.{name}: changes no mask, so there is nothing to sweep; set it under {space.section}")
     if name not in space.sweepable:
@@ -174,104 +213,34 @@ def _checked(space: Space, name: str, value: Any, where: str) -> Any:  # noqa: A
             raise UserError(f"{where}.{name}: {value!r} is not the name or path of a checkpoint")
         return value
     try:
-        return getattr(space.fields.model_validate({**space.given, name: value}), name)
+        return getattr(space.fields.model_validate({name: value}), name)
     except ValidationError as error:
         raise UserError(f"{where}.{first_error(error)}") from None
 
 
-def _point_name(point: Mapping[str, Any], where: str) -> str | None:
+def _overrides(point: Mapping[str, Any]) -> Overrides:
+    return {name: value for name, value in point.items() if name != "name"}
+
+
+def _name(space: Space[Any], point: Mapping[str, Any], where: str) -> str | None:
     name = point.get("name")
     if name is None:
         return None
-    # A name is a file's name in results/annotations, and must not lead out of it.
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in {"all", BASELINE}:
-        raise UserError(
-            f"{where}.name: {name!r} cannot be a setting's name: it is a file's name too, without / \\ {{ }}, "
-            f"not beginning with a dot or dash, and not all or {BASELINE}"
-        )
+    # A name is part of files' names, and must not lead out of the results.
+    if not isinstance(name, str) or not space.name.fullmatch(name):
+        raise UserError(f"{where}.name: {name!r} cannot be a setting's name: {space.name_rule}")
     return name
 
 
-def _without(space: Space, points: list[Row], exclude: list[dict[str, Any]], where: str) -> Iterator[Row]:
-    patterns = [
-        {name: _checked(space, name, value, f"{where}[{number}]") for name, value in pattern.items()}
-        for number, pattern in enumerate(exclude)
-    ]
+def _without(space: Space[Any], rows: list[Row], exclude: list[dict[str, Any]], where: str) -> Iterator[Row]:
+    patterns = [_checked(space, pattern, f"{where}[{number}]") for number, pattern in enumerate(exclude)]
     for number, pattern in enumerate(patterns):
-        if not any(_matches(pattern, overrides) for _, overrides, _, _ in points):
+        if not any(_matches(pattern, row.overrides) for row in rows):
             raise UserError(f"{where}[{number}]: matches no setting of the sweep")
-    for point in points:
-        if not any(_matches(pattern, point[1]) for pattern in patterns):
-            yield point
+    for row in rows:
+        if not any(_matches(pattern, row.overrides) for pattern in patterns):
+            yield row
 
 
 def _matches(pattern: Overrides, overrides: Overrides) -> bool:
     return all(name in overrides and overrides[name] == value for name, value in pattern.items())
-
-
-def _setting(config: Config, overrides: Overrides, where: str, in_grid: bool) -> Setting:
-    values = {**config.generator.model_dump(), **overrides}
-    checkpoint = values.pop(CHECKPOINT, config.model.checkpoint)
-    try:
-        return make_setting(checkpoint, GeneratorConfig.model_validate(values), in_grid=in_grid)
-    except ValidationError as error:
-        at = ", ".join(f"{name}: {value}" for name, value in overrides.items())
-        raise UserError(f"{where}: at {at}: {first_error(error)}") from None
-
-
-def _unique(named: Iterable[tuple[str | None, AnySetting, str]]) -> list[AnySetting]:
-    settings: dict[str, AnySetting] = {}
-    owner: dict[str, str] = {}
-    for name, setting, where in named:
-        old: AnySetting = settings.get(setting.id, setting)
-        if name is not None and name not in old.names:
-            if name in owner:
-                raise UserError(f"{where}: the name {name!r} is used twice (also at {owner[name]})")
-            owner[name] = where
-            old = replace(old, names=(*old.names, name))
-        elif name is not None:
-            raise UserError(f"{where}: the name {name!r} is used twice (also at {owner[name]})")
-        settings[setting.id] = replace(old, in_grid=old.in_grid or setting.in_grid)
-    if clash := sorted(settings.keys() & owner.keys()):
-        raise UserError(f"{owner[clash[0]]}: the name {clash[0]!r} is the id of another setting")
-    return list(settings.values())
-
-
-def _table_points(space: Space, path: Path, key: str) -> list[Row]:
-    import pandas as pd  # here, because most sweeps need no table and the workflow parses this often
-
-    if path.suffix not in (".csv", ".tsv", ".parquet"):
-        raise UserError(f"{key}: a table must be a .csv, .tsv or .parquet file")
-    if not path.is_file():
-        raise UserError(f"{key}: there is no such file ({path})")
-    try:
-        separator = "\t" if path.suffix == ".tsv" else ","
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{key}: cannot be read as a table: {error}") from None
-    if table.empty:
-        raise UserError(f"{key}: the sweep is empty; the table has no rows")
-    points: list[Row] = []
-    for number, row in enumerate(table.to_dict("records"), start=1):
-        where = f"{key}: row {number}"
-        cells = {str(name): _plain(value) for name, value in row.items()}
-        given = {name: value for name, value in cells.items() if value is not None}
-        overrides = {
-            name: _checked(space, name, _cell(space, name, value), where)
-            for name, value in given.items()
-            if name != "name"
-        }
-        points.append((_point_name(given, where), overrides, where, True))
-    return points
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    plain = value.item() if hasattr(value, "item") else value.tolist() if hasattr(value, "tolist") else value
-    return None if isinstance(plain, float) and plain != plain else plain
-
-
-def _cell(space: Space, name: str, value: Any) -> Any:  # noqa: ANN401
-    """A column with empty cells reads as floats: give whole numbers back to the integer parameters."""
-    known = space.fields.model_fields.get(name)
-    wants_int = known is not None and isinstance(known.default, int) and not isinstance(known.default, bool)
-    return int(value) if wants_int and isinstance(value, float) and value.is_integer() else value

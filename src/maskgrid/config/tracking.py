@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, field_validator, model_validator
 
-from maskgrid.config.section import Fraction, Section
+from maskgrid.config.section import Fraction, Section, Sweep, SweepBlock
 
 Export = Literal["youtube_vis", "sa_v", "png", "palette", "overlay"]
 
@@ -22,7 +22,9 @@ class AutomaticConfig(Section):
         5, ge=1, description="minimum number of frames between generations triggered by min_coverage_frac"
     )
     join_iou_thresh: Fraction = Field(
-        0.5, description="a generated mask with at least this IoU with a known object's mask is the same object"
+        0.5,
+        description="a generated mask with at least this IoU with a known object's mask, or with a better generated "
+        "one, is the same object",
     )
     join_containment_thresh: Fraction = Field(
         0.8,
@@ -30,21 +32,12 @@ class AutomaticConfig(Section):
         "or in a larger generated mask; with 1, parts become objects too",
     )
     end_after: Annotated[int, Field(ge=1)] | None = Field(
-        5, description="an object ends after this many frames out of sight; null for never"
+        5,
+        description="an object ends after this many frames out of sight, and is another one if it comes back; null for "
+        "never",
     )
     max_objects: Annotated[int, Field(ge=1)] | None = Field(
         None, description="follow at most this many objects at a time, highest predicted IoU first; null for no limit"
-    )
-
-
-class TrackSweep(Section):
-    """Settings of automatic tracking to compare, by parameters of ``automatic`` and of ``generator``."""
-
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
-        default_factory=dict, description="every combination of these lists of values"
-    )
-    points: list[dict[str, Any]] = Field(
-        default_factory=list, description="single settings: a name, and what differs from the config's own values"
     )
 
 
@@ -100,14 +93,29 @@ class TrackingConfig(Section):
     automatic: AutomaticConfig = Field(
         default_factory=AutomaticConfig, description="without prompts: when to look for objects, and which are new"
     )
-    sweep: TrackSweep = Field(
-        default_factory=TrackSweep, description="without prompts: further settings, each followed and counted"
+    sweep: Sweep | None = Field(
+        None,
+        description="without prompts: settings to compare, written as the config's own sweep, of what automatic and "
+        "generator hold",
     )
     exports: list[Export] = Field(
         ["youtube_vis", "overlay"],
         description="besides the tables: youtube_vis, sa_v (one JSON per video), png (one image per object and frame), "
         "palette (one image per frame, as in DAVIS), overlay (a small animation and a contact sheet)",
     )
+
+    @field_validator("sweep")
+    @classmethod
+    def _empty_block_is_no_sweep(cls, sweep: Sweep | None) -> Sweep | None:
+        return None if sweep == SweepBlock() else sweep
+
+    @field_serializer("sweep", mode="wrap")
+    def _as_older_results_hold_it(self, sweep: Sweep | None, dump: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
+        """Keep the form of a time without ``zip`` and ``exclude``: where neither is given, nothing is made again."""
+        if sweep is not None and not isinstance(sweep, SweepBlock):
+            return dump(sweep)
+        parts = dump(sweep or SweepBlock())
+        return {name: part for name, part in parts.items() if part or name in ("grid", "points")}
 
     @model_validator(mode="after")
     def _range_holds_frames(self) -> "TrackingConfig":
@@ -122,7 +130,7 @@ class TrackingConfig(Section):
                 "direction and max_frame_num_to_track need prompts: without them, objects are looked for in the whole "
                 "video and tracked forward. Choose the frames by start, stop and stride"
             )
-        if self.prompts is not None and (self.sweep.grid or self.sweep.points):
+        if self.prompts is not None and self.sweep is not None:
             raise ValueError("sweep compares how objects are found without prompts; remove either sweep or prompts")
         return self
 

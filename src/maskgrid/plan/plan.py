@@ -7,9 +7,9 @@ from pathlib import Path
 import orjson
 
 from maskgrid.config.models import Config
-from maskgrid.config.settings import PromptSetting, Setting
-from maskgrid.config.sweep import called, expand, expand_prompts, find
-from maskgrid.config.track_sweep import track_settings
+from maskgrid.config.settings import PromptSetting, Setting, TrackSetting
+from maskgrid.config.spaces import generator_space, prompt_space, track_space
+from maskgrid.config.sweep import called, expand, find
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.network.checkpoints import checkpoint_id
@@ -29,6 +29,7 @@ class Plan:
         settings: baseline first, then the sweep's.
         runs: the passes of the network that answer them.
         prompt_settings: the settings of the prompted job, baseline first; none where the config has no such job.
+        track_settings: the same of the tracking job; the baseline alone where prompts are given.
         remote: the files that the config names by URL.
     """
 
@@ -38,6 +39,7 @@ class Plan:
     settings: tuple[Setting, ...]
     runs: tuple[PassRun, ...]
     prompt_settings: tuple[PromptSetting, ...] = ()
+    track_settings: tuple[TrackSetting, ...] = ()
     remote: tuple[RemoteFile, ...] = ()
 
     @property
@@ -138,9 +140,10 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
     Raises:
         UserError: anything wrong in the sweep, the baseline, the annotations or the URLs.
     """
-    settings = tuple(expand(config, base_dir))
-    prompted = tuple(expand_prompts(config.prompts, base_dir)) if config.prompts else ()
+    settings = tuple(expand(generator_space(config), base_dir))
+    prompted = tuple(expand(prompt_space(config.prompts), base_dir)) if config.prompts else ()
+    tracked = tuple(expand(track_space(config, config.tracking), base_dir)) if config.tracking else ()
     runs, remote = tuple(pass_runs(settings, config.record)), tuple(remote_files(config))
-    plan = Plan(config, base_dir, Layout(results), settings, runs, prompted, remote)
-    _ = plan.baseline, plan.exported(), track_settings(config)
+    plan = Plan(config, base_dir, Layout(results), settings, runs, prompted, tracked, remote)
+    _ = plan.baseline, plan.exported()
     return plan

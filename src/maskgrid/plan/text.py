@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 
 from maskgrid.config.settings import swept_parameters
-from maskgrid.config.track_sweep import track_settings
 from maskgrid.config.tracking import TrackingConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
@@ -174,7 +173,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def _tracking_line(plan: Plan, tracking: TrackingConfig) -> str:
-    n_settings = len(track_settings(plan.config))
+    n_settings = len(plan.track_settings)
     how = tracking.prompts or f"objects found automatically, {n_settings} setting{'s' if n_settings > 1 else ''}"
     layout = plan.layout.tracked
     if not layout.jobs.is_file():

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from maskgrid.config.settings import BASELINE, PROMPT_SWEEPABLE, PromptSetting
+from maskgrid.config.models import BASELINE
+from maskgrid.config.settings import PROMPT_SWEEPABLE, PromptSetting
 from maskgrid.dataset.objects import Prompt, PromptStatus
 from maskgrid.io.wording import number, parameter, table_lines
 from maskgrid.masks import rle

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from maskgrid.automatic.mask_generator import MaskGenerator
+from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.network.memory import device_errors
-from maskgrid.tracked.options import AutomaticOptions, TrackOptions
+from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
 from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
@@ -26,7 +27,7 @@ def track_automatically(
     tracker: VideoPredictor,
     generator: MaskGenerator,
     frames: Frames,
-    automatic: AutomaticOptions | None = None,
+    automatic: AutomaticConfig | None = None,
     options: TrackOptions | None = None,
     snapshot: Path | None = None,
 ) -> "AutomaticTracking":
@@ -54,7 +55,7 @@ def track_automatically(
             "direction, start_frame_idx, max_frame_num_to_track: without prompts, objects are looked for in the whole "
             "video and tracked forward. Choose the frames by start, stop and stride"
         )
-    return AutomaticTracking(tracker, generator, frames, automatic or AutomaticOptions(), options, snapshot)
+    return AutomaticTracking(tracker, generator, frames, automatic or AutomaticConfig(), options, snapshot)
 
 
 class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
@@ -71,7 +72,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         tracker: VideoPredictor,
         generator: MaskGenerator,
         frames: Frames,
-        automatic: AutomaticOptions,
+        automatic: AutomaticConfig,
         options: TrackOptions,
         snapshot: Path | None,
     ) -> None:
@@ -178,7 +179,7 @@ def propose(generator: MaskGenerator, pixels: NDArray[np.uint8]) -> list[Proposa
 
 
 def new_objects(
-    proposals: Sequence[Proposal], tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticOptions
+    proposals: Sequence[Proposal], tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticConfig
 ) -> list[Proposal]:
     """The proposals that show no object that is tracked, each object once.
 
@@ -201,7 +202,7 @@ def new_objects(
     return [one for one in distinct if not _is_part(one, distinct, size_hw, options.join_containment_thresh)]
 
 
-def _is_one_of(one: Proposal, tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticOptions) -> bool:
+def _is_one_of(one: Proposal, tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticConfig) -> bool:
     iou = rle.pairwise_iou([one.counts], tracked, size_hw).max(initial=0)
     inside = rle.containment([one.counts], tracked, size_hw).max(initial=0)
     return bool(iou >= options.join_iou_thresh or inside > options.join_containment_thresh)

@@ -6,7 +6,6 @@ from itertools import groupby
 from pathlib import Path
 
 from maskgrid.config.models import BASELINE
-from maskgrid.config.track_sweep import track_settings
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest
 from maskgrid.io.tables import read_table
@@ -79,7 +78,7 @@ def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[J
     config, reading = tracking_config(plan), reading_of(plan)
     data = {"sha256": video.sha256, "reading": [reading.start, reading.stop, reading.stride], "kind": video.kind}
     if config.prompts is None:
-        for setting in (one.name for one in track_settings(plan.config)):
+        for setting in (one.label for one in plan.track_settings):
             run = video.video_name if setting == BASELINE else f"{video.video_name}@{setting}"
             yield Job(run, setting, video.video_key, "0000", [], digest(data))
         return

@@ -11,7 +11,6 @@ import orjson
 import pyarrow as pa
 
 from maskgrid.config.models import BASELINE
-from maskgrid.config.track_sweep import track_settings
 from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import fingerprint, git_state, maskgrid_version, package_versions
 from maskgrid.io.journal import forget_journal
@@ -98,8 +97,7 @@ def _parameters(plan: Plan) -> dict[str, str | None]:
     """The parameters of each setting of automatic tracking as JSON; none of them where prompts are given."""
     given = tracking_config(plan).prompts is not None
     return {
-        setting.name: None if given else orjson.dumps(setting.parameters()).decode()
-        for setting in track_settings(plan.config)
+        setting.label: None if given else orjson.dumps(setting.parameters()).decode() for setting in plan.track_settings
     }
 
 

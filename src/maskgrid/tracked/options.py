@@ -38,32 +38,3 @@ class TrackOptions:
     fill_hole_area: int = 0
     offload_video_to_cpu: bool = False
     offload_state_to_cpu: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AutomaticOptions:
-    """How objects are found where nobody prompts for them.
-
-    Attributes:
-        generate_every: automatic masks are generated on frame 0, and on every so many frames after it; None for frame
-            0 alone.
-        min_coverage_frac: they are also generated on a frame of which the masks of all objects cover less than this
-            share; 0 for never.
-        min_generate_gap: frames between two generations at least, where it is the coverage that asks for them.
-        join_iou_thresh: a generated mask whose IoU with the mask of a tracked object, or with a better generated mask,
-            is at least this is taken for the same object.
-        join_containment_thresh: a generated mask of which more than this share lies within the mask of a tracked
-            object, or within a larger generated mask, is taken for a part of it. With 1 parts become objects too.
-        end_after: an object ends, and is tracked no further, after so many frames without a visible pixel; where it
-            comes back later, it is found as another object. None for never.
-        max_objects: how many objects are tracked at a time at most; those of the highest predicted IoU come first.
-            None for any number.
-    """
-
-    generate_every: int | None = 10
-    min_coverage_frac: float = 0.0
-    min_generate_gap: int = 5
-    join_iou_thresh: float = 0.5
-    join_containment_thresh: float = 0.8
-    end_after: int | None = 5
-    max_objects: int | None = None

@@ -3,13 +3,12 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from maskgrid.config.models import BASELINE, Config
-from maskgrid.config.settings import TrackSetting
-from maskgrid.config.track_sweep import track_settings
+from maskgrid.config.models import BASELINE
+from maskgrid.config.sweep import find
 from maskgrid.config.tracking import TrackingConfig
 from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import Plan
-from maskgrid.tracked.options import AutomaticOptions, TrackOptions
+from maskgrid.tracked.options import TrackOptions
 
 # Fields of the section, by what depends on them alone: the jobs (which video, frames and objects), or the masks. Both
 # depend on a field in neither set, so a new one reruns too much rather than too little.
@@ -67,41 +66,33 @@ def reading_of(plan: Plan) -> Reading:
     return Reading(config.start, config.stop, config.stride, plan.config.dataset.max_pixels)
 
 
-def setting_of(config: Config, name: str) -> TrackSetting:
-    """Return a setting of automatic tracking by name.
-
-    Raises:
-        UserError: the sweep has no setting of that name.
-    """
-    known = {setting.name: setting for setting in track_settings(config)}
-    if name not in known:
-        raise UserError(f"tracking.sweep: no setting is called {name!r}; known are {', '.join(known)}")
-    return known[name]
-
-
 def setting_name(run: str) -> str:
     """The setting in the name of a run."""
     return run.partition("@")[2] or BASELINE
 
 
-def planning_parameters(config: Config) -> dict[str, Any]:
-    """What the section says about videos, prompts and jobs, but not about masks."""
-    return config.tracking.model_dump(exclude=_OF_MASKS | _OF_NEITHER) if config.tracking else {}
-
-
-def mask_parameters(config: Config, setting: str) -> dict[str, Any]:
-    """The config's values that affect masks, besides the model, the videos and their prompts."""
-    if config.tracking is None:
+def planning_parameters(plan: Plan) -> dict[str, Any]:
+    """The section's values that decide about videos, prompts and jobs, but not about masks."""
+    config = plan.config.tracking
+    if config is None:
         return {}
-    values = config.tracking.model_dump(exclude=_OF_JOBS | _OF_NEITHER)
-    return values if config.tracking.prompts is not None else {**values, **setting_of(config, setting).parameters()}
+    values = config.model_dump(exclude=_OF_MASKS | _OF_NEITHER)
+    if isinstance(config.sweep, str):  # a table's path says nothing about its settings
+        values["sweep"] = [setting.label for setting in plan.track_settings]
+    return values
+
+
+def mask_parameters(plan: Plan, setting: str) -> dict[str, Any]:
+    """The config's values that affect masks, besides the model, the videos and their prompts."""
+    config = plan.config.tracking
+    if config is None:
+        return {}
+    values = config.model_dump(exclude=_OF_JOBS | _OF_NEITHER)
+    if config.prompts is not None:
+        return values
+    return {**values, **find(plan.track_settings, setting, "tracking.sweep").parameters()}
 
 
 def options_of(config: TrackingConfig) -> TrackOptions:
     """The config's parameters as the tracker takes them."""
     return TrackOptions(**config.model_dump(include={field.name for field in fields(TrackOptions)}))
-
-
-def automatic_options(setting: TrackSetting) -> AutomaticOptions:
-    """A setting's options for finding objects, in the tracker's form."""
-    return AutomaticOptions(**setting.automatic.model_dump())

@@ -1,6 +1,6 @@
 """Plan the passes through a video from prompts and options."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -69,17 +69,6 @@ def _directions(start: int, options: TrackOptions, n_frames: int) -> list[range]
 def last_passes(passes: Sequence[Pass]) -> dict[int, int]:
     """For each frame that any pass visits, the number of the last such pass."""
     return {frame: number for number, one in enumerate(passes) for frame in one.frames}
-
-
-def groups_of_objects(prompts: Iterable[FramePrompt], options: TrackOptions, objects_per_group: int) -> list[list[int]]:
-    """Split the objects into groups that can be tracked separately with equal results.
-
-    sam2 tracks each object independently, unless ``non_overlap_masks`` is on; then there is one group. Use the passes
-    of all prompts (:func:`plan_passes`) for every group, because they start at the first frame of all objects.
-    """
-    ids = list(dict.fromkeys(prompt.object_id for prompt in prompts))
-    size = len(ids) if options.non_overlap_masks else objects_per_group
-    return [ids[first : first + size] for first in range(0, len(ids), max(1, size))]
 
 
 def _round(prompt: FramePrompt) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from maskgrid.automatic.mask_generator import MaskGenerator
+from maskgrid.config.sweep import find
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest, fingerprint, package_versions
 from maskgrid.io.journal import Journal
@@ -21,14 +22,7 @@ from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.index import Video, open_frames, read_videos
 from maskgrid.tracked.jobs import Job, find_job
 from maskgrid.tracked.masklets import RowMaker, by_object, masklets_table
-from maskgrid.tracked.parameters import (
-    automatic_options,
-    mask_parameters,
-    options_of,
-    reading_of,
-    setting_of,
-    tracking_config,
-)
+from maskgrid.tracked.parameters import mask_parameters, options_of, reading_of, tracking_config
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.prompts import VideoPrompt, frame_prompts, passes_of, prompt_contents, read_prompts
 from maskgrid.tracked.resume import resumably, track_resumably
@@ -131,7 +125,7 @@ def config_note(plan: Plan, video: Video, setting: str) -> Note:
         "apply_postprocessing": model.apply_postprocessing,
         "video": {"video_key": video.video_key, "sha256": video.sha256, "size_hw": list(video.size_hw)},
         "frames": {"start": reading.start, "stop": reading.stop, "stride": reading.stride},
-        "options": mask_parameters(plan.config, setting),
+        "options": mask_parameters(plan, setting),
     }
 
 
@@ -171,9 +165,9 @@ def _masklets(
     tracker, options = load(plan), options_of(config)
     mine = [prompt for prompt in prompts if prompt.object_id in job.object_ids]
     if config.prompts is None:
-        setting = setting_of(plan.config, job.setting)
+        setting = find(plan.track_settings, job.setting, "tracking.sweep")
         generator = MaskGenerator(tracker, **setting.generator.model_dump())
-        begin = partial(track_automatically, tracker, generator, frames, automatic_options(setting), options)
+        begin = partial(track_automatically, tracker, generator, frames, setting.automatic, options)
         tracked, n_frames = resumably(begin, journal, every), len(frames)
     else:
         passes = passes_of(prompts, video, reading, options)

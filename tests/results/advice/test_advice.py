@@ -7,6 +7,7 @@ import yaml
 from made_results import make_config
 from made_truth import make_plan_with_truth, masks_as_objects
 from maskgrid.config.models import Config
+from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
@@ -85,7 +86,7 @@ def test_the_lines_to_copy_make_the_setting(plan):
     for setting in plan.settings:
         block = yaml.safe_load(config_block(setting, plan.settings))
         config = Config.model_validate(block)
-        assert expand(config, None)[0].id == setting.id
+        assert expand(generator_space(config), None)[0].id == setting.id
 
 
 def test_the_text_names_setting_reasons_and_config(plan):
@@ -123,7 +124,7 @@ def test_recall_needs_objects(tmp_path):
 
 def test_steadiness_is_the_relative_change_to_neighbouring_settings():
     sweep = {"grid": {"pred_iou_thresh": [0.2, 0.3, 0.5], "box_nms_thresh": [0.5, 0.7]}}
-    settings = expand(make_config(sweep=sweep, annotations=["baseline"]), None)
+    settings = expand(generator_space(make_config(sweep=sweep, annotations=["baseline"])), None)
     count = {
         setting.id: 100 * setting.generator.pred_iou_thresh + 10 * setting.generator.box_nms_thresh
         for setting in settings

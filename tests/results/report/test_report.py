@@ -8,6 +8,7 @@ import pytest
 
 from browser import shown_document
 from made_results import HOSTILE, make_config, make_results, one_shard, two_shards
+from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import Thumbnail
@@ -194,7 +195,7 @@ def test_text_is_escaped_everywhere():
 
 
 def make_answered(counts, **grid):
-    settings = expand(make_config(sweep={"grid": grid}, annotations=["baseline"]), None)
+    settings = expand(generator_space(make_config(sweep={"grid": grid}, annotations=["baseline"])), None)
     rows = [
         {
             "setting_id": setting.id,

@@ -13,6 +13,7 @@ from maskgrid.automatic.replay import image_counts
 from maskgrid.automatic.tables import MASK_COUNTS
 from maskgrid.config.models import Config
 from maskgrid.config.settings import PARAMETERS, swept_parameters
+from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand
 from maskgrid.io.errors import UserError
 from maskgrid.masks.rle import decode
@@ -256,7 +257,7 @@ def test_settings_know_whether_they_lie_on_the_grid():
         "grid": {"pred_iou_thresh": [0.8, 0.9]},
         "points": [{"name": "a", "pred_iou_thresh": 0.9}, {"name": "b", "pred_iou_thresh": 0.5}],
     }
-    settings = expand(Config.model_validate({"sweep": sweep}), Path())
+    settings = expand(generator_space(Config.model_validate({"sweep": sweep})), Path())
     found = {one.label: one.in_grid for one in settings}
     # The baseline has 0.8 and a has 0.9, which are both values of the grid.
     assert found == {"baseline": True, "a": True, "b": False}

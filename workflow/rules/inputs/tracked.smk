@@ -22,7 +22,7 @@ def video_planning(wildcards):
     """What the config says about videos, prompts and jobs, but not about masks."""
     from maskgrid.tracked.parameters import planning_parameters
 
-    return orjson.dumps(planning_parameters(PLAN.config)).decode()
+    return orjson.dumps(planning_parameters(PLAN)).decode()
 
 
 def video_files():
@@ -57,7 +57,7 @@ def tracking_parameters(wildcards):
     """What decides about masks, of the section tracking; for objects that are found, also how."""
     from maskgrid.tracked.parameters import mask_parameters, setting_name
 
-    values = mask_parameters(PLAN.config, setting_name(wildcards.run))
+    values = mask_parameters(PLAN, setting_name(wildcards.run))
     return orjson.dumps(values).decode()
 
 

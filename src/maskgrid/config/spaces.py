@@ -1,0 +1,111 @@
+"""The three sweeps of a config: what each may vary, and the settings that it gives."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from maskgrid.config.models import BASELINE, Config, GeneratorFields
+from maskgrid.config.prompts import PromptConfig
+from maskgrid.config.settings import (
+    CHECKPOINT,
+    PROMPT_SWEEPABLE,
+    PROMPT_WITHOUT_EFFECT,
+    SWEEPABLE,
+    TRACK_SWEEPABLE,
+    WITHOUT_EFFECT,
+    PromptSetting,
+    Setting,
+    TrackSetting,
+    make_setting,
+    values_id,
+)
+from maskgrid.config.sweep import Row, Space
+from maskgrid.config.tracking import AutomaticConfig, TrackingConfig
+from maskgrid.io.fingerprint import digest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# A video's name stands before it, and Snakemake's wildcards must match both.
+_PART_OF_NAME = re.compile(rf"(?!{BASELINE}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
+_PART_OF_NAME_RULE = (
+    "up to 64 letters, digits, dots, dashes and underscores are needed, since it is part of files' names, "
+    f"and not {BASELINE}"
+)
+
+
+class _PromptFields(PromptConfig):
+    """The prompted job's parameters, without the key that a section must have."""
+
+    source: str = "demo"
+
+
+class _TrackFields(AutomaticConfig, GeneratorFields):
+    """How objects are found in videos: when, and by which masks."""
+
+
+def generator_space(config: Config) -> Space[Setting]:
+    """The config's own sweep, of the checkpoint and the generator's parameters."""
+
+    def make(row: Row) -> Setting:
+        checkpoint = row.overrides.get(CHECKPOINT, config.model.checkpoint)
+        return make_setting(checkpoint, _changed(config.generator, row.overrides), in_grid=row.in_grid)
+
+    return Space(
+        key="sweep",
+        sweep=config.sweep,
+        section="generator",
+        fields=GeneratorFields,
+        sweepable=SWEEPABLE,
+        without_effect=WITHOUT_EFFECT,
+        make=make,
+    )
+
+
+def prompt_space(config: PromptConfig) -> Space[PromptSetting]:
+    """The sweep of the prompted job's parameters."""
+
+    def make(row: Row) -> PromptSetting:
+        changed = _changed(config, {**row.overrides, "sweep": None})
+        values = changed.model_dump(include={*PROMPT_SWEEPABLE, "keep"})
+        return PromptSetting(values_id(values, PromptConfig), (), row.in_grid, changed)
+
+    return Space(
+        key="prompts.sweep",
+        sweep=config.sweep,
+        section="prompts",
+        fields=_PromptFields,
+        sweepable=PROMPT_SWEEPABLE,
+        without_effect=PROMPT_WITHOUT_EFFECT,
+        make=make,
+    )
+
+
+def track_space(config: Config, tracking: TrackingConfig) -> Space[TrackSetting]:
+    """The sweep of automatic tracking, over its own parameters and the generator's."""
+
+    def make(row: Row) -> TrackSetting:
+        # Files are named by the label, so each name is a setting of its own, and 1 another value than 1.0.
+        written = row.overrides if row.name is None else {"name": row.name, **row.overrides}
+        automatic = _changed(tracking.automatic, row.overrides)
+        generator = _changed(config.generator, row.overrides)
+        return TrackSetting(digest(written)[:8], (), row.in_grid, automatic, generator)
+
+    return Space(
+        key="tracking.sweep",
+        sweep=tracking.sweep,
+        section="generator",
+        fields=_TrackFields,
+        sweepable=TRACK_SWEEPABLE,
+        without_effect=WITHOUT_EFFECT,
+        make=make,
+        name=_PART_OF_NAME,
+        name_rule=_PART_OF_NAME_RULE,
+    )
+
+
+def _changed(section: Model, overrides: Mapping[str, Any]) -> Model:
+    """The section with those of the overrides that are its own parameters, checked as a whole."""
+    own = {name: value for name, value in overrides.items() if name in type(section).model_fields}
+    return type(section).model_validate({**section.model_dump(), **own})
