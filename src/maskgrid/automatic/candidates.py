@@ -154,6 +154,13 @@ class Candidates:
     dtype: str = "float32"
 
 
+def xywh(box_xyxy: NDArray[np.int32]) -> NDArray[np.float64]:
+    """sam2's XYWH of its XYXY boxes (n, 4): edges are inclusive there, so that width and height are one pixel short."""
+    box = box_xyxy.astype(np.float64)
+    box[:, 2:] -= box[:, :2]
+    return box
+
+
 @dataclass(frozen=True, slots=True)
 class PassResult:
     """What a pass made of one image: candidates, or the reason why there are none."""

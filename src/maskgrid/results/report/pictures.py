@@ -125,10 +125,10 @@ def write_contact_sheet(
 
 
 def _paint(thumbnail: Thumbnail, image: NDArray[np.uint8] | None, selection: Selection) -> NDArray[np.uint8]:
-    masks = []
-    for layer, row, region in zip(selection.layer, selection.row, selection.regions, strict=True):
-        part = selection.passes[layer]
-        counts = part.rows.counts[row] if region is None else region.counts
-        mask = rle.decode(thumbnail.counts(counts), thumbnail.shown_hw)
-        masks.append((mask, colour(part.pass_.name, int(part.rows.candidate_id[row]))))
+    masks = [
+        (rle.decode(thumbnail.counts(counts), thumbnail.shown_hw), colour(selection.passes[layer].pass_.name, number))
+        for counts, layer, number in zip(
+            selection.counts(), selection.layer, selection.candidate_id().tolist(), strict=True
+        )
+    ]
     return paint(thumbnail.pixels(image), masks)
