@@ -120,16 +120,6 @@ def _selection_rows(setting: Setting, image_key: str, selection: Selection) -> p
     )
 
 
-def _by_setting(tables: list[pa.Table], order: dict[str, int]) -> pa.Table:
-    if not tables:
-        return SELECTIONS.empty_table()
-    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    ids = table["setting_id"].combine_chunks()
-    position = np.array([order[name] for name in ids.dictionary.to_pylist()])[ids.indices.to_numpy()]
-    # Images come in the order of their keys, and a stable sort leaves them and the ranks so.
-    return table.take(pa.array(np.argsort(position, kind="stable")))
-
-
 def image_counts(
     setting: Setting, image_key: str, selection: Selection, covered_px: int, overlapped_px: int
 ) -> dict[str, Any]:
@@ -167,3 +157,13 @@ def image_counts(
 
 def _mean(scores: NDArray[np.float32]) -> float | None:
     return float(scores.astype(np.float64).mean()) if len(scores) else None
+
+
+def _by_setting(tables: list[pa.Table], order: dict[str, int]) -> pa.Table:
+    if not tables:
+        return SELECTIONS.empty_table()
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    ids = table["setting_id"].combine_chunks()
+    position = np.array([order[name] for name in ids.dictionary.to_pylist()])[ids.indices.to_numpy()]
+    # Images come in the order of their keys, and a stable sort leaves them and the ranks so.
+    return table.take(pa.array(np.argsort(position, kind="stable")))
