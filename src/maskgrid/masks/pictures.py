@@ -1,4 +1,4 @@
-"""Images and masks at the size of a screen."""
+"""Pictures for people: images and masks at the size of a screen, masks painted over them, contact sheets, JPEG."""
 
 import base64
 import colorsys
@@ -10,12 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from maskgrid.masks import rle
 
 _GREY = 128
-
 _OPACITY = 0.45
 _GOLDEN = 0.6180339887498949
 _GAP = 6
@@ -63,30 +61,11 @@ class Thumbnail:
         places, times = np.unique(ends_shown, return_counts=True)
         places = places[(times % 2 == 1) & (places < height * width)]
         runs = np.diff(places, prepend=0, append=height * width)
-        code = coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
-        shown: bytes = code["counts"]
-        return shown
+        return rle.from_runs(runs, self.shown_hw)
 
     @property
     def _shrinks(self) -> bool:
         return self.shown_hw != self.size_hw
-
-
-def jpeg(pixels: NDArray[np.uint8], quality: int = 80, comment: str = "") -> bytes:
-    """Encode as JPEG, with a comment where one is given; the same pixels give the same bytes."""
-    stream = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True, comment=comment.encode())
-    return stream.getvalue()
-
-
-def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
-    """Content as the address of an image, so that a page needs no second file."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _middles(n: int, n_shown: int) -> NDArray[np.int64]:
-    """The pixel of n under the middle of each pixel shown."""
-    return ((np.arange(n_shown) * 2 + 1) * n) // (2 * n_shown)
 
 
 def colour(family: str, number: int) -> Colour:
@@ -104,6 +83,18 @@ def paint(pixels: NDArray[np.uint8], masks: Iterable[tuple[NDArray[np.bool_], Co
         canvas[mask] += (np.array(tint, np.float32) - canvas[mask]) * np.float32(_OPACITY)
         canvas[_outline(mask)] = tint
     return np.rint(canvas).astype(np.uint8)
+
+
+def jpeg(pixels: NDArray[np.uint8], quality: int = 80, comment: str = "") -> bytes:
+    """Encode as JPEG, with a comment where one is given; the same pixels give the same bytes."""
+    stream = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True, comment=comment.encode())
+    return stream.getvalue()
+
+
+def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
+    """Content as the address of an image, so that a page needs no second file."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def centred(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -125,6 +116,11 @@ def grid(tiles: Sequence[NDArray[np.uint8]], n_across: int) -> NDArray[np.uint8]
         row, column = divmod(number, across)
         sheet[row * height :, column * width :][: height - _GAP, : width - _GAP] = tile
     return sheet
+
+
+def _middles(n: int, n_shown: int) -> NDArray[np.int64]:
+    """The pixel of n under the middle of each pixel shown."""
+    return ((np.arange(n_shown) * 2 + 1) * n) // (2 * n_shown)
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
