@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pycocotools import mask as coco_mask
 from sides import DEFAULT, DEMO, Cost, count_differences, machine, parser, run_side
 
+from maskgrid.masks import rle
 from maskgrid.results.agreement import AGREEMENT, Agreement, match
 
 # Sides and their precision; all others are compared with the first.
@@ -80,16 +80,19 @@ def agreement(first: Cost, second: Cost) -> Agreement:
     """Compare two sides at their first setting."""
     rows = []
     for number, (ours, theirs) in enumerate(zip(first.masks[0], second.masks[0], strict=True)):
-        pairs, ious = match(_codes(ours), _codes(theirs))
+        size_hw = (ours or theirs)[0]["segmentation"]["size"] if ours or theirs else (0, 0)
+        pairs, ious = match(_codes(ours), _codes(theirs), size_hw)
         counts = {"n_first": len(ours), "n_second": len(theirs), "n_matched": len(pairs)}
         mean = float(ious.mean()) if len(ious) else None
         rows.append({"image_key": str(number), **counts, "n_equal": int(np.sum(ious == 1.0)), "iou_mean": mean})
     return Agreement(pa.Table.from_pylist(rows, schema=AGREEMENT))
 
 
-def _codes(masks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    codes = [{**mask["segmentation"], "counts": mask["segmentation"]["counts"].encode()} for mask in masks]
-    assert all(coco_mask.area(code) == mask["area"] for code, mask in zip(codes, masks, strict=True))
+def _codes(masks: list[dict[str, Any]]) -> list[bytes]:
+    codes = [mask["segmentation"]["counts"].encode() for mask in masks]
+    assert all(
+        rle.area_px(code, mask["segmentation"]["size"]) == mask["area"] for code, mask in zip(codes, masks, strict=True)
+    )
     return codes
 
 

@@ -10,7 +10,7 @@ import torch
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
 from maskgrid import MaskGenerator, load_model
-from maskgrid.automatic.selection import replay
+from maskgrid.automatic.filters import replay
 from maskgrid.io.errors import UserError
 from oracle import differences, sam2_generator, sam2_masks
 from synthetic import GENERATOR, make_images
@@ -213,7 +213,7 @@ def test_a_threshold_that_rounds_to_zero_still_filters(threshold, dropped):
     generator = GENERATOR.model_copy(update={"pred_iou_thresh": threshold, "stability_score_thresh": 0.0})
     selection = replay(parts, generator)
     assert (len(selection) == 0) == dropped
-    assert (selection.drops.n_dropped_pred_iou == selection.drops.n_proposed) == dropped
+    assert (selection.dropped["n_dropped_pred_iou"] == selection.n_proposed) == dropped
 
 
 def test_parameters_have_the_same_order_as_sam2s(demo_model):

@@ -129,7 +129,8 @@ def test_a_table_has_a_row_for_each_setting(tmp_path):
         ),
         (
             {"grid": {"points_per_side": [1, 8], "crop_n_layers": [1], "crop_n_points_downscale_factor": [2]}},
-            "sweep: at points_per_side: 1, crop_n_layers: 1, crop_n_points_downscale_factor: 2: crop_n_points_downscale_factor: 2 reduces",
+            "sweep: at points_per_side: 1, crop_n_layers: 1, crop_n_points_downscale_factor: 2: "
+            "crop_n_points_downscale_factor: 2 reduces",
         ),
         (
             {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from maskgrid.automatic import replay as replaying
-from maskgrid.automatic.selection import replay
+from maskgrid.automatic.filters import replay
 from maskgrid.masks import coverage
 from maskgrid.masks.coverage import Coverage
 from maskgrid.masks.rle import encode

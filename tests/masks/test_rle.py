@@ -54,6 +54,7 @@ def test_round_trip_and_pycocotools(mask):
     runs = rle.uncompressed(code, mask.shape)
     assert sum(runs["counts"]) == mask.size
     assert coco_mask.frPyObjects(runs, *mask.shape)["counts"] == code
+    assert rle.from_runs(runs["counts"], mask.shape) == code
     assert code_of(runs["counts"]) == code
 
 
@@ -134,5 +135,15 @@ def test_overlaps_are_counted_in_pixels():
     assert np.allclose(rle.pairwise_iou(codes, codes, size_hw), common / np.maximum(union, 1))
     assert np.allclose(rle.containment(codes, codes, size_hw), common / np.maximum(areas, 1))
     assert rle.pairwise_iou(codes, [], size_hw).shape == (5, 0)
+    assert rle.areas_px(codes, size_hw).tolist() == areas.ravel().tolist()
+    assert rle.areas_px([], size_hw).shape == (0,)
+    assert rle.merge(codes[1:3], size_hw) == rle.encode(masks[1] | masks[2])
     assert rle.union_area_px(codes[1:3], size_hw) == (masks[1] | masks[2]).sum()
     assert rle.union_area_px([], size_hw) == 0
+
+
+def test_polygons_are_drawn_as_one_mask():
+    drawn = rle.decode(rle.from_polygons([[1, 1, 4, 1, 4, 3, 1, 3], [6, 0, 8, 0, 8, 2, 6, 2]], (5, 9)), (5, 9))
+    wanted = np.zeros((5, 9), np.bool_)
+    wanted[1:3, 1:4] = wanted[0:2, 6:8] = True
+    assert np.array_equal(drawn, wanted)

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from maskgrid.automatic.candidates import xywh
 from maskgrid.automatic.kept_masks import KeptMasks
 from maskgrid.config.settings import Setting
 from maskgrid.io.fingerprint import maskgrid_version
@@ -50,7 +51,7 @@ def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: st
     if not is_number.all():
         image = int(np.searchsorted(np.cumsum(masks.n_masks), int(is_number.argmin()), side="right"))
         raise ValueError(f"{masks.image_keys[image]}: a score is not a finite number")
-    boxes_xywh = _xywh(masks.box_xyxy)
+    boxes_xywh = xywh(masks.box_xyxy)
     boxes_xywh[:, 2:] += 1  # sam2's boxes are a pixel short
     iou, stability = _texts(masks.predicted_iou), _texts(masks.stability_score)
     heads = [
@@ -102,19 +103,13 @@ def _crop_texts(masks: KeptMasks) -> list[bytes]:
     """The masks' crops, which without crop layers are the whole image."""
     of_image = masks.crop_box_xyxy[np.cumsum(masks.n_masks) - masks.n_masks]
     if np.array_equal(masks.crop_box_xyxy, np.repeat(of_image, masks.n_masks, axis=0)):
-        return _repeated(_texts(_xywh(of_image)), masks.n_masks)
-    return _texts(_xywh(masks.crop_box_xyxy))
+        return _repeated(_texts(xywh(of_image)), masks.n_masks)
+    return _texts(xywh(masks.crop_box_xyxy))
 
 
 def _repeated(of_image: list[bytes], n_masks: NDArray[np.int64]) -> list[bytes]:
     """Each image's text for each of its masks."""
     return [text for text, n in zip(of_image, n_masks.tolist(), strict=True) for _ in range(n)]
-
-
-def _xywh(box_xyxy: NDArray[np.int32]) -> NDArray[np.float64]:
-    box = box_xyxy.astype(np.float64)
-    box[:, 2:] -= box[:, :2]
-    return box
 
 
 def _texts(values: NDArray[Any]) -> list[bytes]:

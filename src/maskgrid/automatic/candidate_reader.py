@@ -178,13 +178,13 @@ def joint(image_of: NDArray[Any], number: NDArray[Any]) -> NDArray[np.int64]:
     return (image_of.astype(np.int64) << 32) | number.astype(np.int64)
 
 
-def _last_key(rows: pa.RecordBatch) -> str:
-    return str(rows["image_key"][-1].as_py())
-
-
 def joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     """Batches as one."""
     if len(batches) == 1:
         return batches[0]
     (whole,) = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()
     return whole
+
+
+def _last_key(rows: pa.RecordBatch) -> str:
+    return str(rows["image_key"][-1].as_py())

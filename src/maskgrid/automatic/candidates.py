@@ -1,4 +1,4 @@
-"""Candidates as Parquet tables: one of rows, and one that says of each image what became of it."""
+"""What a pass of the network found out about an image, and its Parquet tables: one of candidates, one of images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -16,21 +16,6 @@ from maskgrid.plan.passes import Pass, PassRun, Recording
 
 if TYPE_CHECKING:
     from maskgrid.plan.plan import Plan
-
-
-def _flat(lists: pa.ChunkedArray) -> NDArray[Any]:
-    # flatten() of a slice gives the slice's values alone, where .values would give the whole buffer's.
-    flat: NDArray[Any] = lists.combine_chunks().flatten().to_numpy()
-    return flat
-
-
-def _fixed_lists(array: NDArray[Any]) -> pa.FixedSizeListArray:
-    return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
-
-
-def _lists(array: NDArray[np.float32]) -> pa.ListArray:
-    offsets = np.arange(len(array) + 1, dtype=np.int32) * array.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(array.ravel()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,41 +80,6 @@ class CandidateRows:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
-def rows_table(image_key: str, rows: CandidateRows) -> pa.Table:
-    """The candidates of one image as rows of ``schemas.CANDIDATES``."""
-    columns = {
-        "image_key": pa.array([image_key] * len(rows), pa.string()).dictionary_encode(),
-        "candidate_id": rows.candidate_id,
-        "crop_index": rows.crop_index,
-        "point_xy": _fixed_lists(rows.point_xy),
-        "predicted_iou": rows.predicted_iou,
-        "mask_threshold": rows.mask_threshold,
-        "stability_scores": _lists(rows.stability_scores),
-        "near_crop_edge": rows.near_crop_edge,
-        "box_xyxy": _fixed_lists(rows.box_xyxy),
-        "area_px": rows.area_px,
-        "counts": pa.array(rows.counts.tolist(), pa.binary()),
-    }
-    return pa.table(columns, schema=CANDIDATES)
-
-
-def _rows(table: pa.Table, n_offsets: int) -> CandidateRows:
-    counts = np.empty(table.num_rows, np.object_)
-    counts[:] = table["counts"].to_pylist()
-    return CandidateRows(
-        candidate_id=table["candidate_id"].to_numpy(),
-        crop_index=table["crop_index"].to_numpy(),
-        point_xy=_flat(table["point_xy"]).reshape(-1, 2),
-        predicted_iou=table["predicted_iou"].to_numpy(),
-        mask_threshold=table["mask_threshold"].to_numpy(),
-        stability_scores=_flat(table["stability_scores"]).reshape(-1, n_offsets),
-        near_crop_edge=table["near_crop_edge"].to_numpy(),
-        box_xyxy=_flat(table["box_xyxy"]).reshape(-1, 4),
-        area_px=table["area_px"].to_numpy(),
-        counts=counts,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """All that a pass of the network found out about one image.
@@ -154,6 +104,13 @@ class Candidates:
     dtype: str = "float32"
 
 
+def xywh(box_xyxy: NDArray[np.int32]) -> NDArray[np.float64]:
+    """sam2's XYWH of its XYXY boxes (n, 4): edges are inclusive there, so that width and height are one pixel short."""
+    box = box_xyxy.astype(np.float64)
+    box[:, 2:] -= box[:, :2]
+    return box
+
+
 @dataclass(frozen=True, slots=True)
 class PassResult:
     """What a pass made of one image: candidates, or the reason why there are none."""
@@ -162,6 +119,24 @@ class PassResult:
     status: str
     message: str | None
     candidates: Candidates | None
+
+
+def rows_table(image_key: str, rows: CandidateRows) -> pa.Table:
+    """The candidates of one image as rows of ``schemas.CANDIDATES``."""
+    columns = {
+        "image_key": pa.array([image_key] * len(rows), pa.string()).dictionary_encode(),
+        "candidate_id": rows.candidate_id,
+        "crop_index": rows.crop_index,
+        "point_xy": _fixed_lists(rows.point_xy),
+        "predicted_iou": rows.predicted_iou,
+        "mask_threshold": rows.mask_threshold,
+        "stability_scores": _lists(rows.stability_scores),
+        "near_crop_edge": rows.near_crop_edge,
+        "box_xyxy": _fixed_lists(rows.box_xyxy),
+        "area_px": rows.area_px,
+        "counts": pa.array(rows.counts.tolist(), pa.binary()),
+    }
+    return pa.table(columns, schema=CANDIDATES)
 
 
 def image_table(result: PassResult) -> pa.Table:
@@ -218,3 +193,35 @@ def read_shard_results(plan: "Plan", shard: str) -> Iterator[tuple[PassRun, Pass
         images_path = plan.layout.pass_images(folder, run.pass_.name, shard)
         for result in read_results(candidates_path, images_path, run.pass_):
             yield run, result
+
+
+def _rows(table: pa.Table, n_offsets: int) -> CandidateRows:
+    counts = np.empty(table.num_rows, np.object_)
+    counts[:] = table["counts"].to_pylist()
+    return CandidateRows(
+        candidate_id=table["candidate_id"].to_numpy(),
+        crop_index=table["crop_index"].to_numpy(),
+        point_xy=_flat(table["point_xy"]).reshape(-1, 2),
+        predicted_iou=table["predicted_iou"].to_numpy(),
+        mask_threshold=table["mask_threshold"].to_numpy(),
+        stability_scores=_flat(table["stability_scores"]).reshape(-1, n_offsets),
+        near_crop_edge=table["near_crop_edge"].to_numpy(),
+        box_xyxy=_flat(table["box_xyxy"]).reshape(-1, 4),
+        area_px=table["area_px"].to_numpy(),
+        counts=counts,
+    )
+
+
+def _flat(lists: pa.ChunkedArray) -> NDArray[Any]:
+    # flatten() of a slice gives the slice's values alone, where .values would give the whole buffer's.
+    flat: NDArray[Any] = lists.combine_chunks().flatten().to_numpy()
+    return flat
+
+
+def _fixed_lists(array: NDArray[Any]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
+
+
+def _lists(array: NDArray[np.float32]) -> pa.ListArray:
+    offsets = np.arange(len(array) + 1, dtype=np.int32) * array.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(array.ravel()))

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from sam2.modeling.sam2_base import SAM2Base
 
-from maskgrid.automatic.candidates import Candidates
+from maskgrid.automatic.candidates import Candidates, xywh
+from maskgrid.automatic.filters import replay
 from maskgrid.automatic.proposer import Proposer
-from maskgrid.automatic.selection import Selection, replay
+from maskgrid.automatic.selection import Selection
 from maskgrid.config.messages import first_error
 from maskgrid.config.models import GeneratorConfig, RecordConfig
 from maskgrid.io.errors import UserError
@@ -134,26 +135,31 @@ def _check_image(image: NDArray[np.uint8]) -> None:
         raise UserError(f"an image must be a uint8 array of shape (H, W, 3) in RGB, not {found}")
 
 
-def mask_records(selection: "Selection", generator: GeneratorConfig) -> list[dict[str, Any]]:
+def mask_records(selection: Selection, generator: GeneratorConfig) -> list[dict[str, Any]]:
     """One dict a mask, with the keys, types and values of ``SAM2AutomaticMaskGenerator.generate``."""
-    return [_record(selection, index, generator) for index in range(len(selection))]
-
-
-def _record(selection: "Selection", index: int, generator: GeneratorConfig) -> dict[str, Any]:
-    candidates = selection.passes[selection.layer[index]]
-    rows, row, region = candidates.rows, selection.row[index], selection.regions[index]
-    offset = candidates.recording.stability_score_offsets.index(float(generator.stability_score_offset))
-    return {
-        "segmentation": segmentation(
-            rows.counts[row] if region is None else region.counts, candidates.size_hw, generator.output_mode
-        ),
-        "area": int(rows.area_px[row] if region is None else region.area_px),
-        "bbox": xywh(rows.box_xyxy[row] if region is None else region.box_xyxy),
-        "predicted_iou": float(rows.predicted_iou[row]),
-        "point_coords": [rows.point_xy[row].tolist()],
-        "stability_score": float(rows.stability_scores[row, offset]),
-        "crop_box": xywh(candidates.crop_boxes_xyxy[rows.crop_index[row]]),
-    }
+    columns = (
+        selection.counts(),
+        selection.area_px().tolist(),
+        xywh(selection.box_xyxy()).tolist(),
+        selection.predicted_iou().tolist(),
+        selection.point_xy().tolist(),
+        selection.stability_score(float(generator.stability_score_offset)).tolist(),
+        xywh(selection.crop_box_xyxy()).tolist(),
+    )
+    return [
+        {
+            "segmentation": segmentation(counts, selection.size_hw, generator.output_mode),
+            "area": area_px,
+            "bbox": box_xywh,
+            "predicted_iou": predicted_iou,
+            "point_coords": [point_xy],
+            "stability_score": stability_score,
+            "crop_box": crop_box_xywh,
+        }
+        for counts, area_px, box_xywh, predicted_iou, point_xy, stability_score, crop_box_xywh in zip(
+            *columns, strict=True
+        )
+    ]
 
 
 def segmentation(counts: bytes, size_hw: tuple[int, int], output_mode: str) -> dict[str, Any] | NDArray[np.bool_]:
@@ -161,9 +167,3 @@ def segmentation(counts: bytes, size_hw: tuple[int, int], output_mode: str) -> d
     if output_mode == "binary_mask":
         return rle.decode(counts, size_hw)
     return rle.compressed(counts, size_hw) if output_mode == "coco_rle" else rle.uncompressed(counts, size_hw)
-
-
-def xywh(box_xyxy: NDArray[np.int32]) -> list[float]:
-    """sam2's XYWH of its XYXY box: edges are inclusive there, so that width and height are one pixel short."""
-    x0, y0, x1, y1 = (float(edge) for edge in box_xyxy)
-    return [x0, y0, x1 - x0, y1 - y0]

@@ -1,4 +1,4 @@
-"""Proposals at the size of the image, measured at every recorded level, as the rows that a replay reads."""
+"""Crops of an image, and the masks proposed there, measured at every recorded level: the rows that a replay reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,17 +22,6 @@ from maskgrid.network.predictor import Extent
 from maskgrid.plan.passes import Pass, Recording
 
 
-def _codes(
-    masks: Tensor, wanted: Tensor, corner_yx: tuple[int, int], image_size_hw: tuple[int, int]
-) -> NDArray[np.object_]:
-    """The wanted masks' run-length codes, (n,); None for the others."""
-    codes = np.full(len(masks), None, np.object_)
-    rows = wanted.nonzero()[:, 0].tolist()
-    for row, code in zip(rows, encode_windows(masks[rows], corner_yx, image_size_hw), strict=True):
-        codes[row] = code
-    return codes
-
-
 @dataclass(frozen=True, slots=True)
 class Crop:
     """One crop of an image: its position in the layer and its box (x0, y0, x1, y1) in image pixels."""
@@ -51,6 +40,14 @@ class Crop:
         """The crop's pixels."""
         x0, y0, x1, y1 = self.box_xyxy
         return image[y0:y1, x0:x1]
+
+
+def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
+    """The crops of the pass's layer, as sam2 lays them."""
+    boxes, layers = generate_crop_boxes(size_hw, pass_.layer, pass_.overlap_ratio or 0.0)
+    of_layer = [box for box, layer in zip(boxes, layers, strict=True) if layer == pass_.layer]
+    for index, (x0, y0, x1, y1) in enumerate(of_layer):
+        yield Crop(index, (x0, y0, max(x0, x1), max(y0, y1)), (int(size_hw[0]), int(size_hw[1])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +143,12 @@ def _rows(
     )
 
 
-def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
-    """The crops of the pass's layer, as sam2 lays them."""
-    boxes, layers = generate_crop_boxes(size_hw, pass_.layer, pass_.overlap_ratio or 0.0)
-    of_layer = [box for box, layer in zip(boxes, layers, strict=True) if layer == pass_.layer]
-    for index, (x0, y0, x1, y1) in enumerate(of_layer):
-        yield Crop(index, (x0, y0, max(x0, x1), max(y0, y1)), (int(size_hw[0]), int(size_hw[1])))
+def _codes(
+    masks: Tensor, wanted: Tensor, corner_yx: tuple[int, int], image_size_hw: tuple[int, int]
+) -> NDArray[np.object_]:
+    """The wanted masks' run-length codes, (n,); None for the others."""
+    codes = np.full(len(masks), None, np.object_)
+    rows = wanted.nonzero()[:, 0].tolist()
+    for row, code in zip(rows, encode_windows(masks[rows], corner_yx, image_size_hw), strict=True):
+        codes[row] = code
+    return codes

@@ -1,5 +1,6 @@
 """The stage ``replay``: all settings of the sweep over the candidates of one shard."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,8 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import PassResult, read_shard_results
+from maskgrid.automatic.filters import Replay
 from maskgrid.automatic.notes import selections_note
-from maskgrid.automatic.selection import Replay, Selection
+from maskgrid.automatic.selection import Selection
 from maskgrid.automatic.tables import MASK_COUNTS, SELECTIONS
 from maskgrid.config.settings import Setting
 from maskgrid.io.journal import forget_journal
@@ -90,13 +92,9 @@ def _coverage(chosen: list[tuple[Setting, Selection]]) -> list[tuple[int, int]]:
     position: dict[tuple[int, int, bytes], int] = {}
     members: list[list[int]] = []
     for _, selection in chosen:
-        masks = [
-            (int(selection.layer[index]), int(selection.row[index]), mask_counts(selection, index))
-            for index in range(len(selection))
-        ]
+        masks = zip(selection.layer.tolist(), selection.row.tolist(), selection.counts(), strict=True)
         members.append([position.setdefault(mask, len(position)) for mask in masks])
-    size_hw = chosen[0][1].passes[0].size_hw
-    coverage = Coverage.of([code for _, _, code in position], size_hw)
+    coverage = Coverage.of([code for _, _, code in position], chosen[0][1].size_hw)
     measured = []
     for member in members:
         mask = np.zeros(len(position), np.bool_)
@@ -105,28 +103,15 @@ def _coverage(chosen: list[tuple[Setting, Selection]]) -> list[tuple[int, int]]:
     return measured
 
 
-def mask_counts(selection: Selection, index: int) -> bytes:
-    """The run-length code of a mask of a selection, redrawn or as proposed."""
-    region = selection.regions[index]
-    if region is not None:
-        return region.counts
-    counts: bytes = selection.passes[selection.layer[index]].rows.counts[selection.row[index]]
-    return counts
-
-
 def _selection_rows(setting: Setting, image_key: str, selection: Selection) -> pa.Table:
-    ids = [
-        selection.passes[layer].rows.candidate_id[row]
-        for layer, row in zip(selection.layer, selection.row, strict=True)
-    ]
-    regions = selection.regions
+    n_masks, regions = len(selection), selection.regions
     return pa.table(
         {
-            "setting_id": pa.array([setting.id] * len(ids), pa.string()).dictionary_encode(),
-            "image_key": pa.array([image_key] * len(ids), pa.string()).dictionary_encode(),
-            "rank": pa.array(range(len(ids)), pa.int32()),
+            "setting_id": pa.array([setting.id] * n_masks, pa.string()).dictionary_encode(),
+            "image_key": pa.array([image_key] * n_masks, pa.string()).dictionary_encode(),
+            "rank": pa.array(range(n_masks), pa.int32()),
             "layer": pa.array(selection.layer, pa.int16()),
-            "candidate_id": pa.array(ids, pa.int32()),
+            "candidate_id": pa.array(selection.candidate_id(), pa.int32()),
             "counts": pa.array([region and region.counts for region in regions], pa.binary()),
             "area_px": pa.array([region and region.area_px for region in regions], pa.int32()),
             "box_xyxy": pa.array([region and region.box_xyxy.tolist() for region in regions], pa.list_(pa.int32(), 4)),
@@ -135,18 +120,8 @@ def _selection_rows(setting: Setting, image_key: str, selection: Selection) -> p
     )
 
 
-def _by_setting(tables: list[pa.Table], order: dict[str, int]) -> pa.Table:
-    if not tables:
-        return SELECTIONS.empty_table()
-    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    ids = table["setting_id"].combine_chunks()
-    position = np.array([order[name] for name in ids.dictionary.to_pylist()])[ids.indices.to_numpy()]
-    # Images come in the order of their keys, and a stable sort leaves them and the ranks so.
-    return table.take(pa.array(np.argsort(position, kind="stable")))
-
-
 def image_counts(
-    setting: Setting, image_key: str, selection: "Selection", covered_px: int, overlapped_px: int
+    setting: Setting, image_key: str, selection: Selection, covered_px: int, overlapped_px: int
 ) -> dict[str, Any]:
     """One row of ``schemas.MASK_COUNTS``: what a setting makes of an image.
 
@@ -157,10 +132,7 @@ def image_counts(
         covered_px: pixels in at least one of the masks.
         overlapped_px: pixels in at least two.
     """
-    height, width = selection.passes[0].size_hw
-    n_pixels = height * width
-    area = _areas(selection)
-    drops = selection.drops
+    n_pixels, area = math.prod(selection.size_hw), selection.area_px()
     quantiles = np.quantile(area / n_pixels, (0.1, 0.5, 0.9)).tolist() if len(area) else [None] * 3
     n_small, n_large = int((area < SMALL_PX).sum()), int((area > MEDIUM_PX).sum())
     offset = float(setting.generator.stability_score_offset)
@@ -168,13 +140,8 @@ def image_counts(
         "setting_id": setting.id,
         "image_key": image_key,
         "n_masks": len(selection),
-        "n_proposed": drops.n_proposed,
-        "n_dropped_pred_iou": drops.n_dropped_pred_iou,
-        "n_dropped_stability": drops.n_dropped_stability,
-        "n_dropped_crop_edge": drops.n_dropped_crop_edge,
-        "n_dropped_box_nms": drops.n_dropped_box_nms,
-        "n_dropped_crop_nms": drops.n_dropped_crop_nms,
-        "n_dropped_regions": drops.n_dropped_regions,
+        "n_proposed": selection.n_proposed,
+        **selection.dropped,
         "n_small": n_small,
         "n_medium": len(area) - n_small - n_large,
         "n_large": n_large,
@@ -183,41 +150,20 @@ def image_counts(
         "area_frac_p10": quantiles[0],
         "area_frac_p50": quantiles[1],
         "area_frac_p90": quantiles[2],
-        "predicted_iou_mean": _mean(_predicted_iou(selection)),
-        "stability_score_mean": _mean(_stability_score(selection, offset)),
+        "predicted_iou_mean": _mean(selection.predicted_iou()),
+        "stability_score_mean": _mean(selection.stability_score(offset)),
     }
 
 
-def _areas(selection: "Selection") -> NDArray[np.float64]:
-    return np.array(
-        [
-            selection.passes[layer].rows.area_px[row] if region is None else region.area_px
-            for layer, row, region in zip(selection.layer, selection.row, selection.regions, strict=True)
-        ],
-        np.float64,
-    )
+def _mean(scores: NDArray[np.float32]) -> float | None:
+    return float(scores.astype(np.float64).mean()) if len(scores) else None
 
 
-def _predicted_iou(selection: "Selection") -> NDArray[np.float64]:
-    return np.array(
-        [
-            selection.passes[layer].rows.predicted_iou[row]
-            for layer, row in zip(selection.layer, selection.row, strict=True)
-        ],
-        np.float64,
-    )
-
-
-def _stability_score(selection: "Selection", offset: float) -> NDArray[np.float64]:
-    columns = [part.recording.stability_score_offsets.index(offset) for part in selection.passes]
-    return np.array(
-        [
-            selection.passes[layer].rows.stability_scores[row, columns[layer]]
-            for layer, row in zip(selection.layer, selection.row, strict=True)
-        ],
-        np.float64,
-    )
-
-
-def _mean(scores: NDArray[np.float64]) -> float | None:
-    return float(scores.mean()) if len(scores) else None
+def _by_setting(tables: list[pa.Table], order: dict[str, int]) -> pa.Table:
+    if not tables:
+        return SELECTIONS.empty_table()
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    ids = table["setting_id"].combine_chunks()
+    position = np.array([order[name] for name in ids.dictionary.to_pylist()])[ids.indices.to_numpy()]
+    # Images come in the order of their keys, and a stable sort leaves them and the ranks so.
+    return table.take(pa.array(np.argsort(position, kind="stable")))

@@ -1,4 +1,4 @@
-"""COCO files as they are written: entries on a line each, images and annotations numbered from 1."""
+"""Writes COCO files: entries on a line each, images and annotations numbered from 1."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,6 +34,39 @@ def image_entry(image_id: int, row: dict[str, Any]) -> dict[str, Any]:
         "sha256": row["sha256"],
         "exif_orientation": row["exif_orientation"],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """What a COCO file holds."""
+
+    n_images: int
+    n_annotations: int
+
+
+def write_coco(
+    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, int, bytes]]
+) -> MergeCounts:
+    """Write a COCO file, an entry a line, holding the annotations of a few images at a time.
+
+    Args:
+        path: where to; replaced in one step when the file is complete.
+        head: what comes before ``images`` and ``annotations``.
+        images: as :func:`maskgrid.dataset.tables.good_images` gives them.
+        entries: image keys, in any order and each once, with the number of the image's annotations and themselves as
+            JSON, one on a line, each without what comes first: the brace and its ``id``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the result and not in the system's folder for temporary files, which may be memory.
+    with tempfile.TemporaryFile(dir=path.parent) as spool:
+        spans = _spool(entries, spool)
+        with atomic_write(path) as stream:
+            write_head(stream, head)
+            write_list(stream, b"images", _image_lines(images))
+            stream.write(b",\n")
+            write_list(stream, b"annotations", _numbered(images, spans, spool))
+            stream.write(b"\n}\n")
+    return MergeCounts(images.num_rows, sum(span.n_annotations for span in spans.values()))
 
 
 def _image_lines(images: pa.Table) -> Iterator[bytes]:
@@ -75,36 +108,3 @@ def _numbered(images: pa.Table, spans: dict[str, _Span], spool: IO[bytes]) -> It
             lines = spool.read(span.length).split(b"\n")
             yield b",\n".join([b'{"id":%d,%b' % numbered for numbered in enumerate(lines, n_before + 1)])
             n_before += len(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class MergeCounts:
-    """What a COCO file holds."""
-
-    n_images: int
-    n_annotations: int
-
-
-def write_coco(
-    path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, int, bytes]]
-) -> MergeCounts:
-    """Write a COCO file, an entry a line, holding the annotations of a few images at a time.
-
-    Args:
-        path: where to; replaced in one step when the file is complete.
-        head: what comes before ``images`` and ``annotations``.
-        images: of :func:`good_images`.
-        entries: image keys, in any order and each once, with the number of the image's annotations and themselves as
-            JSON, one on a line, each without what comes first: the brace and its ``id``.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the result and not in the system's folder for temporary files, which may be memory.
-    with tempfile.TemporaryFile(dir=path.parent) as spool:
-        spans = _spool(entries, spool)
-        with atomic_write(path) as stream:
-            write_head(stream, head)
-            write_list(stream, b"images", _image_lines(images))
-            stream.write(b",\n")
-            write_list(stream, b"annotations", _numbered(images, spans, spool))
-            stream.write(b"\n}\n")
-    return MergeCounts(images.num_rows, sum(span.n_annotations for span in spans.values()))

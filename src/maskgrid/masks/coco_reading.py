@@ -1,4 +1,4 @@
-"""COCO files as ``merge.write_coco`` writes them, an entry a line, read image by image without holding the whole."""
+"""Reads COCO files: those that ``coco.write_coco`` wrote image by image, and the masks of any others as a whole."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pycocotools import mask as coco_mask
 
 from maskgrid.io.errors import UserError
+from maskgrid.masks import rle
 
 Entry = dict[str, Any]
-
-RunLengthCode = dict[str, Any]
 
 
 def read_head(path: Path) -> dict[str, Any]:
@@ -49,12 +47,64 @@ def read_images(path: Path) -> Iterator[tuple[Entry, list[Entry]]]:
         raise _foreign(path)
 
 
+@dataclass(frozen=True, slots=True)
+class ImageMasks:
+    """The masks of one image.
+
+    Attributes:
+        size_hw: height and width in pixels.
+        codes: COCO's compressed run-length codes, in the file's order.
+    """
+
+    size_hw: tuple[int, int]
+    codes: list[bytes]
+
+
+def read_masks(path: Path) -> dict[str, ImageMasks]:
+    """Masks by the images' ``file_name``; images without masks are there, with none.
+
+    Raises:
+        UserError: the file is missing, is no COCO file, or a mask is not of its image's size.
+    """
+    try:
+        content = orjson.loads(path.read_bytes())
+        masks: dict[Any, tuple[str, tuple[int, int], list[bytes]]] = {
+            row["id"]: (str(row["file_name"]), _size(row), []) for row in content["images"]
+        }
+        annotations = content["annotations"]
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is not a COCO file with images and annotations ({error})") from None
+    for number, annotation in enumerate(annotations, 1):
+        try:
+            _, size_hw, codes = masks[annotation["image_id"]]
+            codes.append(run_length_code(annotation["segmentation"], size_hw))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: annotation {number} is not a mask of an image of the file ({error})") from None
+    return {name: ImageMasks(size_hw, codes) for name, size_hw, codes in masks.values()}
+
+
+def run_length_code(segmentation: Any, size_hw: tuple[int, int]) -> bytes:  # noqa: ANN401
+    """COCO's compressed code of a segmentation in any of its forms: polygons, a list of runs, or the code as text.
+
+    Raises:
+        ValueError: it is not of this size.
+    """
+    if isinstance(segmentation, list):
+        return rle.from_polygons(segmentation, size_hw)
+    if list(segmentation["size"]) != list(size_hw):
+        raise ValueError(f"it is of size {segmentation['size']}, the image of {list(size_hw)}")
+    counts = segmentation["counts"]
+    code: bytes = rle.from_runs(counts, size_hw) if isinstance(counts, list) else counts.encode("ascii")
+    return code
+
+
 def compressed(segmentation: Entry) -> Entry:
     """A mask's run-length code in COCO's compressed form, counts as text."""
     if isinstance(segmentation["counts"], str):
         return segmentation
-    code = coco_mask.frPyObjects(segmentation, *segmentation["size"])
-    return {"size": segmentation["size"], "counts": code["counts"].decode("ascii")}
+    return rle.compressed(run_length_code(segmentation, segmentation["size"]), segmentation["size"])
 
 
 def _entries(path: Path, start: bytes) -> Iterator[Entry]:
@@ -92,57 +142,5 @@ def _foreign(path: Path) -> UserError:
     return UserError(f"{path}: is not a complete COCO file of maskgrid's; run maskgrid merge for this setting")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageMasks:
-    """The masks of one image.
-
-    Attributes:
-        size_hw: height and width in pixels.
-        codes: in the file's order, as pycocotools takes them: ``size``, and ``counts`` as COCO's compressed bytes.
-    """
-
-    size_hw: tuple[int, int]
-    codes: list[RunLengthCode]
-
-
-def read_masks(path: Path) -> dict[str, ImageMasks]:
-    """Masks by the images' ``file_name``; images without masks are there, with none.
-
-    Raises:
-        UserError: the file is missing, is no COCO file, or a mask is not of its image's size.
-    """
-    try:
-        content = orjson.loads(path.read_bytes())
-        masks: dict[Any, tuple[str, tuple[int, int], list[RunLengthCode]]] = {
-            row["id"]: (str(row["file_name"]), _size(row), []) for row in content["images"]
-        }
-        annotations = content["annotations"]
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not a COCO file with images and annotations ({error})") from None
-    for number, annotation in enumerate(annotations, 1):
-        try:
-            _, size_hw, codes = masks[annotation["image_id"]]
-            codes.append(_code(annotation["segmentation"], size_hw))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: annotation {number} is not a mask of an image of the file ({error})") from None
-    return {name: ImageMasks(size_hw, codes) for name, size_hw, codes in masks.values()}
-
-
 def _size(row: dict[str, Any]) -> tuple[int, int]:
     return int(row["height"]), int(row["width"])
-
-
-def _code(segmentation: Any, size_hw: tuple[int, int]) -> RunLengthCode:  # noqa: ANN401
-    """One code of any of COCO's forms: polygons, a list of runs, or the compressed code."""
-    if isinstance(segmentation, list):
-        merged: RunLengthCode = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size_hw))
-        return merged
-    if tuple(segmentation["size"]) != size_hw:
-        raise ValueError(f"it is of size {segmentation['size']}, the image of {list(size_hw)}")
-    counts = segmentation["counts"]
-    if isinstance(counts, list):
-        listed: RunLengthCode = coco_mask.frPyObjects(segmentation, *size_hw)
-        return listed
-    return {"size": list(size_hw), "counts": counts.encode("ascii")}

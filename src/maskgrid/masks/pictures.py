@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from maskgrid.masks import rle
 
@@ -63,9 +62,7 @@ class Thumbnail:
         places, times = np.unique(ends_shown, return_counts=True)
         places = places[(times % 2 == 1) & (places < height * width)]
         runs = np.diff(places, prepend=0, append=height * width)
-        code = coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
-        shown: bytes = code["counts"]
-        return shown
+        return rle.from_runs(runs, self.shown_hw)
 
     def mask(self, counts: bytes) -> NDArray[np.bool_]:
         """The pixels (H, W) of a mask at the size shown."""
@@ -74,11 +71,6 @@ class Thumbnail:
     @property
     def _shrinks(self) -> bool:
         return self.shown_hw != self.size_hw
-
-
-def _middles(n: int, n_shown: int) -> NDArray[np.int64]:
-    """The pixel of n under the middle of each pixel shown."""
-    return ((np.arange(n_shown) * 2 + 1) * n) // (2 * n_shown)
 
 
 def colour(family: str, number: int) -> Colour:
@@ -96,13 +88,6 @@ def paint(pixels: Pixels, masks: Iterable[tuple[NDArray[np.bool_], Colour]]) -> 
         canvas[mask] += (np.array(rgb, np.float32) - canvas[mask]) * np.float32(_OPACITY)
         canvas[_outline(mask)] = rgb
     return np.rint(canvas).astype(np.uint8)
-
-
-def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The pixels of a mask that have a neighbour outside it."""
-    padded = np.pad(mask, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside
 
 
 def tint(pixels: Pixels, mask: NDArray[np.bool_], rgb: Colour, opacity: float) -> Pixels:
@@ -169,3 +154,15 @@ def png(picture: PIL.Image.Image | Pixels) -> bytes:
 def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
     """Content as the address of an image, so that a page needs no second file."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _middles(n: int, n_shown: int) -> NDArray[np.int64]:
+    """The pixel of n under the middle of each pixel shown."""
+    return ((np.arange(n_shown) * 2 + 1) * n) // (2 * n_shown)
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of a mask that have a neighbour outside it."""
+    padded = np.pad(mask, 1)
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside

@@ -65,21 +65,21 @@ def encode_together(masks: "Tensor", corner_yx: tuple[int, int], size_hw: tuple[
     return [_code_of_turns(part, rows, corner_yx, size_hw) for part in np.split(turns, ends)] if n else []
 
 
-def _window_rows(height: int, size_hw: tuple[int, int]) -> int:
-    """A row of background below a window where the image goes on, so that no run down the columns leaves its column."""
-    return height + (height < size_hw[0])
+def from_runs(runs: Sequence[int] | NDArray[np.int64], size_hw: tuple[int, int]) -> bytes:
+    """The compressed code of run lengths, background first."""
+    code = {"size": list(size_hw), "counts": np.asarray(runs, np.uint32)}
+    counts: bytes = coco_mask.frPyObjects(code, *size_hw)["counts"]
+    return counts
 
 
-def _code_of_turns(turns: NDArray[np.intp], rows: int, corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
-    """The code of a mask that begins and ends at these places of its window, counted down the columns."""
-    y0, x0 = corner_yx
-    edges = (x0 + turns // rows) * size_hw[0] + y0 + turns % rows
-    n_pixels = size_hw[0] * size_hw[1]
-    runs = np.diff(edges, prepend=0, append=n_pixels)
-    # The code ends with the mask where that reaches the last pixel.
-    runs = runs[:-1] if len(edges) and edges[-1] == n_pixels else runs
-    uncompressed_code = {"size": list(size_hw), "counts": runs.astype(np.uint32)}
-    counts: bytes = coco_mask.frPyObjects(uncompressed_code, *size_hw)["counts"]
+def from_polygons(polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]) -> bytes:
+    """Draw COCO's polygons, lists x, y, x, y, ... in pixels, as one mask; at least one polygon."""
+    return merge([code["counts"] for code in coco_mask.frPyObjects(polygons, *size_hw)], size_hw)
+
+
+def merge(masks: Sequence[bytes], size_hw: tuple[int, int]) -> bytes:
+    """The mask that covers what any of the masks covers; at least one mask."""
+    counts: bytes = coco_mask.merge([_code(counts, size_hw) for counts in masks])["counts"]
     return counts
 
 
@@ -161,6 +161,11 @@ def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
     return int(coco_mask.area(_code(counts, size_hw)))
 
 
+def areas_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.int64]:
+    """Pixels of each mask: int64 (n,)."""
+    return np.array([area_px(counts, size_hw) for counts in masks], np.int64)
+
+
 def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """IoU of each mask of ``first`` with each of ``second``: (n, m) float64; 0 where both are empty."""
     return _overlaps(first, second, size_hw, of_first=False)
@@ -173,7 +178,23 @@ def containment(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[
 
 def union_area_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> int:
     """Pixels that at least one of the masks covers."""
-    return int(coco_mask.area(coco_mask.merge([_code(counts, size_hw) for counts in masks]))) if masks else 0
+    return area_px(merge(masks, size_hw), size_hw) if masks else 0
+
+
+def _window_rows(height: int, size_hw: tuple[int, int]) -> int:
+    """A row of background below a window where the image goes on, so that no run down the columns leaves its column."""
+    return height + (height < size_hw[0])
+
+
+def _code_of_turns(turns: NDArray[np.intp], rows: int, corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
+    """The code of a mask that begins and ends at these places of its window, counted down the columns."""
+    y0, x0 = corner_yx
+    edges = (x0 + turns // rows) * size_hw[0] + y0 + turns % rows
+    n_pixels = size_hw[0] * size_hw[1]
+    runs = np.diff(edges, prepend=0, append=n_pixels)
+    # The code ends with the mask where that reaches the last pixel.
+    runs = runs[:-1] if len(edges) and edges[-1] == n_pixels else runs
+    return from_runs(runs, size_hw)
 
 
 def _overlaps(

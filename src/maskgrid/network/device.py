@@ -1,6 +1,7 @@
-"""Several devices on one machine, and several processes that want one each: leases by locks on files.
+"""The device that a process computes on; where there are several, one that no other process has leased.
 
-Snakemake's own executor counts devices (``--resources gpu=4``) and does not say to a job which one is its own.
+Leases are locks on files: Snakemake's own executor counts devices (``--resources gpu=4``) and does not say to a job
+which one is its own.
 """
 
 import getpass
@@ -20,6 +21,44 @@ from maskgrid.io.errors import UserError
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_S = 0.5
+
+
+def pick_device(device: str) -> torch.device:
+    """The torch device for the config's ``device``.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("model.device: no CUDA device here (torch.cuda.is_available() is False); use auto or cpu")
+    index = int(device.partition(":")[2] or 0)
+    if device.startswith("cuda") and index >= torch.cuda.device_count():
+        raise UserError(f"model.device: {device} is not here; there are {torch.cuda.device_count()} CUDA devices")
+    if device == "mps" and not _has_mps():
+        raise UserError("model.device: no MPS device here; use auto or cpu")
+    return torch.device(device)
+
+
+def take_device(device: str) -> torch.device:
+    """The torch device for the config's ``device``, for a job that may have others of its kind beside it.
+
+    Where ``auto`` or ``cuda`` leaves a choice between several CUDA devices, this process leases one of them, and waits
+    for it where all are taken. The lease lasts as long as the process, as does the memory that it takes on the device.
+    What ``CUDA_VISIBLE_DEVICES`` hides is no choice: a job that a scheduler has given its device takes that one.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    picked = pick_device(device)
+    if picked.type != "cuda":
+        return picked
+    if picked.index is None and torch.cuda.device_count() > 1:
+        picked = torch.device("cuda", _lease().index)
+    if picked.index is not None:
+        torch.cuda.set_device(picked)  # what asks for "cuda" without a number must not land on the first device
+    return picked
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,44 +102,6 @@ def lease_one(names: Sequence[str], folder: Path | None = None) -> Lease:
             log.info("all %d devices are taken by other processes; waiting for one (locks in %s)", len(locks), folder)
             waiting = True
         time.sleep(_LOOK_AGAIN_S)
-
-
-def pick_device(device: str) -> torch.device:
-    """The torch device for the config's ``device``.
-
-    Raises:
-        UserError: this machine has no such device.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("model.device: no CUDA device here (torch.cuda.is_available() is False); use auto or cpu")
-    index = int(device.partition(":")[2] or 0)
-    if device.startswith("cuda") and index >= torch.cuda.device_count():
-        raise UserError(f"model.device: {device} is not here; there are {torch.cuda.device_count()} CUDA devices")
-    if device == "mps" and not _has_mps():
-        raise UserError("model.device: no MPS device here; use auto or cpu")
-    return torch.device(device)
-
-
-def take_device(device: str) -> torch.device:
-    """The torch device for the config's ``device``, for a job that may have others of its kind beside it.
-
-    Where ``auto`` or ``cuda`` leaves a choice between several CUDA devices, this process leases one of them, and waits
-    for it where all are taken. The lease lasts as long as the process, as does the memory that it takes on the device.
-    What ``CUDA_VISIBLE_DEVICES`` hides is no choice: a job that a scheduler has given its device takes that one.
-
-    Raises:
-        UserError: this machine has no such device.
-    """
-    picked = pick_device(device)
-    if picked.type != "cuda":
-        return picked
-    if picked.index is None and torch.cuda.device_count() > 1:
-        picked = torch.device("cuda", _lease().index)
-    if picked.index is not None:
-        torch.cuda.set_device(picked)  # what asks for "cuda" without a number must not land on the first device
-    return picked
 
 
 @cache

@@ -111,10 +111,6 @@ def raise_failure(error: RuntimeError) -> NoReturn:
     ) from error
 
 
-def _is_loss(error: RuntimeError) -> bool:
-    return any(words in str(error) for words in _LOST)
-
-
 def release_memory(now: str) -> None:
     """Return cached device memory, and log how the work goes on."""
     log.warning("the device's memory ran out; going on with %s", now)
@@ -122,6 +118,10 @@ def release_memory(now: str) -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    return any(words in str(error) for words in _LOST)
 
 
 def _first_line(error: RuntimeError) -> str:

@@ -1,7 +1,7 @@
-"""Extents: the part of an image that logits need to be brought to full size for.
+"""sam2's image predictor for any image size, which leaves up-sampling to whoever reads its logits.
 
 Bilinear interpolation lies between its neighbours, so that pixels whose neighbours are all below a level are below it
-too. Most masks fill a small part of the image; the rest is neither up-sampled nor looked at.
+too. Most masks fill a small part of the image: an extent, which alone is up-sampled and looked at.
 """
 
 import math
@@ -25,6 +25,38 @@ _SMALL_PX, _VECTOR_PX = 128, 64
 # Pixels of full-resolution logits that are held at once. On a CPU a few megabytes stay in the cache; on a GPU larger
 # chunks keep it busy. One mask is always held, however large the image.
 _CHUNK_PX = {"cpu": 4 << 20, "other": 64 << 20}
+
+
+def make_predictor(model: SAM2Base) -> SAM2ImagePredictor:
+    """An image predictor for any image size of the model, returning logits at the decoder's resolution.
+
+    sam2 writes the sizes of the feature maps down for 1024 pixels; they follow from the image size.
+    """
+    with warnings.catch_warnings():
+        # sam2 scripts its transforms, which torch has deprecated; nobody who runs a job can do anything about it.
+        warnings.filterwarnings("ignore", message=".*torch.jit.*")
+        predictor = SAM2ImagePredictor(model)
+        predictor._transforms = LowResolutionTransforms(model.image_size, predictor.mask_threshold)
+    fit_feature_sizes(predictor)
+    return predictor
+
+
+def fit_feature_sizes(predictor: SAM2ImagePredictor) -> None:
+    """Set the predictor's feature map sizes from the model's image size (strides 4, 8 and 16)."""
+    size = predictor.model.image_size
+    predictor._bb_feat_sizes = [(size // stride, size // stride) for stride in (4, 8, 16)]
+
+
+class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
+    """sam2's transforms, whose ``postprocess_masks`` keeps the decoder's resolution."""
+
+    def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:
+        """The decoder's logits in float32, not up-sampled and, other than the clamped ones, not cut off."""
+        return masks.float()
+
+    def upsample(self, logits: Tensor, size: "Extent | tuple[int, int]") -> Tensor:
+        """sam2's own up-sampling: (n, h, w) logits to (n, H, W) float32, or to what an extent shows of it."""
+        return interpolate(logits, size if isinstance(size, Extent) else Extent.whole(size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +115,16 @@ def interpolate(logits: Tensor, extent: Extent) -> Tensor:
     return drawn[:, y0:y1, x0:x1]
 
 
+def chunk_px(device: torch.device) -> int:
+    """Pixels of full-resolution logits to hold at once on a device."""
+    return _CHUNK_PX["cpu" if device.type == "cpu" else "other"]
+
+
+def masks_at_once(chunk_px: int, size_hw: tuple[int, int]) -> int:
+    """How many masks to bring to the size of the image in one go; at least one."""
+    return max(1, chunk_px // (size_hw[0] * size_hw[1]))
+
+
 def _pixels(inside: Tensor, size_px: int) -> tuple[int, int]:
     """First and last + 1 pixel that any of the marked rows (or columns) of logits reaches; one pixel if none."""
     marked = inside.nonzero()[:, 0]
@@ -97,45 +139,3 @@ def _pixels(inside: Tensor, size_px: int) -> tuple[int, int]:
 def _columns(needed: int, width: int, size_px: int) -> int:
     columns = min(size_px, -(-needed // _VECTOR_PX) * _VECTOR_PX)
     return min(size_px, columns + _VECTOR_PX) if columns == width else columns
-
-
-class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
-    """sam2's transforms, whose ``postprocess_masks`` keeps the decoder's resolution."""
-
-    def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:
-        """The decoder's logits in float32, not up-sampled and, other than the clamped ones, not cut off."""
-        return masks.float()
-
-    def upsample(self, logits: Tensor, size: Extent | tuple[int, int]) -> Tensor:
-        """sam2's own up-sampling: (n, h, w) logits to (n, H, W) float32, or to what an extent shows of it."""
-        return interpolate(logits, size if isinstance(size, Extent) else Extent.whole(size))
-
-
-def make_predictor(model: SAM2Base) -> SAM2ImagePredictor:
-    """An image predictor for any image size of the model, returning logits at the decoder's resolution.
-
-    sam2 writes the sizes of the feature maps down for 1024 pixels; they follow from the image size.
-    """
-    with warnings.catch_warnings():
-        # sam2 scripts its transforms, which torch has deprecated; nobody who runs a job can do anything about it.
-        warnings.filterwarnings("ignore", message=".*torch.jit.*")
-        predictor = SAM2ImagePredictor(model)
-        predictor._transforms = LowResolutionTransforms(model.image_size, predictor.mask_threshold)
-    fit_feature_sizes(predictor)
-    return predictor
-
-
-def fit_feature_sizes(predictor: SAM2ImagePredictor) -> None:
-    """Set the predictor's feature map sizes from the model's image size (strides 4, 8 and 16)."""
-    size = predictor.model.image_size
-    predictor._bb_feat_sizes = [(size // stride, size // stride) for stride in (4, 8, 16)]
-
-
-def chunk_px(device: torch.device) -> int:
-    """Pixels of full-resolution logits to hold at once on a device."""
-    return _CHUNK_PX["cpu" if device.type == "cpu" else "other"]
-
-
-def masks_at_once(chunk_px: int, size_hw: tuple[int, int]) -> int:
-    """How many masks to bring to the size of the image in one go; at least one."""
-    return max(1, chunk_px // (size_hw[0] * size_hw[1]))

@@ -12,14 +12,14 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import column, write_table
 from maskgrid.io.wording import table_lines
-from maskgrid.masks.coco_reading import ImageMasks, RunLengthCode, read_masks
+from maskgrid.masks.coco_reading import ImageMasks, read_masks
+from maskgrid.masks.rle import pairwise_iou
 from maskgrid.plan.layout import Layout
 
 IOU_THRESHOLD = 0.9
@@ -120,15 +120,15 @@ def annotations_file(path: Path, setting: str) -> Path:
     return file
 
 
-def match(first: list[RunLengthCode], second: list[RunLengthCode]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Pair masks of two lists one to one.
+def match(
+    first: list[bytes], second: list[bytes], size_hw: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Pair masks of two lists, compressed run-length codes, one to one.
 
     Returns:
         Positions (n, 2) of the pairs in both lists, and the IoU (n,) of each, at least ``IOU_THRESHOLD``.
     """
-    if not first or not second:
-        return np.empty((0, 2), np.intp), np.empty(0)
-    ious: NDArray[np.float64] = coco_mask.iou(first, second, [0] * len(second))
+    ious = pairwise_iou(first, second, size_hw)
     good = np.where(ious >= IOU_THRESHOLD, ious, 0.0)
     rows, columns = linear_sum_assignment(good, maximize=True)
     found = good[rows, columns] > 0.0
@@ -140,7 +140,7 @@ def _compare(key: str, first: ImageMasks, second: ImageMasks) -> dict[str, objec
         raise UserError(
             f"{key}: is {first.size_hw} pixels (height, width) in one run and {second.size_hw} in the other"
         )
-    pairs, ious = match(first.codes, second.codes)
+    pairs, ious = match(first.codes, second.codes, first.size_hw)
     return {
         "n_first": len(first.codes),
         "n_second": len(second.codes),

@@ -1,5 +1,6 @@
 """What came of objects and videos: lengths, gaps, coverage, and what was never seen."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
@@ -7,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
+from maskgrid.masks import rle
 from maskgrid.tracked.index import Video
 from maskgrid.tracked.masklets import Run, by_frames, by_objects
 from maskgrid.tracked.prompts import VideoPrompt
@@ -140,13 +141,12 @@ def _summary_row(run: Run, objects: Sequence[Row], setting: str) -> Row:
 
 def _coverage(run: Run) -> float:
     """The share of a frame under at least one mask, summed over the frames."""
-    height, width = run.video.size_hw
-    total = 0
-    for _, masks in by_frames(run.path):
-        codes = [{"size": [height, width], "counts": mask["counts"]} for mask in masks if mask["area_px"]]
-        if codes:
-            total += int(coco_mask.area(coco_mask.merge(codes)))
-    return total / (height * width)
+    size_hw = run.video.size_hw
+    total = sum(
+        rle.union_area_px([mask["counts"] for mask in masks if mask["area_px"]], size_hw)
+        for _, masks in by_frames(run.path)
+    )
+    return total / math.prod(size_hw)
 
 
 def _gaps(positions: NDArray[np.int64]) -> NDArray[np.int64]:

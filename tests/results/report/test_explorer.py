@@ -14,7 +14,7 @@ import torch
 from browser import find_browser, shown_document
 from made_results import make_config, make_results
 from maskgrid.automatic.candidates import CandidateRows
-from maskgrid.automatic.selection import Replay
+from maskgrid.automatic.filters import Replay
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import make_setting
 from maskgrid.masks import rle
@@ -143,19 +143,11 @@ def test_the_page_keeps_the_same_masks_as_the_replay(samples, answers, name):
             for layer, row in zip(selection.layer, selection.row, strict=True)
         ]
         assert sorted(answer["kept"]) == sorted(ours), generator
-        drops = selection.drops
-        assert answer["proposed"] == drops.n_proposed
-        assert answer["counts"] == [
-            len(selection),
-            drops.n_dropped_pred_iou,
-            drops.n_dropped_stability,
-            drops.n_dropped_crop_edge,
-            drops.n_dropped_box_nms,
-            drops.n_dropped_crop_nms,
-            drops.n_dropped_regions,
-        ]
+        assert answer["proposed"] == selection.n_proposed
+        filters = ("pred_iou", "stability", "crop_edge", "box_nms", "crop_nms", "regions")
+        assert answer["counts"] == [len(selection), *(selection.dropped[f"n_dropped_{name}"] for name in filters)]
         n_kept.add(len(ours))
-        n_redrawn += drops.n_dropped_regions
+        n_redrawn += selection.dropped["n_dropped_regions"]
     assert n_redrawn > 0 or name not in ("many", "1500")
     assert len(n_kept) > 4, "the settings do not differ, and so the comparison says little"
 
@@ -246,7 +238,7 @@ def test_a_slider_that_moves_changes_the_masks(tmp_path):
     assert "box_nms_thresh: 0.5" in document
     fates = re.findall(r"<td>(kept|dropped by [a-z_ ]+)", document.split('id="list"')[1])
     assert fates.count("kept") == len(selections[1])
-    assert fates.count("dropped by box_nms_thresh") == selections[1].drops.n_dropped_box_nms
+    assert fates.count("dropped by box_nms_thresh") == selections[1].dropped["n_dropped_box_nms"]
 
 
 def _counts(plan):

@@ -13,12 +13,11 @@ from typing import IO, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from maskgrid.io.files import atomic_write
 from maskgrid.io.progress import shown
-from maskgrid.masks import coco
-from maskgrid.masks.coco_reading import Entry, compressed, read_head, read_images
+from maskgrid.masks import coco, rle
+from maskgrid.masks.coco_reading import Entry, read_head, read_images, run_length_code
 
 # Enlarge each pixel to a square with this side: the contour through its outermost pixels then rounds to the edges.
 _SCALE = 3
@@ -83,13 +82,13 @@ def write_polygons(source: Path, path: Path, n_images: int, tolerance_px: float 
 
 def _with_polygons(entries: list[Entry], tolerance_px: float, fidelity: Fidelity) -> Iterator[Entry]:
     for entry in entries:
-        code = compressed(entry["segmentation"])
-        mask = coco_mask.decode(code)
-        polygons = outlines(mask.view(np.bool_), tolerance_px)
-        drawn = coco_mask.merge(coco_mask.frPyObjects(polygons, *code["size"]))
-        iou = float(coco_mask.iou([drawn], [code], [0])[0, 0])
+        size_hw = tuple(entry["segmentation"]["size"])
+        counts = run_length_code(entry["segmentation"], size_hw)
+        polygons = outlines(rle.decode(counts, size_hw), tolerance_px)
+        drawn = rle.from_polygons(polygons, size_hw)
+        iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0])
         fidelity.add(iou)
-        area = int(coco_mask.area(drawn))
+        area = rle.area_px(drawn, size_hw)
         yield {**entry, "segmentation": polygons, "area": area, "iou_with_mask": round(iou, 6)}
 
 

@@ -120,9 +120,10 @@ def write_contact_sheet(
 
 
 def _paint(thumbnail: Thumbnail, image: Pixels | None, selection: Selection) -> Pixels:
-    masks = []
-    for layer, row, region in zip(selection.layer, selection.row, selection.regions, strict=True):
-        part = selection.passes[layer]
-        counts = part.rows.counts[row] if region is None else region.counts
-        masks.append((thumbnail.mask(counts), colour(part.pass_.name, int(part.rows.candidate_id[row]))))
+    masks = [
+        (thumbnail.mask(counts), colour(selection.passes[layer].pass_.name, number))
+        for counts, layer, number in zip(
+            selection.counts(), selection.layer, selection.candidate_id().tolist(), strict=True
+        )
+    ]
     return paint(thumbnail.pixels(image), masks)

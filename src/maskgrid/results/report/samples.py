@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, read_shard_results
-from maskgrid.automatic.selection import Replay
+from maskgrid.automatic.filters import Replay
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.images import BadImage, read_image
 from maskgrid.dataset.tables import files_by_key, place_of

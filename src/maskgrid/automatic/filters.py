@@ -1,0 +1,184 @@
+"""The replay: which candidates ``SAM2AutomaticMaskGenerator`` would keep at a setting, without the network.
+
+Filters and suppression follow ``_process_batch``, ``_process_crop`` and ``_generate_masks`` of sam2 step by step, in
+the same arithmetic and with the same ``batched_nms`` of torchvision, so that masks, scores and their order are equal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.ops.boxes import batched_nms, box_area
+
+from maskgrid.automatic.candidates import Candidates
+from maskgrid.automatic.regions import RegionCache
+from maskgrid.automatic.selection import Choice, Selection
+from maskgrid.config.models import GeneratorConfig
+from maskgrid.io.errors import UserError
+from maskgrid.plan.passes import passes_of, recording_of
+
+
+@dataclass(slots=True)
+class Funnel:
+    """Counts what each filter drops.
+
+    Attributes:
+        n_left: masks that no filter has dropped so far, recorded or not.
+        dropped: masks that each filter dropped, by its column of ``mask_counts.parquet``.
+    """
+
+    n_left: int
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def keep(self, column: str, masks: Selection, choice: Choice, n_left: int | None = None) -> Selection:
+        """The masks chosen; the others count as dropped by the column's filter.
+
+        Args:
+            column: of ``mask_counts.parquet``.
+            masks: what the filter chooses from.
+            choice: which of them it keeps.
+            n_left: how many it keeps of all, where masks that are not recorded pass it too.
+        """
+        kept = masks.take(choice)
+        n_left = len(kept) if n_left is None else n_left
+        self.dropped[column], self.n_left = self.n_left - n_left, n_left
+        return kept
+
+
+@dataclass(slots=True)
+class Replay:
+    """Answers settings for one image from its candidates, remembering what settings have in common.
+
+    Attributes:
+        candidates: the image's candidates, by the name of their pass.
+    """
+
+    candidates: dict[str, Candidates]
+    _at_level: dict[tuple[tuple[str, ...], float], Selection] = field(default_factory=dict)
+    _regions: RegionCache = field(default_factory=RegionCache)
+
+    def select(self, generator: GeneratorConfig) -> Selection:
+        """Choose the masks of one setting, filter by filter.
+
+        Raises:
+            UserError: the candidates were not recorded for a setting like this.
+        """
+        masks = self._recorded(generator)
+        funnel = Funnel(sum(len(part.proposed_iou) for part in masks.passes))
+        clears, n_clear = _pred_iou(masks, generator)
+        masks = funnel.keep("n_dropped_pred_iou", masks, clears, n_clear)
+        masks = funnel.keep("n_dropped_stability", masks, _stability(masks, generator))
+        masks = funnel.keep("n_dropped_crop_edge", masks, ~masks.near_crop_edge())
+        masks = funnel.keep("n_dropped_box_nms", masks, _box_nms(masks, generator))
+        masks = funnel.keep("n_dropped_crop_nms", masks, _crop_nms(masks, generator))
+        masks = self._without_small_regions(masks, generator)
+        masks = funnel.keep("n_dropped_regions", masks, _region_nms(masks, generator))
+        return replace(masks, dropped=funnel.dropped)
+
+    def _recorded(self, generator: GeneratorConfig) -> Selection:
+        """All candidates at the setting's mask_threshold, crop after crop."""
+        level = float(generator.mask_threshold)
+        names = tuple(pass_.name for pass_ in passes_of(generator))
+        passes = tuple(self._pass(name, generator) for name in names)
+        if (names, level) not in self._at_level:
+            self._at_level[names, level] = _by_crops(passes, level)
+        return self._at_level[names, level]
+
+    def _pass(self, name: str, generator: GeneratorConfig) -> Candidates:
+        if name not in self.candidates:
+            raise UserError(f"no candidates of pass {name}; there are: {', '.join(self.candidates) or 'none'}")
+        candidates = self.candidates[name]
+        if not candidates.recording.covers(recording_of(generator)):
+            raise UserError(
+                f"the candidates of pass {name} were recorded for {candidates.recording.as_dict()}, "
+                f"not for {recording_of(generator).as_dict()}; run the network again with a wider recording"
+            )
+        return candidates
+
+    def _without_small_regions(self, masks: Selection, generator: GeneratorConfig) -> Selection:
+        """Redraw the masks that have holes or islands below ``min_mask_region_area``."""
+        if generator.min_mask_region_area <= 0:
+            return masks
+        regions = np.empty(len(masks), np.object_)
+        for index, (layer, row) in enumerate(zip(masks.layer.tolist(), masks.row.tolist(), strict=True)):
+            regions[index] = self._regions.redraw(masks.passes[layer], row, generator.min_mask_region_area)
+        return replace(masks, regions=regions)
+
+
+def replay(candidates: Sequence[Candidates], generator: GeneratorConfig) -> Selection:
+    """Choose the masks of one setting from the candidates of one image (see :class:`Replay`)."""
+    return Replay({part.pass_.name: part for part in candidates}).select(generator)
+
+
+def _by_crops(passes: tuple[Candidates, ...], level: float) -> Selection:
+    rows = []
+    for part in passes:
+        at_level = np.flatnonzero(part.rows.mask_threshold == level).astype(np.int64)
+        rows.append(at_level[np.argsort(part.rows.crop_index[at_level], kind="stable")])
+    layer = np.repeat(np.arange(len(passes), dtype=np.int16), [len(row) for row in rows])
+    return Selection(passes, layer, np.concatenate(rows), np.full(len(layer), None, np.object_))
+
+
+def _pred_iou(masks: Selection, generator: GeneratorConfig) -> tuple[Choice, int]:
+    """Predicted IoU above the threshold, and how many of all that the network proposed have it; 0 is off.
+
+    Scores are compared in the type that the network gave them, as torch does.
+    """
+    threshold = generator.pred_iou_thresh if generator.pred_iou_thresh > 0.0 else -torch.inf
+    limits = np.array(
+        [torch.tensor(threshold, dtype=getattr(torch, part.dtype)).item() for part in masks.passes], np.float32
+    )
+    n_clear = sum(
+        len(part.proposed_iou) - int(np.searchsorted(part.proposed_iou, limit, side="right"))
+        for part, limit in zip(masks.passes, limits, strict=True)
+    )
+    return masks.predicted_iou() > limits[masks.layer], n_clear
+
+
+def _stability(masks: Selection, generator: GeneratorConfig) -> Choice:
+    """Stability of at least the threshold; 0 is off."""
+    if generator.stability_score_thresh <= 0.0:
+        return np.ones(len(masks), np.bool_)
+    stability_score = masks.stability_score(float(generator.stability_score_offset))
+    return stability_score >= np.float32(generator.stability_score_thresh)
+
+
+def _box_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
+    """Of duplicates within a crop the one with the best score, crop after crop."""
+    crop = np.stack([masks.layer, masks.crop_index()], axis=1)
+    starts = np.flatnonzero((crop[1:] != crop[:-1]).any(axis=1)) + 1
+    boxes, scores = masks.box_xyxy(), masks.predicted_iou()
+    return np.concatenate(
+        [
+            part[_suppress(boxes[part], scores[part], generator.box_nms_thresh)]
+            for part in np.split(np.arange(len(masks)), starts)
+        ]
+    )
+
+
+def _crop_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
+    """Of duplicates between crops the smaller crop's; without crop layers it is off."""
+    if not generator.crop_n_layers:
+        return np.ones(len(masks), np.bool_)
+    scores = 1 / box_area(torch.from_numpy(masks.crop_box_xyxy().astype(np.int64)))
+    return _suppress(masks.box_xyxy(), scores.numpy(), generator.crop_nms_thresh)
+
+
+def _region_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
+    """Of duplicates after ``min_mask_region_area`` those that were not redrawn; off where nothing is."""
+    if generator.min_mask_region_area <= 0:
+        return np.ones(len(masks), np.bool_)
+    is_unchanged = ~masks.regions.astype(np.bool_)
+    iou_threshold = max(generator.box_nms_thresh, generator.crop_nms_thresh)
+    return _suppress(masks.box_xyxy(), is_unchanged.astype(np.float32), iou_threshold)
+
+
+def _suppress(box_xyxy: NDArray[np.int32], scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
+    """Torchvision's NMS of one class: the positions kept, best score first."""
+    boxes = torch.from_numpy(box_xyxy.astype(np.float32))
+    kept: NDArray[np.int64] = batched_nms(
+        boxes, torch.from_numpy(scores), boxes.new_zeros(len(boxes), dtype=torch.int64), iou_threshold
+    ).numpy()
+    return kept
