@@ -88,7 +88,7 @@ class RememberingPrompter(Prompter):
         return self.known[key]
 
     def load(self, plan: Plan) -> Prompter:
-        self.prompter = Prompter(self.model, plan.config.prompts)
+        self.prompter = Prompter(self.model)
         return self
 
 

@@ -142,7 +142,8 @@ def test_crops_of_a_tiny_image(demo_model):
         (np.zeros((4, 4), np.uint8), r"uint8 of shape \(4, 4\)"),
         (np.zeros((4, 4, 4), np.uint8), r"uint8 of shape \(4, 4, 4\)"),
         (np.zeros((4, 4, 3), np.float32), "float32 of shape"),
-        ("photo.jpg", "not str"),
+        ("photo.jpg", "photo.jpg: No such file"),
+        (7, "not int"),
     ],
 )
 def test_an_argument_that_is_no_image_is_refused(image, message, demo_model):

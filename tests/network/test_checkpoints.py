@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from maskgrid.io import progress
 from maskgrid.io.errors import UserError
 from maskgrid.network import checkpoints as weights
 from maskgrid.network import download
@@ -262,10 +263,10 @@ def test_an_environment_variable_sets_the_cache_folder(tmp_path, monkeypatch):
 
 
 def test_progress_is_written_in_lines_to_a_log(server, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(download, "LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "_LOG_INTERVAL_S", 0.0)
     resolve(server, tmp_path)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[-1] == f"{NAME}.pt: 1.0 of 1.0 MB"
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert lines[-1].startswith(f"{NAME}.pt: 1.02M/1.02MB [")
 
 
 def test_progress_is_a_bar_on_a_terminal(server, tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import PIL.Image
 import pytest
 import scipy.ndimage
 import torch
@@ -10,10 +11,12 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.dataset.objects import Prompt
+from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.network.components import fill_small_components
 from maskgrid.network.predictor import fit_feature_sizes
-from maskgrid.prompted.prompter import Prompter, batches, mask_logits
+from maskgrid.prompted.inputs import batches, mask_logits
+from maskgrid.prompted.prompter import Prompter
 
 KINDS = ("point", "points", "box", "box+points", "mask", "mask+points", "box+mask")
 
@@ -67,7 +70,7 @@ def make_prompt(kind, size_hw, random, normalized):
 def differences(model, image, prompts, config):
     """Prompts whose masks or scores differ from those that ``predict`` gives for them alone."""
     predictor = oracle(model, image, mask_threshold=config.mask_threshold)
-    results = Prompter(model, config).run(image, prompts)
+    results = Prompter(model).run(image, prompts, config)
     assert len(results) == len(prompts)
     areas = [rle.area_px(code, image.shape[:2]) for result in results for code in result.counts]
     assert np.count_nonzero(areas) > len(areas) / 5  # otherwise there would be nothing to compare
@@ -101,8 +104,8 @@ def test_normalised_prompts_and_another_threshold(demo_model, photos):
 def test_best_is_the_mask_with_the_highest_predicted_iou(demo_model, photos):
     image = photos["astronaut"]
     prompts = make_prompts(image.shape[:2], 3)
-    best = Prompter(demo_model, PromptConfig(source="demo")).run(image, prompts)
-    every = Prompter(demo_model, PromptConfig(source="demo", keep="all")).run(image, prompts)
+    best = Prompter(demo_model).run(image, prompts, PromptConfig(source="demo"))
+    every = Prompter(demo_model).run(image, prompts, PromptConfig(source="demo", keep="all"))
     for one, three in zip(best, every, strict=True):
         position = int(np.argmax(three.predicted_iou))
         assert one.mask_index.tolist() == [position]
@@ -114,8 +117,8 @@ def test_batches_of_one_kind_give_nearly_the_same_masks(demo_model, photos):
     """Larger batches change the last bits of logits, but hardly any mask."""
     image = photos["coffee"]
     prompts = make_prompts(image.shape[:2], 5)
-    alone = Prompter(demo_model, PromptConfig(source="demo")).run(image, prompts)
-    together = Prompter(demo_model, PromptConfig(source="demo", prompts_per_batch=8)).run(image, prompts)
+    alone = Prompter(demo_model).run(image, prompts, PromptConfig(source="demo"))
+    together = Prompter(demo_model).run(image, prompts, PromptConfig(source="demo", prompts_per_batch=8))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(one.predicted_iou, other.predicted_iou, atol=1e-4)
         masks = [rle.decode(result.counts[0], image.shape[:2]) for result in (one, other)]
@@ -136,7 +139,7 @@ def test_batches_hold_one_kind_and_masks_stand_alone():
 def test_refinement_feeds_the_best_mask_back_as_the_notebooks_do(demo_model, photos, rounds):
     image = photos["coffee"]
     prompts = make_prompts(image.shape[:2], 11)[: len(KINDS)]
-    results = Prompter(demo_model, PromptConfig(source="demo", refine_rounds=rounds)).run(image, prompts)
+    results = Prompter(demo_model).run(image, prompts, PromptConfig(source="demo", refine_rounds=rounds))
     predictor = oracle(demo_model, image)
     for prompt, result in zip(prompts, results, strict=True):
         given = arguments(prompt, predictor, image.shape[:2])
@@ -203,8 +206,8 @@ def test_holes_are_filled_before_masks_are_up_sampled(demo_model, photos, monkey
     sizes = {"max_hole_area": 40.0, "max_sprinkle_area": 40.0, "mask_threshold": 0.25}
     config = PromptConfig(source="demo", keep="all", **sizes)
     predictor = oracle(demo_model, image, **sizes)
-    plain = Prompter(demo_model, PromptConfig(source="demo", keep="all", mask_threshold=0.25)).run(image, prompts)
-    results = Prompter(demo_model, config).run(image, prompts)
+    plain = Prompter(demo_model).run(image, prompts, PromptConfig(source="demo", keep="all", mask_threshold=0.25))
+    results = Prompter(demo_model).run(image, prompts, config)
     for prompt, result in zip(prompts, results, strict=True):
         masks, _, _ = predictor.predict(**arguments(prompt, predictor, image.shape[:2]))
         ours = np.stack([rle.decode(code, image.shape[:2]) for code in result.counts])
@@ -213,7 +216,7 @@ def test_holes_are_filled_before_masks_are_up_sampled(demo_model, photos, monkey
 
 
 def test_nan_values_are_an_error(demo_model, photos, monkeypatch):
-    prompter = Prompter(demo_model, PromptConfig(source="demo"))
+    prompter = Prompter(demo_model)
     predict = prompter.predictor._predict
 
     def broken(*given, **named):
@@ -222,7 +225,7 @@ def test_nan_values_are_an_error(demo_model, photos, monkeypatch):
 
     monkeypatch.setattr(prompter.predictor, "_predict", broken)
     with pytest.raises(FloatingPointError):
-        prompter.run(photos["coffee"], make_prompts((200, 200), 0)[:1])
+        prompter.run(photos["coffee"], make_prompts((200, 200), 0)[:1], PromptConfig(source="demo"))
 
 
 def test_settings_together_equal_each_alone_and_share_decoder_runs(demo_model, photos):
@@ -235,7 +238,7 @@ def test_settings_together_equal_each_alone_and_share_decoder_runs(demo_model, p
         for area in (0, 20)
     ]
     settings.append(PromptConfig(source="demo", refine_rounds=2, mask_threshold=1.0))
-    prompter = Prompter(demo_model, settings[0])
+    prompter = Prompter(demo_model)
     decode, decoded = prompter.predictor._predict, []
 
     def counted(*args, **kwargs):
@@ -247,9 +250,110 @@ def test_settings_together_equal_each_alone_and_share_decoder_runs(demo_model, p
     assert len(decoded) == len(prompts) * (1 + 1 + 3)
     drawn = set()
     for setting, results in zip(settings, together, strict=True):
-        alone = Prompter(demo_model, setting).run(image, prompts)
+        alone = Prompter(demo_model).run(image, prompts, setting)
         drawn.add(tuple(code for result in results for code in result.counts))
         assert [result.counts for result in results] == [result.counts for result in alone]
         for one, other in zip(results, alone, strict=True):
             assert np.array_equal(one.predicted_iou, other.predicted_iou)
     assert len(drawn) == len(settings), "or there would be nothing to compare"
+
+
+# From a notebook
+
+
+@pytest.mark.parametrize("multimask_output", [True, False])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_predict_gives_what_sam2_gives(demo_model, photos, multimask_output, normalized):
+    image = photos["astronaut"]
+    prompter, predictor = Prompter(demo_model), oracle(demo_model, image)
+    prompter.set_image(image)
+    for prompt in make_prompts(image.shape[:2], 6, normalized):
+        given = {**arguments(prompt, predictor, image.shape[:2]), "multimask_output": multimask_output}
+        for more in ({}, {"return_logits": True}):
+            ours, theirs = prompter.predict(**given, **more), predictor.predict(**given, **more)
+            for mine, other in zip(ours, theirs, strict=True):
+                assert mine.shape == other.shape
+                assert np.array_equal(mine, other), prompt.kind
+            assert ours[0].dtype == (np.float32 if more else np.bool_)
+
+
+def test_predict_takes_lists_batches_logits_and_masks(demo_model, photos):
+    image = photos["coffee"]
+    height, width = image.shape[:2]
+    prompter = Prompter(demo_model, mask_threshold=0.5, max_hole_area=20)
+    prompter.set_image(image)
+    predictor = oracle(demo_model, image, mask_threshold=0.5)
+    predictor._transforms.postprocess_masks = lambda masks, size: torch.nn.functional.interpolate(
+        fill_small_components(masks[0], 0.5, 20, 0)[None] if len(masks) == 1 else masks, size, mode="bilinear"
+    )
+    box = [20, 30, width // 2, height - 20]
+    masks, scores, logits = prompter.predict(box=box)
+    for mine, other in zip((masks, scores, logits), predictor.predict(box=np.array(box)), strict=True):
+        assert np.array_equal(mine, other)
+    again = {"point_coords": [[60, 80]], "point_labels": [1], "mask_input": logits[np.argmax(scores)][None]}
+    for mine, other in zip(prompter.predict(**again), predictor.predict(**again), strict=True):
+        assert np.array_equal(mine, other)
+    drawn = mask_logits(masks[0], demo_model.sam_prompt_encoder.mask_input_size)
+    for mine, other in zip(prompter.predict(mask_input=masks[0]), predictor.predict(mask_input=drawn), strict=True):
+        assert np.array_equal(mine, other)
+    plain, theirs = Prompter(demo_model), oracle(demo_model, image)
+    plain.set_image(image)
+    batch = {"box": [box, [5, 5, 90, 70]], "point_coords": [[[60, 80]], [[40, 30]]], "point_labels": [[1], [0]]}
+    for mine, other in zip(plain.predict(**batch), theirs.predict(**batch), strict=True):
+        assert mine.shape == other.shape
+        assert mine.shape[:2] == (2, 3)
+        assert np.array_equal(mine, other)
+
+
+def test_an_image_may_be_a_file_a_picture_or_a_view(demo_model, photos, tmp_path):
+    image = photos["coffee"]
+    PIL.Image.fromarray(image).save(tmp_path / "image.png")
+    prompter, found = Prompter(demo_model), []
+    mirrored = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
+    for given in (image, PIL.Image.fromarray(image), tmp_path / "image.png", str(tmp_path / "image.png"), mirrored):
+        prompter.set_image(given)
+        found.append(prompter.predict(box=[20, 30, 90, 90])[2])
+    assert all(np.array_equal(found[0], other) for other in found)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "needs a prompt"),
+        ({"point_coords": [[5, 5]]}, "each point needs a label"),
+        ({"point_labels": [1]}, "each point needs a label"),
+        ({"point_coords": [[5, 5]], "point_labels": [1, 0]}, "1 points need as many labels"),
+        ({"point_coords": [[5, 5]], "point_labels": [3]}, "labels are 1"),
+        ({"point_coords": [5, 5], "point_labels": [1]}, r"points are a list of \[x, y\]"),
+        ({"point_coords": [[5, 5], [1]], "point_labels": [1, 1]}, "arrays of numbers"),
+        ({"point_coords": [[5, 999]], "point_labels": [1]}, "outside the image"),
+        ({"point_coords": np.zeros((0, 2)), "point_labels": []}, "arrays of numbers"),
+        ({"box": [1, 2, 3]}, "a box is four numbers"),
+        ({"box": [30, 2, 3, 9]}, "has no area"),
+        ({"box": [0.1, 0.1, 40, 0.9], "point_coords": [[[2, 2]], [[3, 3]]], "point_labels": [[1], [1]]}, "2 prompts"),
+        ({"mask_input": np.zeros((1, 7, 7), np.float32)}, "boolean mask of the image"),
+        ({"mask_input": np.zeros((7, 7), np.bool_)}, "boolean mask of the image"),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_explained(demo_model, photos, given, words):
+    prompter = Prompter(demo_model)
+    with pytest.raises(UserError, match="call set_image first"):
+        prompter.predict(box=[1, 2, 3, 4])
+    prompter.predictor._is_image_set, prompter.predictor._orig_hw = True, [photos["coffee"].shape[:2]]
+    with pytest.raises(UserError, match=words):
+        prompter.predict(**given)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("gone.png", "gone.png: No such file"),
+        (np.zeros((4, 4), np.uint8), r"not uint8 of shape \(4, 4\)"),
+        (np.zeros((4, 4, 3), np.float32), "not float32"),
+        (7, "not int"),
+        (PIL.Image.fromarray(np.full((2, 2), 7.5, np.float32)), "the image has floating point from 7.5"),
+    ],
+)
+def test_images_that_cannot_be_used_are_explained(demo_model, image, words):
+    with pytest.raises(UserError, match=words):
+        Prompter(demo_model).set_image(image)

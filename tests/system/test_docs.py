@@ -1,11 +1,23 @@
 """Check the documentation: every command is documented, every example runs."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
+import torch
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+from sam2.build_sam import build_sam2_video_predictor
+from sam2.sam2_image_predictor import SAM2ImagePredictor
 
+import maskgrid
 from maskgrid.cli.main import main, make_parser
+from maskgrid.network.checkpoints import resolve_checkpoint
+from maskgrid.network.model import built_by
+from maskgrid.network.predictor import fit_feature_sizes
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,12 +53,83 @@ def test_links_have_targets():
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_the_library_examples_run():
-    text = (ROOT / "docs/library.md").read_text()
+@pytest.fixture(scope="module")
+def library():
+    """What the examples of docs/library.md leave behind."""
     scope = {}
-    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+    for example in re.findall(r"```python\n(.*?)```", (ROOT / "docs/library.md").read_text(), re.DOTALL):
         exec(example, scope)
-    assert len(scope["masks"]) == len(scope["by_threshold"][0.5])
-    counts = [len(masks) for masks in scope["by_threshold"].values()]
+    return scope
+
+
+def test_the_library_examples_run(library):
+    assert len(library["masks"]) == len(library["by_threshold"][0.5])
+    counts = [len(masks) for masks in library["by_threshold"].values()]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1]
+
+
+def test_the_library_page_names_what_is_public():
+    text = (ROOT / "docs/library.md").read_text()
+    table = re.search(r"\| --- \| --- \|\n(.*?)\n\n", text, re.DOTALL)[1]
+    names = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(names) == sorted(maskgrid.__all__)
+    used = re.findall(r"maskgrid\.(\w+)", text) + re.findall(r"from (maskgrid\.\w+)", text)
+    assert set(used) <= set(names)
+
+
+def test_the_library_example_of_the_generator_is_sam2s(library):
+    theirs = SAM2AutomaticMaskGenerator(
+        library["model"], points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5
+    )
+    fit_feature_sizes(theirs.predictor)
+    expected = theirs.generate(library["image"])
+    assert len(expected) == len(library["masks"]) > 2
+    for mine, other in zip(library["masks"], expected, strict=True):
+        assert mine.keys() == other.keys()
+        assert np.array_equal(mine.pop("segmentation"), other.pop("segmentation"))
+        assert mine == other
+
+
+def test_the_library_examples_of_prompts_are_sam2s(library):
+    theirs = SAM2ImagePredictor(library["model"])
+    fit_feature_sizes(theirs)
+    theirs.set_image(library["image"])
+    expected = theirs.predict(box=np.array([150, 60, 480, 340]), multimask_output=False)
+    for mine, other in zip((library["cup"], library["predicted_iou"], library["logits"]), expected, strict=True):
+        assert np.array_equal(mine, other)
+    clicks, labels = np.array([[300, 180], [30, 30]]), np.array([1, 0])
+    assert np.array_equal(library["clicked"], theirs.predict(clicks, labels)[0])
+    assert np.array_equal(library["refined"], theirs.predict(clicks[:1], labels[:1], mask_input=expected[2])[0])
+    assert all(0 < library[name][0].mean() < 1 for name in ("cup", "clicked", "refined"))
+
+
+def test_the_library_example_of_a_video_is_sam2s(library, tmp_path):
+    for number, pixels in enumerate(library["video"]):  # sam2 takes files of that name; PNG keeps every pixel
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{number}.jpg", format="PNG")
+    checkpoint = resolve_checkpoint("demo", None)
+    theirs = built_by(build_sam2_video_predictor, checkpoint)
+    expected = {}
+    with torch.inference_mode():
+        state = theirs.init_state(str(tmp_path))
+        theirs.add_new_points_or_box(state, 0, 1, box=[150, 60, 390, 340])
+        theirs.add_new_points_or_box(state, 0, 2, points=[[60, 300]], labels=[1])
+        for frame, ids, logits in theirs.propagate_in_video(state):
+            expected[frame] = dict(zip(ids, (logits[:, 0] > 0).numpy(), strict=True))
+    assert library["masklets"].keys() == expected.keys()
+    assert len(expected) == 6
+    for frame, found in library["masklets"].items():
+        assert found.keys() == expected[frame].keys() == {1, 2}
+        assert all(np.array_equal(found[object_id], expected[frame][object_id]) for object_id in found)
+    assert all(found.any() for found in library["masklets"][5].values())
+
+
+def test_the_public_face_is_lazy_and_complete():
+    names = "', '".join(maskgrid.__all__)
+    code = (
+        f"import sys, maskgrid; names = ['{names}']; assert set(names) <= set(dir(maskgrid)); "
+        "assert 'torch' not in sys.modules; assert all(callable(getattr(maskgrid, name)) for name in names)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'Proposer'"):
+        maskgrid.Proposer  # noqa: B018

@@ -223,7 +223,8 @@ class FailingPrompter(Prompter):
     """The same for prompts."""
 
     def __init__(self, model, max_prompts: int = 1000, error: Exception | None = None, **config) -> None:
-        super().__init__(model, PromptConfig(source="boxes.json", **config))
+        super().__init__(model)
+        self.config = PromptConfig(source="boxes.json", **config)
         self.max_prompts, self.error = max_prompts, error
         self.asked: list[int] = []
 
@@ -232,6 +233,9 @@ class FailingPrompter(Prompter):
         if len(inputs.boxes) > self.max_prompts:
             raise self.error or torch.OutOfMemoryError(OUT_OF_MEMORY)
         return super()._predict(inputs, multimask_output)
+
+    def run(self, image, prompts):
+        return super().run(image, prompts, self.config)
 
 
 def test_the_prompter_upsamples_fewer_masks_if_memory_runs_out(demo_model, caplog):

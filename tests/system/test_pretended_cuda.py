@@ -90,9 +90,9 @@ def test_prompts(monkeypatch):
         Prompt(mask_counts=encode(mask)),
         Prompt(mask_counts=encode(mask), box_xyxy=boxes[1]),
     ]
-    usual = Prompter(load_model("demo", device="cpu"), config).run(IMAGE, prompts)
+    usual = Prompter(load_model("demo", device="cpu")).run(IMAGE, prompts, config)
     with pretended_cuda(monkeypatch):
-        found = Prompter(moved(load_model("demo", device="cpu")), config).run(IMAGE, prompts)
+        found = Prompter(moved(load_model("demo", device="cpu"))).run(IMAGE, prompts, config)
     assert [result.counts for result in found] == [result.counts for result in usual]
 
 

@@ -12,12 +12,15 @@ import scipy.ndimage
 import torch
 from oracle_video import boxed, click, clip_folder, innermost, painted, sam2_logits, write_jpegs
 
-from maskgrid.io.errors import MachineError
+from maskgrid.dataset.demo import draw_clip
+from maskgrid.dataset.demo.clips import encode_clip
+from maskgrid.io.errors import MachineError, UserError
 from maskgrid.masks import rle
-from maskgrid.tracked.frames import FrameFolder
+from maskgrid.tracked.frames import FrameFolder, VideoFile
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.records import FramePrompt
+from maskgrid.tracked.scan import BadVideo
 from maskgrid.tracked.schedule import plan_passes
 from maskgrid.tracked.tracker import load_tracker, track
 
@@ -300,3 +303,65 @@ def test_a_device_that_fails_is_named(tracker, clip, monkeypatch, words, told):
     monkeypatch.setattr(VideoPredictor, "_run_single_frame_inference", failing)
     with pytest.raises(MachineError, match=told):
         list(tracking)
+
+
+# From a notebook
+
+
+def test_a_video_may_be_a_folder_arrays_pictures_or_paths(tracker, clip):
+    folder, masks = clip
+    paths = sorted(folder.iterdir())
+    pictures = [PIL.Image.open(path) for path in paths]
+    arrays = [np.asarray(picture) for picture in pictures]
+    prompts, options = [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=3)
+    expected = list(track(tracker, FrameFolder(folder), prompts, options))
+    for video in (folder, str(folder), paths, pictures, arrays, np.stack(arrays)):
+        assert list(track(tracker, video, prompts, options)) == expected
+
+
+def test_a_video_may_be_a_file(tracker, clip, tmp_path):
+    _, masks = clip
+    (tmp_path / "clip.mkv").write_bytes(encode_clip(draw_clip(0, 4, (120, 160))))
+    given = list(track(tracker, str(tmp_path / "clip.mkv"), [click(masks[0, 0])]))
+    decoded = VideoFile(tmp_path / "clip.mkv")
+    assert given == list(track(tracker, [decoded.read(frame) for frame in range(4)], [click(masks[0, 0])]))
+    assert len(given) == 4
+
+
+def test_prompts_may_be_lists_and_masks_are_arrays(tracker, sam2_video, clip):
+    folder, masks = clip
+    box, point = [float(edge) for edge in boxed(masks[0, 1]).box_xyxy], click(masks[0, 0]).point_coords.tolist()
+    prompts = [
+        FramePrompt(0, 1, point_coords=point, point_labels=[1]),
+        FramePrompt(0, 7, box_xyxy=box),
+        FramePrompt(1, 3, mask=masks[1, 0].tolist()),
+    ]
+    theirs = sam2_logits(sam2_video, folder, prompts)
+    for frame, found in track(tracker, folder, prompts):
+        assert np.array_equal(np.stack([one.segmentation for one in found]), theirs[frame] > 0)
+        assert [one.object_id for one in found] == [1, 7, 3]
+        assert [one.segmentation.sum() for one in found] == [one.area_px for one in found]
+
+
+@pytest.mark.parametrize(
+    ("video", "words"),
+    [
+        ("gone.mp4", "gone.mp4: there is no such file"),
+        ([], "has no frame"),
+        (7, "a path or a sequence of images, not int"),
+        ([np.zeros((4, 4), np.uint8)], r"not uint8 of shape \(4, 4\)"),
+    ],
+)
+def test_videos_that_cannot_be_used_are_explained(tracker, video, words):
+    with pytest.raises(UserError, match=words):
+        track(tracker, video, [FramePrompt(0, 1, box_xyxy=[1, 2, 3, 4])])
+
+
+def test_frames_of_other_sizes_and_no_prompts_are_explained(tracker):
+    frames = [np.zeros((40, 40, 3), np.uint8), np.zeros((40, 41, 3), np.uint8)]
+    with pytest.raises(BadVideo, match=r"^frame 1 has 41 x 40 pixels"):
+        list(track(tracker, frames, [FramePrompt(0, 1, box_xyxy=[1, 2, 30, 40])]))
+    with pytest.raises(UserError, match="FramePrompt"):
+        track(tracker, frames, [])
+    with pytest.raises(UserError, match="object 1, frame 5: there is no frame 5"):
+        track(tracker, frames, [FramePrompt(5, 1, box_xyxy=[1, 2, 30, 40])])

@@ -14,6 +14,7 @@ from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.selection import Selection
 from maskgrid.config.messages import first_error
 from maskgrid.config.models import GeneratorConfig, RecordConfig
+from maskgrid.dataset.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.network.decoder import Mode
@@ -48,11 +49,11 @@ class MaskGenerator:
         self.parameters = _generator_config({"output_mode": "binary_mask", **_named(values, parameters), **parameters})
         self.network = Proposer(model, mode)
 
-    def generate(self, image: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    def generate(self, image: ImageLike) -> list[dict[str, Any]]:
         """The masks of an image, as sam2's generator returns them.
 
         Args:
-            image: uint8 (H, W, 3) RGB.
+            image: uint8 (H, W, 3) RGB, a PIL image, or a path.
 
         Returns:
             A dict for each mask: ``segmentation``, ``area``, ``bbox`` (XYWH), ``predicted_iou``, ``point_coords``,
@@ -62,7 +63,7 @@ class MaskGenerator:
 
     def candidates(
         self,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         pred_iou_thresh: float | None = None,
         stability_score_thresh: float | None = None,
         mask_thresholds: Sequence[float] = (),
@@ -71,7 +72,7 @@ class MaskGenerator:
         """Run the network once and keep what it proposed.
 
         Args:
-            image: uint8 (H, W, 3) RGB.
+            image: uint8 (H, W, 3) RGB, a PIL image, or a path.
             pred_iou_thresh: keep candidates down to this predicted IoU; as given to the generator if None.
             stability_score_thresh: keep candidates down to this stability; as given to the generator if None.
             mask_thresholds: levels to draw masks at, besides the generator's own.
@@ -80,7 +81,7 @@ class MaskGenerator:
         Returns:
             The candidates of each pass (crop layer), for :meth:`replay`.
         """
-        _check_image(image)
+        pixels = rgb_pixels(image)
         room = RecordConfig(
             pred_iou_thresh=pred_iou_thresh,
             stability_score_thresh=stability_score_thresh,
@@ -89,7 +90,7 @@ class MaskGenerator:
         )
         recording = widen(recording_of(self.parameters), room)
         return [
-            self.network.run(image, pass_, recording, self.parameters.points_per_batch)
+            self.network.run(pixels, pass_, recording, self.parameters.points_per_batch)
             for pass_ in passes_of(self.parameters)
         ]
 
@@ -127,12 +128,6 @@ def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:
         return GeneratorConfig.model_validate(parameters)
     except ValidationError as error:
         raise UserError(first_error(error, GeneratorConfig)) from None
-
-
-def _check_image(image: NDArray[np.uint8]) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"an image must be a uint8 array of shape (H, W, 3) in RGB, not {found}")
 
 
 def mask_records(selection: Selection, generator: GeneratorConfig) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Read one image file to the pixels that a viewer shows, or say why not."""
+"""Read one image, from a file or a notebook, to the pixels that a viewer shows, or say why not."""
 
 import errno
 import hashlib
@@ -19,6 +19,9 @@ from PIL.Image import Transpose
 
 from maskgrid.dataset.pillow import PixelsUnsupportedError, pillow_limits, to_rgb
 from maskgrid.dataset.spans import Span, open_span
+from maskgrid.io.errors import UserError
+
+ImageLike = npt.NDArray[np.uint8] | PIL.Image.Image | str | os.PathLike[str]
 
 
 class ImageStatus(StrEnum):
@@ -149,6 +152,32 @@ def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Spa
         raise BadImage(ImageStatus.UNSUPPORTED, str(error)) from None
     except DECODE_ERRORS as error:
         raise _bad_image(error) from error
+
+
+def rgb_pixels(image: ImageLike, max_pixels: int = 100_000_000) -> npt.NDArray[np.uint8]:
+    """The pixels of an image as people hand it over: uint8 (H, W, 3), RGB.
+
+    Args:
+        image: an array of that form, a PIL image of any mode, or the path of a file (see :func:`read_image`).
+        max_pixels: refuse a file of a larger width x height.
+
+    Raises:
+        UserError: another array or type, or a file that gives no pixels.
+    """
+    if isinstance(image, str | os.PathLike):
+        try:
+            return read_image(Path(image).expanduser(), max_pixels).pixels
+        except BadImage as error:
+            raise UserError(f"{os.fspath(image)}: {error.message}") from None
+    if isinstance(image, PIL.Image.Image):
+        try:
+            return np.array(to_rgb(image))
+        except PixelsUnsupportedError as error:
+            raise UserError(f"the image has {error}") from None
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(f"an image must be a uint8 array of shape (H, W, 3) in RGB, a PIL image or a path, not {found}")
+    return np.ascontiguousarray(image)
 
 
 def _require_regular_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""From the name of a checkpoint in the config to a file that has been verified."""
+"""Checkpoints: from the name in the config to a verified file and its id, without torch."""
 
 import difflib
 import hashlib
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-import pooch
 from filelock import FileLock
+from platformdirs import user_cache_path
 
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
@@ -52,20 +52,20 @@ def resolve_checkpoint(
 ) -> Checkpoint:
     """Find the weights that the config names, and verify them.
 
-    Official weights are fetched where they are not in ``cache_dir`` yet. They are hashed once, and again when
-    the file has changed since.
+    Official weights are downloaded unless they are in ``cache_dir``. They are hashed once, and again after the file
+    has changed.
 
     Args:
         checkpoint: ``demo``, a name in ``OFFICIAL``, or the path of a ``.pt`` file.
-        config: for a ``.pt`` file: the name of a config in the ``sam2`` package, or a YAML file. The others
-            bring theirs along.
-        cache_dir: the folder for official weights. By default that in the environment variable
-            ``MASKGRID_CACHE``, else the platform's cache folder.
-        allow_unverified: accept a ``.pt`` file whose hash is not known here.
-        base_url: fetch from this folder of a mirror instead.
+        config: for a ``.pt`` file, the name of a config in the ``sam2`` package or a YAML file. The others have their
+            own.
+        cache_dir: the folder for official weights. By default the one in the environment variable ``MASKGRID_CACHE``,
+            else the platform's cache folder.
+        allow_unverified: accept a ``.pt`` file of an unknown hash.
+        base_url: download from this folder of a mirror.
 
     Raises:
-        UserError: when there are no such weights, they cannot be fetched, or are not what they should be.
+        UserError: there are no such weights, they cannot be downloaded, or they are not what they should be.
     """
     if checkpoint == DEMO:
         return _demo()
@@ -76,15 +76,15 @@ def resolve_checkpoint(
 
 
 def checkpoint_id(checkpoint: str) -> str:
-    """Give the id that folders are named by, without opening a file.
+    """The id that folders are named by, without opening a file.
 
-    It is the name itself, or for a ``.pt`` file its stem and 8 digits of the hash of its path as it is
-    written. So it does not tell the contents apart: results carry the sha256 of the weights for that.
+    It is the name itself, or for a ``.pt`` file its stem and 8 digits of the hash of its path as written. It does not
+    tell contents apart: results carry the sha256 of the weights for that.
 
     Raises:
-        UserError: when it is neither a known name nor a ``.pt`` file.
+        UserError: neither a known name nor a ``.pt`` file.
     """
-    if checkpoint == DEMO or checkpoint in OFFICIAL:
+    if _is_named(checkpoint):
         return checkpoint
     _require_known(checkpoint)
     stem = re.sub(r"[^A-Za-z0-9._+]", "_", Path(checkpoint).stem)
@@ -93,8 +93,12 @@ def checkpoint_id(checkpoint: str) -> str:
 
 
 def own_files(checkpoint: str) -> list[str]:
-    """The file that a checkpoint is, where it is the user's own; nothing for one that is known by name."""
-    return [] if checkpoint == DEMO or checkpoint in OFFICIAL else [checkpoint]
+    """The file of a checkpoint that is the user's own; empty for one that has a name."""
+    return [] if _is_named(checkpoint) else [checkpoint]
+
+
+def _is_named(checkpoint: str) -> bool:
+    return checkpoint == DEMO or checkpoint in OFFICIAL
 
 
 def _require_known(checkpoint: str) -> None:
@@ -228,4 +232,4 @@ def _package_configs() -> list[str]:
 
 def _default_cache() -> Path:
     named = os.environ.get("MASKGRID_CACHE")
-    return Path(named).expanduser().absolute() if named else Path(pooch.os_cache("maskgrid"))
+    return Path(named).expanduser().absolute() if named else user_cache_path("maskgrid")

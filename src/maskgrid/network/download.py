@@ -1,23 +1,21 @@
-"""Large files from the web: resumed, verified, and absent or complete."""
+"""Download large files: resumed, verified, and absent or complete."""
 
 import hashlib
 import http.client
 import os
-import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
-from tqdm import tqdm
-
 from maskgrid.io.errors import UserError
+from maskgrid.io.progress import shown_bytes
 
-# Waits before each further attempt. They start anew whenever an attempt has brought the file further.
+# Waits before each new attempt. They start over whenever an attempt has brought the file further.
 RETRY_WAITS_S = (1.0, 4.0, 15.0)
-LINE_EVERY_S = 30.0
 _TIMEOUT_S = 60.0
 _BLOCK = 1 << 20
 _TRANSIENT_CODES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -32,10 +30,10 @@ class _RefusedError(Exception):
 
 
 def fetch(url: str, target: Path, size_bytes: int, sha256: str) -> None:
-    """Fetch a file to ``target``, which appears when it is complete and verified.
+    """Download a file to ``target``, which appears once it is complete and verified.
 
-    What has arrived lies in ``<target>.part``, where the next call takes up. One process at a time may fetch
-    to a target: the caller holds a lock.
+    What has arrived is in ``<target>.part``, where the next call continues. Only one process at a time may fetch to a
+    target: the caller holds a lock.
 
     Args:
         url: where the file is, ``https`` or ``http``.
@@ -44,21 +42,25 @@ def fetch(url: str, target: Path, size_bytes: int, sha256: str) -> None:
         sha256: its hash, hexadecimal.
 
     Raises:
-        UserError: when the server has not got the file, the network or the disk fails, or the content is
-        another.
+        UserError: the server does not have the file, the network or the disk fails, or the content is not the file's.
     """
     part = target.with_name(target.name + ".part")
     try:
         if _size(part) > size_bytes:
             part.unlink()
-        with _progress(target.name, _size(part), size_bytes) as show:
+        with shown_bytes(target.name, _size(part), size_bytes) as show:
             _complete(url, part, size_bytes, show)
     except (_TransientError, _RefusedError) as error:
         raise UserError(
             f"{url} could not be fetched: {error}. {_size(part)} of {size_bytes} bytes are here. Run again "
             f"to resume, or fetch the file elsewhere and place it by hand as {target} (sha256 {sha256})."
         ) from error
-    _verify(part, sha256, f"What {url} sent")
+    if (found := sha256_of(part)) != sha256:
+        part.unlink()
+        raise UserError(
+            f"What {url} sent is not the file that was asked for: its sha256 is {found}, not {sha256}. "
+            "It was removed. Run again; if it happens again, a proxy or the server changes the file."
+        )
     with part.open("rb") as stream:
         os.fsync(stream.fileno())
     part.replace(target)
@@ -68,20 +70,10 @@ def sha256_of(path: Path) -> str:
     """Hash a file: hexadecimal sha256.
 
     Raises:
-        OSError: when it cannot be read.
+        OSError: it cannot be read.
     """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _verify(part: Path, sha256: str, what: str) -> None:
-    found = sha256_of(part)
-    if found != sha256:
-        part.unlink()
-        raise UserError(
-            f"{what} is not the file that was asked for: its sha256 is {found}, not {sha256}. "
-            "It was removed. Run again; if it happens again, a proxy or the server changes the file."
-        )
 
 
 def _complete(url: str, part: Path, size_bytes: int, show: Callable[[int], None]) -> None:
@@ -102,37 +94,47 @@ def _continue(url: str, part: Path, size_bytes: int, show: Callable[[int], None]
     """Append to ``part`` until it is complete.
 
     Raises:
-        _TransientError: where the connection fails or ends before that.
-        _RefusedError: where trying again is of no use.
-        UserError: where the disk fails.
+        _TransientError: the connection fails or ends early.
+        _RefusedError: trying again is of no use.
+        UserError: the disk fails.
     """
     done = _size(part)
-    headers = {"User-Agent": "maskgrid"} | ({"Range": f"bytes={done}-"} if done else {})
-    try:
-        request = urllib.request.Request(url, headers=headers)
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
-            resumed = _is_resumed(response, done)
-            _require_size(response, size_bytes)
-            with _disk(part), part.open("ab" if resumed else "wb") as stream:
+    with _answer(url, part, done) as response:
+        resumed = _is_resumed(response, done)
+        _require_size(response, size_bytes)
+        try:
+            with part.open("ab" if resumed else "wb") as stream:
                 _copy(response, stream, size_bytes, show)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.unlink(missing_ok=True)
-        elif error.code not in _TRANSIENT_CODES:
-            raise _RefusedError(f"the server answers {error.code} {error.reason}") from error
-        raise _TransientError(f"the server answers {error.code}") from error
-    except urllib.error.URLError as error:
-        raise _TransientError(f"no connection ({error.reason})") from error
-    except (http.client.HTTPException, OSError) as error:
-        raise _TransientError(f"the connection broke ({error})") from error
+        except OSError as error:  # the disk's: _copy has caught the network's
+            raise UserError(
+                f"{part} could not be written: {error.strerror}. Make room, or name another folder in the "
+                "environment variable MASKGRID_CACHE, and run again: what is here already is kept."
+            ) from error
     if _size(part) < size_bytes:
         raise _TransientError("the connection was cut")
 
 
+def _answer(url: str, part: Path, done: int) -> http.client.HTTPResponse:
+    """Ask for the bytes from ``done`` on."""
+    headers = {"User-Agent": "maskgrid"} | ({"Range": f"bytes={done}-"} if done else {})
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink(missing_ok=True)
+        elif error.code not in _TRANSIENT_CODES:
+            raise _RefusedError(f"the server answers {error.code} {error.reason}") from error
+        raise _TransientError(f"the server answers {error.code}") from error
+    except (http.client.HTTPException, OSError) as error:
+        raise _TransientError(f"no connection ({getattr(error, 'reason', error)})") from error
+    return response
+
+
 def _is_resumed(response: http.client.HTTPResponse, done: int) -> bool:
     # A server that knows no ranges answers 200 and sends all of it, which is fine too.
-    if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
         return False
     answered = response.getheader("Content-Range") or "nothing"
     if not answered.startswith(f"bytes {done}-"):
@@ -142,7 +144,7 @@ def _is_resumed(response: http.client.HTTPResponse, done: int) -> bool:
 
 def _require_size(response: http.client.HTTPResponse, size_bytes: int) -> None:
     # A login page of a hotel network is told from a cut file by what it claims to be.
-    if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
         total = (response.getheader("Content-Range") or "").rpartition("/")[2]
     else:
         total = response.getheader("Content-Length") or ""
@@ -160,44 +162,6 @@ def _copy(response: IO[bytes], stream: IO[bytes], size_bytes: int, show: Callabl
             return
         stream.write(block)
         show(stream.tell())
-
-
-@contextmanager
-def _disk(part: Path) -> Iterator[None]:
-    """Tell errors of the disk from errors of the network, which are the same class."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{part} could not be written: {error.strerror}. Make room, or name another folder in the "
-            "environment variable MASKGRID_CACHE, and run again: what is here already is kept."
-        ) from error
-
-
-@contextmanager
-def _progress(name: str, done: int, total: int) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told the number of bytes that are here."""
-    if not sys.stderr.isatty():
-        yield _lines(name, total)
-        return
-    with tqdm(total=total, initial=done, desc=name, unit="B", unit_scale=True) as bar:
-
-        def show(position: int) -> None:
-            bar.update(position - bar.n)
-
-        yield show
-
-
-def _lines(name: str, total: int) -> Callable[[int], None]:
-    last = time.monotonic()
-
-    def show(position: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LINE_EVERY_S:
-            last = time.monotonic()
-            print(f"{name}: {position / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr)
-
-    return show
 
 
 def _size(path: Path) -> int:

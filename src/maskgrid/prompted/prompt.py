@@ -19,7 +19,6 @@ from maskgrid.masks import rle
 from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted.notes import require_current_prompts, rows_of_shard, shard_note
-from maskgrid.prompted.prompts import prompt_config
 from maskgrid.prompted.statistics import agreement
 from maskgrid.prompted.tables import PROMPTED
 
@@ -48,7 +47,7 @@ def make_prompter(plan: Plan) -> "Prompter":
     loaded = load_model(
         model.checkpoint, model.config, device, model.dtype, model.apply_postprocessing, model.allow_unverified
     )
-    return Prompter(loaded, prompt_config(plan))
+    return Prompter(loaded)
 
 
 def prompt_shard(plan: Plan, shard: str, load: Callable[[Plan], "Prompter"] = make_prompter) -> None:

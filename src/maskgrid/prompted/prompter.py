@@ -1,30 +1,33 @@
-"""Prompts of an image through the network: one encoder pass, and for each prompt what sam2's ``predict`` gives.
+"""Prompts of an image through the network, for a notebook and for the stage ``prompt``.
 
-With one prompt at a time the masks and scores are those of ``SAM2ImagePredictor.predict`` bit for bit. The decoder's
-kernels give other last bits as soon as two prompts share a batch, which is why more is a choice and not the default.
+One prompt at a time gives the masks and scores of ``SAM2ImagePredictor.predict`` bit for bit. Two prompts in a batch
+change last bits in the decoder's kernels, so the default is one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.dataset.images import ImageLike, rgb_pixels
 from maskgrid.dataset.objects import Prompt
-from maskgrid.masks.rle import decode, encode_planes
+from maskgrid.io.errors import UserError
+from maskgrid.masks.rle import encode_planes
 from maskgrid.network.components import fill_small_components
-from maskgrid.network.memory import with_less, with_smaller_chunks
+from maskgrid.network.memory import device_errors, with_less, with_smaller_chunks
 from maskgrid.network.predictor import chunk_px, make_predictor, masks_at_once
+from maskgrid.prompted.inputs import Inputs, batches, inputs_from_arguments, inputs_of
 
-# How sam2 turns a mask into logits (SAM2Base._use_mask_as_output): 1 to 10 and 0 to -10.
-_SCALE, _BIAS = 20.0, -10.0
+Mask = TypeVar("Mask")
+
+_LESS_MEMORY = "Take a smaller image or fewer prompts at once, or end other programs on the device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class PromptedMasks:
 
 
 @dataclass(frozen=True, slots=True)
-class _Inputs:
-    """A batch of prompts of one kind, in the model's frame; the arguments of the predictor's ``_predict``."""
+class _Tensors:
+    """A batch of prompts in the model's frame: the arguments of the predictor's ``_predict``."""
 
     point_coords: Tensor | None
     point_labels: Tensor | None
@@ -57,22 +60,103 @@ _Prediction = tuple[Tensor, NDArray[np.float32]]
 
 
 class Prompter:
-    """Runs prompts of images through one model."""
+    """Masks from prompts, with the parameters and the results of ``SAM2ImagePredictor``.
 
-    def __init__(self, model: SAM2Base, config: PromptConfig) -> None:
-        """Wrap a model that is loaded and on its device.
+    Example:
+        >>> prompter = Prompter(load_model("demo"))
+        >>> prompter.set_image("photo.jpg")
+        >>> masks, predicted_iou, logits = prompter.predict(box=[10, 20, 110, 160])
+    """
+
+    def __init__(
+        self,
+        model: SAM2Base,
+        mask_threshold: float = 0.0,
+        max_hole_area: float = 0.0,
+        max_sprinkle_area: float = 0.0,
+    ) -> None:
+        """Wrap a model.
 
         Args:
-            model: sam2's own model object, as from :func:`maskgrid.load_model`.
-            config: the parameters of ``predict``.
+            model: sam2's own model object on its device, as from :func:`maskgrid.load_model`.
+            mask_threshold: the logit above which a pixel belongs to a mask. This and the areas are for
+                :meth:`predict`; :meth:`run_settings` takes them from its settings.
+            max_hole_area: fill holes up to this area, in pixels of the low-resolution logits. sam2 does it only with
+                its CUDA extension, maskgrid on every device.
+            max_sprinkle_area: remove islands up to this area.
         """
         self.predictor = make_predictor(model)
-        self.config = config
+        self.mask_threshold = mask_threshold
+        self.max_hole_area, self.max_sprinkle_area = max_hole_area, max_sprinkle_area
         self.chunk_px = chunk_px(self.predictor.device)
 
-    def run(self, image: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[PromptedMasks]:
-        """What each prompt gives with the config's own parameters (see :meth:`run_settings`)."""
-        return self.run_settings(image, prompts, [self.config])[0]
+    def set_image(self, image: ImageLike) -> None:
+        """Run the encoder on an image, for the calls of :meth:`predict` that follow.
+
+        Args:
+            image: uint8 (H, W, 3) RGB, a PIL image, or a path.
+
+        Raises:
+            UserError: it is no such image, or cannot be read.
+            MachineError: the device has failed, or its memory is too small.
+        """
+        with device_errors(_LESS_MEMORY):
+            self.predictor.set_image(rgb_pixels(image))
+
+    @torch.no_grad()
+    def predict(
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+        normalize_coords: bool = True,
+    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
+        """Segment the object that a prompt shows, on the image that was set.
+
+        Several prompts of one kind may come at once, in a first dimension b; the results have it too, if b > 1.
+
+        Args:
+            point_coords: (n, 2) or (b, n, 2), x before y, in pixels of the image.
+            point_labels: (n,) or (b, n), 1 for a point on the object and 0 for one beside it.
+            box: (4,) or (b, 4), XYXY in pixels of the image.
+            mask_input: logits from an earlier call, one mask a prompt, (1, h, w) or (b, 1, h, w). Or, unlike sam2, a
+                boolean mask (H, W) of the image, from wherever.
+            multimask_output: three masks a prompt (part, object, whole) instead of one.
+            return_logits: give the logits of the masks instead of the masks.
+            normalize_coords: False if points and boxes are in 0..1 of the image and not in pixels.
+
+        Returns:
+            Masks, bool (c, H, W), or float32 logits; their predicted IoU, float32 (c,); and their low-resolution
+            logits, float32 (c, h, w), clamped to -32..32, for ``mask_input``.
+
+        Raises:
+            UserError: no image was set, no prompt, or one that cannot be used.
+            FloatingPointError: the network returned values that are not numbers.
+            MachineError: the device has failed, or its memory is too small.
+        """
+        if not self.predictor._is_image_set:
+            raise UserError("predict: there is no image yet; call set_image first")
+        size_hw: tuple[int, int] = self.predictor._orig_hw[0]
+        arguments = point_coords, point_labels, box, mask_input, not normalize_coords
+        inputs = inputs_from_arguments(*arguments, size_hw, self._side_hw)
+        with device_errors(_LESS_MEMORY):
+            logits, scores, low_res = self._predict(self._tensors(inputs), multimask_output)
+            flat = fill_small_components(
+                logits.flatten(0, 1), self.mask_threshold, self.max_hole_area, self.max_sprinkle_area
+            )
+            masks = self._full_size(
+                flat, size_hw, lambda part: (part if return_logits else part > self.mask_threshold).cpu().numpy()
+            )
+        of_one = 0 if len(scores) == 1 else ...
+        found = np.stack(masks).reshape(*scores.shape, *size_hw)
+        return found[of_one], scores[of_one], low_res.float().cpu().numpy()[of_one]
+
+    def run(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], config: PromptConfig) -> list[PromptedMasks]:
+        """What each prompt gives with one setting (see :meth:`run_settings`)."""
+        return self.run_settings(image, prompts, [config])[0]
 
     @torch.no_grad()
     def run_settings(
@@ -86,7 +170,7 @@ class Prompter:
         Args:
             image: uint8 (H, W, 3) RGB.
             prompts: any number, of any kinds; masks are of the image's size.
-            settings: the parameters, with ``prompts_per_batch`` as in the config that this object was made with.
+            settings: the parameters; ``prompts_per_batch`` is the same in all.
 
         Returns:
             For each setting what each prompt gives, in their order.
@@ -100,7 +184,7 @@ class Prompter:
             MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
         """
         # No more than there are: halving starts where it makes a difference.
-        most = max(map(len, batches(prompts, self.config.prompts_per_batch)), default=1)
+        most = max(map(len, batches(prompts, settings[0].prompts_per_batch)), default=1)
         return with_less(lambda size: self._run(image, prompts, settings, size), most)
 
     def _run(
@@ -114,7 +198,7 @@ class Prompter:
         drawn: list[dict[int, PromptedMasks]] = [{} for _ in settings]
         self.predictor.set_image(image)
         for batch in batches(prompts, prompts_per_batch):
-            inputs = self._inputs([prompts[index] for index in batch], size_hw)
+            inputs = self._tensors(inputs_of([prompts[index] for index in batch], size_hw, self._side_hw))
             predictions: dict[tuple[bool, int], _Prediction] = {}
             for setting, masks in zip(settings, drawn, strict=True):
                 of_decoder = setting.multimask_output, setting.refine_rounds
@@ -124,37 +208,41 @@ class Prompter:
         self.predictor.reset_predictor()
         return [[masks[index] for index in range(len(prompts))] for masks in drawn]
 
-    def _inputs(self, prompts: list[Prompt], size_hw: tuple[int, int]) -> _Inputs:
-        """The prompts of a batch as tensors, by sam2's own conversion."""
-        side_hw = self.predictor.model.sam_prompt_encoder.mask_input_size
-        codes = [prompt.mask_counts for prompt in prompts if prompt.mask_counts is not None]
-        mask_input, coords, labels, boxes = self.predictor._prep_prompts(
-            _stack([prompt.point_coords for prompt in prompts]),
-            _stack([prompt.point_labels for prompt in prompts]),
-            _stack([prompt.box_xyxy for prompt in prompts]),
-            _stack([mask_logits(decode(code, size_hw), side_hw) for code in codes]),
-            not prompts[0].normalized,
-        )
-        return _Inputs(coords, labels, boxes, mask_input)
+    @property
+    def _side_hw(self) -> tuple[int, int]:
+        side_hw: tuple[int, int] = self.predictor.model.sam_prompt_encoder.mask_input_size
+        return side_hw
 
-    def _decode(self, inputs: _Inputs, multimask_output: bool, refine_rounds: int) -> _Prediction:
+    def _tensors(self, inputs: Inputs) -> _Tensors:
+        """A batch in the model's frame, by sam2's own conversion."""
+        mask_input, coords, labels, boxes = self.predictor._prep_prompts(
+            inputs.point_coords, inputs.point_labels, inputs.box_xyxy, inputs.mask_logits, not inputs.normalized
+        )
+        return _Tensors(coords, labels, boxes, mask_input)
+
+    def _decode(self, inputs: _Tensors, multimask_output: bool, refine_rounds: int) -> _Prediction:
         logits, scores, low_res = self._predict(inputs, multimask_output)
         for _ in range(refine_rounds):
             # As in sam2's notebooks: the best mask as a prompt beside the given ones, and one mask of it.
             best = _best(scores)
             mask_input = low_res[torch.arange(len(best)), torch.from_numpy(best)][:, None]
-            inputs = _Inputs(inputs.point_coords, inputs.point_labels, inputs.boxes, mask_input)
+            inputs = _Tensors(inputs.point_coords, inputs.point_labels, inputs.boxes, mask_input)
             logits, scores, low_res = self._predict(inputs, multimask_output=False)
         return logits, scores
 
     def _draw(
         self, logits: Tensor, scores: NDArray[np.float32], setting: PromptConfig, size_hw: tuple[int, int]
     ) -> Iterator[PromptedMasks]:
+        threshold = setting.mask_threshold
         for planes, row, best_index in zip(logits, scores, _best(scores), strict=True):
             kept = np.arange(len(row)) if setting.keep == "all" else np.array([best_index])
-            yield PromptedMasks(kept, row[kept], self._full_size(planes[torch.from_numpy(kept)], setting, size_hw))
+            filled = fill_small_components(
+                planes[torch.from_numpy(kept)], threshold, setting.max_hole_area, setting.max_sprinkle_area
+            )
+            counts = self._full_size(filled, size_hw, lambda part: encode_planes(part > threshold))
+            yield PromptedMasks(kept, row[kept], counts)
 
-    def _predict(self, inputs: _Inputs, multimask_output: bool) -> tuple[Tensor, NDArray[np.float32], Tensor]:
+    def _predict(self, inputs: _Tensors, multimask_output: bool) -> tuple[Tensor, NDArray[np.float32], Tensor]:
         """Logits (n, c, h, w), predicted IoU (n, c), and the logits clamped, as a next step takes them."""
         logits, scores, low_res = self.predictor._predict(
             inputs.point_coords,
@@ -169,60 +257,21 @@ class Prompter:
             raise FloatingPointError("the network returned scores or logits that are not numbers")
         return logits, numbers, low_res
 
-    def _full_size(self, logits: Tensor, setting: PromptConfig, size_hw: tuple[int, int]) -> list[bytes]:
-        """Logits (n, h, w) as masks of the image's size, a few at a time."""
-        threshold, upsample = setting.mask_threshold, self.predictor._transforms.upsample
-        filled = fill_small_components(logits, threshold, setting.max_hole_area, setting.max_sprinkle_area)
+    def _full_size(
+        self, logits: Tensor, size_hw: tuple[int, int], make: Callable[[Tensor], Iterable[Mask]]
+    ) -> list[Mask]:
+        """What ``make`` makes of logits (n, h, w) once they are up-sampled to the image, a few at a time."""
+        upsample = self.predictor._transforms.upsample
 
-        def codes(chunk_px: int) -> list[bytes]:
-            chunks = batch_iterator(masks_at_once(chunk_px, size_hw), filled)
-            return [code for (chunk,) in chunks for code in encode_planes(upsample(chunk, size_hw) > threshold)]
+        def made(chunk_px: int) -> list[Mask]:
+            chunks = batch_iterator(masks_at_once(chunk_px, size_hw), logits)
+            return [mask for (chunk,) in chunks for mask in make(upsample(chunk, size_hw))]
 
-        counts, self.chunk_px = with_smaller_chunks(codes, self.chunk_px, size_hw)
-        return counts
-
-
-def batches(prompts: Sequence[Prompt], prompts_per_batch: int) -> Iterator[list[int]]:
-    """Positions of prompts that the decoder can take together: of one kind, with as many points.
-
-    sam2 tells a batch by its points or boxes; masks alone it takes one by one.
-    """
-    groups: dict[object, list[int]] = {}
-    for index, prompt in enumerate(prompts):
-        groups.setdefault((prompt.kind, prompt.n_points, prompt.normalized), []).append(index)
-    for members in groups.values():
-        size = 1 if prompts[members[0]].kind == "mask" else prompts_per_batch
-        for start in range(0, len(members), size):
-            yield members[start : start + size]
-
-
-def mask_logits(mask: NDArray[np.bool_], side_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """A mask as the logits that ``predict`` takes for ``mask_input``.
-
-    ``predict`` is made for the logits of an earlier prediction and says nothing of masks from elsewhere. They are
-    turned into logits as sam2's video predictor does: 10 and -10, brought to the size by bilinear interpolation with
-    antialiasing.
-
-    Args:
-        mask: bool (H, W).
-        side_hw: the size of the model's mask input; (256, 256) for the official checkpoints.
-
-    Returns:
-        float32 (1, h, w).
-    """
-    planes = torch.from_numpy(mask.astype(np.float32))[None, None] * _SCALE + _BIAS
-    resized = F.interpolate(planes, side_hw, mode="bilinear", align_corners=False, antialias=True)
-    logits: NDArray[np.float32] = resized[0].numpy()
-    return logits
+        masks, self.chunk_px = with_smaller_chunks(made, self.chunk_px, size_hw)
+        return masks
 
 
 def _best(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """The index of each prompt's best mask (n,); of equal ones the first, as sam2's notebooks choose."""
     best: NDArray[np.int64] = scores.argmax(axis=1)
     return best
-
-
-def _stack(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
-    """What the prompts of a batch have of one part, as one array; None where they have none."""
-    given = [array for array in arrays if array is not None]
-    return np.stack(given) if given else None

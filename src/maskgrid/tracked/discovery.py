@@ -64,6 +64,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
     Attributes:
         n_given: how many frames have been given, those before a snapshot included.
         n_frames: how many there will be.
+        size_hw: height and width of a frame.
         generated_on: frames on which masks were generated, since the snapshot.
     """
 
@@ -84,7 +85,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
             self._state = self._predictor.init_lazily(frames, options)
         self._unseen: dict[int, int] = {}  # by tracked object, since how many frames it has not been seen
         self._n_found, self._last_generation = 0, 0
-        self.n_given, self.n_frames = 0, len(frames)
+        self.n_given, self.n_frames, self.size_hw = 0, len(frames), frames.size_hw
         self.generated_on: list[int] = []
         if snapshot is not None:
             self._restore(snapshot)

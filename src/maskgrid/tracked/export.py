@@ -1,4 +1,4 @@
-"""Masks of a run as pictures: one for each object and frame, or one a frame with the objects as palette colours."""
+"""The stage ``export``: a run's masklets as SA-V's JSON, as pictures of objects or of frames, or as an overlay."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +18,48 @@ from maskgrid.tracked.masklets import Run, by_frames, by_objects, read_run
 from maskgrid.tracked.overlay import write_overlay
 from maskgrid.tracked.parameters import reading_of, tracking_config
 
+log = logging.getLogger(__name__)
+
 _MOST_COLOURS = 255
 
-log = logging.getLogger(__name__)
+
+def export_run(plan: Plan, name: str, form: str) -> None:
+    """Write a run's masklets as ``sa_v``, ``png``, ``palette`` or ``overlay``.
+
+    Raises:
+        UserError: there is no such run or form, or its masklets are missing.
+    """
+    if form not in FORMS:
+        raise UserError(f"there is no form {form!r}; known are {', '.join(FORMS)}")
+    run = read_run(plan, name)
+    FORMS[form](plan, run)
+    log.info("%s", plan.layout.tracked.export(form, name))
+
+
+def _sa_v(plan: Plan, run: Run) -> None:
+    kind = "auto" if tracking_config(plan).prompts is None else "manual"
+    write_sa_v(plan.layout.tracked.export("sa_v", run.name), run, kind)
+
+
+def _png(plan: Plan, run: Run) -> None:
+    write_object_pictures(run, plan.layout.tracked.export("png", run.name))
+
+
+def _palette(plan: Plan, run: Run) -> None:
+    write_palette_pictures(run, plan.layout.tracked.export("palette", run.name))
+
+
+def _overlay(plan: Plan, run: Run) -> None:
+    layout = plan.layout.tracked
+    write_overlay(run, reading_of(plan), layout.export("overlay", run.name), layout.sheet(run.name))
+
+
+FORMS: Mapping[str, Callable[[Plan, Run], None]] = {
+    "sa_v": _sa_v,
+    "png": _png,
+    "palette": _palette,
+    "overlay": _overlay,
+}
 
 
 def write_object_pictures(run: Run, folder: Path) -> None:
@@ -78,42 +117,3 @@ def voc_palette() -> list[int]:
             bits = (number >> (3 * digit + channel) & 1 for digit in range(8))
             colours.append(sum(bit << (7 - digit) for digit, bit in enumerate(bits)))
     return colours
-
-
-def export_run(plan: Plan, name: str, form: str) -> None:
-    """Write a run's masklets as ``sa_v``, ``png``, ``palette`` or ``overlay``.
-
-    Raises:
-        UserError: there is no such run or form, or its masklets are missing.
-    """
-    if form not in FORMS:
-        raise UserError(f"there is no form {form!r}; known are {', '.join(FORMS)}")
-    run = read_run(plan, name)
-    FORMS[form](plan, run)
-    log.info("%s", plan.layout.tracked.export(form, name))
-
-
-def _sa_v(plan: Plan, run: Run) -> None:
-    kind = "auto" if tracking_config(plan).prompts is None else "manual"
-    write_sa_v(plan.layout.tracked.export("sa_v", run.name), run, kind)
-
-
-def _png(plan: Plan, run: Run) -> None:
-    write_object_pictures(run, plan.layout.tracked.export("png", run.name))
-
-
-def _palette(plan: Plan, run: Run) -> None:
-    write_palette_pictures(run, plan.layout.tracked.export("palette", run.name))
-
-
-def _overlay(plan: Plan, run: Run) -> None:
-    layout = plan.layout.tracked
-    write_overlay(run, reading_of(plan), layout.export("overlay", run.name), layout.sheet(run.name))
-
-
-FORMS: Mapping[str, Callable[[Plan, Run], None]] = {
-    "sa_v": _sa_v,
-    "png": _png,
-    "palette": _palette,
-    "overlay": _overlay,
-}

@@ -1,8 +1,9 @@
-"""Read the frames of a video one at a time, from a video file or a folder of images."""
+"""Read the frames of a video one at a time: from a video file, a folder of images, or a sequence of them."""
 
+import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -10,8 +11,10 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from maskgrid.dataset.images import BadImage, read_image
+from maskgrid.dataset.images import BadImage, ImageLike, read_image, rgb_pixels
+from maskgrid.io.errors import UserError
 from maskgrid.io.listings import IMAGE_SUFFIXES
+from maskgrid.tracked.records import Frames
 from maskgrid.tracked.scan import (
     BadVideo,
     VideoScan,
@@ -23,8 +26,66 @@ from maskgrid.tracked.scan import (
     size_changes,
 )
 
+VideoLike = Frames | str | os.PathLike[str] | Sequence[ImageLike] | NDArray[np.uint8]
+
 # Decoded frames to keep while a file is read backwards.
 _HELD_BYTES = 64 << 20
+
+
+def frames_of(video: VideoLike) -> Frames:
+    """The frames of a video as people hand it over.
+
+    Args:
+        video: the path of a video file or of a folder of images; or images in order: arrays (one of shape
+            (T, H, W, 3), or a list), PIL images, or paths.
+
+    Raises:
+        UserError: no video can be read from it.
+    """
+    if isinstance(video, str | os.PathLike):
+        path = Path(video).expanduser()
+        try:
+            return FrameFolder(path) if path.is_dir() else VideoFile(path)
+        except BadVideo as error:
+            raise UserError(f"{os.fspath(video)}: {error.message}") from None
+    if isinstance(video, Sequence | np.ndarray):
+        return FrameImages(video)
+    if isinstance(video, Frames):
+        return video
+    raise UserError(f"a video is a path or a sequence of images, not {type(video).__name__}")
+
+
+class FrameImages:
+    """Images in memory, or their paths, as the frames of a video."""
+
+    def __init__(self, images: Sequence[ImageLike] | NDArray[np.uint8]) -> None:
+        """Look at the first image.
+
+        Raises:
+            UserError: there is none, or it is no image (see :func:`maskgrid.dataset.images.rgb_pixels`).
+        """
+        if len(images) == 0:
+            raise UserError("the video has no frame")
+        self._images = images
+        height, width, _ = rgb_pixels(images[0]).shape
+        self.size_hw = height, width
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        return len(self._images)
+
+    def read(self, frame: int) -> NDArray[np.uint8]:
+        """The pixels of a frame, RGB, shape (H, W, 3).
+
+        Raises:
+            UserError: it is no image, or cannot be read.
+            BadVideo: it is not of the size of the first.
+        """
+        pixels = rgb_pixels(self._images[frame])
+        height, width, _ = pixels.shape
+        if (height, width) != self.size_hw:
+            raise size_changes(frame, (height, width), self.size_hw)
+        return pixels
 
 
 class FrameFolder:

@@ -1,4 +1,4 @@
-"""Masklets of a run, read object by object or frame by frame."""
+"""The stage ``masklets``, and masklets as tables: made from tracked frames, read object by object or frame by frame."""
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -23,15 +23,44 @@ from maskgrid.tracked.records import TrackedMask
 from maskgrid.tracked.scan import BadVideo
 from maskgrid.tracked.tables import MASKLETS
 
-_COLUMNS = ["object_id", "frame", "counts", "area_px"]
-
-Row = dict[str, Any]
-
-_ROWS_IN_CHUNK = 4096
-
 log = logging.getLogger(__name__)
 
+Row = dict[str, Any]
 Note = dict[str, Any]
+
+_COLUMNS = ["object_id", "frame", "counts", "area_px"]
+_ROWS_IN_CHUNK = 4096
+
+
+def join_masklets(plan: Plan, run: str) -> None:
+    """Write ``tracked/masklets/{run}.parquet``: a row an object and frame, a row group an object.
+
+    Raises:
+        UserError: a group has not been tracked, or groups do not belong together.
+    """
+    layout = plan.layout.tracked
+    paths = [layout.part(run, job.group) for job in read_jobs(layout.jobs, run)]
+    note = masklets_note(paths)
+    write_batches(layout.masklets(run), MASKLETS, _joined_tables(paths), note)
+    log.info("%s", layout.masklets(run))
+
+
+def masklets_note(paths: list[Path]) -> Note:
+    """What the masklets of a run are made from, from the notes of its groups; the same whatever the groups were.
+
+    Raises:
+        UserError: a group is missing or cut off, or the groups do not belong together.
+    """
+    notes = [_part_note(path) for path in paths]
+    content = {name: value for name, value in notes[0].items() if name not in ("fingerprint", "schema_version")}
+    content["objects"] = {}
+    for path, note in zip(paths, notes, strict=True):
+        if any(note[name] != content[name] for name in content if name not in ("objects", "status", "message")):
+            raise UserError(f"{path}: was made otherwise than {paths[0].name}; run maskgrid track for this group again")
+        content["objects"] |= note["objects"]
+        if note["status"] != "ok" and content["status"] == "ok":
+            content |= {"status": note["status"], "message": note["message"]}
+    return {**content, "fingerprint": fingerprint(content)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +81,7 @@ class Run:
     video: Video
     numbers: range
     path: Path
-    note: dict[str, Any]
+    note: Note
 
     @property
     def frame_files(self) -> list[str]:
@@ -85,7 +114,7 @@ def read_run(plan: Plan, name: str) -> Run:
     return Run(name, job.setting, video, numbers, path, read_origin(path))
 
 
-def by_objects(path: Path) -> Iterator[list[dict[str, Any]]]:
+def by_objects(path: Path) -> Iterator[list[Row]]:
     """The rows of each object, by frame.
 
     Raises:
@@ -97,19 +126,15 @@ def by_objects(path: Path) -> Iterator[list[dict[str, Any]]]:
                 yield rows
 
 
-def by_frames(path: Path, frames: Collection[int] | None = None) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+def by_frames(path: Path, frames: Collection[int] | None = None) -> Iterator[tuple[int, list[Row]]]:
     """Each frame that was tracked with the masks on it (object, counts, area), by object; all frames or some.
 
     Raises:
         UserError: the file is missing or cut off.
     """
     filters = [] if frames is None else [("frame", "in", list(frames) or [-1])]
-    table = read_table(path, _COLUMNS, filters).sort_by([("frame", "ascending"), ("object_id", "ascending")])
-    counts = pc.value_counts(table["frame"]).to_pylist()
-    start = 0
-    for entry in counts:  # in the order of the rows
-        yield int(entry["values"]), table.slice(start, entry["counts"]).to_pylist()
-        start += entry["counts"]
+    for frame, rows in _slices(read_table(path, _COLUMNS, filters), "frame", "object_id"):
+        yield frame, rows.to_pylist()
 
 
 class RowMaker:
@@ -164,56 +189,15 @@ def masklets_table(frames: Iterable[tuple[int, Sequence[TrackedMask]]], maker: R
     return pa.concat_tables([*tables, pa.Table.from_pylist(pending, MASKLETS)])
 
 
-def by_object(table: pa.Table) -> Iterator[pa.Table]:
-    """Masklets as a table for each object, by object and frame; an empty one where there are none."""
-    table = table.sort_by([("object_id", "ascending"), ("frame", "ascending")])
+def object_tables(table: pa.Table) -> Iterator[pa.Table]:
+    """Masklets as a table for each object, by object and frame; an empty one if there are none."""
     if not len(table):
         yield table
-    start = 0
-    for entry in pc.value_counts(table["object_id"]).to_pylist():  # in the order of the rows
-        yield table.slice(start, entry["counts"]).combine_chunks()
-        start += entry["counts"]
+    for _, rows in _slices(table, "object_id", "frame"):
+        yield rows.combine_chunks()
 
 
-def join_masklets(plan: Plan, run: str) -> None:
-    """Write ``tracked/masklets/{run}.parquet``: a row an object and frame, a row group an object.
-
-    Raises:
-        UserError: a group has not been tracked, or groups do not belong together.
-    """
-    layout = plan.layout.tracked
-    paths = [layout.part(run, job.group) for job in read_jobs(layout.jobs, run)]
-    note = masklets_note(paths)
-    write_batches(layout.masklets(run), MASKLETS, _tables(paths), note)
-    log.info("%s", layout.masklets(run))
-
-
-def masklets_note(paths: list[Path]) -> Note:
-    """What the masklets of a run are made from, from the notes of its groups; the same whatever the groups were.
-
-    Raises:
-        UserError: a group is missing or cut off, or the groups do not belong together.
-    """
-    notes = [_part_note(path) for path in paths]
-    content = {name: value for name, value in notes[0].items() if name not in ("fingerprint", "schema_version")}
-    content["objects"] = {}
-    for path, note in zip(paths, notes, strict=True):
-        if any(note[name] != content[name] for name in content if name not in ("objects", "status", "message")):
-            raise UserError(f"{path}: was made otherwise than {paths[0].name}; run maskgrid track for this group again")
-        content["objects"] |= note["objects"]
-        if note["status"] != "ok" and content["status"] == "ok":
-            content |= {"status": note["status"], "message": note["message"]}
-    return {**content, "fingerprint": fingerprint(content)}
-
-
-def _part_note(path: Path) -> Note:
-    note = read_origin(path)
-    if "objects" not in note:
-        raise UserError(f"{path}: was not written by maskgrid track; delete it and run again")
-    return note
-
-
-def _tables(paths: list[Path]) -> Iterator[pa.Table]:
+def _joined_tables(paths: list[Path]) -> Iterator[pa.Table]:
     """The row groups of all parts, which hold an object each; the empty one only where there is no other."""
     n_rows = 0
     for path in paths:
@@ -225,3 +209,19 @@ def _tables(paths: list[Path]) -> Iterator[pa.Table]:
                     yield table
     if not n_rows:
         yield MASKLETS.empty_table()
+
+
+def _part_note(path: Path) -> Note:
+    note = read_origin(path)
+    if "objects" not in note:
+        raise UserError(f"{path}: was not written by maskgrid track; delete it and run again")
+    return note
+
+
+def _slices(table: pa.Table, column: str, then: str) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of each value of a column, ascending, sorted by another within."""
+    table = table.sort_by([(column, "ascending"), (then, "ascending")])
+    start = 0
+    for entry in pc.value_counts(table[column]).to_pylist():  # in the order of the rows
+        yield int(entry["values"]), table.slice(start, entry["counts"])
+        start += entry["counts"]

@@ -121,34 +121,6 @@ class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ig
             part.forward = _copying(part.forward)
 
 
-def _copying(forward: Callable[..., Any]) -> Callable[..., Any]:
-    def copied(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-        return tree_map_only(Tensor, Tensor.clone, forward(*arguments, **named))
-
-    return copied
-
-
-def _promote_memory(_: object, arguments: Any, named: State) -> tuple[Any, State]:  # noqa: ANN401
-    """Let a memory of features alone reach the network in float32.
-
-    sam2 keeps them in bfloat16. Object pointers beside them promote the whole memory; without any, as on a frame before
-    an object's first prompt, sam2 fails unless it runs under autocast.
-    """
-    dtype = torch.promote_types(named["memory"].dtype, named["memory_pos"].dtype)
-    return arguments, {**named, "memory": named["memory"].to(dtype)}
-
-
-@contextmanager
-def _replaced(name: str, value: object) -> Iterator[None]:
-    """Have sam2's module find something else under a name."""
-    original = getattr(sam2_video_predictor, name)
-    setattr(sam2_video_predictor, name, value)
-    try:
-        yield
-    finally:
-        setattr(sam2_video_predictor, name, original)
-
-
 class LazyImages:
     """A sequence of what sam2's ``load_video_frames_from_jpg_images`` makes of frames, made when it is asked for."""
 
@@ -183,3 +155,31 @@ class LazyImages:
         scaled = torch.from_numpy(np.array(resized) / 255.0).permute(2, 0, 1)
         image = scaled.to(torch.float32, memory_format=torch.contiguous_format).to(self._device)
         return image.sub_(self._mean).div_(self._std)
+
+
+@contextmanager
+def _replaced(name: str, value: object) -> Iterator[None]:
+    """Have sam2's module find something else under a name."""
+    original = getattr(sam2_video_predictor, name)
+    setattr(sam2_video_predictor, name, value)
+    try:
+        yield
+    finally:
+        setattr(sam2_video_predictor, name, original)
+
+
+def _promote_memory(_: object, arguments: Any, named: State) -> tuple[Any, State]:  # noqa: ANN401
+    """Let a memory of features alone reach the network in float32.
+
+    sam2 keeps them in bfloat16. Object pointers beside them promote the whole memory; without any, as on a frame before
+    an object's first prompt, sam2 fails unless it runs under autocast.
+    """
+    dtype = torch.promote_types(named["memory"].dtype, named["memory_pos"].dtype)
+    return arguments, {**named, "memory": named["memory"].to(dtype)}
+
+
+def _copying(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def copied(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        return tree_map_only(Tensor, Tensor.clone, forward(*arguments, **named))
+
+    return copied

@@ -1,17 +1,17 @@
-"""Prompts that cannot be given, and why."""
+"""What goes into tracking and what comes out: frames, prompts, and masks; and which prompts cannot be used."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from maskgrid.io.errors import UserError
+from maskgrid.masks import rle
 
 
-def _size(shape_hw: tuple[int, ...]) -> str:
-    return " x ".join(str(length) for length in reversed(shape_hw))
-
-
+@runtime_checkable
 class Frames(Protocol):
     """The frames of one video, in order, read one at a time; all of one size."""
 
@@ -33,27 +33,56 @@ class Frames(Protocol):
 class FramePrompt:
     """What shows one object on one frame: points, a box, or both; or a mask.
 
-    ``frame`` counts from 0 among the frames that are read. ``point_coords`` is float32 of shape (n, 2), x before y, in
-    pixels of the frame; ``point_labels`` int32 of shape (n,), 1 for the object and 0 for what is not; ``box_xyxy``
-    float32 of shape (4,); ``mask`` boolean of shape (H, W). ``clear_old_points`` is sam2's: whether points given
-    earlier for the same object on the same frame are forgotten.
-
-    ``round`` orders corrections. The prompts of round 0 are all given before anything is tracked; those of round 1 once
-    the video has been tracked with them, as corrections of what was found, and so on. After each round the video is
-    tracked again, as in sam2's notebook.
+    Attributes:
+        frame: counts from 0 among the frames that are read; sam2's ``frame_idx``.
+        object_id: any whole number; prompts with the same one show the same object. sam2's ``obj_id``.
+        point_coords: (n, 2), x before y, in pixels of the frame.
+        point_labels: (n,), 1 for a point on the object and 0 for one beside it.
+        box_xyxy: (4,), in pixels of the frame.
+        mask: boolean (H, W).
+        clear_old_points: forget points given earlier for the same object on the same frame; sam2's.
+        round: orders corrections. The prompts of round 0 are all given before anything is tracked; those of round 1
+            correct what was tracked with them, and so on. After each round the video is tracked again, as in sam2's
+            notebook.
     """
 
     frame: int
     object_id: int
-    point_coords: NDArray[np.float32] | None = None
-    point_labels: NDArray[np.int32] | None = None
-    box_xyxy: NDArray[np.float32] | None = None
-    mask: NDArray[np.bool_] | None = None
+    point_coords: ArrayLike | None = None
+    point_labels: ArrayLike | None = None
+    box_xyxy: ArrayLike | None = None
+    mask: ArrayLike | None = None
     clear_old_points: bool = True
     round: int = 0
 
 
-class BadPrompt(Exception):
+@dataclass(frozen=True, slots=True)
+class TrackedMask:
+    """An object's mask on a frame; empty masks included.
+
+    Attributes:
+        frame: counts from 0 among the frames that are read.
+        object_id: the object, as its prompts name it.
+        counts: the mask as COCO's compressed run-length code.
+        area_px: pixels of the mask; 0 where the object is not seen.
+        object_score_logit: sam2's: above 0 the network takes the object to be visible.
+        size_hw: height and width of the frame.
+    """
+
+    frame: int
+    object_id: int
+    counts: bytes
+    area_px: int
+    object_score_logit: float
+    size_hw: tuple[int, int]
+
+    @property
+    def segmentation(self) -> NDArray[np.bool_]:
+        """The mask as a boolean array (H, W)."""
+        return rle.decode(self.counts, self.size_hw)
+
+
+class BadPrompt(UserError):
     """A prompt that cannot be given.
 
     Attributes:
@@ -64,6 +93,16 @@ class BadPrompt(Exception):
     def __init__(self, prompt: FramePrompt, message: str) -> None:
         super().__init__(f"object {prompt.object_id}, frame {prompt.frame}: {message}")
         self.prompt, self.message = prompt, message
+
+
+def check_prompts(prompts: Sequence[FramePrompt], frames: Frames) -> None:
+    """Verify that all can be given.
+
+    Raises:
+        BadPrompt: for the first that cannot.
+    """
+    for prompt, reason in usable_prompts(prompts, frames)[1]:
+        raise BadPrompt(prompt, reason)
 
 
 def usable_prompts(
@@ -80,51 +119,40 @@ def usable_prompts(
     return usable, refused
 
 
-def check_prompts(prompts: Sequence[FramePrompt], frames: Frames) -> None:
-    """Verify that all can be given.
-
-    Raises:
-        BadPrompt: for the first that cannot.
-    """
-    for prompt, reason in usable_prompts(prompts, frames)[1]:
-        raise BadPrompt(prompt, reason)
-
-
 def _refusal(prompt: FramePrompt, n_frames: int, size_hw: tuple[int, int]) -> str | None:
     if not 0 <= prompt.frame < n_frames:
         return f"there is no frame {prompt.frame}; frames count from 0 to {n_frames - 1}"
     if prompt.mask is not None:
         if prompt.point_coords is not None or prompt.box_xyxy is not None:
             return "a mask stands alone, without points and box"
-        if prompt.mask.shape != size_hw:
-            return f"the mask has {_size(prompt.mask.shape)} pixels, and the frame {_size(size_hw)}"
+        if np.shape(prompt.mask) != size_hw:
+            return f"the mask has {_size(np.shape(prompt.mask))} pixels, and the frame {_size(size_hw)}"
         return None
     return _refusal_of_points(prompt)
 
 
 def _refusal_of_points(prompt: FramePrompt) -> str | None:
-    points, labels, box = prompt.point_coords, prompt.point_labels, prompt.box_xyxy
-    n_points = 0 if points is None else len(points)
-    if n_points == 0 and box is None:
+    try:
+        points, labels, box = (
+            np.asarray([] if part is None else part, np.float32)
+            for part in (prompt.point_coords, prompt.point_labels, prompt.box_xyxy)
+        )
+    except ValueError:
+        return "points, labels and boxes are arrays of numbers"
+    if len(points) == 0 and prompt.box_xyxy is None:
         return "no points, no box and no mask"
-    if n_points != (0 if labels is None else len(labels)):
+    if len(points) and points.shape[1:] != (2,):
+        return f"points are an array (n, 2), not {points.shape}"
+    if prompt.box_xyxy is not None and box.shape != (4,):
+        return f"a box is an array (4,), not {box.shape}"
+    if labels.shape != points.shape[:1]:
         return "each point needs a label, 1 or 0"
-    if any(part is not None and not np.isfinite(part).all() for part in (points, box)):
+    if not (np.isfinite(points).all() and np.isfinite(box).all()):
         return "a coordinate is no number"
-    if box is not None and not prompt.clear_old_points:
+    if prompt.box_xyxy is not None and not prompt.clear_old_points:
         return "a box comes before any points: it cannot be added to them (clear_old_points)"
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedMask:
-    """An object's mask on a frame: COCO's compressed counts, empty masks included.
-
-    ``object_score_logit`` is sam2's: above 0 the network takes the object to be visible.
-    """
-
-    frame: int
-    object_id: int
-    counts: bytes
-    area_px: int
-    object_score_logit: float
+def _size(shape_hw: tuple[int, ...]) -> str:
+    return " x ".join(str(length) for length in reversed(shape_hw))

@@ -39,6 +39,8 @@ FrameMasks = tuple[int, list[TrackedMask]]
 class Resumable(Protocol):
     """Tracking whose state can be saved between two frames."""
 
+    size_hw: tuple[int, int]
+
     def __iter__(self) -> Iterator[FrameMasks]:
         """The remaining frames."""
         ...
@@ -69,7 +71,7 @@ def resumably(begin: Callable[[Path | None], Resumable], journal: Journal, every
     for part in range(finished):
         tables = journal.read(part, 2)
         assert tables is not None  # checked by _finished
-        yield from _frames_of(tables)
+        yield from _frames_of(tables, tracking.size_hw)
     yield from _written_down(tracking, journal, every, finished)
 
 
@@ -124,8 +126,8 @@ def _tables_of(given: Sequence[FrameMasks]) -> list[pa.Table]:
     ]
 
 
-def _frames_of(tables: Sequence[pa.Table]) -> Iterator[FrameMasks]:
+def _frames_of(tables: Sequence[pa.Table], size_hw: tuple[int, int]) -> Iterator[FrameMasks]:
     by_frame: dict[int, list[TrackedMask]] = {frame: [] for frame in tables[0]["frame"].to_pylist()}
     for row in tables[1].to_pylist():
-        by_frame[row["frame"]].append(TrackedMask(**row))
+        by_frame[row["frame"]].append(TrackedMask(**row, size_hw=size_hw))
     yield from by_frame.items()

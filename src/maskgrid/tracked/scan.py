@@ -1,4 +1,4 @@
-"""What a video file holds, found out by decoding it once."""
+"""Scan a video file by decoding it once: its frames, or why it cannot be tracked."""
 
 import re
 import zlib
@@ -20,6 +20,40 @@ _CONTAINERS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), 
 # By how much a track may end before the time that its header names.
 _TOLERANCE_S = 0.5
 _TOLERANCE_FRAMES = 3
+
+
+class VideoStatus(StrEnum):
+    """What became of a video; the values of the column ``status``."""
+
+    OK = "ok"
+    MISSING = "missing"  # there is no such file or folder
+    UNREADABLE = "unreadable"  # permissions, or the disk or network failed
+    EMPTY = "empty"  # no bytes, or a folder without images
+    NOT_A_VIDEO = "not_a_video"  # no container that is known, or one without a picture track
+    UNSUPPORTED = "unsupported"  # a video of a codec that is not decoded here
+    TRUNCATED = "truncated"  # cut short or damaged
+    BAD_FRAME = "bad_frame"  # a frame of a folder is no image that can be read
+    SIZE_CHANGES = "size_changes"  # frames of more than one size
+    TOO_LARGE = "too_large"  # frames of more pixels than the limit
+    NO_FRAMES = "no_frames"  # the range chosen holds no frame
+
+
+class BadVideo(Exception):
+    """A video that cannot be tracked.
+
+    Attributes:
+        status: why, in one word.
+        message: why, for a person; one line that names no path, so that tables do not depend on where files lie.
+    """
+
+    def __init__(self, status: VideoStatus, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = " ".join(message.split())[:200]
+
+    def __str__(self) -> str:
+        """The message."""
+        return self.message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,15 +86,6 @@ class VideoScan:
     def seekable(self) -> bool:
         """Whether each frame has a time of its own, in order."""
         return bool((self.pts >= 0).all() and (np.diff(self.pts) > 0).all())
-
-
-@dataclass(slots=True)
-class _Found:
-    size_hw: tuple[int, int] | None = None
-    rotation_deg: int = 0
-    pts: list[int] = field(default_factory=list)
-    is_key: list[bool] = field(default_factory=list)
-    checksums: list[int] = field(default_factory=list)
 
 
 def scan_video(path: Path, stop: int | None = None, max_pixels: int = 100_000_000) -> VideoScan:
@@ -147,6 +172,21 @@ def size_of(frame: VideoFrame) -> tuple[int, int]:
     return size if frame.rotation % 180 == 0 else size[::-1]
 
 
+def size_changes(frame: int, size_hw: tuple[int, int], first_hw: tuple[int, int]) -> BadVideo:
+    """The error of a frame of another size than the first."""
+    sizes = f"{size_hw[1]} x {size_hw[0]} pixels, and those before it {first_hw[1]} x {first_hw[0]}"
+    return BadVideo(VideoStatus.SIZE_CHANGES, f"frame {frame} has {sizes}")
+
+
+@dataclass(slots=True)
+class _Found:
+    size_hw: tuple[int, int] | None = None
+    rotation_deg: int = 0
+    pts: list[int] = field(default_factory=list)
+    is_key: list[bool] = field(default_factory=list)
+    checksums: list[int] = field(default_factory=list)
+
+
 def _scan(container: InputContainer, stream: VideoStream, found: _Found, stop: int | None, max_pixels: int) -> bool:
     """Fill ``found``; tells whether the end was reached."""
     n_packets, end_s = 0, 0.0
@@ -191,42 +231,6 @@ def _declared_s(stream: VideoStream) -> float:
     declared_s = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
     frames_s = _TOLERANCE_FRAMES / float(stream.average_rate) if stream.average_rate else 0.0
     return declared_s - max(_TOLERANCE_S, frames_s)
-
-
-class VideoStatus(StrEnum):
-    """What became of a video; the values of the column ``status``."""
-
-    OK = "ok"
-    MISSING = "missing"  # there is no such file or folder
-    UNREADABLE = "unreadable"  # permissions, or the disk or network failed
-    EMPTY = "empty"  # no bytes, or a folder without images
-    NOT_A_VIDEO = "not_a_video"  # no container that is known, or one without a picture track
-    UNSUPPORTED = "unsupported"  # a video of a codec that is not decoded here
-    TRUNCATED = "truncated"  # cut short or damaged
-    BAD_FRAME = "bad_frame"  # a frame of a folder is no image that can be read
-    SIZE_CHANGES = "size_changes"  # frames of more than one size
-    TOO_LARGE = "too_large"  # frames of more pixels than the limit
-    NO_FRAMES = "no_frames"  # the range chosen holds no frame
-
-
-class BadVideo(Exception):
-    """A video that cannot be tracked.
-
-    Attributes:
-        status: why, in one word.
-        message: why, for a person; one line that names no path, so that tables do not depend on where files lie.
-    """
-
-    def __init__(self, status: VideoStatus, message: str) -> None:
-        super().__init__(status, message)
-        self.status = status
-        self.message = " ".join(message.split())[:200]
-
-
-def size_changes(frame: int, size_hw: tuple[int, int], first_hw: tuple[int, int]) -> BadVideo:
-    """The error of a frame of another size than the first."""
-    sizes = f"{size_hw[1]} x {size_hw[0]} pixels, and those before it {first_hw[1]} x {first_hw[0]}"
-    return BadVideo(VideoStatus.SIZE_CHANGES, f"frame {frame} has {sizes}")
 
 
 def _cut(found: _Found, error: Exception | None = None) -> BadVideo:

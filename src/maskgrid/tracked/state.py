@@ -1,4 +1,4 @@
-"""What sam2 remembers of a video: only as much of it as its network can still read."""
+"""What sam2 remembers of a video: forget what no frame to come can read; write the rest down, and read it back."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -89,14 +89,6 @@ def forget_mask_inputs(state: State) -> None:
         inputs.update(dict.fromkeys(inputs))
 
 
-def _part_of(output: State, features: bool, mask: bool) -> State:
-    dropped: Iterable[str] = (
-        *(() if features else ("maskmem_features", "maskmem_pos_enc")),
-        *(() if mask else ("pred_masks",)),
-    )
-    return {**output, **dict.fromkeys(dropped)}
-
-
 def kept_state(state: State) -> State:
     """The part of an inference state that tracking has made, of tensors and plain values."""
     return {name: state[name] for name in _KEPT}
@@ -114,3 +106,11 @@ def read_snapshot(path: Path, device: torch.device) -> dict[str, Any]:
 
     content: dict[str, Any] = torch.load(path, map_location=moved, weights_only=True)
     return content
+
+
+def _part_of(output: State, features: bool, mask: bool) -> State:
+    dropped: Iterable[str] = (
+        *(() if features else ("maskmem_features", "maskmem_pos_enc")),
+        *(() if mask else ("pred_masks",)),
+    )
+    return {**output, **dict.fromkeys(dropped)}

@@ -21,7 +21,7 @@ from maskgrid.plan.plan import Plan
 from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.index import Video, open_frames, read_videos
 from maskgrid.tracked.jobs import Job, find_job
-from maskgrid.tracked.masklets import RowMaker, by_object, masklets_table
+from maskgrid.tracked.masklets import RowMaker, masklets_table, object_tables
 from maskgrid.tracked.parameters import mask_parameters, options_of, reading_of, tracking_config
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.prompts import VideoPrompt, frame_prompts, passes_of, prompt_contents, read_prompts
@@ -99,7 +99,7 @@ def track_job(plan: Plan, run: str, group: str = "0000", load: Load = make_track
         status, message = "not_a_number", str(error)
     if message is not None:
         log.warning("%s: %s", video.video_key, message)
-    write_batches(output, MASKLETS, by_object(table), {**note, "status": status, "message": message})
+    write_batches(output, MASKLETS, object_tables(table), {**note, "status": status, "message": message})
     journal.keep([output])
     log.info("%s %s: %d masks", run, group, len(table))
 

@@ -15,6 +15,7 @@ from maskgrid.network.checkpoints import Checkpoint, resolve_checkpoint
 from maskgrid.network.device import pick_device
 from maskgrid.network.memory import device_errors
 from maskgrid.network.model import DTYPES, built_by, on_device, run_in
+from maskgrid.tracked.frames import VideoLike, frames_of
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import CompiledVideoPredictor, State, VideoPredictor
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask, check_prompts
@@ -92,13 +93,18 @@ def build_tracker(
 
 def track(
     tracker: VideoPredictor,
-    frames: Frames,
+    video: VideoLike,
     prompts: Sequence[FramePrompt],
     options: TrackOptions | None = None,
     passes: Sequence[Pass] | None = None,
     snapshot: Path | None = None,
 ) -> "Tracking":
     """Track prompted objects through a video.
+
+    Example:
+        >>> prompts = [FramePrompt(frame=0, object_id=1, box_xyxy=[20, 30, 110, 160])]
+        >>> for frame, masks in track(load_tracker("demo"), "clip.mp4", prompts):
+        ...     print(frame, masks[0].segmentation.sum())
 
     Each frame that tracking reaches comes once, with a mask of every object, in the order in which its last pass
     reaches it: ascending for ``forward``, descending for ``backward``, and for ``both`` first the frames behind the
@@ -112,19 +118,23 @@ def track(
 
     Args:
         tracker: from :func:`load_tracker`.
-        frames: the video. A frame that cannot be read raises its ``BadVideo`` through this iterator.
-        prompts: what to track (``usable_prompts`` sorts out those that cannot be given). Objects are numbered in the
-            order of their first prompt.
+        video: the path of a video file or of a folder of frames, or the frames themselves: arrays (H, W, 3) of uint8
+            in RGB, PIL images, or paths. They are read one at a time; one that cannot be read raises its ``BadVideo``
+            through this iterator.
+        prompts: what to track. Objects are numbered in the order of their first prompt.
         options: how to track; sam2's defaults if None.
         passes: those of all prompts (:func:`plan_passes`), where ``prompts`` are those of a group of objects only.
         snapshot: what :meth:`Tracking.save` has written for the same arguments, to go on from there.
 
     Raises:
-        BadPrompt: a prompt on a frame that is not there, or one without points, box and mask.
-        UserError: the start is no frame of the video.
+        BadPrompt: a ``UserError`` of a prompt on a frame that is not there, or one without points, box and mask.
+        UserError: the video cannot be read, there are no prompts, or the start is no frame of the video.
         MachineError: here or while frames are given: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
+    if not prompts and passes is None:
+        raise UserError("prompts: there is none; give a FramePrompt for each object at least")
+    frames = frames_of(video)
     check_prompts(prompts, frames)
     passes = plan_passes(prompts, options, len(frames)) if passes is None else passes
     return Tracking(tracker, frames, prompts, options, passes, snapshot)
@@ -136,6 +146,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
     Attributes:
         n_given: how many frames have been given, those before a snapshot included.
         n_frames: how many there will be.
+        size_hw: height and width of a frame.
     """
 
     def __init__(
@@ -151,6 +162,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._prompts, self._passes = prompts, passes
+        self.size_hw = frames.size_hw
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
             self._state = self._predictor.init_lazily(frames, options)
         self._at = 0, 0  # which pass, and how many of its frames are done
@@ -236,8 +248,9 @@ def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) 
         raise FloatingPointError(f"frame {frame}: the network returned scores or logits that are not numbers")
     masks = logits[:, 0] > 0
     areas_px: list[int] = masks.sum((1, 2)).tolist()
+    size_hw = masks.shape[1], masks.shape[2]
     found = zip(ids, rle.encode_planes(masks), areas_px, scores, strict=True)
-    return [TrackedMask(frame, *columns) for columns in found]
+    return [TrackedMask(frame, *columns, size_hw) for columns in found]
 
 
 def _object_score(state: State, frame: int, index: int) -> float:
