@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from maskgrid.dataset.images import DECODE_ERRORS, FORMATS
 from maskgrid.dataset.objects import BadPromptError, PromptStatus
@@ -58,8 +57,7 @@ def _run_lengths(value: dict[str, Any], size_hw: tuple[int, int]) -> bytes:
 def _uncompressed(counts: list[Any], size_hw: tuple[int, int]) -> bytes:
     if not all(type(run) is int and run >= 0 for run in counts) or sum(counts) != size_hw[0] * size_hw[1]:
         raise _malformed(f"the runs are not numbers that add up to {size_hw[0]} x {size_hw[1]} pixels")
-    code: bytes = coco_mask.frPyObjects({"size": list(size_hw), "counts": counts}, *size_hw)["counts"]
-    return code
+    return rle.from_runs(counts, size_hw)
 
 
 def _polygons(value: list[Any], size_hw: tuple[int, int]) -> bytes:
@@ -72,8 +70,7 @@ def _polygons(value: list[Any], size_hw: tuple[int, int]) -> bytes:
             raise _malformed("a polygon has a corner that is no number or far outside the image")
     if not value:
         raise BadPromptError(PromptStatus.EMPTY_MASK, "the segmentation is an empty list")
-    code: bytes = coco_mask.merge(coco_mask.frPyObjects(value, *size_hw))["counts"]
-    return code
+    return rle.from_polygons(value, size_hw)
 
 
 def _picture(path: Path, size_hw: tuple[int, int]) -> bytes:

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from maskgrid.masks import rle
 
@@ -63,9 +62,7 @@ class Thumbnail:
         places, times = np.unique(ends_shown, return_counts=True)
         places = places[(times % 2 == 1) & (places < height * width)]
         runs = np.diff(places, prepend=0, append=height * width)
-        code = coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)
-        shown: bytes = code["counts"]
-        return shown
+        return rle.from_runs(runs.tolist(), self.shown_hw)
 
     def mask(self, counts: bytes) -> NDArray[np.bool_]:
         """The pixels (H, W) of a mask at the size shown."""

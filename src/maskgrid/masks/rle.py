@@ -140,6 +140,18 @@ def run_lengths(counts: bytes) -> NDArray[np.int64]:
     return runs
 
 
+def from_runs(runs: Sequence[int], size_hw: tuple[int, int]) -> bytes:
+    """The compressed code of a list of runs, background first."""
+    counts: bytes = coco_mask.frPyObjects({"size": list(size_hw), "counts": list(runs)}, *size_hw)["counts"]
+    return counts
+
+
+def from_polygons(polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]) -> bytes:
+    """The code of what pycocotools draws of COCO's polygons, lists x, y, x, y, ... in pixels."""
+    counts: bytes = coco_mask.merge(coco_mask.frPyObjects(polygons, *size_hw))["counts"]
+    return counts
+
+
 def uncompressed(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:
     """sam2's ``uncompressed_rle``: a size and a list of runs, starting with background."""
     return {"size": list(size_hw), "counts": run_lengths(counts).tolist()}
@@ -161,6 +173,12 @@ def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
     return int(coco_mask.area(_code(counts, size_hw)))
 
 
+def areas_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.int64]:
+    """Pixels of each mask: int64 (n,)."""
+    areas = coco_mask.area([_code(counts, size_hw) for counts in masks]) if masks else []
+    return np.array(areas, np.int64)
+
+
 def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """IoU of each mask of ``first`` with each of ``second``: (n, m) float64; 0 where both are empty."""
     return _overlaps(first, second, size_hw, of_first=False)
@@ -171,9 +189,15 @@ def containment(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[
     return _overlaps(first, second, size_hw, of_first=True)
 
 
+def union(masks: Sequence[bytes], size_hw: tuple[int, int]) -> bytes:
+    """What at least one of the masks, of which there is one, covers."""
+    counts: bytes = coco_mask.merge([_code(counts, size_hw) for counts in masks])["counts"]
+    return counts
+
+
 def union_area_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> int:
     """Pixels that at least one of the masks covers."""
-    return int(coco_mask.area(coco_mask.merge([_code(counts, size_hw) for counts in masks]))) if masks else 0
+    return area_px(union(masks, size_hw), size_hw) if masks else 0
 
 
 def _overlaps(

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
+from maskgrid.masks import rle
 from maskgrid.tracked.index import Video
 from maskgrid.tracked.masklets import Run, by_frames, by_objects
 from maskgrid.tracked.prompts import VideoPrompt
@@ -143,9 +143,7 @@ def _coverage(run: Run) -> float:
     height, width = run.video.size_hw
     total = 0
     for _, masks in by_frames(run.path):
-        codes = [{"size": [height, width], "counts": mask["counts"]} for mask in masks if mask["area_px"]]
-        if codes:
-            total += int(coco_mask.area(coco_mask.merge(codes)))
+        total += rle.union_area_px([mask["counts"] for mask in masks if mask["area_px"]], run.video.size_hw)
     return total / (height * width)
 
 

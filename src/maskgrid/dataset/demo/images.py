@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from maskgrid.dataset.demo.records import Scene
 from maskgrid.io.files import write_bytes
+from maskgrid.masks import rle
 from maskgrid.masks.pictures import png
 from maskgrid.plan.layout import GROUND_TRUTH
 
@@ -79,15 +79,15 @@ def scenes_as_coco(scenes: Sequence[Scene], file_names: Sequence[str]) -> dict[s
 def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
     found = []
     for index, (mask, whole) in enumerate(zip(scene.masks, scene.part_of, strict=True)):
-        rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+        counts, size_hw = rle.encode(mask), scene.image.shape[:2]
         found.append(
             {
                 "id": first_id + index,
                 "image_id": image_id,
                 "category_id": 1,
-                "segmentation": {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")},
-                "bbox": [float(value) for value in coco_mask.toBbox(rle)],
-                "area": int(coco_mask.area(rle)),
+                "segmentation": rle.compressed(counts, size_hw),
+                "bbox": rle.true_box_xywh(counts, size_hw),
+                "area": rle.area_px(counts, size_hw),
                 "iscrowd": 0,
                 "part_of": None if whole < 0 else first_id + int(whole),
             }

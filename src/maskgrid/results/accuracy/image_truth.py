@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from maskgrid.masks import rle
 from maskgrid.results.accuracy.matching import IOU_THRESHOLDS, Matcher, Matches, cases
@@ -21,48 +20,6 @@ TOLERANCE = 0.75
 _AT_50 = cases("all", IOU_THRESHOLDS[0])
 _AT_75 = cases("all", IOU_THRESHOLDS[5])
 _SIZES = ("small", "medium", "large")
-
-
-def _share_inside(codes: Sequence[bytes], others: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
-    """How much of each mask lies in each other one: float64 (codes, others)."""
-    if not codes or not others:
-        return np.zeros((len(codes), len(others)))
-    ours, theirs = ([_code(counts, size_hw) for counts in part] for part in (codes, others))
-    # For crowds pycocotools divides by the mask's area instead of that of the union.
-    shares: NDArray[np.float64] = coco_mask.iou(ours, theirs, [1] * len(theirs))
-    return shares
-
-
-def _areas(codes: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
-    if not codes:
-        return np.zeros(0)
-    areas: NDArray[np.float64] = coco_mask.area([_code(counts, size_hw) for counts in codes]).astype(np.float64)
-    return areas
-
-
-def _merges(
-    common: NDArray[np.float64],
-    inside: NDArray[np.float64],
-    areas_px: NDArray[np.int64],
-    nested: NDArray[np.bool_],
-    is_crowd: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """Bool (d,): whether each mask holds two objects or more, and little beside them; a part with its whole is one."""
-    if not areas_px.size:
-        return np.zeros(len(common), np.bool_)
-    holds = (common >= TOLERANCE * np.maximum(areas_px, 1)) & ~is_crowd
-    is_part = (holds.astype(np.int64) @ nested.T.astype(np.int64)) > 0
-    wholes = holds & ~is_part
-    merges: NDArray[np.bool_] = (wholes.sum(axis=1) >= 2) & ((inside * wholes).sum(axis=1) >= TOLERANCE)
-    return merges
-
-
-def _code(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:
-    return {"size": list(size_hw), "counts": counts}
-
-
-def _ratio(numerator: int, denominator: int) -> float | None:
-    return numerator / denominator if denominator else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +40,7 @@ class TrueObjects:
 
     def areas_px(self, size_hw: tuple[int, int]) -> NDArray[np.int64]:
         """Pixels of each object: int64 (g,)."""
-        return np.array([rle.area_px(counts, size_hw) for counts in self.counts], np.int64)
+        return rle.areas_px(self.counts, size_hw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +69,8 @@ class ImageTruth:
     @classmethod
     def of(cls, objects: TrueObjects, codes: Sequence[bytes], size_hw: tuple[int, int]) -> Self:
         """Overlap an image's masks with its objects."""
-        inside = _share_inside(codes, objects.counts, size_hw)
-        mask_areas = _areas(codes, size_hw)
+        inside = rle.containment(codes, objects.counts, size_hw)
+        mask_areas = rle.areas_px(codes, size_hw)
         areas = objects.areas_px(size_hw)
         # Pixels in common, exact: the share of whole pixels times their number.
         common = np.rint(inside * mask_areas[:, None])
@@ -190,9 +147,8 @@ class ImageTruth:
         """The share of an object that lies in these masks together."""
         key = (item, masks)
         if key not in self._covered_frac:
-            union = coco_mask.merge([_code(self.codes[mask], self.size_hw) for mask in masks])
-            one = _code(self.objects.counts[item], self.size_hw)
-            self._covered_frac[key] = float(coco_mask.iou([one], [union], [1])[0, 0])
+            union = rle.union([self.codes[mask] for mask in masks], self.size_hw)
+            self._covered_frac[key] = float(rle.containment([self.objects.counts[item]], [union], self.size_hw)[0, 0])
         return self._covered_frac[key]
 
     def _n_under_segmented(self, masks: NDArray[np.int64], matches: Matches) -> int:
@@ -205,9 +161,30 @@ class ImageTruth:
 
 def _nested(objects: TrueObjects, areas_px: NDArray[np.int64], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
     """Bool (g, g): whether the first object lies in the second, as a part in its whole."""
-    inside = _share_inside(objects.counts, objects.counts, size_hw) >= TOLERANCE
+    inside = rle.containment(objects.counts, objects.counts, size_hw) >= TOLERANCE
     place = np.arange(len(objects))
     is_smaller = areas_px[:, None] < areas_px[None, :]
     is_same = (areas_px[:, None] == areas_px[None, :]) & (place[:, None] > place[None, :])
     nested: NDArray[np.bool_] = inside & (is_smaller | is_same)
     return nested
+
+
+def _merges(
+    common: NDArray[np.float64],
+    inside: NDArray[np.float64],
+    areas_px: NDArray[np.int64],
+    nested: NDArray[np.bool_],
+    is_crowd: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Bool (d,): whether each mask holds two objects or more, and little beside them; a part with its whole is one."""
+    if not areas_px.size:
+        return np.zeros(len(common), np.bool_)
+    holds = (common >= TOLERANCE * np.maximum(areas_px, 1)) & ~is_crowd
+    is_part = (holds.astype(np.int64) @ nested.T.astype(np.int64)) > 0
+    wholes = holds & ~is_part
+    merges: NDArray[np.bool_] = (wholes.sum(axis=1) >= 2) & ((inside * wholes).sum(axis=1) >= TOLERANCE)
+    return merges
+
+
+def _ratio(numerator: int, denominator: int) -> float | None:
+    return numerator / denominator if denominator else None
