@@ -1,5 +1,6 @@
-"""COCO files as ``merge.write_coco`` writes them, an entry a line, read image by image without holding the whole."""
+"""COCO files read: anybody's as a whole, and those of ``coco.write_coco``, an entry a line, image by image."""
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -7,13 +8,108 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pycocotools import mask as coco_mask
 
 from maskgrid.io.errors import UserError
+from maskgrid.masks import rle
 
 Entry = dict[str, Any]
-
 RunLengthCode = dict[str, Any]
+
+
+def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
+    """The content of a JSON file; ``key`` is the config's key that names it.
+
+    Raises:
+        UserError: it is no JSON.
+        OSError: it cannot be opened.
+    """
+    try:
+        return orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{key}: {path} is no valid JSON: {error}") from None
+
+
+def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "COCO file") -> list[dict[str, Any]]:  # noqa: ANN401
+    """The list ``name`` of a COCO document; ``categories`` may be missing.
+
+    Raises:
+        UserError: there is no such list of objects.
+    """
+    found = content.get(name) if isinstance(content, dict) else None
+    if name == "categories" and found is None and isinstance(content, dict):
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise UserError(f"{key}: {path} is no {form}: it has no list '{name}' of objects")
+    return found
+
+
+def stated_size_hw(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width that an entry of COCO's ``images`` states; None where it has none of use."""
+    height, width = image.get("height"), image.get("width")
+    if type(height) is int and type(width) is int and height > 0 and width > 0:
+        return height, width
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMasks:
+    """The masks of one image.
+
+    Attributes:
+        size_hw: height and width in pixels.
+        codes: in the file's order, as pycocotools takes them: ``size``, and ``counts`` as COCO's compressed bytes.
+    """
+
+    size_hw: tuple[int, int]
+    codes: list[RunLengthCode]
+
+
+def read_masks(path: Path, key: str) -> dict[str, ImageMasks]:
+    """Masks by the images' ``file_name``; images without masks are there, with none.
+
+    Args:
+        path: the file.
+        key: what asked for it, for messages.
+
+    Raises:
+        UserError: the file cannot be read, is no COCO file, or a mask is not of its image's size.
+    """
+    try:
+        content = read_json(path, key)
+    except OSError as error:
+        raise UserError(f"{key}: {path} cannot be read: {error.strerror}") from None
+    images, annotations = (listed_objects(path, content, name, key) for name in ("images", "annotations"))
+    try:
+        masks: dict[Any, tuple[str, ImageMasks]] = {
+            row["id"]: (str(row["file_name"]), ImageMasks((int(row["height"]), int(row["width"])), []))
+            for row in images
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{key}: {path}: an image has no id, name or size ({error})") from None
+    for number, annotation in enumerate(annotations, 1):
+        try:
+            _, found = masks[annotation["image_id"]]
+            found.codes.append(_code(annotation["segmentation"], found.size_hw))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{key}: {path}: annotation {number} is not a mask of an image of the file ({error})"
+            ) from None
+    return dict(masks.values())
+
+
+def _code(segmentation: Any, size_hw: tuple[int, int]) -> RunLengthCode:  # noqa: ANN401
+    """One code of any of COCO's forms: polygons, a list of runs, or the compressed code."""
+    if isinstance(segmentation, list):
+        return {"size": list(size_hw), "counts": rle.from_polygons(segmentation, size_hw)}
+    if tuple(segmentation["size"]) != size_hw:
+        raise ValueError(f"it is of size {segmentation['size']}, the image of {list(size_hw)}")
+    return {"size": list(size_hw), "counts": compressed(segmentation)["counts"].encode("ascii")}
+
+
+def compressed(segmentation: Entry) -> Entry:
+    """A mask's run-length code in COCO's compressed form, counts as text."""
+    counts, size_hw = segmentation["counts"], segmentation["size"]
+    return segmentation if isinstance(counts, str) else rle.compressed(rle.from_runs(counts, size_hw), size_hw)
 
 
 def read_head(path: Path) -> dict[str, Any]:
@@ -49,14 +145,6 @@ def read_images(path: Path) -> Iterator[tuple[Entry, list[Entry]]]:
         raise _foreign(path)
 
 
-def compressed(segmentation: Entry) -> Entry:
-    """A mask's run-length code in COCO's compressed form, counts as text."""
-    if isinstance(segmentation["counts"], str):
-        return segmentation
-    code = coco_mask.frPyObjects(segmentation, *segmentation["size"])
-    return {"size": segmentation["size"], "counts": code["counts"].decode("ascii")}
-
-
 def _entries(path: Path, start: bytes) -> Iterator[Entry]:
     """The entries of one list of the file."""
     is_inside = False
@@ -90,59 +178,3 @@ def _loads(path: Path, line: bytes) -> Entry:
 
 def _foreign(path: Path) -> UserError:
     return UserError(f"{path}: is not a complete COCO file of maskgrid's; run maskgrid merge for this setting")
-
-
-@dataclass(frozen=True, slots=True)
-class ImageMasks:
-    """The masks of one image.
-
-    Attributes:
-        size_hw: height and width in pixels.
-        codes: in the file's order, as pycocotools takes them: ``size``, and ``counts`` as COCO's compressed bytes.
-    """
-
-    size_hw: tuple[int, int]
-    codes: list[RunLengthCode]
-
-
-def read_masks(path: Path) -> dict[str, ImageMasks]:
-    """Masks by the images' ``file_name``; images without masks are there, with none.
-
-    Raises:
-        UserError: the file is missing, is no COCO file, or a mask is not of its image's size.
-    """
-    try:
-        content = orjson.loads(path.read_bytes())
-        masks: dict[Any, tuple[str, tuple[int, int], list[RunLengthCode]]] = {
-            row["id"]: (str(row["file_name"]), _size(row), []) for row in content["images"]
-        }
-        annotations = content["annotations"]
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not a COCO file with images and annotations ({error})") from None
-    for number, annotation in enumerate(annotations, 1):
-        try:
-            _, size_hw, codes = masks[annotation["image_id"]]
-            codes.append(_code(annotation["segmentation"], size_hw))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: annotation {number} is not a mask of an image of the file ({error})") from None
-    return {name: ImageMasks(size_hw, codes) for name, size_hw, codes in masks.values()}
-
-
-def _size(row: dict[str, Any]) -> tuple[int, int]:
-    return int(row["height"]), int(row["width"])
-
-
-def _code(segmentation: Any, size_hw: tuple[int, int]) -> RunLengthCode:  # noqa: ANN401
-    """One code of any of COCO's forms: polygons, a list of runs, or the compressed code."""
-    if isinstance(segmentation, list):
-        merged: RunLengthCode = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size_hw))
-        return merged
-    if tuple(segmentation["size"]) != size_hw:
-        raise ValueError(f"it is of size {segmentation['size']}, the image of {list(size_hw)}")
-    counts = segmentation["counts"]
-    if isinstance(counts, list):
-        listed: RunLengthCode = coco_mask.frPyObjects(segmentation, *size_hw)
-        return listed
-    return {"size": list(size_hw), "counts": counts.encode("ascii")}

@@ -13,11 +13,10 @@ from typing import IO, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
-from maskgrid.io.files import atomic_write
+from maskgrid.io.json_lines import dumps, write_document
 from maskgrid.io.progress import shown
-from maskgrid.masks import coco
+from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry, compressed, read_head, read_images
 
 # Pixels are drawn as squares of so many pixels: the contour through their outermost ones rounds to the edges.
@@ -66,31 +65,28 @@ def write_polygons(source: Path, path: Path, n_images: int, tolerance_px: float 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as images, tempfile.TemporaryFile(dir=path.parent) as annotations:
         for image, entries in shown(read_images(source), n_images, "polygons", "images"):
-            images.write(coco.dumps(image) + b"\n")
+            images.write(dumps(image) + b"\n")
             for entry in _with_polygons(entries, tolerance_px, fidelity):
-                annotations.write(coco.dumps(entry) + b"\n")
+                annotations.write(dumps(entry) + b"\n")
         head["info"] |= {"polygons": {"tolerance_px": tolerance_px, **fidelity.as_dict()}}
-        with atomic_write(path) as stream:
-            stream.write(b"{\n")
-            for name, content in head.items():
-                stream.write(b'"%s": %s,\n' % (name.encode(), coco.dumps(content)))
-            _copy_list(stream, b"images", images)
-            stream.write(b",\n")
-            _copy_list(stream, b"annotations", annotations)
-            stream.write(b"\n}\n")
+        write_document(path, head, {"images": _lines(images), "annotations": _lines(annotations)})
     return fidelity
 
 
 def _with_polygons(entries: list[Entry], tolerance_px: float, fidelity: Fidelity) -> Iterator[Entry]:
     for entry in entries:
         code = compressed(entry["segmentation"])
-        mask = coco_mask.decode(code)
-        polygons = outlines(mask.view(np.bool_), tolerance_px)
-        drawn = coco_mask.merge(coco_mask.frPyObjects(polygons, *code["size"]))
-        iou = float(coco_mask.iou([drawn], [code], [0])[0, 0])
+        counts, size_hw = code["counts"].encode(), tuple(code["size"])
+        polygons = outlines(rle.decode(counts, size_hw), tolerance_px)
+        drawn = rle.from_polygons(polygons, size_hw)
+        iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0])
         fidelity.add(iou)
-        area = int(coco_mask.area(drawn))
-        yield {**entry, "segmentation": polygons, "area": area, "iou_with_mask": round(iou, 6)}
+        yield {
+            **entry,
+            "segmentation": polygons,
+            "area": rle.area_px(drawn, size_hw),
+            "iou_with_mask": round(iou, 6),
+        }
 
 
 def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[float]]:
@@ -116,14 +112,9 @@ def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[fl
     return polygons
 
 
-def _copy_list(stream: IO[bytes], name: bytes, lines: IO[bytes]) -> None:
-    """A JSON list, an entry a line, from a file of lines."""
-    lines.seek(0)
-    stream.write(b'"%s": [' % name)
-    for number, line in enumerate(lines):
-        stream.write(b",\n" if number else b"\n")
-        stream.write(line.rstrip(b"\n"))
-    stream.write(b"\n]")
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    stream.seek(0)
+    return (line.rstrip(b"\n") for line in stream)
 
 
 def fidelity_text(fidelity: Fidelity) -> str:
