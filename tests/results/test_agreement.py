@@ -114,8 +114,10 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "no such file"),
-        (b"[]", "not a COCO file"),
+        (None, "b.json cannot be read: No such file"),
+        (b"{", "is no valid JSON"),
+        (b"[]", "is no COCO file"),
+        (b'{"images": [{"id": 1}], "annotations": []}', "an image has no id, name or size"),
         (b'{"images": [], "annotations": []}', "not of the same images"),
         (b'{"images": [], "annotations": [{"image_id": 7}]}', "annotation 1"),
         (b'{"images": [{"id": 1, "file_name": "x", "height": 9, "width": 9}], "annotations": []}', "pixels"),

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskgrid.dataset.object_files import listed_objects, read_json
 from maskgrid.io.errors import UserError
+from maskgrid.masks.coco_reading import listed_objects, read_json
 
 _COLUMN = "path"
 _COCO_SAMPLE = 1000

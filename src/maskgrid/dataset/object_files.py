@@ -1,4 +1,4 @@
-"""Files of prompts: tables row by row, JSON documents object by object, nothing of them checked but their form."""
+"""Tables of prompts, row by row, nothing of them checked but their form."""
 
 import codecs
 import csv
@@ -45,41 +45,6 @@ def read_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
         OSError: it cannot be opened.
     """
     return _READERS[path.suffix.lower()](path, form)
-
-
-def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
-    """The content of a JSON file; ``key`` is the config's key that names it.
-
-    Raises:
-        UserError: it is no JSON.
-        OSError: it cannot be opened.
-    """
-    try:
-        return orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"{key}: {path} is no valid JSON: {error}") from None
-
-
-def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "COCO file") -> list[dict[str, Any]]:  # noqa: ANN401
-    """The list ``name`` of a COCO document; ``categories`` may be missing.
-
-    Raises:
-        UserError: there is no such list of objects.
-    """
-    found = content.get(name) if isinstance(content, dict) else None
-    if name == "categories" and found is None and isinstance(content, dict):
-        return []
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise UserError(f"{key}: {path} is no {form}: it has no list '{name}' of objects")
-    return found
-
-
-def stated_size_hw(image: dict[str, Any]) -> tuple[int, int] | None:
-    """Height and width that an entry of COCO's ``images`` states; None where it has none of use."""
-    height, width = image.get("height"), image.get("width")
-    if type(height) is int and type(width) is int and height > 0 and width > 0:
-        return height, width
-    return None
 
 
 def _csv_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:

@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from maskgrid.config.prompts import Use
-from maskgrid.dataset.object_files import TableForm, listed_objects, read_json, read_rows, stated_size_hw
+from maskgrid.dataset.object_files import TableForm, read_rows
 from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus, read_box, read_points
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import named_key
+from maskgrid.masks.coco_reading import listed_objects, read_json, stated_size_hw
 
 log = logging.getLogger(__name__)
 

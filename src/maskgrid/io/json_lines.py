@@ -9,22 +9,9 @@ import orjson
 from maskgrid.io.files import atomic_write
 
 
-def write_head(stream: IO[bytes], head: Mapping[str, Any]) -> None:
-    """Write the start of a document, one entry per line; numpy numbers as the shortest decimals that round-trip."""
-    stream.write(b"{\n")
-    for name, content in head.items():
-        stream.write(b'"%s": %s,\n' % (name.encode(), orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)))
-
-
-def write_list(stream: IO[bytes], name: bytes, parts: Iterable[bytes]) -> None:
-    """Write a JSON list, one entry per line. A part may also hold several entries, already joined."""
-    stream.write(b'"%s": [' % name)
-    between = b"\n"
-    for part in parts:
-        stream.write(between)
-        stream.write(part)
-        between = b",\n"
-    stream.write(b"\n]")
+def dumps(entry: dict[str, Any] | list[Any]) -> bytes:
+    """JSON on one line; numpy's float32 as the shortest decimals that read back to the same float32."""
+    return orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def write_document(path: Path, head: Mapping[str, Any], lists: Mapping[str, Iterable[bytes]]) -> None:
@@ -33,11 +20,23 @@ def write_document(path: Path, head: Mapping[str, Any], lists: Mapping[str, Iter
     Args:
         path: the output file; replaced atomically once complete.
         head: the entries before the lists.
-        lists: by name; each entry as JSON.
+        lists: by name; the entries of each as JSON, one at a time or several joined lines at once.
     """
     with atomic_write(path) as stream:
-        write_head(stream, head)
-        for number, (name, lines) in enumerate(lists.items()):
+        stream.write(b"{\n")
+        for name, content in head.items():
+            stream.write(b'"%s": %s,\n' % (name.encode(), dumps(content)))
+        for number, (name, parts) in enumerate(lists.items()):
             stream.write(b",\n" if number else b"")
-            write_list(stream, name.encode(), lines)
+            _write_list(stream, name, parts)
         stream.write(b"\n}\n")
+
+
+def _write_list(stream: IO[bytes], name: str, parts: Iterable[bytes]) -> None:
+    stream.write(b'"%s": [' % name.encode())
+    between = b"\n"
+    for part in parts:
+        stream.write(between)
+        stream.write(part)
+        between = b",\n"
+    stream.write(b"\n]")

@@ -6,22 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
 import pyarrow as pa
 
-from maskgrid.io.files import atomic_write
-from maskgrid.io.json_lines import write_head, write_list
+from maskgrid.io.json_lines import dumps, write_document
 
 # COCO's limits between small, medium and large masks, in pixels.
 SMALL_PX, MEDIUM_PX = 32**2, 96**2
 
 CATEGORY_ID = 1
 CATEGORY = {"id": CATEGORY_ID, "name": "object", "supercategory": "object"}
-
-
-def dumps(entry: dict[str, Any] | list[Any]) -> bytes:
-    """JSON on one line; numpy's float32 as the shortest decimals that read back to the same float32."""
-    return orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def image_entry(image_id: int, row: dict[str, Any]) -> dict[str, Any]:
@@ -60,12 +53,8 @@ def write_coco(
     # Beside the result and not in the system's folder for temporary files, which may be memory.
     with tempfile.TemporaryFile(dir=path.parent) as spool:
         spans = _spool(entries, spool)
-        with atomic_write(path) as stream:
-            write_head(stream, head)
-            write_list(stream, b"images", _image_lines(images))
-            stream.write(b",\n")
-            write_list(stream, b"annotations", _numbered(images, spans, spool))
-            stream.write(b"\n}\n")
+        lists = {"images": _image_lines(images), "annotations": _numbered(images, spans, spool)}
+        write_document(path, head, lists)
     return MergeCounts(images.num_rows, sum(span.n_annotations for span in spans.values()))
 
 

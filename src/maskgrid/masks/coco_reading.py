@@ -1,5 +1,6 @@
-"""Reads COCO files: those that ``coco.write_coco`` wrote image by image, and the masks of any others as a whole."""
+"""Reads COCO files: anybody's as a whole, and those of ``coco.write_coco``, an entry a line, image by image."""
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +13,41 @@ from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 
 Entry = dict[str, Any]
+
+
+def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
+    """The content of a JSON file; ``key`` is the config's key that names it.
+
+    Raises:
+        UserError: it is no JSON.
+        OSError: it cannot be opened.
+    """
+    try:
+        return orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{key}: {path} is no valid JSON: {error}") from None
+
+
+def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "COCO file") -> list[dict[str, Any]]:  # noqa: ANN401
+    """The list ``name`` of a COCO document; ``categories`` may be missing.
+
+    Raises:
+        UserError: there is no such list of objects.
+    """
+    found = content.get(name) if isinstance(content, dict) else None
+    if name == "categories" and found is None and isinstance(content, dict):
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise UserError(f"{key}: {path} is no {form}: it has no list '{name}' of objects")
+    return found
+
+
+def stated_size_hw(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width that an entry of COCO's ``images`` states; None where it has none of use."""
+    height, width = image.get("height"), image.get("width")
+    if type(height) is int and type(width) is int and height > 0 and width > 0:
+        return height, width
+    return None
 
 
 def read_head(path: Path) -> dict[str, Any]:
@@ -60,29 +96,37 @@ class ImageMasks:
     codes: list[bytes]
 
 
-def read_masks(path: Path) -> dict[str, ImageMasks]:
+def read_masks(path: Path, key: str) -> dict[str, ImageMasks]:
     """Masks by the images' ``file_name``; images without masks are there, with none.
 
+    Args:
+        path: the file.
+        key: what asked for it, for messages.
+
     Raises:
-        UserError: the file is missing, is no COCO file, or a mask is not of its image's size.
+        UserError: the file cannot be read, is no COCO file, or a mask is not of its image's size.
     """
     try:
-        content = orjson.loads(path.read_bytes())
-        masks: dict[Any, tuple[str, tuple[int, int], list[bytes]]] = {
-            row["id"]: (str(row["file_name"]), _size(row), []) for row in content["images"]
+        content = read_json(path, key)
+    except OSError as error:
+        raise UserError(f"{key}: {path} cannot be read: {error.strerror}") from None
+    images, annotations = (listed_objects(path, content, name, key) for name in ("images", "annotations"))
+    try:
+        masks: dict[Any, tuple[str, ImageMasks]] = {
+            row["id"]: (str(row["file_name"]), ImageMasks((int(row["height"]), int(row["width"])), []))
+            for row in images
         }
-        annotations = content["annotations"]
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not a COCO file with images and annotations ({error})") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{key}: {path}: an image has no id, name or size ({error})") from None
     for number, annotation in enumerate(annotations, 1):
         try:
-            _, size_hw, codes = masks[annotation["image_id"]]
-            codes.append(run_length_code(annotation["segmentation"], size_hw))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: annotation {number} is not a mask of an image of the file ({error})") from None
-    return {name: ImageMasks(size_hw, codes) for name, size_hw, codes in masks.values()}
+            _, found = masks[annotation["image_id"]]
+            found.codes.append(run_length_code(annotation["segmentation"], found.size_hw))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{key}: {path}: annotation {number} is not a mask of an image of the file ({error})"
+            ) from None
+    return dict(masks.values())
 
 
 def run_length_code(segmentation: Any, size_hw: tuple[int, int]) -> bytes:  # noqa: ANN401
@@ -140,7 +184,3 @@ def _loads(path: Path, line: bytes) -> Entry:
 
 def _foreign(path: Path) -> UserError:
     return UserError(f"{path}: is not a complete COCO file of maskgrid's; run maskgrid merge for this setting")
-
-
-def _size(row: dict[str, Any]) -> tuple[int, int]:
-    return int(row["height"]), int(row["width"])

@@ -163,7 +163,8 @@ def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
 
 def areas_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.int64]:
     """Pixels of each mask: int64 (n,)."""
-    return np.array([area_px(counts, size_hw) for counts in masks], np.int64)
+    areas = coco_mask.area([_code(counts, size_hw) for counts in masks]) if masks else []
+    return np.array(areas, np.int64)
 
 
 def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:

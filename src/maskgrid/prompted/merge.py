@@ -15,6 +15,7 @@ from maskgrid.dataset.tables import good_images, image_ids
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import maskgrid_version
 from maskgrid.io.journal import forget_journal
+from maskgrid.io.json_lines import dumps
 from maskgrid.io.tables import read_origin, read_table, write_table
 from maskgrid.masks import coco, rle
 from maskgrid.masks.coco import write_coco
@@ -120,7 +121,7 @@ def _entries(
             if key in known:
                 image_id, size_hw = known[key]
                 drawn = [row for row in rows if row["status"] == "ok"]
-                lines = [coco.dumps(_annotation(row, image_id, size_hw, category_ids))[1:] for row in drawn]
+                lines = [dumps(_annotation(row, image_id, size_hw, category_ids))[1:] for row in drawn]
                 yield key, len(lines), b"\n".join(lines)
 
 

@@ -56,7 +56,7 @@ def agreement(counts: bytes, prompt: Prompt, reference_counts: bytes | None, siz
         box_iou = _iou(np.array(rle.true_box_xywh(counts, size_hw)), given)
         area_over_box = area_px / float(given[2] * given[3])
     if reference_counts is not None:
-        mask_iou = float(rle.pairwise_iou([counts], [reference_counts], size_hw)[0, 0]) if area_px else 0.0
+        mask_iou = float(rle.pairwise_iou([counts], [reference_counts], size_hw)[0, 0])
         area_over_mask = area_px / rle.area_px(reference_counts, size_hw)
     return Agreement(box_iou, area_over_box, mask_iou, area_over_mask)
 

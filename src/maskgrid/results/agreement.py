@@ -97,7 +97,7 @@ def agreement(first: Path, second: Path, setting: str) -> Agreement:
     Raises:
         UserError: a file is missing or is no COCO file, or the runs are not of the same images.
     """
-    ours, theirs = (read_masks(annotations_file(path, setting)) for path in (first, second))
+    ours, theirs = (read_masks(annotations_file(path, setting), "agreement") for path in (first, second))
     alone = sorted(ours.keys() ^ theirs.keys())
     if alone:
         where = first if alone[0] in ours else second

@@ -6,18 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from maskgrid.io.fingerprint import maskgrid_version
-from maskgrid.io.json_lines import write_document
+from maskgrid.io.json_lines import dumps, write_document
 from maskgrid.masks import rle
-from maskgrid.masks.coco import CATEGORY
+from maskgrid.masks.coco import CATEGORY, MEDIUM_PX, SMALL_PX
 from maskgrid.tracked.masklets import Run, by_frames, by_objects
 
 Entry = dict[str, Any]
-
-# SA-V's size classes: areas up to 32 x 32 and 96 x 96 pixels, as in COCO.
-_SMALL_PX, _MEDIUM_PX = 32**2, 96**2
 
 
 def write_youtube_vis(path: Path, runs: Sequence[Run], categories: Sequence[Entry], info: Mapping[str, Any]) -> None:
@@ -39,7 +35,7 @@ def write_youtube_vis(path: Path, runs: Sequence[Run], categories: Sequence[Entr
         names[name] = max((int(category["id"]) for category in known), default=0) + 1
         known.append({"id": names[name], "name": name, "supercategory": CATEGORY["supercategory"]})
     head = {"info": {"maskgrid_version": maskgrid_version(), **info}, "licenses": [], "categories": known}
-    videos = (_dumps(_video_entry(video_id, run)) for video_id, run in enumerate(runs, start=1))
+    videos = (dumps(_video_entry(video_id, run)) for video_id, run in enumerate(runs, start=1))
     write_document(path, head, {"videos": videos, "annotations": _annotations(runs, names)})
 
 
@@ -83,7 +79,7 @@ def _frame_lines(run: Run, ids: list[int]) -> Iterator[bytes]:
         if frame == number:
             codes = {row["object_id"]: rle.compressed(row["counts"], run.video.size_hw) for row in masks}
             frame, masks = next(tracked, (-1, []))
-        yield _dumps([codes.get(object_id, empty) for object_id in ids])
+        yield dumps([codes.get(object_id, empty) for object_id in ids])
 
 
 def _object_entry(rows: list[Entry], run: Run) -> Entry:
@@ -96,7 +92,8 @@ def _object_entry(rows: list[Entry], run: Run) -> Entry:
         "id": rows[0]["object_id"],
         "size_rel": size_px / (height * width),
         "size_abs": size_px,
-        "size_bucket": "small" if size_px < _SMALL_PX else "medium" if size_px < _MEDIUM_PX else "large",
+        # SA-V's classes of size are COCO's.
+        "size_bucket": "small" if size_px < SMALL_PX else "medium" if size_px < MEDIUM_PX else "large",
         "visibility_changes": sum(a != b for a, b in pairwise(visible)),
         "first_appeared_frame": float(run.numbers.index(seen[0]["frame"])) if seen else None,
         "frame_count": len(seen),
@@ -125,7 +122,7 @@ def _annotations(runs: Iterable[Run], category_ids: Mapping[str, int]) -> Iterat
             seen = {row["frame"]: row for row in rows if row["area_px"]}
             if seen:
                 annotation_id += 1
-                yield _dumps(_annotation(annotation_id, video_id, seen, run, category_ids))
+                yield dumps(_annotation(annotation_id, video_id, seen, run, category_ids))
 
 
 def _annotation(
@@ -160,7 +157,3 @@ def _first_rows(run: Run) -> Iterator[Entry]:
 
 def _category_name(row: Entry) -> str:
     return str(row["category"] or CATEGORY["name"])
-
-
-def _dumps(entry: Entry | list[Any]) -> bytes:
-    return orjson.dumps(entry, option=orjson.OPT_SERIALIZE_NUMPY)

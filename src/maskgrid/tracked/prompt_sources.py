@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from maskgrid.config.tracking import TrackingConfig
-from maskgrid.dataset.object_files import TableForm, listed_objects, read_json, read_rows
+from maskgrid.dataset.object_files import TableForm, read_rows
 from maskgrid.dataset.object_sources import FORM as IMAGE_FORM
 from maskgrid.dataset.object_sources import Entry, table_entry
 from maskgrid.io.errors import UserError
+from maskgrid.masks.coco_reading import listed_objects, read_json
 
 KEY = "tracking.prompts"
 FORM = TableForm(KEY, ("video", "frame"), IMAGE_FORM.prompts, (*IMAGE_FORM.optional, "round"))

@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskgrid.dataset.object_files import listed_objects, read_json, stated_size_hw
 from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.objects import BadPromptError, PromptStatus, require_size
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import named_key
 from maskgrid.masks import rle
+from maskgrid.masks.coco_reading import listed_objects, read_json, stated_size_hw
 from maskgrid.results.accuracy.tables import TRUE_IMAGES, TRUE_OBJECTS
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgrid.io.files import atomic_write
+from maskgrid.io.json_lines import dumps, write_document
 from maskgrid.io.progress import shown
-from maskgrid.masks import coco, rle
+from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry, read_head, read_images, run_length_code
 
 # Enlarge each pixel to a square with this side: the contour through its outermost pixels then rounds to the edges.
@@ -65,18 +65,11 @@ def write_polygons(source: Path, path: Path, n_images: int, tolerance_px: float 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as images, tempfile.TemporaryFile(dir=path.parent) as annotations:
         for image, entries in shown(read_images(source), n_images, "polygons", "images"):
-            images.write(coco.dumps(image) + b"\n")
+            images.write(dumps(image) + b"\n")
             for entry in _with_polygons(entries, tolerance_px, fidelity):
-                annotations.write(coco.dumps(entry) + b"\n")
+                annotations.write(dumps(entry) + b"\n")
         head["info"] |= {"polygons": {"tolerance_px": tolerance_px, **fidelity.as_dict()}}
-        with atomic_write(path) as stream:
-            stream.write(b"{\n")
-            for name, content in head.items():
-                stream.write(b'"%s": %s,\n' % (name.encode(), coco.dumps(content)))
-            _copy_list(stream, b"images", images)
-            stream.write(b",\n")
-            _copy_list(stream, b"annotations", annotations)
-            stream.write(b"\n}\n")
+        write_document(path, head, {"images": _lines(images), "annotations": _lines(annotations)})
     return fidelity
 
 
@@ -115,14 +108,9 @@ def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[fl
     return polygons
 
 
-def _copy_list(stream: IO[bytes], name: bytes, lines: IO[bytes]) -> None:
-    """Write a JSON list, one entry per line, from a file of lines."""
-    lines.seek(0)
-    stream.write(b'"%s": [' % name)
-    for number, line in enumerate(lines):
-        stream.write(b",\n" if number else b"\n")
-        stream.write(line.rstrip(b"\n"))
-    stream.write(b"\n]")
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    stream.seek(0)
+    return (line.rstrip(b"\n") for line in stream)
 
 
 def fidelity_text(fidelity: Fidelity) -> str:

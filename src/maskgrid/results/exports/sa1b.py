@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from maskgrid.io.files import atomic_write
+from maskgrid.io.json_lines import dumps
 from maskgrid.io.progress import shown
-from maskgrid.masks import coco
 from maskgrid.masks.coco_reading import Entry, compressed, read_head, read_images
 
 _FIELDS = ("id", "segmentation", "bbox", "area", "predicted_iou", "stability_score", "point_coords", "crop_box")
@@ -39,7 +39,7 @@ def write_sa1b(source: Path, path: Path, n_images: int) -> int:
     n_masks = 0
     with atomic_write(path) as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for image, annotations in shown(read_images(source), n_images, "SA-1B", "images"):
-            content = coco.dumps(sa1b_record(image, annotations)) + b"\n"
+            content = dumps(sa1b_record(image, annotations)) + b"\n"
             # Time, owner and permissions are TarInfo's defaults, not this machine's.
             member = tarfile.TarInfo(f"sa_{image['id']}.json")
             member.size = len(content)
