@@ -191,7 +191,7 @@ def prompted(plan, finished, demo_model, tmp_path) -> Plan:
 
 def _segment(plan: Plan, model) -> None:
     for shard in plan.shards():
-        prompt_shard(plan, shard, lambda plan: Prompter(model, plan.config.prompts))
+        prompt_shard(plan, shard, lambda _, __, prompts: Prompter(model, prompts))
 
 
 def test_what_is_made_of_prompts_is_checked(prompted):

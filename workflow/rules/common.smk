@@ -18,7 +18,7 @@ from maskgrid.plan.plan import make_plan
 from maskgrid.plan.text import plan_text
 from maskgrid.plan.remote import is_url
 from maskgrid.config.sweep import find
-from maskgrid.network.checkpoints import checkpoint_id, own_files
+from maskgrid.network.checkpoints import own_files
 
 CONFIG_FILE = "results/config.json"
 SOURCE_FOLDER = str(
@@ -169,12 +169,7 @@ def checkpoint_file(wildcards):
 
 def candidate_files_of(shard):
     """The candidates of all passes over a shard."""
-    return [
-        str(
-            PLAN.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
-        )
-        for run in PLAN.runs
-    ]
+    return [str(PLAN.layout.candidates(run, shard)) for run in PLAN.runs]
 
 
 def candidate_files(wildcards):

@@ -95,13 +95,13 @@ def check_picture(path: Path, expected: Callable[[], str]) -> list[Problem]:
     return problems
 
 
-def differs(note: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
-    """Tell whether a note has another fingerprint than expected; not where the sources are amiss, which is named."""
+def differs(origin: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
+    """Tell whether an origin has another fingerprint than expected; not where the sources are amiss, which is named."""
     try:
         made = expected()
     except (UserError, KeyError):
         return False
-    return not isinstance(note, dict) or note.get("fingerprint") != made
+    return not isinstance(origin, dict) or origin.get("fingerprint") != made
 
 
 def info_of(path: Path) -> dict[str, Any] | None:
@@ -145,7 +145,7 @@ def _fingerprint_of(path: Path) -> str | None:
     return comment.decode("ascii", "replace")
 
 
-def check_note(path: Path, expected: Callable[[], str], other: str) -> Iterator[Problem]:
+def check_origin(path: Path, expected: Callable[[], str], other: str) -> Iterator[Problem]:
     """A small JSON file with a fingerprint: there, whole, and of what lies there now."""
     if not path.is_file():
         yield Problem("missing", path, "there is no such file")

@@ -37,20 +37,9 @@ class Reading:
         return range(n_frames)[self.start : self.stop : self.stride]
 
 
-def tracking_config(plan: Plan) -> TrackingConfig:
-    """The config's section.
-
-    Raises:
-        UserError: there is none.
-    """
-    if plan.config.tracking is None:
-        raise UserError("tracking: the config has no such section; give at least tracking.source")
-    return plan.config.tracking
-
-
 def reading_of(plan: Plan) -> Reading:
     """Which frames of videos are read."""
-    config = tracking_config(plan)
+    config = plan.tracking
     return Reading(config.start, config.stop, config.stride, plan.config.dataset.max_pixels)
 
 
