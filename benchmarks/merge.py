@@ -32,7 +32,7 @@ from maskgrid.dataset.tables import IMAGES_FILE
 from maskgrid.io.tables import write_table
 from maskgrid.masks import rle
 from maskgrid.plan.layout import Layout
-from maskgrid.plan.passes import Recording, passes_of
+from maskgrid.plan.passes import PassRun, Recording, setting_runs
 
 SIZE_HW, MASKS_AN_IMAGE, N_SHAPES = (480, 640), 100, 400
 GENERATOR = GeneratorConfig()
@@ -80,7 +80,7 @@ def setting() -> Setting:
 def merge(folder: Path) -> None:
     """Merge, and print this process's CPU seconds and its peak resident memory in MiB."""
     started = time.process_time()
-    merge_annotations(setting(), Layout(folder), "demo", folder / "merged.json")
+    merge_annotations(setting(), Layout(folder), folder / "merged.json")
     print(time.process_time() - started, round(peak_mib()))
 
 
@@ -109,7 +109,7 @@ def _dump(entries: list[Any], output: IO[bytes]) -> float:
 
 def write_tables(folder: Path, n_images: int, n_shards: int) -> None:
     """Write the index, and each shard's candidates and selections."""
-    layout, (pass_,) = Layout(folder), passes_of(GENERATOR)
+    layout, (run,) = Layout(folder), setting_runs(setting())
     keys = [f"{number:06d}.jpg" for number in range(n_images)]
     shards = [f"s{number % n_shards}" for number in range(n_images)]
     n = len(keys)
@@ -125,7 +125,7 @@ def write_tables(folder: Path, n_images: int, n_shards: int) -> None:
     write_table(folder / "dataset" / IMAGES_FILE, pa.table(columns), {})
     shapes = list(make_shapes())
     for shard in range(n_shards):
-        _write_shard(layout, f"s{shard}", keys[shard::n_shards], shapes, pass_.name)
+        _write_shard(layout, f"s{shard}", keys[shard::n_shards], shapes, run)
 
 
 def make_shapes() -> Iterator[tuple[bytes, list[int], int]]:
@@ -139,7 +139,7 @@ def make_shapes() -> Iterator[tuple[bytes, list[int], int]]:
         yield rle.encode(mask), [columns[0], rows[0], columns[-1], rows[-1]], int(mask.sum())
 
 
-def _write_shard(layout: Layout, shard: str, keys: list[str], shapes: list[Any], pass_name: str) -> None:
+def _write_shard(layout: Layout, shard: str, keys: list[str], shapes: list[Any], run: PassRun) -> None:
     n = len(keys) * MASKS_AN_IMAGE
     random = np.random.default_rng(1)
     chosen = random.integers(len(shapes), size=n)
@@ -164,7 +164,7 @@ def _write_shard(layout: Layout, shard: str, keys: list[str], shapes: list[Any],
         pa.array(column, field.type) if isinstance(column, np.ndarray) else column.cast(field.type)
         for column, field in zip(candidates, CANDIDATES, strict=True)
     ]
-    write_table(layout.candidates("demo", pass_name, shard), pa.table(arrays, schema=CANDIDATES), origin)
+    write_table(layout.candidates(run, shard), pa.table(arrays, schema=CANDIDATES), origin)
     of_images = {
         "image_key": keys,
         "status": ["ok"] * len(keys),
@@ -174,7 +174,7 @@ def _write_shard(layout: Layout, shard: str, keys: list[str], shapes: list[Any],
         "crop_boxes_xyxy": [[[0, 0, SIZE_HW[1], SIZE_HW[0]]]] * len(keys),
         "proposed_iou": [[]] * len(keys),
     }
-    write_table(layout.pass_images("demo", pass_name, shard), pa.table(of_images, schema=PASS_IMAGES), origin)
+    write_table(layout.pass_images(run, shard), pa.table(of_images, schema=PASS_IMAGES), origin)
     setting_column = pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), [setting().id])
     nothing = [pa.nulls(n, SELECTIONS.field(name).type) for name in ("counts", "area_px", "box_xyxy")]
     selected = [setting_column, key_column, pa.array(ids), pa.array(np.zeros(n, np.int16)), pa.array(ids), *nothing]

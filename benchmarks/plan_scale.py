@@ -31,7 +31,6 @@ from maskgrid.config.files import parse_config
 from maskgrid.config.models import Config
 from maskgrid.dataset.tables import ARCHIVES_SCHEMA, FILES_SCHEMA, IMAGES_SCHEMA, SHARDS_SCHEMA
 from maskgrid.io.tables import write_table
-from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.plan import Plan, make_plan
 
 ROOT = Path(__file__).parents[1]
@@ -146,8 +145,8 @@ def pretend_outputs(plan: Plan, folder: Path) -> None:
         model = folder / "pass.parquet"
         write_table(model, CANDIDATES.empty_table(), {"recording": run.recording.as_dict()})
         for shard in plan.shards():
-            copy(model, layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard))
-            copy(model, layout.pass_images(checkpoint_id(run.checkpoint), run.pass_.name, shard))
+            copy(model, layout.candidates(run, shard))
+            copy(model, layout.pass_images(run, shard))
     for shard in plan.shards():
         copy(model, layout.selections(shard))
         copy(model, layout.shard_counts(shard))

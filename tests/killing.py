@@ -26,13 +26,13 @@ from maskgrid.automatic.generate import generate_shard
 from maskgrid.automatic.merge import gather, merge_setting
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.replay import replay_shard
-from maskgrid.config.models import Config
+from maskgrid.config.models import Config, ModelConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.objects import Prompt
 from maskgrid.io.files import Step, observed
-from maskgrid.network.checkpoints import checkpoint_id
-from maskgrid.plan.passes import Pass, PassRun, Recording
+from maskgrid.network.checkpoints import Checkpoint
+from maskgrid.plan.passes import Pass, Recording
 from maskgrid.plan.plan import Plan, make_plan
 from maskgrid.prompted.merge import merge_prompted
 from maskgrid.prompted.prompt import prompt_shard
@@ -61,7 +61,7 @@ class RememberingNetwork(Proposer):
         self.n_runs += 1
         return self.known[key]
 
-    def load(self, plan: Plan, run: PassRun) -> Proposer:
+    def load(self, model: ModelConfig, checkpoint: Checkpoint) -> Proposer:
         return self
 
     @property
@@ -87,7 +87,7 @@ class RememberingPrompter(Prompter):
             self.known[key] = self.prompter.run_settings(image, prompts, settings)
         return self.known[key]
 
-    def load(self, plan: Plan) -> Prompter:
+    def load(self, model: ModelConfig, checkpoint: Checkpoint) -> Prompter:
         self.prompter = Prompter(self.model)
         return self
 
@@ -122,7 +122,7 @@ def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage
     yield "index", index_dataset
     for run in plan.runs:
         for shard in plan.shards():
-            folder, name = checkpoint_id(run.checkpoint), run.pass_.name
+            folder, name = run.folder.split("/")
 
             def generate(plan: Plan, folder: str = folder, name: str = name, shard: str = shard) -> None:
                 generate_shard(plan, folder, name, shard, load=network.load)

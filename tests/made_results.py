@@ -15,7 +15,7 @@ from maskgrid.plan.plan import make_plan
 from maskgrid.results.statistics.effects import effects_table, interactions_table
 from maskgrid.results.statistics.mask_counts import settings_table, write_mask_counts
 from maskgrid.results.statistics.summary import summary_table
-from synthetic import CHECKPOINT_ID, GENERATOR, RECORDING, make_images, write_dataset
+from synthetic import GENERATOR, RECORDING, make_images, write_dataset
 
 SWEEP = {
     "grid": {
@@ -60,7 +60,6 @@ def make_results(root, shard_of=one_shard, config=None, n_images=2):
     images[0] = dataclasses.replace(images[0], key=HOSTILE)
     plan = make_plan(config, root, root / "results")
     layout = write_dataset(plan.layout.root, images, plan.settings, shard_of)
-    (layout.root / "candidates" / CHECKPOINT_ID).rename(layout.root / "candidates" / "demo")
     _write_images(layout, images, root / "images", shard_of)
     _write_statistics(plan)
     return plan

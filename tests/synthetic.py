@@ -22,9 +22,9 @@ from maskgrid.io.tables import read_table, write_table
 from maskgrid.masks.coverage import Coverage
 from maskgrid.masks.rle import encode
 from maskgrid.plan.layout import Layout
-from maskgrid.plan.passes import Pass, Recording, passes_of
+from maskgrid.plan.passes import PassRun, Recording, passes_of, setting_runs
 
-CHECKPOINT, CHECKPOINT_ID = "demo", "demo-0123"
+CHECKPOINT = "demo"
 RECORDING = Recording(0.0, 0.0, (0.0, 1.5), (0.5, 1.0))
 GENERATOR = GeneratorConfig(points_per_side=4, crop_n_layers=1, pred_iou_thresh=0.3, stability_score_thresh=0.3)
 
@@ -129,8 +129,8 @@ def write_dataset(
     good = sorted((image for image in images if image.status == "ok"), key=lambda image: image.key)
     for shard in {shard_of(image.key) for image in good}:
         members = [image for image in good if shard_of(image.key) == shard]
-        for pass_ in passes_of(GENERATOR):
-            _write_pass(layout, shard, members, pass_)
+        for run in setting_runs(setting()):
+            _write_pass(layout, shard, members, run)
         _write_selections(layout, shard, members, settings)
     return layout
 
@@ -158,12 +158,12 @@ def _image_row(image: MadeImage, shard: str) -> dict[str, Any]:
     return known | more
 
 
-def _write_pass(layout: Layout, shard: str, images: Sequence[MadeImage], pass_: Pass) -> None:
-    parts = [(image.key, part) for image in images for part in image.candidates if part.pass_ == pass_]
+def _write_pass(layout: Layout, shard: str, images: Sequence[MadeImage], run: PassRun) -> None:
+    parts = [(image.key, part) for image in images for part in image.candidates if part.pass_ == run.pass_]
     origin = {"recording": RECORDING.as_dict()}
     rows = [row for key, part in parts for row in _candidate_rows(key, part.rows)]
     table = pa.Table.from_pylist(rows, schema=CANDIDATES)
-    write_table(layout.candidates(CHECKPOINT_ID, pass_.name, shard), table, origin)
+    write_table(layout.candidates(run, shard), table, origin)
     of_images = [
         {
             "image_key": key,
@@ -176,7 +176,7 @@ def _write_pass(layout: Layout, shard: str, images: Sequence[MadeImage], pass_: 
         for key, part in parts
     ]
     table = pa.Table.from_pylist(of_images, schema=PASS_IMAGES)
-    write_table(layout.pass_images(CHECKPOINT_ID, pass_.name, shard), table, origin)
+    write_table(layout.pass_images(run, shard), table, origin)
 
 
 def _candidate_rows(key: str, rows: CandidateRows) -> list[dict[str, Any]]:
@@ -205,11 +205,11 @@ class OfImage:
     predicted_iou: NDArray[np.float32]
 
 
-def kept_by_image(setting: Setting, layout: Layout, checkpoint_id: str, shard: str) -> Iterator[OfImage]:
+def kept_by_image(setting: Setting, layout: Layout, shard: str) -> Iterator[OfImage]:
     """The masks that a setting keeps, image by image."""
     images = read_table(layout.images, filters=[("status", "=", "ok")]).to_pylist()
     sizes_hw = {row["image_key"]: (row["height"], row["width"]) for row in images}
-    for part in kept_masks(setting, layout, checkpoint_id, shard, sizes_hw):
+    for part in kept_masks(setting, layout, shard, sizes_hw):
         start = 0
         for key, end in zip(part.image_keys, np.cumsum(part.n_masks).tolist(), strict=True):
             yield OfImage(key, part.counts[start:end], part.predicted_iou[start:end])

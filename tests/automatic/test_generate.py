@@ -31,7 +31,7 @@ def plan(tmp_path):
 
 
 def statuses(plan):
-    return read_table(plan.layout.pass_images("demo", PASS, "all"))["status"].to_pylist()
+    return read_table(plan.layout.pass_images(plan.runs[0], "all"))["status"].to_pylist()
 
 
 class Beside(RememberingNetwork):
@@ -91,7 +91,7 @@ def test_an_image_read_ahead_is_not_recorded_as_done_if_the_device_fails(plan, d
     monkeypatch.setattr(generation, "read_image", spy)
     with pytest.raises(MachineError):
         generate_shard(plan, "demo", PASS, "all", load=network.load)
-    parts = journal_folder(plan.layout.candidates("demo", PASS, "all")).glob("*.1.arrow")
+    parts = journal_folder(plan.layout.candidates(plan.runs[0], "all")).glob("*.1.arrow")
     assert sorted(int(part.name[:6]) for part in parts) == [0, 1]
     network.fails_at, network.heights = None, []
     generate_shard(plan, "demo", PASS, "all", load=network.load)

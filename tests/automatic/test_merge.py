@@ -29,8 +29,8 @@ from maskgrid.io.tables import open_table, read_table, write_table
 from maskgrid.masks.coco import MergeCounts
 from maskgrid.masks.rle import encode
 from maskgrid.plan.layout import Layout
-from maskgrid.plan.passes import passes_of
-from synthetic import CHECKPOINT_ID, GENERATOR, kept_by_image, make_images, setting, write_dataset
+from maskgrid.plan.passes import setting_runs
+from synthetic import CHECKPOINT, kept_by_image, make_images, setting, write_dataset
 
 SETTINGS = [
     setting("baseline"),
@@ -53,7 +53,7 @@ def layout(tmp_path_factory) -> Layout:
 
 def merged(wanted, layout: Layout) -> bytes:
     path = layout.annotations(wanted.label)
-    merge_annotations(wanted, layout, CHECKPOINT_ID, path)
+    merge_annotations(wanted, layout, path)
     return path.read_bytes()
 
 
@@ -65,7 +65,7 @@ def load(path: Path) -> COCO:
 @pytest.mark.parametrize("wanted", SETTINGS, ids=lambda setting: setting.label)
 def test_pycocotools_reads_the_replays_masks(layout, wanted):
     path = layout.annotations(wanted.label)
-    counts = merge_annotations(wanted, layout, CHECKPOINT_ID, path)
+    counts = merge_annotations(wanted, layout, path)
     loaded = load(path)
     total = 0
     for image_id, image in enumerate(GOOD, start=1):
@@ -151,7 +151,7 @@ def test_info_names_the_setting(layout):
     info = json.loads(merged(SETTINGS[4], layout))["info"]
     assert (info["setting_id"], info["setting_names"]) == (SETTINGS[4].id, ["level"])
     assert info["parameters"] == SETTINGS[4].parameters()
-    assert info["checkpoint_id"] == CHECKPOINT_ID
+    assert info["checkpoint_id"] == CHECKPOINT
 
 
 def test_without_good_images_the_file_is_empty(tmp_path):
@@ -182,7 +182,7 @@ def test_no_temporary_files_are_left(layout):
 
 def test_candidates_of_another_run_are_refused(tmp_path):
     layout = write_dataset(tmp_path, IMAGES, SETTINGS[:1], lambda key: "s")
-    path = layout.candidates(CHECKPOINT_ID, passes_of(GENERATOR)[0].name, "s")
+    path = layout.candidates(setting_runs(SETTINGS[0])[0], "s")
     table = pq.read_table(path)
     column = table.column_names.index("candidate_id")
     other = pa.array(table["candidate_id"].to_numpy() + 1)
@@ -200,7 +200,7 @@ def test_a_level_that_was_not_recorded_is_refused(tmp_path):
     schema = pq.read_schema(layout.selections("s"))
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), layout.selections("s"))
     with pytest.raises(UserError, match="without a level that setting stray needs"):
-        list(kept_by_image(stray, layout, CHECKPOINT_ID, "s"))
+        list(kept_by_image(stray, layout, "s"))
 
 
 def test_masks_of_images_that_differ_from_the_index_are_refused(tmp_path):

@@ -21,13 +21,13 @@ from maskgrid.dataset.tables import (
     IMAGES_FILE,
     IMAGES_SCHEMA,
     SHARDS_FILE,
+    SHARDS_SCHEMA,
     read_images,
     read_previous,
     read_shard,
-    read_shards,
 )
 from maskgrid.io.errors import UserError
-from maskgrid.io.tables import read_origin
+from maskgrid.io.tables import read_origin, read_table
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +233,7 @@ def test_shards_hold_every_good_image_once(corpus, tmp_path):
     make_index(folder, tmp_path, shard_size=5)
     images = rows(read_images(tmp_path))
     seen = []
-    for shard in read_shards(tmp_path).to_pylist():
+    for shard in read_table(tmp_path / SHARDS_FILE, schema=SHARDS_SCHEMA).to_pylist():
         members = read_shard(tmp_path, shard["shard"])
         assert len(members) == shard["n_images"] <= 5
         assert members[0].image_key == shard["first_key"]
@@ -287,7 +287,7 @@ def test_without_good_images_there_are_no_shards(tmp_path):
     index = index_images(list_inputs("photos", tmp_path), MAX_PIXELS)
     assert write_index(index, 8, tmp_path / "dataset") == []
     assert read_images(tmp_path / "dataset")["status"].to_pylist() == ["empty"]
-    assert len(read_shards(tmp_path / "dataset")) == 0
+    assert len(read_table(tmp_path / "dataset" / SHARDS_FILE, schema=SHARDS_SCHEMA)) == 0
 
 
 def test_table_format(tmp_path):

@@ -10,7 +10,7 @@ from maskgrid.network.decoder import Decoding
 from maskgrid.network.exact_decoder import PromptDecoder
 from maskgrid.network.model import load_model
 from maskgrid.network.predictor import make_predictor
-from maskgrid.plan.notes import network_note
+from maskgrid.plan.notes import network_origin
 from maskgrid.results.agreement import match
 
 FLOOR = 0.6
@@ -136,6 +136,6 @@ def test_fast_and_exact_masks_agree(demo_model, photos, use_m2m):
 
 def test_exact_and_fast_candidates_are_distinguished(tmp_path):
     plans = (tiny_plan(tmp_path / "source", tmp_path / "results", model={"mode": mode}) for mode in ("exact", "fast"))
-    exact, fast = (network_note(plan, plan.runs[0]) for plan in plans)
+    exact, fast = (network_origin(plan, plan.runs[0]) for plan in plans)
     assert (exact.pop("mode"), fast.pop("mode")) == ("exact", "fast")
     assert exact == fast

@@ -21,7 +21,7 @@ def plan(tmp_path):
     write_table(plan.layout.shards, type(shards).from_pylist(rows), {})
     for run in plan.runs:
         for shard in ("d1-0", "d1-1"):
-            path = plan.layout.candidates("demo", run.pass_.name, shard)
+            path = plan.layout.candidates(run, shard)
             write_table(path, read_table(path), {**read_origin(path), "device": "cuda"})
     return plan
 
@@ -39,9 +39,7 @@ def test_hours_and_bytes_are_scaled_by_image_from_measured_shards(plan):
     assert (found.n_images, found.n_measured, found.seconds_per_image) == (100, 1, 10.0)
     assert found.hours == 1000 / 3600
     files = [
-        where("demo", run.pass_.name, shard)
-        for shard in ("d1-0", "d1-1")
-        for where in (plan.layout.candidates, plan.layout.pass_images)
+        where(run, shard) for shard in ("d1-0", "d1-1") for where in (plan.layout.candidates, plan.layout.pass_images)
     ]
     assert found.n_bytes == pytest.approx(100 / 50 * sum(path.stat().st_size for path in files))
     assert found.devices == ("cuda",)
@@ -53,8 +51,8 @@ def test_a_resumed_shard_does_not_distort_the_estimate(plan):
     table = read_table(plan.layout.shards)
     write_table(plan.layout.shards, type(table).from_pylist(rows), {})
     for where in (plan.layout.candidates, plan.layout.pass_images):
-        path = where("demo", run.pass_.name, "d1-0")
-        where("demo", run.pass_.name, "d1-2").write_bytes(path.read_bytes())
+        path = where(run, "d1-0")
+        where(run, "d1-2").write_bytes(path.read_bytes())
     for shard, seconds in {"d1-0": 100.0, "d1-1": 120.0, "d1-2": 1.0}.items():
         benchmark(plan, run, shard, seconds)
     assert estimate(plan.layout, run, ["d1-3"]).seconds_per_image == 10.0
@@ -73,7 +71,7 @@ def test_the_plan_says_how_long_and_from_how_many_shards(plan):
 def test_without_a_measured_shard_the_plan_says_how_to_measure_one(plan):
     benchmark(plan, plan.runs[0], "d1-0", 36_000.0)
     text = plan_text(plan)
-    target = plan.layout.candidates("demo", plan.runs[1].pass_.name, "d1-2")
+    target = plan.layout.candidates(plan.runs[1], "d1-2")
     assert f"100 images, no shard measured yet: run snakemake ... {target}" in text
     assert "about 25.0 hours on cuda" in text
 

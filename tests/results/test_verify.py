@@ -191,7 +191,7 @@ def prompted(plan, finished, demo_model, tmp_path) -> Plan:
 
 def _segment(plan: Plan, model) -> None:
     for shard in plan.shards():
-        prompt_shard(plan, shard, lambda plan: Prompter(model))
+        prompt_shard(plan, shard, lambda *_: Prompter(model))
 
 
 def test_prompted_outputs_are_checked(prompted):

@@ -14,7 +14,6 @@ from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.replay import replay_shard
 from maskgrid.config.files import parse_config
 from maskgrid.dataset.index import index_dataset
-from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.plan import make_plan
 from maskgrid.plan.text import plan_text
 from maskgrid.results.accept import accept
@@ -52,7 +51,7 @@ def plan(photos, demo_model, tmp_path_factory):
     index_dataset(plan)
     for shard in plan.shards():
         for run in plan.runs:
-            generate_shard(plan, checkpoint_id(run.checkpoint), run.pass_.name, shard, load=lambda *_: network)
+            generate_shard(plan, *run.folder.split("/"), shard, load=lambda *_: network)
         replay_shard(plan, shard)
     for setting in plan.exported():
         merge_setting(plan, setting.label)

@@ -210,7 +210,7 @@ def test_too_many_failures_name_the_tables_that_list_them(demo_model, tmp_path):
     assert status_of(tmp_path, lambda plan, run: FailingNetwork(demo_model, spoil=spoil)) == "not_a_number"
     plan = tiny_plan(tmp_path / "source", tmp_path / "results", sweep=None)
     replay_shard(plan, "all")
-    table = plan.layout.pass_images("demo", "crop0-grid4", "all")
+    table = plan.layout.pass_images(plan.runs[0], "all")
     with pytest.raises(UserError, match=rf"1 of 1 images.*1 not_a_number.*in {re.escape(str(table))}$"):
         accept(plan)
     assert not plan.layout.accepted.exists()
@@ -279,7 +279,7 @@ def test_a_bug_in_the_prompter_is_raised_unchanged(demo_model):
 
 @pytest.mark.parametrize("status", ["too_large", "not_a_number"])
 def test_prompts_of_an_image_that_fails_get_a_status(demo_model, tmp_path, status):
-    def load(plan):
+    def load(*_):
         prompter = FailingPrompter(demo_model)
         if status == "too_large":
             small_memory(prompter, max_masks=0)
@@ -310,6 +310,6 @@ def status_of(folder, load) -> str:
     plan = tiny_plan(folder / "source", folder / "results")
     index_dataset(plan)
     generate_shard(plan, "demo", "crop0-grid4", "all", load=load)
-    (status,) = read_table(plan.layout.pass_images("demo", "crop0-grid4", "all"))["status"].to_pylist()
-    assert len(read_table(plan.layout.candidates("demo", "crop0-grid4", "all"))) == 0
+    (status,) = read_table(plan.layout.pass_images(plan.runs[0], "all"))["status"].to_pylist()
+    assert len(read_table(plan.layout.candidates(plan.runs[0], "all"))) == 0
     return status

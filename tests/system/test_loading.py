@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("loading")
     plan = make_plan_with_truth(root, masks_as_objects, make_config(annotations=["baseline"]))
     for run in plan.runs:
-        path = plan.layout.candidates("demo", run.pass_.name, "d0")
+        path = plan.layout.candidates(run, "d0")
         write_table(path, read_table(path), {"recording": run.recording.as_dict()})
     write_truth(plan)
     evaluate_shard(plan, "d0")

@@ -22,7 +22,7 @@ def plan(tmp_path_factory):
         tmp_path_factory.mktemp("notebook"), masks_as_objects, make_config(annotations=["baseline"])
     )
     for run in made.runs:
-        path = made.layout.candidates("demo", run.pass_.name, "d0")
+        path = made.layout.candidates(run, "d0")
         write_table(path, read_table(path), {"recording": run.recording.as_dict()})
     write_truth(made)
     evaluate_shard(made, "d0")

@@ -30,7 +30,7 @@ class Runs:
         (folder / "prompts.csv").write_text(f'video,frame,point_coords\nsub/frames,0,"{points}"\n')
         self.stages = {
             "videos": index_videos,
-            "track": lambda plan: track_job(plan, RUN, load=lambda plan: tracker, every=1),
+            "track": lambda plan: track_job(plan, RUN, load=lambda *_: tracker, every=1),
             "masklets": lambda plan: join_masklets(plan, RUN),
             "png": lambda plan: export_run(plan, RUN, "png"),
             "overlay": lambda plan: export_run(plan, RUN, "overlay"),

@@ -26,7 +26,7 @@ from maskgrid.tracked.parameters import reading_of
 from maskgrid.tracked.records import FramePrompt
 from maskgrid.tracked.track import track_job
 from maskgrid.tracked.tracker import track
-from maskgrid.tracked.verify import verify_tracked
+from maskgrid.tracked.verify import verify
 from maskgrid.tracked.videos import write_videos as index_videos
 
 HEIGHT, WIDTH = 48, 64
@@ -65,7 +65,7 @@ def run_stages(plan, tracker):
     index_videos(plan)
     jobs = read_jobs(plan.layout.tracked.jobs)
     for job in jobs:
-        track_job(plan, job.run, job.group, lambda plan: tracker)
+        track_job(plan, job.run, job.group, lambda *_: tracker)
     for run in sorted({job.run for job in jobs}):
         join_masklets(plan, run)
         for form in FORMS:
@@ -245,13 +245,13 @@ def test_a_video_deleted_since_the_index_gets_a_status(finished, tracker, tmp_pa
     index_videos(moved)
     hidden = (plan.base_dir / "clips/good.mkv").rename(plan.base_dir / "clips/away")
     try:
-        track_job(moved, "good.mkv", "0000", lambda plan: tracker)
+        track_job(moved, "good.mkv", "0000", lambda *_: tracker)
     finally:
         hidden.rename(plan.base_dir / "clips/good.mkv")
     join_masklets(moved, "good.mkv")
-    assert read_run(moved, "good.mkv").note["status"] == "missing"
+    assert read_run(moved, "good.mkv").origin["status"] == "missing"
     assert len(masklets(moved, "good.mkv")) == 0
-    track_job(moved, "sub~frames", "0000", lambda plan: tracker)
+    track_job(moved, "sub~frames", "0000", lambda *_: tracker)
     join_masklets(moved, "sub~frames")
     merge_tracked(moved)
     summary = pd.read_parquet(moved.layout.tracked.summary).set_index("video_key")
@@ -275,7 +275,7 @@ def test_sources_without_usable_videos_or_prompts_are_errors(finished, tmp_path)
 
 
 def problems(plan):
-    return [(one.kind, one.path.relative_to(plan.layout.tracked.root).as_posix()) for one in verify_tracked(plan)]
+    return [(one.kind, one.path.relative_to(plan.layout.tracked.root).as_posix()) for one in verify(plan)]
 
 
 def test_verify_finds_no_problem_in_a_finished_run(finished):
@@ -355,7 +355,7 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     runs = [job.run for job in read_jobs(plan.layout.tracked.jobs)]
     assert sorted(runs) == sorted("frames" if name == "baseline" else f"frames@{name}" for name in names)
     for run in runs:
-        track_job(plan, run, load=lambda plan: tracker)
+        track_job(plan, run, load=lambda *_: tracker)
         join_masklets(plan, run)
         export_run(plan, run, "sa_v")
     merge_tracked(plan)
@@ -376,4 +376,4 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     assert len(document["annotations"]) == len(seen)
     assert set(json.loads(plan.layout.tracked.export("sa_v", "frames").read_text())["masklet_type"]) == {"auto"}
     assert f"frames, {names[1]}" in plan.layout.tracked.page.read_text()
-    assert verify_tracked(plan) == []
+    assert verify(plan) == []

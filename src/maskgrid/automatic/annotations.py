@@ -17,16 +17,17 @@ from maskgrid.config.settings import Setting
 from maskgrid.io.fingerprint import maskgrid_version
 from maskgrid.masks import rle
 from maskgrid.masks.coco import CATEGORY_ID
+from maskgrid.network.checkpoints import checkpoint_id
 
 
-def info(setting: Setting, checkpoint_id: str, fingerprint: str | None = None) -> dict[str, Any]:
+def info(setting: Setting, fingerprint: str | None = None) -> dict[str, Any]:
     """What the file is and which setting it holds; no time, so that equal masks give equal files."""
     return {
         "description": "SAM 2 automatic masks, made by maskgrid",
         "maskgrid_version": maskgrid_version(),
         "setting_id": setting.id,
         "setting_names": list(setting.names),
-        "checkpoint_id": checkpoint_id,
+        "checkpoint_id": checkpoint_id(setting.checkpoint),
         "parameters": setting.parameters(),
         "fingerprint": fingerprint,
     }

@@ -14,7 +14,7 @@ from maskgrid.config.settings import Setting
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import open_table, read_table
 from maskgrid.plan.layout import Layout
-from maskgrid.plan.passes import Pass, Recording
+from maskgrid.plan.passes import PassRun, Recording
 
 Columns = dict[str, NDArray[Any]]
 
@@ -34,24 +34,24 @@ _COLUMNS = [
 class Layer:
     """A pass over a shard at one level; its rows are asked for in the order of image keys, which is the file's."""
 
-    def __init__(self, setting: Setting, layout: Layout, checkpoint_id: str, pass_: Pass, shard: str) -> None:
+    def __init__(self, setting: Setting, layout: Layout, run: PassRun, shard: str) -> None:
         """Begin with the first image.
 
         Raises:
             UserError: a table is missing or cut off, or was recorded without the setting's level.
         """
-        path = layout.candidates(checkpoint_id, pass_.name, shard)
-        self.pass_name = pass_.name
+        path = layout.candidates(run, shard)
+        self.pass_name = run.pass_.name
         self.level, offset = float(setting.generator.mask_threshold), float(setting.generator.stability_score_offset)
         # The whole image is the one crop of layer 0.
-        origin, self.batches = open_table(path, [*_COLUMNS, *(["crop_index"] if pass_.layer else ())])
+        origin, self.batches = open_table(path, [*_COLUMNS, *(["crop_index"] if run.pass_.layer else ())])
         recording = Recording.from_dict(origin["recording"])
         if self.level not in recording.mask_thresholds or offset not in recording.stability_score_offsets:
             raise UserError(f"{path}: was recorded without a level that setting {setting.label} needs; run again")
         self.n_levels = len(recording.mask_thresholds)
         self.offset = recording.stability_score_offsets.index(offset)
         self.waiting: list[pa.RecordBatch] = []
-        self.crops = Crops.read(layout.pass_images(checkpoint_id, pass_.name, shard)) if pass_.layer else None
+        self.crops = Crops.read(layout.pass_images(run, shard)) if run.pass_.layer else None
 
     def find(
         self,

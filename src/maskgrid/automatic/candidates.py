@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from maskgrid.automatic.tables import CANDIDATES, PASS_IMAGES
 from maskgrid.io.tables import read_origin, read_table
-from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.passes import Pass, PassRun, Recording
 
 if TYPE_CHECKING:
@@ -188,10 +187,8 @@ def read_shard_results(plan: "Plan", shard: str) -> Iterator[tuple[PassRun, Pass
         maskgrid.io.errors.UserError: a file is missing or cut off.
     """
     for run in plan.runs:
-        folder = checkpoint_id(run.checkpoint)
-        candidates_path = plan.layout.candidates(folder, run.pass_.name, shard)
-        images_path = plan.layout.pass_images(folder, run.pass_.name, shard)
-        for result in read_results(candidates_path, images_path, run.pass_):
+        paths = plan.layout.candidates(run, shard), plan.layout.pass_images(run, shard)
+        for result in read_results(*paths, run.pass_):
             yield run, result
 
 

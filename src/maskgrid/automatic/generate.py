@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from maskgrid.automatic.candidates import PassResult, image_table, rows_table
-from maskgrid.automatic.notes import candidates_note
+from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
+from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.tables import CANDIDATES
+from maskgrid.config.models import ModelConfig
 from maskgrid.dataset.images import BadImage, ImageStatus, read_image
 from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
@@ -19,24 +21,24 @@ from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.io.journal import Journal
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import write_table
-from maskgrid.network.checkpoints import resolve_checkpoint
+from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.network.device import pick_device, take_device
 from maskgrid.network.model import build_model
-from maskgrid.plan.passes import PassRun, Recording
+from maskgrid.plan.passes import Recording
 from maskgrid.plan.plan import Plan
 
 log = logging.getLogger(__name__)
 
+Propose = Callable[[NDArray[np.uint8]], Candidates]
 
-def make_proposer(plan: Plan, run: PassRun) -> Proposer:
-    """Load the network of a pass on the config's device; of several CUDA devices, on one that no other job has.
+
+def make_proposer(model: ModelConfig, checkpoint: Checkpoint) -> Proposer:
+    """Load the network on the config's device; of several CUDA devices, on one that no other job has.
 
     Raises:
-        maskgrid.io.errors.UserError: the checkpoint or the device is not there.
+        maskgrid.io.errors.UserError: the weights do not fit their config, or the device is not there.
         maskgrid.io.errors.MachineError: the device has failed.
     """
-    model = plan.config.model
-    checkpoint = resolve_checkpoint(run.checkpoint, model.config, allow_unverified=model.allow_unverified)
     device = take_device(model.device)
     log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
     return Proposer(build_model(checkpoint, device, model.dtype, model.apply_postprocessing), model.mode)
@@ -48,7 +50,7 @@ def generate_shard(
     pass_name: str,
     shard: str,
     recording: Recording | None = None,
-    load: Callable[[Plan, PassRun], Proposer] = make_proposer,
+    load: Callable[[ModelConfig, Checkpoint], Proposer] = make_proposer,
 ) -> None:
     """Run a pass over a shard and write its candidates.
 
@@ -64,46 +66,49 @@ def generate_shard(
             workflow decides before it removes the old file, and so gives it.
         load: gives the network once an image needs it; a process that has it already hands it out here.
     """
+    model, max_pixels = plan.config.model, plan.config.dataset.max_pixels
+    points_per_batch = plan.config.generator.points_per_batch
     run = plan.run(checkpoint, pass_name)
-    images = read_shard(plan.layout.images.parent, shard)
     recording = recording or plan.recording(run, shard)
+    weights = plan.checkpoint(run.checkpoint)
+    outputs = plan.layout.pass_images(run, shard), plan.layout.candidates(run, shard)
+    images = read_shard(plan.layout.images.parent, shard)
     digest = members_digest((image.image_key, image.sha256) for image in images)
-    origin = candidates_note(plan, run, recording, digest, pick_device(plan.config.model.device).type)
-    output = plan.layout.candidates(checkpoint, pass_name, shard)
-    outputs = (plan.layout.pass_images(checkpoint, pass_name, shard), output)
-    journal = Journal(output, origin["fingerprint"])
-    if journal.restore(outputs):
-        log.info("%s/%s/%s: was finished before", checkpoint, pass_name, shard)
+    of_pass = pass_origin(model, weights, run)
+    origin = candidates_origin(of_pass, recording, digest, pick_device(model.device).type)
+    journal = Journal(outputs[-1], origin["fingerprint"])
+    if journal.finished(outputs, redo=True):
         return
-    parts = list(_parts(plan, run, recording, images, journal, load))
+
+    def begin() -> Propose:
+        return partial(
+            load(model, weights).run, pass_=run.pass_, recording=recording, points_per_batch=points_per_batch
+        )
+
+    parts = list(shown(_parts(images, max_pixels, journal, begin), len(images), pass_name, "images"))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
     write_table(outputs[0], pa.concat_tables(part[1] for part in parts), origin)
-    write_table(output, rows, origin)
+    write_table(outputs[1], rows, origin)
     journal.keep(outputs)
-    log.info("%s/%s/%s: %d candidates in %d images", checkpoint, pass_name, shard, rows.num_rows, len(images))
+    log.info("%s/%s: %d candidates in %d images", run.folder, shard, rows.num_rows, len(images))
 
 
 def _parts(
-    plan: Plan,
-    run: PassRun,
-    recording: Recording,
-    images: list[IndexedImage],
-    journal: Journal,
-    load: Callable[[Plan, PassRun], Proposer],
+    images: list[IndexedImage], max_pixels: int, journal: Journal, begin: Callable[[], Propose]
 ) -> Iterator[list[pa.Table]]:
     """Rows and image row of every image, from the journal or, for the rest, from the network."""
-    network: Proposer | None = None
+    propose: Propose | None = None
     # One image is read beside the network; the next part of the journal is always that of the image in hand.
     with ThreadPoolExecutor(1, "maskgrid-read") as reader:
-        ahead = _Ahead(images, plan.config.dataset.max_pixels, reader)
-        for number, image in enumerate(shown(images, len(images), run.pass_.name, "images")):
+        ahead = _Ahead(images, max_pixels, reader)
+        for number, image in enumerate(images):
             tables = journal.read(number, 2)
             if tables is None:
-                if network is None:
+                if propose is None:
                     if number:
                         log.info("%d of %d images were finished before", number, len(images))
-                    network = load(plan, run)
-                result = _process(plan, run, recording, image, network, ahead.take(number))
+                    propose = begin()
+                result = _process(image.image_key, ahead.take(number), propose)
                 tables = [_rows_of(result), image_table(result)]
                 journal.write(number, tables)
             yield tables
@@ -129,27 +134,17 @@ class _Ahead:
         return self.reader.submit(lambda: read_image(image.path, self.max_pixels, image.sha256, image.span).pixels)
 
 
-def _process(
-    plan: Plan,
-    run: PassRun,
-    recording: Recording,
-    image: IndexedImage,
-    network: Proposer,
-    pixels: Future[NDArray[np.uint8]],
-) -> PassResult:
+def _process(image_key: str, pixels: Future[NDArray[np.uint8]], propose: Propose) -> PassResult:
     try:
-        points_per_batch = plan.config.generator.points_per_batch
-        candidates = network.run(pixels.result(), run.pass_, recording, points_per_batch)
-        return PassResult(image.image_key, "ok", None, candidates)
+        return PassResult(image_key, "ok", None, propose(pixels.result()))
     except BadImage as error:
-        log.warning("%s: %s", image.image_key, error)
-        return PassResult(image.image_key, str(error.status), error.message, None)
+        status, message = str(error.status), error.message
     except FloatingPointError as error:
-        log.warning("%s: %s", image.image_key, error)
-        return PassResult(image.image_key, "not_a_number", str(error), None)
+        status, message = "not_a_number", str(error)
     except ImageTooLargeError as error:
-        log.warning("%s: %s", image.image_key, error)
-        return PassResult(image.image_key, str(ImageStatus.TOO_LARGE), str(error), None)
+        status, message = str(ImageStatus.TOO_LARGE), str(error)
+    log.warning("%s: %s", image_key, message)
+    return PassResult(image_key, status, message, None)
 
 
 def _rows_of(result: PassResult) -> pa.Table:

@@ -12,7 +12,7 @@ from maskgrid.automatic.candidate_reader import Columns, Layer, image_positions,
 from maskgrid.config.settings import Setting
 from maskgrid.io.tables import open_table
 from maskgrid.plan.layout import Layout
-from maskgrid.plan.passes import passes_of
+from maskgrid.plan.passes import setting_runs
 
 _SELECTION_COLUMNS = ["setting_id", "image_key", "rank", "layer", "candidate_id"]
 _REDRAWN_COLUMNS = ["counts", "area_px", "box_xyxy"]
@@ -50,14 +50,13 @@ class KeptMasks:
 
 
 def kept_masks(
-    setting: Setting, layout: Layout, checkpoint_id: str, shard: str, sizes_hw: Mapping[str, tuple[int, int]]
+    setting: Setting, layout: Layout, shard: str, sizes_hw: Mapping[str, tuple[int, int]]
 ) -> Iterator[KeptMasks]:
     """The masks of a shard's images that have any, a few images at a time, in the order of image keys.
 
     Args:
         setting: whose masks.
         layout: the results folder.
-        checkpoint_id: the folder of the setting's checkpoint.
         shard: the shard; its selections at this setting are in memory at once, and of its candidates, at the
             setting's level, those up to the last image whose masks are put together.
         sizes_hw: the images that are wanted, with their heights and widths; a shard may know others.
@@ -77,7 +76,7 @@ def kept_masks(
     if not (place[1:] >= place[:-1]).all():  # the stage that writes them has them in order
         order = np.argsort(place, kind="stable")
         selected, image_of = selected.take(pa.array(order)), image_of[order]
-    layers = [Layer(setting, layout, checkpoint_id, pass_, shard) for pass_ in passes_of(setting.generator)]
+    layers = [Layer(setting, layout, run, shard) for run in setting_runs(setting)]
     n_masks = np.bincount(image_of, minlength=len(keys))
     first, start = 0, 0
     ends = np.cumsum(n_masks)

@@ -16,22 +16,19 @@ import pyarrow.compute as pc
 
 from maskgrid.automatic.annotations import annotation_lines, info
 from maskgrid.automatic.kept_masks import kept_masks
-from maskgrid.automatic.notes import annotations_fingerprint, dataset_note, gathered_note
+from maskgrid.automatic.notes import annotations_fingerprint, dataset_origin, gathered_origin
 from maskgrid.config.settings import Setting
 from maskgrid.config.sweep import called
 from maskgrid.dataset.tables import good_images, image_ids
 from maskgrid.io.files import write_bytes
 from maskgrid.masks.coco import CATEGORY, MergeCounts, write_coco
-from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.layout import Layout
 from maskgrid.plan.plan import Plan
 
 log = logging.getLogger(__name__)
 
 
-def merge_annotations(
-    setting: Setting, layout: Layout, checkpoint_id: str, path: Path, fingerprint: str | None = None
-) -> MergeCounts:
+def merge_annotations(setting: Setting, layout: Layout, path: Path, fingerprint: str | None = None) -> MergeCounts:
     """Write the masks of a setting as COCO JSON, an annotation a line.
 
     Images are those with status ``ok``, with or without masks, sorted by key; ids of images and annotations
@@ -40,7 +37,6 @@ def merge_annotations(
     Args:
         setting: whose masks.
         layout: the results folder, with images, selections and candidates.
-        checkpoint_id: the folder of the setting's checkpoint.
         path: where to; replaced in one step when the file is complete.
         fingerprint: of what the masks are made from, to stand in the file.
 
@@ -56,7 +52,7 @@ def merge_annotations(
     entries = (
         entry
         for shard in shards
-        for part in kept_masks(setting, layout, checkpoint_id, shard, sizes_hw)
+        for part in kept_masks(setting, layout, shard, sizes_hw)
         for entry in zip(
             part.image_keys,
             part.n_masks.tolist(),
@@ -64,7 +60,7 @@ def merge_annotations(
             strict=True,
         )
     )
-    head = {"info": info(setting, checkpoint_id, fingerprint), "licenses": [], "categories": [CATEGORY]}
+    head = {"info": info(setting, fingerprint), "licenses": [], "categories": [CATEGORY]}
     with _arrow_in_system_memory():
         return write_coco(path, head, images, entries)
 
@@ -86,8 +82,8 @@ def gather(plan: Plan) -> None:
     Raises:
         maskgrid.io.errors.UserError: a shard has not been replayed, or not with the images of the index.
     """
-    note = gathered_note(plan)
-    write_bytes(plan.layout.gathered, orjson.dumps(note, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    origin = gathered_origin(plan)
+    write_bytes(plan.layout.gathered, orjson.dumps(origin, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
     log.info("%s: %d shards belong together", plan.layout.gathered, len(plan.shards()))
 
 
@@ -99,6 +95,6 @@ def merge_setting(plan: Plan, label: str) -> None:
     """
     setting = called(plan.settings, label, "--setting")
     path = plan.layout.annotations(setting.label)
-    made_from = annotations_fingerprint(plan, setting, dataset_note(plan))
-    counts = merge_annotations(setting, plan.layout, checkpoint_id(setting.checkpoint), path, made_from)
+    fingerprint = annotations_fingerprint(setting, dataset_origin(plan))
+    counts = merge_annotations(setting, plan.layout, path, fingerprint)
     log.info("%s: %d masks in %d images", path, counts.n_annotations, counts.n_images)

@@ -1,42 +1,49 @@
-"""What outputs are made from: the notes that they carry, and the fingerprints over them.
+"""What outputs are made from: the origin that each carries, and the fingerprint over it.
 
-A note tells everything that decides about an output's content, and nothing else: not where files lie, not when it was
-made, and for tables of the whole dataset not how images are spread over shards.
+An origin holds everything that decides an output's content and nothing else: not where files lie, not when it was made,
+and for tables of the whole dataset not how images are spread over shards.
 """
 
 import orjson
 
+from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import Setting
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin
-from maskgrid.network.checkpoints import checkpoint_id
-from maskgrid.plan.notes import Note, network_note
-from maskgrid.plan.passes import PassRun, Recording, passes_of
+from maskgrid.network.checkpoints import Checkpoint
+from maskgrid.plan.notes import Origin, network_origin
+from maskgrid.plan.passes import PassRun, Recording, setting_runs
 from maskgrid.plan.plan import Plan
 
 
-def candidates_note(plan: Plan, run: PassRun, recording: Recording, images_digest: str, device_type: str) -> Note:
+def pass_origin(model: ModelConfig, checkpoint: Checkpoint, run: PassRun) -> Origin:
+    """What the config says about a pass."""
+    # Below float32 mode fast once had sam2's own decoder.
+    mode = model.mode if model.dtype == "float32" or model.mode == "exact" else f"{model.mode} in {model.dtype}"
+    return {**network_origin(model, checkpoint), "pass": run.pass_.name, "mode": mode}
+
+
+def candidates_origin(of_pass: Origin, recording: Recording, images_digest: str, device_type: str) -> Origin:
     """What the candidates of a shard are made from.
 
     Args:
-        plan: the plan.
-        run: the pass.
+        of_pass: from :func:`pass_origin`.
         recording: what is recorded.
         images_digest: of the shard's members.
         device_type: cpu, cuda or mps; their arithmetic differs in the last bits.
     """
-    note = {
-        **network_note(plan, run),
+    origin = {
+        **of_pass,
         "device": device_type,
         "packages": package_versions(),
         "recording": recording.as_dict(),
         "images": images_digest,
     }
-    return {**note, "fingerprint": fingerprint(note)}
+    return {**origin, "fingerprint": fingerprint(origin)}
 
 
-def selections_note(plan: Plan, shard: str) -> Note:
+def selections_origin(plan: Plan, shard: str) -> Origin:
     """What the selections of a shard are made from: its candidates, however much more of them is recorded.
 
     Raises:
@@ -46,17 +53,16 @@ def selections_note(plan: Plan, shard: str) -> Note:
     images = plan.shard_digests()[shard]
     passes = {}
     for run in plan.runs:
-        folder = checkpoint_id(run.checkpoint)
-        path = plan.layout.candidates(folder, run.pass_.name, shard)
-        note = read_origin(path)
-        if note.get("images") != images:
+        path = plan.layout.candidates(run, shard)
+        origin = read_origin(path)
+        if origin.get("images") != images:
             raise UserError(f"{path}: is of other images than the index; run maskgrid generate for this shard again")
-        passes[f"{folder}/{run.pass_.name}"] = _without(note, "recording", "images", "fingerprint", "schema_version")
+        passes[run.folder] = _without(origin, "recording", "images", "fingerprint", "schema_version")
     content = {"settings": settings, "images": images, "passes": passes}
     return {**content, "fingerprint": fingerprint(content)}
 
 
-def dataset_note(plan: Plan) -> Note:
+def dataset_origin(plan: Plan) -> Origin:
     """What the selections of all shards are made from, the same however images are spread over them.
 
     Raises:
@@ -65,10 +71,10 @@ def dataset_note(plan: Plan) -> Note:
     passes: dict[str, set[bytes]] = {}
     for shard, digest in plan.shard_digests().items():
         path = plan.layout.selections(shard)
-        note = read_origin(path)
-        if note.get("images") != digest:
+        origin = read_origin(path)
+        if origin.get("images") != digest:
             raise UserError(f"{path}: is of other images than the index; run maskgrid replay for this shard again")
-        for name, network in note["passes"].items():
+        for name, network in origin["passes"].items():
             passes.setdefault(name, set()).add(orjson.dumps(network, option=orjson.OPT_SORT_KEYS))
     return {
         "images": read_origin(plan.layout.images)["fingerprint"],
@@ -76,36 +82,40 @@ def dataset_note(plan: Plan) -> Note:
     }
 
 
-def gathered_note(plan: Plan) -> Note:
+def gathered_origin(plan: Plan) -> Origin:
     """What the selections of all shards are made from, with the settings that they answer.
 
     Raises:
-        UserError: as :func:`dataset_note`.
+        UserError: as :func:`dataset_origin`.
     """
-    content = {"settings": [setting.id for setting in plan.settings], **dataset_note(plan)}
+    content = {"settings": [setting.id for setting in plan.settings], **dataset_origin(plan)}
     return {**content, "fingerprint": fingerprint(content)}
 
 
-def statistics_note(plan: Plan) -> Note:
+def statistics_origin(plan: Plan) -> Origin:
     """What the statistics are made from.
 
     Raises:
-        UserError: as :func:`dataset_note`.
+        UserError: as :func:`dataset_origin`.
     """
     settings = [[setting.id, *setting.names] for setting in plan.settings]
-    content = {"settings": settings, "baseline": plan.baseline.id, **dataset_note(plan)}
+    content = {"settings": settings, "baseline": plan.baseline.id, **dataset_origin(plan)}
     return {"baseline": plan.baseline.id, "fingerprint": fingerprint(content)}
 
 
-def annotations_fingerprint(plan: Plan, setting: Setting, note: Note) -> str:
-    """Of what the annotations of a setting are made from; ``note`` is that of the dataset, which takes reading."""
-    folder = checkpoint_id(setting.checkpoint)
+def annotations_fingerprint(setting: Setting, dataset: Origin) -> str:
+    """Fingerprint of a setting's annotations; ``dataset`` is from :func:`dataset_origin`, which is slow to read."""
     # Passes of other settings come and go without a change to this one.
-    passes = {name: note["passes"].get(name) for name in (f"{folder}/{p.name}" for p in passes_of(setting.generator))}
+    passes = {run.folder: dataset["passes"].get(run.folder) for run in setting_runs(setting)}
     form = setting.generator.output_mode
-    content = {"setting": [setting.id, *setting.names], "output_mode": form, "images": note["images"], "passes": passes}
+    content = {
+        "setting": [setting.id, *setting.names],
+        "output_mode": form,
+        "images": dataset["images"],
+        "passes": passes,
+    }
     return fingerprint(content)
 
 
-def _without(note: Note, *names: str) -> Note:
-    return {name: value for name, value in note.items() if name not in names}
+def _without(origin: Origin, *names: str) -> Origin:
+    return {name: value for name, value in origin.items() if name not in names}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import PassResult, read_shard_results
 from maskgrid.automatic.filters import Replay
-from maskgrid.automatic.notes import selections_note
+from maskgrid.automatic.notes import selections_origin
 from maskgrid.automatic.selection import Selection
 from maskgrid.automatic.tables import MASK_COUNTS, SELECTIONS
 from maskgrid.config.settings import Setting
@@ -19,7 +19,6 @@ from maskgrid.io.progress import shown
 from maskgrid.io.tables import write_table
 from maskgrid.masks.coco import MEDIUM_PX, SMALL_PX
 from maskgrid.masks.coverage import Coverage
-from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.passes import passes_of
 from maskgrid.plan.plan import Plan
 
@@ -39,11 +38,11 @@ def replay_shard(plan: Plan, shard: str) -> None:
     ids = [setting.id for setting in plan.settings]
     order = {setting_id: position for position, setting_id in enumerate(ids)}
     counts.sort(key=lambda row: (order[row["setting_id"]], row["image_key"]))
-    origin = selections_note(plan, shard)
+    origin = selections_origin(plan, shard)
     write_table(plan.layout.shard_counts(shard), pa.Table.from_pylist(counts, schema=MASK_COUNTS), origin)
     write_table(plan.layout.selections(shard), _by_setting(selections, order), origin, _ROWS_IN_GROUP)
     for run in plan.runs:
-        forget_journal(plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard))
+        forget_journal(plan.layout.candidates(run, shard))
 
 
 def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:

@@ -1,18 +1,44 @@
 """Is what the automatic job has written what its config, images and checkpoints make?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import cache, partial
+from pathlib import Path
 
-from maskgrid.automatic.notes import annotations_fingerprint, dataset_note, gathered_note, selections_note
+from maskgrid.automatic.notes import (
+    annotations_fingerprint,
+    dataset_origin,
+    gathered_origin,
+    pass_origin,
+    selections_origin,
+)
 from maskgrid.config.settings import Setting
-from maskgrid.io.checks import Problem, check_annotations, check_note, check_table, check_tables, same_run
+from maskgrid.io.checks import UNNEEDED, Problem, check_annotations, check_origin, check_table, check_tables, same_run
+from maskgrid.io.files import is_hidden
 from maskgrid.io.tables import read_origin
-from maskgrid.network.checkpoints import checkpoint_id
-from maskgrid.plan.notes import network_note
+from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.passes import PassRun, Recording
 from maskgrid.plan.plan import Plan
 
 SELECTED_FROM = "candidates or settings"
+
+
+def is_begun(plan: Plan) -> bool:
+    """Whether there is anything of automatic masks; the prompted job leaves an index and no more of it."""
+    folders = (plan.layout.root / name for name in ("candidates", "selections", "statistics"))
+    is_for_prompts = plan.config.prompts is not None and plan.layout.prompts.is_file()
+    return any(folder.is_dir() for folder in folders) or (plan.layout.images.is_file() and not is_for_prompts)
+
+
+def verify(plan: Plan) -> Iterator[Problem]:
+    """Check candidates, selections and COCO files, and name what lies among them and is nobody's."""
+    checkpoint, digests = cache(plan.checkpoint), plan.shard_digests()
+    for shard, digest in digests.items():
+        for run in plan.runs:
+            yield from _check_candidates(plan, run, shard, digest, checkpoint)
+        yield from _check_selections(plan, shard)
+    yield from check_origin(plan.layout.gathered, lambda: gathered_origin(plan)["fingerprint"], "other selections")
+    yield from _check_merged(plan)
+    yield from _strangers(plan.layout.root, digests.keys())
 
 
 def check_index(plan: Plan) -> list[Problem]:
@@ -22,40 +48,49 @@ def check_index(plan: Plan) -> list[Problem]:
     return problems or [problem for path in paths[1:] for problem in same_run(paths[0], path)]
 
 
-def check_candidates(plan: Plan, run: PassRun, shard: str) -> Iterator[Problem]:
+def _check_candidates(
+    plan: Plan, run: PassRun, shard: str, digest: str, checkpoint: Callable[[str], Checkpoint]
+) -> Iterator[Problem]:
     """Check what a pass recorded for a shard: whole, from these images, and enough for the sweep."""
-    folder = checkpoint_id(run.checkpoint)
-    path, images = (where(folder, run.pass_.name, shard) for where in (plan.layout.candidates, plan.layout.pass_images))
+    path, images = plan.layout.candidates(run, shard), plan.layout.pass_images(run, shard)
     problems = [*check_table(path), *check_table(images)]
     yield from problems
     if problems:
         return
     yield from same_run(path, images)
-    note = read_origin(path)
-    for name, value in {**network_note(plan, run), "images": plan.shard_digests()[shard]}.items():
-        if note.get(name) != value:
-            yield Problem("stale", path, f"was made with {name} {note.get(name)}, and now it is {value}")
-    if not Recording.from_dict(note["recording"]).covers(run.recording):
+    origin = read_origin(path)
+    expected = {**pass_origin(plan.config.model, checkpoint(run.checkpoint), run), "images": digest}
+    for name, value in expected.items():
+        if origin.get(name) != value:
+            yield Problem("stale", path, f"was made with {name} {origin.get(name)}, and now it is {value}")
+    if not Recording.from_dict(origin["recording"]).covers(run.recording):
         yield Problem("stale", path, "holds less than the sweep's thresholds need")
 
 
-def check_selections(plan: Plan, shard: str) -> Iterator[Problem]:
+def _check_selections(plan: Plan, shard: str) -> Iterator[Problem]:
     """Check the selections and counts of a shard."""
     paths = plan.layout.selections(shard), plan.layout.shard_counts(shard)
-    yield from check_tables(paths, lambda: selections_note(plan, shard)["fingerprint"], SELECTED_FROM)
+    yield from check_tables(paths, lambda: selections_origin(plan, shard)["fingerprint"], SELECTED_FROM)
 
 
-def check_gathered(plan: Plan) -> Iterator[Problem]:
-    """Check the file that stands for the selections of all shards."""
-    return check_note(plan.layout.gathered, lambda: gathered_note(plan)["fingerprint"], "other selections")
-
-
-def check_merged(plan: Plan) -> Iterator[Problem]:
+def _check_merged(plan: Plan) -> Iterator[Problem]:
     """Check the COCO file of each setting that the config exports."""
-    note = cache(partial(dataset_note, plan))  # a footer of each shard, read once for all settings
+    dataset = cache(partial(dataset_origin, plan))  # a footer of each shard, read once for all settings
     for setting in plan.exported():
 
         def expected(setting: Setting = setting) -> str:
-            return annotations_fingerprint(plan, setting, note())
+            return annotations_fingerprint(setting, dataset())
 
         yield from check_annotations(plan.layout.annotations(setting.label), expected, "masks or settings")
+
+
+def _strangers(root: Path, shards: Container[str]) -> Iterator[Problem]:
+    """Files of nobody among the tables; candidates of passes that are not asked for now are kept for later."""
+    for folder in ("candidates", "selections"):
+        for path in sorted((root / folder).rglob("*")):
+            if not path.is_file() or is_hidden(path, root):
+                continue
+            if path.suffix != ".parquet":
+                yield Problem("foreign", path, "was not written by maskgrid")
+            elif path.name.split(".")[0] not in shards:
+                yield Problem(UNNEEDED, path, "is of a shard that the index does not have any more; it may be deleted")

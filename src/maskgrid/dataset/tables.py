@@ -114,15 +114,6 @@ def read_images(folder: Path) -> pa.Table:
     return read_table(folder / IMAGES_FILE, schema=IMAGES_SCHEMA)
 
 
-def read_shards(folder: Path) -> pa.Table:
-    """Read ``shards.parquet`` of the folder ``dataset``, sorted by name.
-
-    Raises:
-        UserError: as :func:`read_images`.
-    """
-    return read_table(folder / SHARDS_FILE, schema=SHARDS_SCHEMA)
-
-
 def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
     """Give the images of one shard, sorted by key, without reading the rest of the index.
 

@@ -95,8 +95,8 @@ def check_picture(path: Path, expected: Callable[[], str]) -> list[Problem]:
     return problems
 
 
-def differs(note: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
-    """Return whether a note's fingerprint is not the expected one.
+def differs(origin: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
+    """Return whether an origin's fingerprint is not the expected one.
 
     False if the expected one cannot be computed: another check then reports the broken input.
     """
@@ -104,7 +104,7 @@ def differs(note: Any, expected: Callable[[], str]) -> bool:  # noqa: ANN401
         made = expected()
     except (UserError, KeyError):
         return False
-    return not isinstance(note, dict) or note.get("fingerprint") != made
+    return not isinstance(origin, dict) or origin.get("fingerprint") != made
 
 
 def info_of(path: Path) -> dict[str, Any] | None:
@@ -148,7 +148,7 @@ def _fingerprint_of(path: Path) -> str | None:
     return comment.decode("ascii", "replace")
 
 
-def check_note(path: Path, expected: Callable[[], str], other: str) -> Iterator[Problem]:
+def check_origin(path: Path, expected: Callable[[], str], other: str) -> Iterator[Problem]:
     """Check that a small JSON file exists, is complete, and has the expected fingerprint."""
     if not path.is_file():
         yield Problem("missing", path, "there is no such file")

@@ -139,6 +139,11 @@ def is_part(path: Path) -> bool:
     return path.name.startswith(".") and path.suffix == ".part"
 
 
+def is_hidden(path: Path, root: Path) -> bool:
+    """Tell whether a file below a folder is hidden, itself or in a hidden folder."""
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     step(Step.CREATE, path)

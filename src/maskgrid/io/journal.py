@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from maskgrid.io.errors import UserError
 from maskgrid.io.files import Step, atomic_write, remove_tree, step, write_bytes
+from maskgrid.io.tables import read_origin
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,7 @@ class Journal:
 
     Attributes:
         folder: where the parts lie.
+        fingerprint: of everything that the parts depend on.
         snapshot: a file for what work must know to go on behind the finished parts; whoever needs one writes it.
     """
 
@@ -33,7 +36,7 @@ class Journal:
         Raises:
             OSError: the folder cannot be written, or what is left of another fingerprint not be removed.
         """
-        self.folder = journal_folder(output)
+        self.folder, self.fingerprint = journal_folder(output), fingerprint
         self.snapshot = self.folder / "snapshot"
         owner = self.folder / "fingerprint"
         if not owner.is_file() or owner.read_text() != fingerprint:
@@ -71,6 +74,24 @@ class Journal:
             log.info("%s: is not kept: %s", self.folder, error)
         self._drop_parts()
 
+    def finished(self, outputs: Sequence[Path], redo: bool = False) -> bool:
+        """Tell whether nothing is left to do: the outputs are current, or an earlier process had finished them.
+
+        Args:
+            outputs: the tables that are due.
+            redo: make current outputs again, unless :meth:`keep` has kept them.
+        """
+        if not redo and all(_fingerprint_of(output) == self.fingerprint for output in outputs):
+            self.keep(outputs)
+            for output in outputs:
+                output.touch()
+            log.info("%s: is current", outputs[-1])
+            return True
+        if self.restore(outputs):
+            log.info("%s: was finished before", outputs[-1])
+            return True
+        return False
+
     def restore(self, outputs: Sequence[Path]) -> bool:
         """Put the outputs back that :meth:`keep` has kept; tells whether they are there."""
         links = self._links(outputs)
@@ -106,6 +127,13 @@ def journal_folder(output: Path) -> Path:
 def is_journal(path: Path) -> bool:
     """Tell whether a folder's name is that of a journal."""
     return path.name.startswith(".") and path.suffix == ".journal"
+
+
+def _fingerprint_of(output: Path) -> str | None:
+    try:
+        return read_origin(output).get("fingerprint")
+    except UserError:  # missing, or cut off
+        return None
 
 
 def _read(path: Path) -> pa.Table:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskgrid.plan.passes import PassRun
+
 # How the exports of a run end; those without a suffix are folders.
 _ENDS = {"sa_v": ".json", "png": "", "palette": "", "overlay": ".webp"}
 GROUND_TRUTH = "ground_truth.json"
@@ -112,13 +114,13 @@ class Layout:
         """Files that the config names by URL: ``{host}/{path}``."""
         return self.root / "fetched"
 
-    def candidates(self, checkpoint_id: str, pass_name: str, shard: str) -> Path:
+    def candidates(self, run: PassRun, shard: str) -> Path:
         """The candidates of a pass over a shard."""
-        return self.root / "candidates" / checkpoint_id / pass_name / f"{shard}.parquet"
+        return self.root / "candidates" / run.folder / f"{shard}.parquet"
 
-    def pass_images(self, checkpoint_id: str, pass_name: str, shard: str) -> Path:
+    def pass_images(self, run: PassRun, shard: str) -> Path:
         """A row for each image of the shard: what the pass made of it."""
-        return self.root / "candidates" / checkpoint_id / pass_name / f"{shard}.images.parquet"
+        return self.root / "candidates" / run.folder / f"{shard}.images.parquet"
 
     def selections(self, shard: str) -> Path:
         """What every setting keeps of a shard's images."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from maskgrid.config.models import GeneratorConfig, RecordConfig
 from maskgrid.config.settings import Setting
+from maskgrid.network.checkpoints import checkpoint_id
 
 # The parameters that determine which passes a setting needs, besides the checkpoint.
 PASS_PARAMETERS = (
@@ -181,6 +182,17 @@ class PassRun:
     checkpoint: str
     pass_: Pass
     recording: Recording
+
+    @property
+    def folder(self) -> str:
+        """The checkpoint's folder and the pass's in it, such as ``demo/crop0-grid32``."""
+        return f"{checkpoint_id(self.checkpoint)}/{self.pass_.name}"
+
+
+def setting_runs(setting: Setting) -> list[PassRun]:
+    """The passes that answer one setting, by crop layer."""
+    needed = recording_of(setting.generator)
+    return [PassRun(setting.checkpoint, pass_, needed) for pass_ in passes_of(setting.generator)]
 
 
 def pass_runs(settings: Sequence[Setting], record: RecordConfig) -> list[PassRun]:

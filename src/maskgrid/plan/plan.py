@@ -3,19 +3,24 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 
 from maskgrid.config.models import Config
+from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.settings import PromptSetting, Setting, TrackSetting
 from maskgrid.config.spaces import generator_space, prompt_space, track_space
 from maskgrid.config.sweep import called, expand, find
+from maskgrid.config.tracking import TrackingConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
-from maskgrid.network.checkpoints import checkpoint_id
+from maskgrid.network.checkpoints import Checkpoint, resolve_checkpoint
 from maskgrid.plan.layout import GROUND_TRUTH, Layout
 from maskgrid.plan.passes import PassRun, Recording, pass_runs
 from maskgrid.plan.remote import RemoteFile, fetched_path, is_url, remote_files
+
+Section = TypeVar("Section")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,25 @@ class Plan:
     def baseline(self) -> Setting:
         """The setting that differences are measured against."""
         return find(self.settings, self.config.baseline, "baseline")
+
+    @property
+    def prompts(self) -> PromptConfig:
+        """The config's section ``prompts``; a ``UserError`` if there is none."""
+        return _required(self.config.prompts, "prompts")
+
+    @property
+    def tracking(self) -> TrackingConfig:
+        """The config's section ``tracking``; a ``UserError`` if there is none."""
+        return _required(self.config.tracking, "tracking")
+
+    def checkpoint(self, name: str | None = None) -> Checkpoint:
+        """Find and verify the weights of a checkpoint, by default ``model.checkpoint``.
+
+        Raises:
+            UserError: as :func:`maskgrid.network.checkpoints.resolve_checkpoint`.
+        """
+        model = self.config.model
+        return resolve_checkpoint(name or model.checkpoint, model.config, allow_unverified=model.allow_unverified)
 
     def located(self, source: str) -> Path:
         """Where a file that the config names lies: one by URL among the fetched files, another where it says."""
@@ -93,7 +117,7 @@ class Plan:
             UserError: the sweep has no such pass.
         """
         for run in self.runs:
-            if checkpoint_id(run.checkpoint) == checkpoint and run.pass_.name == pass_name:
+            if run.folder == f"{checkpoint}/{pass_name}":
                 return run
         raise UserError(f"no setting of the sweep needs pass {pass_name} of checkpoint {checkpoint}; see maskgrid plan")
 
@@ -124,7 +148,7 @@ class Plan:
         A threshold that moves within the recorded floor so changes nothing, and one that leaves it widens the record
         instead of replacing it.
         """
-        path = self.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+        path = self.layout.candidates(run, shard)
         if not path.is_file():
             return run.recording
         try:
@@ -132,6 +156,12 @@ class Plan:
         except (UserError, KeyError):
             return run.recording
         return recorded if recorded.covers(run.recording) else recorded.union(run.recording)
+
+
+def _required(section: Section | None, name: str) -> Section:
+    if section is None:
+        raise UserError(f"{name}: the config has no such section; give at least {name}.source")
+    return section
 
 
 def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:

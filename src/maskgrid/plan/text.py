@@ -14,7 +14,6 @@ from maskgrid.config.tracking import TrackingConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.io.wording import count
-from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.layout import Layout
 from maskgrid.plan.passes import PassRun
 from maskgrid.plan.plan import Plan
@@ -66,12 +65,11 @@ def estimate(layout: Layout, run: PassRun, missing: Sequence[str]) -> Estimate:
         run: the pass.
         missing: names of the shards that it has to run over; at least one.
     """
-    folder = checkpoint_id(run.checkpoint)
     sizes = _images_by_shard(layout)
     seconds, n_bytes, n_images, devices = [], 0, 0, set[str]()
     for shard in sizes.keys() - set(missing):
-        paths = [where(folder, run.pass_.name, shard) for where in (layout.candidates, layout.pass_images)]
-        taken = _seconds(layout.root.parent / _BENCHMARKS / "generate" / folder / run.pass_.name / f"{shard}.tsv")
+        paths = [where(run, shard) for where in (layout.candidates, layout.pass_images)]
+        taken = _seconds(layout.root.parent / _BENCHMARKS / "generate" / run.folder / f"{shard}.tsv")
         try:
             n_bytes += sum(path.stat().st_size for path in paths)
             n_images += sizes[shard]
@@ -81,7 +79,7 @@ def estimate(layout: Layout, run: PassRun, missing: Sequence[str]) -> Estimate:
         except (FileNotFoundError, UserError):  # removed meanwhile, or cut
             continue
     return Estimate(
-        target=layout.candidates(folder, run.pass_.name, missing[0]),
+        target=layout.candidates(run, missing[0]),
         n_images=sum(sizes[shard] for shard in missing),
         n_measured=len(seconds),
         seconds_per_image=median(seconds) if seconds else None,
@@ -206,13 +204,13 @@ def _run_line(run: PassRun, states: list[str]) -> str:
     there, stale = states.count("there"), states.count("narrower")
     progress = f"{there} of {len(states)} shards there, {stale} to widen" if states else "nothing there yet"
     return (
-        f"    {checkpoint_id(run.checkpoint)}/{run.pass_.name}: {n_prompts} prompts an image, floor pred_iou "
+        f"    {run.folder}: {n_prompts} prompts an image, floor pred_iou "
         f"{run.recording.pred_iou_thresh:g}, stability {run.recording.stability_score_thresh:g}; {progress}"
     )
 
 
 def _state(plan: Plan, run: PassRun, shard: str) -> str:
-    path = plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+    path = plan.layout.candidates(run, shard)
     if not path.is_file():
         return "missing"
     return "there" if read_origin(path).get("recording") == plan.recording(run, shard).as_dict() else "narrower"

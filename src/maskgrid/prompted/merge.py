@@ -20,8 +20,7 @@ from maskgrid.io.tables import read_origin, read_table, write_table
 from maskgrid.masks import coco, rle
 from maskgrid.masks.coco import write_coco
 from maskgrid.plan.plan import Plan
-from maskgrid.prompted.notes import merged_note
-from maskgrid.prompted.prompts import prompt_config
+from maskgrid.prompted.notes import merged_origin
 from maskgrid.prompted.statistics import settings_lines, settings_table, statistics_table, summary_line
 from maskgrid.prompted.tables import PROMPTED, read_unsharded
 from maskgrid.prompted.worst import draw_worst
@@ -49,7 +48,7 @@ def merge_prompted(plan: Plan) -> str:
     paths = [layout.prompted(shard) for shard in shards]
     if missing := [path for path in paths if not path.is_file()]:
         raise UserError(f"{missing[0]}: there is no such file; run maskgrid prompt --shard {missing[0].stem}")
-    origin = merged_note(plan)
+    origin = merged_origin(plan)
     images = good_images(layout)
     categories = _categories(read_origin(layout.prompts).get("categories", []), paths)
     head = {"info": _info(plan, origin["fingerprint"]), "licenses": [], "categories": categories}
@@ -97,15 +96,15 @@ def _category_name(name: str | None) -> str:
     return str(name or coco.CATEGORY["name"])
 
 
-def _info(plan: Plan, made_from: str) -> dict[str, Any]:
-    prompts = prompt_config(plan)
+def _info(plan: Plan, fingerprint: str) -> dict[str, Any]:
+    prompts = plan.prompts
     return {
         "description": "Masks of given objects by SAM 2, made by maskgrid",
         "maskgrid_version": maskgrid_version(),
         "checkpoint": plan.config.model.checkpoint,
         # The file's name alone: where it lies says nothing about the masks.
         "prompts": {**prompts.model_dump(exclude={"sweep"}), "source": Path(prompts.source).name},
-        "fingerprint": made_from,
+        "fingerprint": fingerprint,
     }
 
 

@@ -14,8 +14,9 @@ from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.tables import read_origin
-from maskgrid.network.checkpoints import checkpoint_id, resolve_checkpoint
-from maskgrid.plan.notes import Note
+from maskgrid.network.checkpoints import Checkpoint
+from maskgrid.plan.layout import Layout
+from maskgrid.plan.notes import Origin, network_origin
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted.tables import read_prompts
 
@@ -23,7 +24,7 @@ from maskgrid.prompted.tables import read_prompts
 _OF_SOURCE = ("source", "use", "normalized", "sweep")
 
 
-def prompts_note(plan: Plan, path: Path, source: PromptSource | None = None) -> Note:
+def prompts_origin(plan: Plan, path: Path, source: PromptSource | None = None) -> Origin:
     """What ``prompts.parquet`` is made from: the contents of the source and the index of the images.
 
     Args:
@@ -34,9 +35,7 @@ def prompts_note(plan: Plan, path: Path, source: PromptSource | None = None) -> 
     Raises:
         UserError: there is no index, or the file cannot be read as what its suffix says.
     """
-    config = plan.config.prompts
-    if config is None:
-        raise UserError("prompts: the config has no such section; give at least prompts.source")
+    config = plan.prompts
     source = source or read_source(path, config.use)
     index = read_origin(plan.layout.images)
     content = {
@@ -68,78 +67,73 @@ def require_current_prompts(plan: Plan) -> None:
             raise UserError(f"{path}: was made with {words}; run maskgrid prompts again")
 
 
-def shard_note(plan: Plan, rows: Sequence[PromptRow], images: Mapping[str, IndexedImage]) -> Note:
-    """What the masks of a shard's given objects are made from.
-
-    Args:
-        plan: the plan.
-        rows: the objects of the shard's images.
-        images: these images, by key; of those without an object nothing is told.
-    """
-    note = prediction_note(plan)
-    members = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
-    content = {**note, "images": members, "objects": [_content(row) for row in rows]}
-    return {**note, "fingerprint": fingerprint(content)}
-
-
-def read_shard_note(plan: Plan, shard: str) -> Note:
-    """The same, of what lies there now.
-
-    Raises:
-        UserError: the index or the table of prompts is missing or cut off.
-    """
-    images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
-    return shard_note(plan, rows_of_shard(plan, shard, images), images)
-
-
-def rows_of_shard(plan: Plan, shard: str, images: Mapping[str, IndexedImage]) -> list[PromptRow]:
-    """The given objects of a shard's images, in order.
-
-    Raises:
-        UserError: the table of prompts is missing or cut off.
-    """
-    return [row for row in read_prompts(plan.layout.prompts, shard) if row.image_key in images]
-
-
 def prediction_parameters(plan: Plan) -> dict[str, Any] | None:
     """What the section ``prompts`` says about masks; None if the config has no such section."""
     config = plan.config.prompts
     return config.model_dump(exclude=set(_OF_SOURCE)) if config else None
 
 
-def prediction_note(plan: Plan) -> Note:
+def prediction_origin(plan: Plan, checkpoint: Checkpoint) -> Origin:
     """What the config says of the network and its parameters."""
-    model = plan.config.model
-    checkpoint = resolve_checkpoint(model.checkpoint, model.config, allow_unverified=model.allow_unverified)
     return {
-        "checkpoint": checkpoint_id(model.checkpoint),
-        "checkpoint_sha256": checkpoint.sha256,
-        "dtype": model.dtype,
-        "apply_postprocessing": model.apply_postprocessing,
+        **network_origin(plan.config.model, checkpoint),
         "prompts": prediction_parameters(plan),
         "settings": [setting.id for setting in plan.prompt_settings],
     }
 
 
-def merged_note(plan: Plan) -> Note:
-    """What the tables of all given objects are made from, the same however images are spread over shards.
+def shard_origin(prediction: Origin, rows: Sequence[PromptRow], images: Mapping[str, IndexedImage]) -> Origin:
+    """What the masks of a shard are made from: the prompts and their images, and nothing of other images.
+
+    Args:
+        prediction: from :func:`prediction_origin`.
+        rows: the prompts on the shard's images.
+        images: these images, by key.
+    """
+    members = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
+    content = {**prediction, "images": members, "objects": [_content(row) for row in rows]}
+    return {**prediction, "fingerprint": fingerprint(content)}
+
+
+def read_shard_origin(layout: Layout, shard: str, prediction: Origin) -> Origin:
+    """The same, from the tables that lie there now.
+
+    Raises:
+        UserError: the index or the table of prompts is missing or cut off.
+    """
+    images = {image.image_key: image for image in read_shard(layout.images.parent, shard)}
+    return shard_origin(prediction, rows_of_shard(layout, shard, images), images)
+
+
+def rows_of_shard(layout: Layout, shard: str, images: Mapping[str, IndexedImage]) -> list[PromptRow]:
+    """The prompts on a shard's images, in order.
+
+    Raises:
+        UserError: the table of prompts is missing or cut off.
+    """
+    return [row for row in read_prompts(layout.prompts, shard) if row.image_key in images]
+
+
+def merged_origin(plan: Plan) -> Origin:
+    """What the tables of all prompts are made from, the same however images are spread over shards.
 
     Raises:
         UserError: a table is missing or cut off, or a shard's masks are of other prompts, images or parameters.
     """
     require_current_prompts(plan)
+    layout, prediction = plan.layout, prediction_origin(plan, plan.checkpoint())
     for shard in plan.shards():
-        path = plan.layout.prompted(shard)
-        if read_origin(path).get("fingerprint") != read_shard_note(plan, shard)["fingerprint"]:
+        path = layout.prompted(shard)
+        if read_origin(path).get("fingerprint") != read_shard_origin(layout, shard, prediction)["fingerprint"]:
             raise UserError(
                 f"{path}: is of other prompts, images or parameters; run maskgrid prompt --shard {shard} again"
             )
-    note = {
-        **prediction_note(plan),
+    origin = {
+        **prediction,
         "labels": [setting.label for setting in plan.prompt_settings],
-        "objects": read_origin(plan.layout.prompts)["fingerprint"],
+        "objects": read_origin(layout.prompts)["fingerprint"],
     }
-    return {**note, "fingerprint": fingerprint(note)}
+    return {**origin, "fingerprint": fingerprint(origin)}
 
 
 def pictures_digest(path: Path) -> str:

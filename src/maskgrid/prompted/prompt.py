@@ -1,24 +1,27 @@
 """The stage ``prompt``: the given objects of one shard's images through the network."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
+from maskgrid.config.models import ModelConfig
+from maskgrid.config.settings import PromptSetting
 from maskgrid.dataset.images import BadImage, read_image
 from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, object_values, pixels_of, prompt_values
 from maskgrid.dataset.tables import IndexedImage, read_shard
-from maskgrid.io.errors import ImageTooLargeError, UserError
+from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.io.journal import Journal
 from maskgrid.io.progress import shown
-from maskgrid.io.tables import read_origin, write_table
+from maskgrid.io.tables import write_table
 from maskgrid.masks import rle
-from maskgrid.network.checkpoints import checkpoint_id
+from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.plan import Plan
-from maskgrid.prompted.notes import require_current_prompts, rows_of_shard, shard_note
+from maskgrid.prompted.notes import prediction_origin, require_current_prompts, rows_of_shard, shard_origin
 from maskgrid.prompted.statistics import agreement
 from maskgrid.prompted.tables import PROMPTED
 
@@ -27,31 +30,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Load: TypeAlias = "Callable[[ModelConfig, Checkpoint], Prompter]"
+
 _NO_PIXEL = "no pixel of its logits is above mask_threshold, or max_sprinkle_area took them all"
 
 
-def make_prompter(plan: Plan) -> "Prompter":
-    """Load the network for the config's prompts on its device; of several CUDA devices, on one that no other job has.
+def make_prompter(model: ModelConfig, checkpoint: Checkpoint) -> "Prompter":
+    """Load the network on the config's device; of several CUDA devices, on one that no other job has.
 
     Raises:
-        UserError: the checkpoint or the device is not there.
+        UserError: the weights do not fit their config, or the device is not there.
     """
     # torch, for which a shard that is finished already need not wait.
     from maskgrid.network.device import take_device
-    from maskgrid.network.model import load_model
+    from maskgrid.network.model import build_model
     from maskgrid.prompted.prompter import Prompter
 
-    model = plan.config.model
-    device = str(take_device(model.device))
-    log.info("model %s on %s in %s", checkpoint_id(model.checkpoint), device, model.dtype)
-    loaded = load_model(
-        model.checkpoint, model.config, device, model.dtype, model.apply_postprocessing, model.allow_unverified
-    )
-    return Prompter(loaded)
+    device = take_device(model.device)
+    log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
+    return Prompter(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
 
 
-def prompt_shard(plan: Plan, shard: str, load: Callable[[Plan], "Prompter"] = make_prompter) -> None:
-    """Segment the given objects of a shard, and write ``prompted/{shard}.parquet``.
+def prompt_shard(plan: Plan, shard: str, load: Load = make_prompter) -> None:
+    """Segment the prompts on a shard's images, and write ``prompted/{shard}.parquet``.
 
     Finished images are kept in a journal beside the output, so that a killed job goes on after the last one, and the
     output itself until the shards are merged. An output that was made from the same prompts, images and parameters
@@ -65,32 +66,33 @@ def prompt_shard(plan: Plan, shard: str, load: Callable[[Plan], "Prompter"] = ma
     Raises:
         UserError: the config has no prompts, or a table of an earlier stage is missing.
     """
+    checkpoint, output = plan.checkpoint(), plan.layout.prompted(shard)
+    prediction = prediction_origin(plan, checkpoint)
     require_current_prompts(plan)
     images = {image.image_key: image for image in read_shard(plan.layout.images.parent, shard)}
-    rows = rows_of_shard(plan, shard, images)
-    output = plan.layout.prompted(shard)
-    origin = shard_note(plan, rows, images)
+    rows = rows_of_shard(plan.layout, shard, images)
+    origin = shard_origin(prediction, rows, images)
     journal = Journal(output, origin["fingerprint"])
-    if _is_current(plan, shard, origin["fingerprint"]):
-        journal.keep([output])
-        output.touch()
-        log.info("%s: %s is made from the same prompts already", shard, output)
+    if journal.finished([output]):
         return
-    if journal.restore([output]):
-        log.info("%s: was finished before", shard)
-        return
-    tables = list(_tables(plan, rows, images, journal, load))
+    work = _Work(plan.prompt_settings, plan.config.dataset.max_pixels, partial(load, plan.config.model, checkpoint))
+    tables = list(_tables(rows, images, journal, work))
     write_table(output, pa.concat_tables([PROMPTED.empty_table(), *tables]), origin)
     journal.keep([output])
     log.info("%s: %d prompts in %d images", shard, len(rows), len(tables))
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is done with every image."""
+
+    settings: Sequence[PromptSetting]
+    max_pixels: int
+    load: "Callable[[], Prompter]"
+
+
 def _tables(
-    plan: Plan,
-    rows: list[PromptRow],
-    images: dict[str, IndexedImage],
-    journal: Journal,
-    load: Callable[[Plan], "Prompter"],
+    rows: list[PromptRow], images: dict[str, IndexedImage], journal: Journal, work: _Work
 ) -> Iterator[pa.Table]:
     """The results of every image that has prompts, from the journal or, for the rest, from the network."""
     by_image = [(key, list(group)) for key, group in groupby(rows, lambda row: row.image_key)]
@@ -98,23 +100,24 @@ def _tables(
     for number, (key, of_image) in enumerate(shown(by_image, len(by_image), "prompt", "images")):
         tables = journal.read(number, 1)
         if tables is None:
-            prompter = prompter or load(plan)
-            values = _image_values(plan, images[key], of_image, prompter)
+            prompter = prompter or work.load()
+            values = _image_values(images[key], of_image, prompter, work)
             tables = [pa.Table.from_pylist(values, PROMPTED)]
             journal.write(number, tables)
         yield tables[0]
 
 
-def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompter: "Prompter") -> list[dict[str, Any]]:
+def _image_values(
+    image: IndexedImage, rows: list[PromptRow], prompter: "Prompter", work: _Work
+) -> list[dict[str, Any]]:
     """The rows of one image at all settings: its masks, and what of its prompts has none."""
     prompts = [row.prompt for row in rows if row.prompt is not None]
-    settings = plan.prompt_settings
     status, message = PromptStatus.OK, None
-    results: list[list[PromptedMasks]] = [[] for _ in settings]
+    results: list[list[PromptedMasks]] = [[] for _ in work.settings]
     try:
-        pixels = read_image(image.path, plan.config.dataset.max_pixels, image.sha256, image.span).pixels
+        pixels = read_image(image.path, work.max_pixels, image.sha256, image.span).pixels
         if prompts:
-            results = prompter.run_settings(pixels, prompts, [setting.config for setting in settings])
+            results = prompter.run_settings(pixels, prompts, [setting.config for setting in work.settings])
     except BadImage as error:
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
     except FloatingPointError as error:
@@ -126,7 +129,7 @@ def _image_values(plan: Plan, image: IndexedImage, rows: list[PromptRow], prompt
     failed = {"status": status, "message": message} if status != PromptStatus.OK else None
     return [
         {"setting_id": setting.id, **values}
-        for setting, drawn in zip(settings, results, strict=True)
+        for setting, drawn in zip(work.settings, results, strict=True)
         for values in _setting_values(rows, drawn, (image.height, image.width), failed)
     ]
 
@@ -170,10 +173,3 @@ def _mask_values(
         if area_px == 0:
             values |= {"status": PromptStatus.NO_MASK, "message": _NO_PIXEL}
         yield values
-
-
-def _is_current(plan: Plan, shard: str, wanted: str) -> bool:
-    try:
-        return bool(read_origin(plan.layout.prompted(shard)).get("fingerprint") == wanted)
-    except UserError:
-        return False

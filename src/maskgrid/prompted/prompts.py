@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from maskgrid.config.prompts import PromptConfig
 from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.object_sources import Entry, read_prompt, read_source
 from maskgrid.dataset.objects import BadPromptError, Prompt, PromptRow, PromptStatus, require_size
@@ -18,7 +17,7 @@ from maskgrid.io.tables import read_table, write_table
 from maskgrid.io.wording import tally
 from maskgrid.plan.layout import GROUND_TRUTH
 from maskgrid.plan.plan import Plan
-from maskgrid.prompted.notes import prompts_note
+from maskgrid.prompted.notes import prompts_origin
 from maskgrid.prompted.tables import ShardedPrompt, prompts_table
 
 log = logging.getLogger(__name__)
@@ -48,10 +47,10 @@ def write_prompts(plan: Plan) -> None:
     Raises:
         UserError: the config has no prompts, or the source cannot be read or has not one usable prompt.
     """
-    config = prompt_config(plan)
+    config = plan.prompts
     path = source_path(plan)
     source = read_source(path, config.use)
-    origin = prompts_note(plan, path, source)
+    origin = prompts_origin(plan, path, source)
     images = _known_images(plan)
     indices: Counter[str] = Counter()
     prompts = []
@@ -71,24 +70,13 @@ def write_prompts(plan: Plan) -> None:
         )
 
 
-def prompt_config(plan: Plan) -> PromptConfig:
-    """The config's section.
-
-    Raises:
-        UserError: there is none.
-    """
-    if plan.config.prompts is None:
-        raise UserError("prompts: the config has no such section; give at least prompts.source")
-    return plan.config.prompts
-
-
 def source_path(plan: Plan) -> Path:
     """The file that prompts are read from.
 
     Raises:
         UserError: it is the demo's, and the dataset is not.
     """
-    source = prompt_config(plan).source
+    source = plan.prompts.source
     if source.lower() != DEMO:
         return plan.located(source)
     if plan.config.dataset.source.lower() != DEMO:

@@ -1,42 +1,38 @@
 """Checks of what the prompted job has written, for the command ``verify``."""
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache
 
 from maskgrid.io.checks import Problem, check_annotations, check_picture, check_tables
 from maskgrid.plan.plan import Plan
-from maskgrid.prompted.notes import merged_note, prompts_note, read_shard_note
+from maskgrid.prompted.notes import merged_origin, prediction_origin, prompts_origin, read_shard_origin
 from maskgrid.prompted.prompts import source_path
 
 
-def check_prompted(plan: Plan) -> Iterator[Problem]:
-    """Name what is amiss with the files of given objects; nothing where the config has none.
+def is_begun(plan: Plan) -> bool:
+    """Whether the config asks for prompts and they have been read."""
+    return plan.config.prompts is not None and plan.layout.prompts.is_file()
 
-    The source is read again for it, and so are the pictures that it names as masks.
+
+def verify(plan: Plan) -> Iterator[Problem]:
+    """Name what is wrong with the files of the prompted job; nothing if the config has no prompts.
+
+    Reads the source again, and the pictures that it names as masks.
     """
     if plan.config.prompts is None:
         return
     layout = plan.layout
-    yield from check_tables([layout.prompts], lambda: _of_source(plan), "prompts or images")
+    prediction = cache(lambda: prediction_origin(plan, plan.checkpoint()))
+    yield from check_tables(
+        [layout.prompts], lambda: prompts_origin(plan, source_path(plan))["fingerprint"], "prompts or images"
+    )
     for shard in plan.shards():
-        expected = partial(_of_shard, plan, shard)
+
+        def expected(shard: str = shard) -> str:
+            return str(read_shard_origin(layout, shard, prediction())["fingerprint"])
+
         yield from check_tables([layout.prompted(shard)], expected, "prompts, images or parameters")
-    made = partial(_of_all, plan)
+    made = cache(lambda: str(merged_origin(plan)["fingerprint"]))
     yield from check_tables([layout.prompted_statistics, layout.prompted_settings], made, "masks of given objects")
     yield from check_annotations(layout.prompted_annotations, made, "masks of given objects")
     yield from check_picture(layout.prompted_worst, made)
-
-
-def _of_source(plan: Plan) -> str:
-    fingerprint: str = prompts_note(plan, source_path(plan))["fingerprint"]
-    return fingerprint
-
-
-def _of_shard(plan: Plan, shard: str) -> str:
-    fingerprint: str = read_shard_note(plan, shard)["fingerprint"]
-    return fingerprint
-
-
-def _of_all(plan: Plan) -> str:
-    fingerprint: str = merged_note(plan)["fingerprint"]
-    return fingerprint

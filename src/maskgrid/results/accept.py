@@ -8,14 +8,13 @@ from typing import Any
 
 import orjson
 
-from maskgrid.automatic.notes import dataset_note, statistics_note
+from maskgrid.automatic.notes import dataset_origin, statistics_origin
 from maskgrid.config.settings import Setting
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import git_state, maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import count, tally
-from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.plan import Plan
 
 _FOLDERS = ("dataset", "candidates", "selections", "statistics", "annotations", "report")
@@ -43,8 +42,8 @@ def write_provenance(plan: Plan) -> None:
         "settings": [_setting(setting) for setting in plan.settings],
         "images": {"n": len(images), "statuses": dict(sorted(Counter(images).items()))},
         # The images' hash, and for each pass checkpoint, device and packages as they were when it ran.
-        "made_from": dataset_note(plan),
-        "fingerprint": statistics_note(plan)["fingerprint"],
+        "made_from": dataset_origin(plan),
+        "fingerprint": statistics_origin(plan)["fingerprint"],
         "written": {name: _times(plan.layout.root / name) for name in _FOLDERS},
     }
     write_bytes(plan.layout.provenance, orjson.dumps(content, option=orjson.OPT_INDENT_2))
@@ -91,18 +90,14 @@ def accept(plan: Plan) -> None:
         "n_images": len(reasons),
         "n_failed": n_failed,
         "statuses": dict(sorted(statuses.items())),
-        "fingerprint": statistics_note(plan)["fingerprint"],
+        "fingerprint": statistics_origin(plan)["fingerprint"],
     }
     write_bytes(plan.layout.accepted, orjson.dumps(verdict, option=orjson.OPT_INDENT_2))
 
 
 def _pass_images(plan: Plan) -> list[Path]:
     """What each pass has made of each shard's images."""
-    return [
-        plan.layout.pass_images(checkpoint_id(run.checkpoint), run.pass_.name, shard)
-        for run in plan.runs
-        for shard in plan.shards()
-    ]
+    return [plan.layout.pass_images(run, shard) for run in plan.runs for shard in plan.shards()]
 
 
 def _statuses(path: Path, filters: list[tuple[str, str, str]] | None = None) -> dict[str, str]:

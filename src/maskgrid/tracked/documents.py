@@ -64,7 +64,7 @@ def write_sa_v(path: Path, run: Run, kind: str) -> None:
         **{f"masklet_{name}": [entry[name] for entry in objects] for name in (objects[0] if objects else {"id": []})},
         "masklet_type": [kind] * len(objects),
         "masklet_num": len(objects),
-        "fingerprint": run.note["fingerprint"],
+        "fingerprint": run.origin["fingerprint"],
     }
     ids = [entry["id"] for entry in objects]
     write_document(path, head, {"masklet": _frame_lines(run, ids)})

@@ -16,7 +16,7 @@ from maskgrid.plan.plan import Plan
 from maskgrid.tracked.documents import write_sa_v
 from maskgrid.tracked.masklets import Run, by_frames, by_objects, read_run
 from maskgrid.tracked.overlay import write_overlay
-from maskgrid.tracked.parameters import reading_of, tracking_config
+from maskgrid.tracked.parameters import reading_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def export_run(plan: Plan, name: str, form: str) -> None:
 
 
 def _sa_v(plan: Plan, run: Run) -> None:
-    kind = "auto" if tracking_config(plan).prompts is None else "manual"
+    kind = "auto" if plan.tracking.prompts is None else "manual"
     write_sa_v(plan.layout.tracked.export("sa_v", run.name), run, kind)
 
 

@@ -11,7 +11,7 @@ from maskgrid.io.fingerprint import digest
 from maskgrid.io.tables import read_table
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.index import Video
-from maskgrid.tracked.parameters import options_of, reading_of, tracking_config
+from maskgrid.tracked.parameters import options_of, reading_of
 from maskgrid.tracked.prompts import VideoPrompt, passes_of, prompt_contents
 from maskgrid.tracked.tables import JOBS
 
@@ -75,7 +75,7 @@ def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt
 
 
 def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
-    config, reading = tracking_config(plan), reading_of(plan)
+    config, reading = plan.tracking, reading_of(plan)
     data = {"sha256": video.sha256, "reading": [reading.start, reading.stop, reading.stride], "kind": video.kind}
     if config.prompts is None:
         for setting in (one.label for one in plan.track_settings):

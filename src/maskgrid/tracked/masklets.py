@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskgrid.io.errors import UserError
-from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.tables import open_file, read_origin, read_table, write_batches
 from maskgrid.masks import rle
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.frames import FrameFolder
 from maskgrid.tracked.index import Video, read_videos
 from maskgrid.tracked.jobs import read_jobs
+from maskgrid.tracked.notes import masklets_origin
 from maskgrid.tracked.parameters import reading_of
 from maskgrid.tracked.prompts import VideoPrompt
 from maskgrid.tracked.records import TrackedMask
@@ -26,7 +26,6 @@ from maskgrid.tracked.tables import MASKLETS
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-Note = dict[str, Any]
 
 _COLUMNS = ["object_id", "frame", "counts", "area_px"]
 _ROWS_IN_CHUNK = 4096
@@ -40,27 +39,8 @@ def join_masklets(plan: Plan, run: str) -> None:
     """
     layout = plan.layout.tracked
     paths = [layout.part(run, job.group) for job in read_jobs(layout.jobs, run)]
-    note = masklets_note(paths)
-    write_batches(layout.masklets(run), MASKLETS, _joined_tables(paths), note)
+    write_batches(layout.masklets(run), MASKLETS, _joined_tables(paths), masklets_origin(paths))
     log.info("%s", layout.masklets(run))
-
-
-def masklets_note(paths: list[Path]) -> Note:
-    """What the masklets of a run are made from, from the notes of its groups; the same whatever the groups were.
-
-    Raises:
-        UserError: a group is missing or cut off, or the groups do not belong together.
-    """
-    notes = [_part_note(path) for path in paths]
-    content = {name: value for name, value in notes[0].items() if name not in ("fingerprint", "schema_version")}
-    content["objects"] = {}
-    for path, note in zip(paths, notes, strict=True):
-        if any(note[name] != content[name] for name in content if name not in ("objects", "status", "message")):
-            raise UserError(f"{path}: was made otherwise than {paths[0].name}; run maskgrid track for this group again")
-        content["objects"] |= note["objects"]
-        if note["status"] != "ok" and content["status"] == "ok":
-            content |= {"status": note["status"], "message": note["message"]}
-    return {**content, "fingerprint": fingerprint(content)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +53,7 @@ class Run:
         video: the video.
         numbers: the video's own numbers of the frames that were read.
         path: its masklets.
-        note: what these were made from.
+        origin: what these were made from.
     """
 
     name: str
@@ -81,7 +61,7 @@ class Run:
     video: Video
     numbers: range
     path: Path
-    note: Note
+    origin: Origin
 
     @property
     def frame_files(self) -> list[str]:
@@ -209,13 +189,6 @@ def _joined_tables(paths: list[Path]) -> Iterator[pa.Table]:
                     yield table
     if not n_rows:
         yield MASKLETS.empty_table()
-
-
-def _part_note(path: Path) -> Note:
-    note = read_origin(path)
-    if "objects" not in note:
-        raise UserError(f"{path}: was not written by maskgrid track; delete it and run again")
-    return note
 
 
 def _slices(table: pa.Table, column: str, then: str) -> Iterator[tuple[int, pa.Table]]:

@@ -5,24 +5,24 @@ import platform
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from maskgrid.config.models import BASELINE
 from maskgrid.io.files import write_bytes
-from maskgrid.io.fingerprint import fingerprint, git_state, maskgrid_version, package_versions
+from maskgrid.io.fingerprint import git_state, maskgrid_version, package_versions
 from maskgrid.io.journal import forget_journal
 from maskgrid.io.tables import read_origin, read_table, write_table
 from maskgrid.io.wording import number
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.documents import write_youtube_vis
 from maskgrid.tracked.index import read_videos
 from maskgrid.tracked.jobs import Job, read_jobs
 from maskgrid.tracked.masklets import Run, read_run
+from maskgrid.tracked.notes import merged_origin
 from maskgrid.tracked.page import tracking_page
-from maskgrid.tracked.parameters import tracking_config
 from maskgrid.tracked.prompts import VideoPrompt, read_prompts
 from maskgrid.tracked.statistics import Row, RunStatistics, lost_statistics, run_statistics, settings_rows
 from maskgrid.tracked.tables import OBJECTS, PROMPTS, SETTINGS, SUMMARY
@@ -39,28 +39,28 @@ def merge_tracked(plan: Plan) -> str:
     Raises:
         maskgrid.io.errors.UserError: the config has no tracking, or a run's masklets are missing.
     """
-    config, layout = tracking_config(plan), plan.layout.tracked
+    config, layout = plan.tracking, plan.layout.tracked
     jobs = read_jobs(layout.jobs)
     runs = [read_run(plan, name) for name in dict.fromkeys(job.run for job in jobs)]
     counted = _statistics(plan, runs)
-    note = merge_note(plan, [run.name for run in runs])
+    origin = merged_origin(layout, [run.name for run in runs])
     objects = [row for statistics in counted for row in statistics.objects]
     summary = [statistics.summary for statistics in counted]
-    write_table(layout.objects, pa.Table.from_pylist(objects, OBJECTS), note)
-    write_table(layout.summary, pa.Table.from_pylist(summary, SUMMARY), note)
+    write_table(layout.objects, pa.Table.from_pylist(objects, OBJECTS), origin)
+    write_table(layout.summary, pa.Table.from_pylist(summary, SUMMARY), origin)
     settings = settings_rows(summary, objects, _parameters(plan))
-    write_table(layout.settings, pa.Table.from_pylist(settings, SETTINGS), note)
+    write_table(layout.settings, pa.Table.from_pylist(settings, SETTINGS), origin)
     if "youtube_vis" in config.exports:
         categories = read_origin(layout.prompts).get("categories", [])
         info = {
             "description": "Masklets by SAM 2, made by maskgrid",
             "checkpoint": plan.config.model.checkpoint,
             "tracking": config.model_dump(mode="json"),
-            "fingerprint": note["fingerprint"],
+            "fingerprint": origin["fingerprint"],
         }
         write_youtube_vis(layout.youtube_vis, [run for run in runs if run.setting == BASELINE], categories, info)
-    write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, note["fingerprint"]))
-    _write_provenance(plan, runs, note)
+    write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, origin["fingerprint"]))
+    _write_provenance(plan, runs, origin)
     _forget_journals(plan, jobs)
     return summary_line(summary, objects)
 
@@ -95,28 +95,13 @@ def _statistics(plan: Plan, runs: Sequence[Run]) -> list[RunStatistics]:
 
 def _parameters(plan: Plan) -> dict[str, str | None]:
     """The parameters of each setting of automatic tracking as JSON; none of them where prompts are given."""
-    given = tracking_config(plan).prompts is not None
+    given = plan.tracking.prompts is not None
     return {
         setting.label: None if given else orjson.dumps(setting.parameters()).decode() for setting in plan.track_settings
     }
 
 
-def merge_note(plan: Plan, runs: Sequence[str]) -> dict[str, Any]:
-    """What the statistics are made from.
-
-    Raises:
-        maskgrid.io.errors.UserError: a table is missing or cut off.
-    """
-    layout = plan.layout.tracked
-    content = {
-        "videos": read_origin(layout.videos)["fingerprint"],
-        "prompts": read_origin(layout.prompts)["fingerprint"],
-        "runs": {run: read_origin(layout.masklets(run))["fingerprint"] for run in runs},
-    }
-    return {**content, "fingerprint": fingerprint(content)}
-
-
-def _write_provenance(plan: Plan, runs: Sequence[Run], note: dict[str, Any]) -> None:
+def _write_provenance(plan: Plan, runs: Sequence[Run], origin: Origin) -> None:
     names = ("checkpoint", "checkpoint_sha256", "dtype", "device", "packages", "options", "frames")
     content = {
         "maskgrid": {"version": maskgrid_version(), "git": git_state()},
@@ -124,8 +109,8 @@ def _write_provenance(plan: Plan, runs: Sequence[Run], note: dict[str, Any]) -> 
         "platform": platform.platform(),
         "packages": package_versions(),
         "config": plan.config.model_dump(mode="json"),
-        "made_from": {run.name: {name: run.note[name] for name in names} for run in runs},
-        "fingerprint": note["fingerprint"],
+        "made_from": {run.name: {name: run.origin[name] for name in names} for run in runs},
+        "fingerprint": origin["fingerprint"],
     }
     write_bytes(plan.layout.tracked.provenance, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 

@@ -39,7 +39,7 @@ def write_overlay(run: Run, reading: Reading, moving: Path, sheet: Path) -> None
     chosen = [pictures[index] for index in _evenly(len(pictures), _SHEET_FRAMES)]
     tiles = [_captioned(picture, f"frame {number}") for number, picture in chosen]
     write_bytes(moving, _webp([picture for _, picture in pictures]))
-    write_bytes(sheet, jpeg(grid(tiles, _SHEET_COLUMNS), quality=85, comment=run.note["fingerprint"]))
+    write_bytes(sheet, jpeg(grid(tiles, _SHEET_COLUMNS), quality=85, comment=run.origin["fingerprint"]))
 
 
 def _pictures(run: Run, reading: Reading) -> Iterator[tuple[int, Pixels]]:

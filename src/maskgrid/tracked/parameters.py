@@ -6,7 +6,6 @@ from typing import Any
 from maskgrid.config.models import BASELINE
 from maskgrid.config.sweep import find
 from maskgrid.config.tracking import TrackingConfig
-from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.options import TrackOptions
 
@@ -49,20 +48,9 @@ class Reading:
         return range(n_frames)[self.start : self.stop : self.stride]
 
 
-def tracking_config(plan: Plan) -> TrackingConfig:
-    """The config's section.
-
-    Raises:
-        UserError: there is none.
-    """
-    if plan.config.tracking is None:
-        raise UserError("tracking: the config has no such section; give at least tracking.source")
-    return plan.config.tracking
-
-
 def reading_of(plan: Plan) -> Reading:
     """Which frames of videos are read."""
-    config = tracking_config(plan)
+    config = plan.tracking
     return Reading(config.start, config.stop, config.stride, plan.config.dataset.max_pixels)
 
 

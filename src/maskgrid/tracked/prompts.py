@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.dataset.objects import Prompt, PromptStatus, content_of, prompt_of, prompt_values
+from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.tracked.index import Video
 from maskgrid.tracked.options import TrackOptions
@@ -100,6 +102,16 @@ def passes_of(prompts: Sequence[VideoPrompt], video: Video, reading: Reading, op
         if row.prompt is not None and row.frame is not None
     ]
     return plan_passes(places, options, len(position))
+
+
+def good_prompts(path: Path, video_key: str) -> list[VideoPrompt]:
+    """The good prompts of a video, of all its objects, from ``prompts.parquet``.
+
+    Raises:
+        UserError: the table is missing or cut off.
+    """
+    filters = [("video_key", "=", video_key), ("status", "=", "ok")]
+    return read_prompts(read_table(path, filters=filters, schema=PROMPTS))
 
 
 def prompt_contents(prompts: Sequence[VideoPrompt]) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ def run_statistics(run: Run, prompts: Sequence[VideoPrompt], setting: str) -> Ru
         setting: the setting's name.
     """
     tracked = {rows[0]["object_id"]: rows for rows in by_objects(run.path)}
-    lost = _object_rows(prompts, run.video.video_key, setting, set(tracked), run.note)
+    lost = _object_rows(prompts, run.video.video_key, setting, set(tracked), run.origin)
     objects = sorted(
         [*lost, *(_object_row(rows, run, prompts, setting) for rows in tracked.values())],
         key=lambda row: int(row["object_id"]),
@@ -89,7 +89,7 @@ def _object_row(rows: list[Row], run: Run, prompts: Sequence[VideoPrompt], setti
 
 
 def _object_rows(
-    prompts: Sequence[VideoPrompt], video_key: str, setting: str, tracked: set[int], note: Row
+    prompts: Sequence[VideoPrompt], video_key: str, setting: str, tracked: set[int], origin: Row
 ) -> list[Row]:
     """The objects of prompts that were not followed, each with the reason."""
     rows: dict[int, Row] = {}
@@ -98,14 +98,14 @@ def _object_rows(
             continue
         mine = [row for row in prompts if row.object_id == prompt.object_id]
         bad = next((row for row in mine if row.status != "ok"), None)
-        failed = note.get("status", "ok") != "ok"
+        failed = origin.get("status", "ok") != "ok"
         status, message = (bad.status, bad.message) if bad is not None else ("not_tracked", "it was not followed")
         rows[prompt.object_id] = {
             "setting": setting,
             "video_key": video_key,
             **{name: getattr(prompt, name) for name in ("object_id", "source_id", "category_id", "category")},
-            "status": note["status"] if failed else status,
-            "message": note["message"] if failed else message,
+            "status": origin["status"] if failed else status,
+            "message": origin["message"] if failed else message,
             "n_prompts": sum(row.status == "ok" for row in mine),
             "n_frames": 0,
             "n_visible": 0,
@@ -119,7 +119,7 @@ def _object_rows(
 def _summary_row(run: Run, objects: Sequence[Row], setting: str) -> Row:
     lengths = [row["n_visible"] for row in objects if row["n_visible"]]
     n_read = len(run.numbers)
-    status, message = run.note["status"], run.note["message"]
+    status, message = run.origin["status"], run.origin["message"]
     if status == "ok" and not lengths:
         status, message = "no_masklets", "no object was seen on any frame"
     return {

@@ -18,7 +18,7 @@ from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 from maskgrid.tracked.index import Video, index_videos, read_previous, write_index
 from maskgrid.tracked.jobs import make_jobs
-from maskgrid.tracked.parameters import reading_of, tracking_config
+from maskgrid.tracked.parameters import reading_of
 from maskgrid.tracked.prompt_checks import resolve_prompts
 from maskgrid.tracked.prompt_sources import VideoPrompts, read_video_prompts
 from maskgrid.tracked.prompts import VideoPrompt, prompt_contents, prompts_table
@@ -34,7 +34,7 @@ def write_videos(plan: Plan) -> None:
     Raises:
         UserError: the config has no section ``tracking``, a source cannot be read, or there is not a single job.
     """
-    config, layout, reading = tracking_config(plan), plan.layout.tracked, reading_of(plan)
+    config, layout, reading = plan.tracking, plan.layout.tracked, reading_of(plan)
     videos = index_videos(_items(plan), reading, read_previous(layout.files))
     write_index(layout.root, videos)
     log.info("%d videos: %s", len(videos), _counted(video.status for video in videos))
@@ -57,7 +57,7 @@ def write_videos(plan: Plan) -> None:
 
 def prompts_path(plan: Plan) -> Path:
     """The path of the prompts' file."""
-    source = str(tracking_config(plan).prompts)
+    source = str(plan.tracking.prompts)
     return demo_folder(plan) / GROUND_TRUTH if source == DEMO else plan.located(source)
 
 
@@ -74,7 +74,7 @@ def source_digest(plan: Plan) -> str:
     Raises:
         UserError: the source is missing or empty.
     """
-    config = tracking_config(plan)
+    config = plan.tracking
     # Files by URL are direct inputs of the stage.
     is_given = config.source == DEMO or is_url(config.source)
     videos = config.source if is_given else videos_digest(list_videos(config.source, plan.base_dir))
@@ -82,7 +82,7 @@ def source_digest(plan: Plan) -> str:
 
 
 def _pictures(plan: Plan) -> list[Any]:
-    config = tracking_config(plan)
+    config = plan.tracking
     if config.prompts is None or config.prompts.endswith(".json") or config.prompts == DEMO or is_url(config.prompts):
         return []
     try:
@@ -94,7 +94,7 @@ def _pictures(plan: Plan) -> list[Any]:
 
 
 def _items(plan: Plan) -> list[SourceItem]:
-    source = tracking_config(plan).source
+    source = plan.tracking.source
     if source == DEMO:
         folder = demo_folder(plan)
         write_demo_clips(folder)
@@ -107,7 +107,7 @@ def _counted(statuses: Iterable[str]) -> str:
 
 
 def _nothing_to_do(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt]) -> str:
-    config = tracking_config(plan)
+    config = plan.tracking
     good = [video for video in videos if video.status == "ok"]
     if not good:
         first = videos[0]

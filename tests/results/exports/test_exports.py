@@ -34,7 +34,7 @@ def plan(tmp_path_factory):
     config = make_config(annotations=["baseline", "<b>loose"]).model_copy(update={"exports": EXPORTS})
     made = make_plan_with_truth(tmp_path_factory.mktemp("exports"), masks_as_objects, config)
     for run in made.runs:
-        path = made.layout.candidates("demo", run.pass_.name, "d0")
+        path = made.layout.candidates(run, "d0")
         write_table(path, read_table(path), {"recording": run.recording.as_dict(), "checkpoint_sha256": "c" * 64})
     write_truth(made)
     evaluate_shard(made, "d0")

@@ -3,7 +3,6 @@
 import orjson
 
 from maskgrid.config.sweep import find
-from maskgrid.network.checkpoints import checkpoint_id
 
 
 def recording_json(wildcards):
@@ -20,12 +19,7 @@ def checkpoint_file(wildcards):
 
 def candidate_files_of(shard):
     """The candidates of all passes over a shard."""
-    return [
-        str(
-            PLAN.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
-        )
-        for run in PLAN.runs
-    ]
+    return [str(PLAN.layout.candidates(run, shard)) for run in PLAN.runs]
 
 
 def candidate_files(wildcards):

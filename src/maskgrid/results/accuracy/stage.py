@@ -10,13 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, read_shard_results
-from maskgrid.automatic.notes import statistics_note
+from maskgrid.automatic.notes import statistics_origin
 from maskgrid.config.settings import Setting
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_origin, read_table, write_table
-from maskgrid.plan.notes import Note
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.passes import passes_of
 from maskgrid.plan.plan import Plan
 from maskgrid.results.accuracy.annotations import read_annotations, truth_tables
@@ -90,11 +90,11 @@ def write_accuracies(plan: Plan) -> None:
     Raises:
         UserError: a shard has not been evaluated.
     """
-    note = accuracy_note(plan)
+    origin = accuracy_origin(plan)
     shards = [plan.layout.shard_accuracy(shard) for shard in plan.shards()]
     path = plan.layout.statistics("accuracy")
-    write_accuracy(path, plan.settings, shards, note)
-    write_table(plan.layout.statistics("accuracy_summary"), accuracy_summary(plan.settings, path), note)
+    write_accuracy(path, plan.settings, shards, origin)
+    write_table(plan.layout.statistics("accuracy_summary"), accuracy_summary(plan.settings, path), origin)
 
 
 def _sources(plan: Plan, shard: str) -> dict[str, Any]:
@@ -190,14 +190,14 @@ def _masks(selected: pa.Table, passes: list[Candidates], setting: Setting) -> tu
     return [code if new is None else new for code, new in zip(codes, redrawn, strict=True)], scores
 
 
-def accuracy_note(plan: Plan) -> Note:
+def accuracy_origin(plan: Plan) -> Origin:
     """What the accuracies are made from.
 
     Raises:
-        UserError: as :func:`dataset_note`.
+        UserError: as :func:`dataset_origin`.
     """
     content = {
-        "statistics": statistics_note(plan)["fingerprint"],
+        "statistics": statistics_origin(plan)["fingerprint"],
         "objects": read_origin(plan.layout.ground_truth("objects"))["fingerprint"],
     }
     return {**content, "fingerprint": fingerprint(content)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskgrid.automatic.notes import statistics_note
+from maskgrid.automatic.notes import statistics_origin
 from maskgrid.config.settings import Setting
 from maskgrid.io.fingerprint import maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
@@ -88,7 +88,7 @@ def read_facts(plan: Plan) -> DatasetFacts:
         model={"dtype": model.dtype, "mode": model.mode, "apply_postprocessing": model.apply_postprocessing},
         packages=package_versions(),
         files=_files(plan),
-        fingerprint=statistics_note(plan)["fingerprint"],
+        fingerprint=statistics_origin(plan)["fingerprint"],
     )
 
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin, read_table
-from maskgrid.network.checkpoints import checkpoint_id
 from maskgrid.plan.plan import Plan
 from maskgrid.results.report.samples import Sample, read_samples
 from maskgrid.results.statistics.curves import Answered, answered
@@ -138,7 +137,7 @@ def _failures(plan: Plan) -> Failures:
     parts = [_not_ok(read_table(plan.layout.images, ["image_key", "status", "message"], [("status", "!=", "ok")]))]
     for run in plan.runs:
         for shard in plan.shards():
-            path = plan.layout.pass_images(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+            path = plan.layout.pass_images(run, shard)
             parts.append(_not_ok(read_table(path, ["image_key", "status", "message"], [("status", "!=", "ok")])))
     found = {failure.image_key: failure for part in reversed(parts) for failure in part}
     return Failures(len(found), tuple(found[key] for key in sorted(found)[:_MAX_FAILURES]))
@@ -164,7 +163,7 @@ def checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
     hashes: dict[str, str] = {}
     for run in plan.runs:
         for shard in shards[:1]:
-            path = plan.layout.candidates(checkpoint_id(run.checkpoint), run.pass_.name, shard)
+            path = plan.layout.candidates(run, shard)
             hashes[f"checkpoint {run.checkpoint}"] = read_origin(path).get("checkpoint_sha256", "unknown")
     return hashes
 
@@ -177,10 +176,9 @@ def report_fingerprint(plan: Plan) -> str:
     """
     recordings = set()
     for run in plan.runs:  # what the explorer replays
-        folder, name = checkpoint_id(run.checkpoint), run.pass_.name
         for shard in plan.shards():
-            recorded = read_origin(plan.layout.candidates(folder, name, shard)).get("recording")
-            recordings.add(orjson.dumps([folder, name, recorded], option=orjson.OPT_SORT_KEYS))
+            recorded = read_origin(plan.layout.candidates(run, shard)).get("recording")
+            recordings.add(orjson.dumps([*run.folder.split("/"), recorded], option=orjson.OPT_SORT_KEYS))
     tables = ["summary", *(["accuracy_summary"] if plan.ground_truth() else [])]
     statistics = [read_origin(plan.layout.statistics(table)).get("fingerprint") for table in tables]
     return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})

@@ -1,6 +1,6 @@
 """The stage ``statistics``: turn the shards' counts into tables of mask counts by setting."""
 
-from maskgrid.automatic.notes import statistics_note
+from maskgrid.automatic.notes import statistics_origin
 from maskgrid.io.tables import read_table, write_table
 from maskgrid.plan.plan import Plan
 from maskgrid.results.statistics.effects import effects_table, interactions_table
@@ -16,7 +16,7 @@ def write_statistics(plan: Plan) -> None:
         maskgrid.io.errors.UserError: a shard has not been replayed.
     """
     counts = [plan.layout.shard_counts(shard) for shard in plan.shards()]
-    origin = statistics_note(plan)
+    origin = statistics_origin(plan)
     layout = plan.layout
     write_table(layout.statistics("settings"), settings_table(plan.settings), origin)
     write_mask_counts(layout.statistics("mask_counts"), plan.settings, counts, origin)

@@ -1,0 +1,84 @@
+"""What the outputs of tracking are made from."""
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from maskgrid.io.errors import UserError
+from maskgrid.io.fingerprint import digest, fingerprint, package_versions
+from maskgrid.io.tables import read_origin
+from maskgrid.network.checkpoints import Checkpoint
+from maskgrid.plan.layout import TrackedLayout
+from maskgrid.plan.notes import Origin, network_origin
+from maskgrid.plan.plan import Plan
+from maskgrid.tracked.index import Video
+from maskgrid.tracked.jobs import Job
+from maskgrid.tracked.parameters import mask_parameters, options_of, reading_of
+from maskgrid.tracked.prompts import VideoPrompt, passes_of, prompt_contents
+
+
+def job_origin(plan: Plan, checkpoint: Checkpoint, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Origin:
+    """What config, video and prompts say about the masklets of a job; what they leave open differs between machines."""
+    reading = reading_of(plan)
+    objects = {
+        str(object_id): digest(prompt_contents([row for row in prompts if row.object_id == object_id]))
+        for object_id in job.object_ids
+    }
+    return {
+        **network_origin(plan.config.model, checkpoint),
+        "video": {"video_key": video.video_key, "sha256": video.sha256, "size_hw": list(video.size_hw)},
+        "frames": {"start": reading.start, "stop": reading.stop, "stride": reading.stride},
+        "options": mask_parameters(plan, job.setting),
+        "passes": list(map(str, passes_of(prompts, video, reading, options_of(plan.tracking)))),
+        "objects": objects,
+    }
+
+
+def part_origin(of_job: Origin, device_type: str) -> Origin:
+    """What the masklets of a job are made from.
+
+    Args:
+        of_job: from :func:`job_origin`.
+        device_type: cpu, cuda or mps; their arithmetic differs in the last bits.
+    """
+    origin = {**of_job, "device": device_type, "packages": {**package_versions(), "av": version("av")}}
+    return {**origin, "fingerprint": fingerprint(origin)}
+
+
+def masklets_origin(paths: list[Path]) -> Origin:
+    """What the masklets of a run are made from, from the origins of its groups; the same whatever the groups were.
+
+    Raises:
+        UserError: a group is missing or cut off, or the groups do not belong together.
+    """
+    origins = [_part_origin(path) for path in paths]
+    content = {name: value for name, value in origins[0].items() if name not in ("fingerprint", "schema_version")}
+    content["objects"] = {}
+    for path, origin in zip(paths, origins, strict=True):
+        if any(origin[name] != content[name] for name in content if name not in ("objects", "status", "message")):
+            raise UserError(f"{path}: was made otherwise than {paths[0].name}; run maskgrid track for this group again")
+        content["objects"] |= origin["objects"]
+        if origin["status"] != "ok" and content["status"] == "ok":
+            content |= {"status": origin["status"], "message": origin["message"]}
+    return {**content, "fingerprint": fingerprint(content)}
+
+
+def _part_origin(path: Path) -> Origin:
+    origin = read_origin(path)
+    if "objects" not in origin:
+        raise UserError(f"{path}: was not written by maskgrid track; delete it and run again")
+    return origin
+
+
+def merged_origin(layout: TrackedLayout, runs: Iterable[str]) -> Origin:
+    """What the tables of all videos are made from.
+
+    Raises:
+        UserError: a table is missing or cut off.
+    """
+    content = {
+        "videos": read_origin(layout.videos)["fingerprint"],
+        "prompts": read_origin(layout.prompts)["fingerprint"],
+        "runs": {run: read_origin(layout.masklets(run))["fingerprint"] for run in runs},
+    }
+    return {**content, "fingerprint": fingerprint(content)}
