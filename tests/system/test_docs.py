@@ -133,3 +133,16 @@ def test_the_public_face_is_lazy_and_complete():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'Proposer'"):
         maskgrid.Proposer  # noqa: B018
+
+
+def test_contributing_names_every_package_and_only_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    packages = [path.parent.name for path in (ROOT / "src/maskgrid").glob("*/__init__.py")]
+    assert not [name for name in packages if f"\n  {name}/ " not in text]
+    recipes = text.partition("## Recipes")[2].partition("\n## ")[0]
+    paths = [path for path in re.findall(r"`([\w./]+\.(?:py|smk|yaml|md|js))\b", recipes) if "NAME" not in path]
+    assert len(paths) > 15
+    known = [ROOT, ROOT / "src/maskgrid", ROOT / "tests"]
+    # notes.py, tables.py and verify.py stand in each job's package.
+    names = {path.name for path in (ROOT / "src/maskgrid/automatic").glob("*.py")}
+    assert not [path for path in paths if path not in names and not any((folder / path).is_file() for folder in known)]
