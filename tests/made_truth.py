@@ -48,7 +48,7 @@ def masks_as_objects(plan):
     images, annotations = [], []
     for image_id, (key, size_hw) in enumerate(sorted(sizes(plan).items()), start=1):
         images.append({"id": image_id, "file_name": key, "height": size_hw[0], "width": size_hw[1]})
-        for part in kept_by_image(plan.baseline, plan.layout, "demo", "d0"):
+        for part in kept_by_image(plan.baseline, plan.layout, "d0"):
             if part.image_key == key:
                 annotations += [
                     {"image_id": image_id, "segmentation": rle.compressed(one, size_hw)} for one in part.counts

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -81,9 +80,8 @@ def generate_shard(
         return
 
     def begin() -> Propose:
-        return partial(
-            load(model, weights).run, pass_=run.pass_, recording=recording, points_per_batch=points_per_batch
-        )
+        network = load(model, weights)
+        return lambda pixels: network.run(pixels, run.pass_, recording, points_per_batch)
 
     parts = list(shown(_parts(images, max_pixels, journal, begin), len(images), pass_name, "images"))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()

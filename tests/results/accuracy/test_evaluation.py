@@ -54,7 +54,7 @@ def test_rows_match_the_exported_masks(plan):
     objects = read_table(plan.layout.ground_truth("objects"), filters=[("status", "=", "ok")]).to_pylist()
     n_compared = 0
     for setting in plan.settings:
-        for part in kept_by_image(setting, plan.layout, "demo", "d0"):
+        for part in kept_by_image(setting, plan.layout, "d0"):
             listed = [row for row in objects if row["image_key"] == part.image_key]
             truth = TrueObjects(tuple(row["counts"] for row in listed), np.zeros(len(listed), bool))
             alone = ImageTruth.of(truth, part.counts, sizes(plan)[part.image_key])
