@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from maskgrid.automatic.replay import image_counts
+from maskgrid.automatic.selection import Selection
 from maskgrid.automatic.tables import MASK_COUNTS
 from maskgrid.config.models import Config
 from maskgrid.config.settings import PARAMETERS, swept_parameters
@@ -78,7 +79,7 @@ def test_counts_of_an_image_match_its_masks(image, wanted):
 
 def test_size_classes_are_cocos(monkeypatch):
     areas = np.array([1023, 1024, 9216, 9217], float)
-    monkeypatch.setattr("maskgrid.automatic.replay._areas", lambda selection: areas)
+    monkeypatch.setattr(Selection, "area_px", lambda selection: areas)
     row = image_counts(BASELINE, "a", IMAGES[0].select(BASELINE), 0, 0)
     assert (row["n_small"], row["n_medium"], row["n_large"]) == (1, 2, 1)
 
