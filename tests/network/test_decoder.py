@@ -6,11 +6,11 @@ import torch
 
 from killing import tiny_plan
 from maskgrid import MaskGenerator
+from maskgrid.automatic.notes import pass_origin
 from maskgrid.network.decoder import Decoding
 from maskgrid.network.exact_decoder import PromptDecoder
 from maskgrid.network.model import load_model
 from maskgrid.network.predictor import make_predictor
-from maskgrid.plan.notes import network_origin
 from maskgrid.results.agreement import match
 
 FLOOR = 0.6
@@ -139,6 +139,6 @@ def test_fast_and_exact_masks_agree(demo_model, photos, use_m2m):
 
 def test_exact_and_fast_candidates_are_distinguished(tmp_path):
     plans = (tiny_plan(tmp_path / "source", tmp_path / "results", model={"mode": mode}) for mode in ("exact", "fast"))
-    exact, fast = (network_origin(plan, plan.runs[0]) for plan in plans)
+    exact, fast = (pass_origin(plan.config.model, plan.checkpoint(), plan.runs[0]) for plan in plans)
     assert (exact.pop("mode"), fast.pop("mode")) == ("exact", "fast")
     assert exact == fast
