@@ -38,7 +38,7 @@ def read_list(path: Path, key: str) -> tuple[list[str], Path]:
     return entries, folder
 
 
-def _read_text(path: Path, key: str) -> list[str]:
+def _read_text(path: Path, key: str) -> list[str]:  # noqa: ARG001 - called as the other readers are
     # Names that are not UTF-8 pass, as the file system gives them. Only "\n" ends a line: str.splitlines
     # knows eight more characters that a file name may well contain.
     text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")

@@ -79,7 +79,7 @@ def _parquet_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
     yield from table.to_pylist()
 
 
-def _jsonl_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
+def _jsonl_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:  # noqa: ARG001 - as the other readers
     for line in path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"):
         if not line.strip():
             continue

@@ -50,7 +50,7 @@ def fit_feature_sizes(predictor: SAM2ImagePredictor) -> None:
 class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
     """sam2's transforms, whose ``postprocess_masks`` keeps the decoder's resolution."""
 
-    def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:
+    def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:  # noqa: ARG002 - sam2's signature
         """The decoder's logits in float32, not up-sampled and, other than the clamped ones, not cut off."""
         return masks.float()
 

@@ -86,7 +86,7 @@ def one_behind(
 
 
 @cache
-def _threads(n_threads: int, process_id: int) -> ThreadPoolExecutor:
+def _threads(n_threads: int, process_id: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a part of the cache's key
     """The threads of a process; keyed by process, because a fork does not inherit them."""
     return ThreadPoolExecutor(n_threads, thread_name_prefix="maskgrid-core", initializer=_take_one_core)
 

@@ -24,7 +24,7 @@ def card(facts: DatasetFacts) -> str:
         _settings(facts),
         _accuracy(facts),
         _how(facts),
-        _licences(facts),
+        _licences(),
         _limits(facts),
         f"<!-- fingerprint: {facts.fingerprint} -->",
     ]
@@ -129,7 +129,7 @@ def _how(facts: DatasetFacts) -> str:
     return "\n".join(lines)
 
 
-def _licences(facts: DatasetFacts) -> str:
+def _licences() -> str:
     return "\n".join(
         [
             "## Licences",
