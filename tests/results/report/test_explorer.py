@@ -51,12 +51,11 @@ const results = data.images.map((image) => {
   const masks = rows.counts.map((code) => maskEnds(code).reduce((sum, end, at) => sum + (at % 2 ? end : -end), 0));
   const places = Array.from({ length: 40 }, (_, at) => 7 * at);
   const held = rows.counts.map((code) => places.map((place) => +maskHolds(maskEnds(code), place)).join(""));
-  const start = performance.now();
   const selections = data.settings.map((setting) => {
     const { kept, counts, proposed, fate, by } = select(rows, setting, redrawn.get(setting.min_mask_region_area));
     return { kept: kept.map((row) => [rows.layer[row], rows.id[row]]), counts, proposed, fate: [...fate], by: [...by] };
   });
-  return { masks, held, selections, ms: (performance.now() - start) / data.settings.length };
+  return { masks, held, selections };
 });
 document.getElementById("result").textContent = JSON.stringify(results);
 """
@@ -195,10 +194,6 @@ def _by_part(sample, answer):
         n = len(sample.replays["demo"].candidates[pass_.name].rows)
         yield columns[:n]
         columns = columns[n:]
-
-
-def test_sliders_answer_at_once(answers):
-    assert 0 < answers["1500"]["ms"] < 50
 
 
 def test_the_page_opens_at_the_baseline(tmp_path):
