@@ -230,8 +230,8 @@ def test_parameters_have_the_same_order_as_sam2s(demo_model):
     ("values", "named", "message"),
     [
         ((), {"mode": "fasst"}, "mode: 'fasst' is neither 'exact' nor 'fast'"),
-        ((8,), {"points_per_side": 8}, "points_per_side: given by its place and by its name"),
-        (tuple(range(17)), {}, "there are 16 parameters, and 17 are given by their place"),
+        ((8,), {"points_per_side": 8}, "points_per_side: given both by position and by name"),
+        (tuple(range(17)), {}, "there are 16 parameters, but 17 positional values"),
     ],
 )
 def test_wrong_arguments_of_a_generator_are_refused(demo_model, values, named, message):

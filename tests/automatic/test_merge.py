@@ -205,7 +205,7 @@ def test_a_level_that_was_not_recorded_is_refused(tmp_path):
 
 def test_masks_of_images_that_differ_from_the_index_are_refused(tmp_path):
     plan = make_results(tmp_path)
-    with pytest.raises(UserError, match=r"d0\.parquet: is of other images than the index"):
+    with pytest.raises(UserError, match=r"d0\.parquet: has other images than the index"):
         merge_setting(plan, "baseline")
 
 

@@ -181,7 +181,7 @@ def test_a_server_without_ranges_sends_everything_again(server, tmp_path):
 
 def test_a_server_that_answers_with_another_range_is_refused(server, tmp_path):
     server.shift, server.cuts = 1, [300_000]
-    with pytest.raises(UserError, match="asked for the bytes from 300000 on"):
+    with pytest.raises(UserError, match="asked for the bytes from 300000 on, but"):
         resolve(server, tmp_path)
     assert (tmp_path / f"{NAME}.pt.part").read_bytes() == CONTENT[:300_000]
 
@@ -241,7 +241,7 @@ def test_a_full_disk(server, tmp_path, monkeypatch):
 
 def test_a_cache_folder_that_cannot_be_created(server, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot hold the weights"):
+    with pytest.raises(UserError, match="weights cannot be written"):
         resolve(server, tmp_path / "file" / "cache")
 
 

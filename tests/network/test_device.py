@@ -119,7 +119,7 @@ def test_one_of_several_devices_is_leased(two_devices, tmp_path, device):
 def test_a_named_device_is_used_without_a_lease(two_devices, tmp_path, device):
     assert take_device(device) == torch.device(device)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(UserError, match="cuda:2 is not here"):
+    with pytest.raises(UserError, match="no cuda:2 here"):
         take_device("cuda:2")
 
 

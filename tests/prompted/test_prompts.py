@@ -273,8 +273,8 @@ def test_bad_rows_of_a_table_do_not_affect_others(tmp_path, line, status, words)
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("p.json", "{", "no valid JSON"),
-        ("p.json", "[]", "no COCO file: it has no list 'images'"),
+        ("p.json", "{", "not valid JSON"),
+        ("p.json", "[]", "not a COCO file: it has no list 'images'"),
         ("p.json", '{"images": [], "annotations": 3}', "no list 'annotations'"),
         ("p.csv", "picture,box_xyxy\n", "needs a column 'image' and one of point_coords"),
         ("p.csv", "image,bbox\n", "needs a column 'image' and one of point_coords"),

@@ -115,8 +115,8 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     ("content", "words"),
     [
         (None, "b.json cannot be read: No such file"),
-        (b"{", "is no valid JSON"),
-        (b"[]", "is no COCO file"),
+        (b"{", "is not valid JSON"),
+        (b"[]", "is not a COCO file"),
         (b'{"images": [{"id": 1}], "annotations": []}', "an image has no id, name or size"),
         (b'{"images": [], "annotations": []}', "not of the same images"),
         (b'{"images": [], "annotations": [{"image_id": 7}]}', "annotation 1"),

@@ -177,9 +177,9 @@ def test_tables_of_every_format_give_the_same_prompts_and_survive_a_round_trip(t
     [
         ("p.csv", "video,box_xyxy\n", "needs a column 'video' and 'frame'"),
         ("p.csv", "video,frame\n", "and one of point_coords"),
-        ("p.json", "[]", "no YouTube-VIS or COCO-video file: it has no list 'videos'"),
+        ("p.json", "[]", "not a YouTube-VIS or COCO-video file: it has no list 'videos'"),
         ("p.json", '{"videos": []}', "no list 'annotations'"),
-        ("p.json", "{", "no valid JSON"),
+        ("p.json", "{", "not valid JSON"),
         ("gone.csv", None, "No such file"),
     ],
 )

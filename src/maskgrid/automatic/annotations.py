@@ -1,7 +1,7 @@
 """COCO annotations: the entries of the file, as JSON.
 
-The fields are COCO's, with sam2's words beside them. Boxes are the masks' true extent, where sam2's own are a
-pixel short, and ids start at 1, because evaluation takes an annotation 0 for none.
+The fields are COCO's, plus sam2's under their own names. Boxes are the masks' true extent, whereas sam2's are a pixel
+short. Ids start at 1, because COCO's evaluation takes an annotation 0 for none.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from maskgrid.network.checkpoints import checkpoint_id
 
 
 def info(setting: Setting, fingerprint: str | None = None) -> dict[str, Any]:
-    """What the file is and which setting it holds; no time, so that equal masks give equal files."""
+    """What the file is and which setting it holds; without a time, so that equal masks give equal files."""
     return {
         "description": "SAM 2 automatic masks, made by maskgrid",
         "maskgrid_version": maskgrid_version(),
@@ -34,19 +34,19 @@ def info(setting: Setting, fingerprint: str | None = None) -> dict[str, Any]:
 
 
 def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: str) -> list[bytes]:
-    """The entries of ``annotations`` of each image as JSON, one on a line, still without their own ``id``.
+    """Each image's entries of ``annotations`` as JSON, one a line, without their ``id``.
 
     Args:
         masks: the masks of some images.
         image_ids: the images' ids in this file.
-        output_mode: ``uncompressed_rle`` gives lists of runs. ``coco_rle`` gives COCO's compressed code, and
-            so does ``binary_mask``, as JSON has no form for arrays of pixels.
+        output_mode: ``uncompressed_rle`` gives lists of runs. ``coco_rle`` gives COCO's compressed code, and so does
+            ``binary_mask``, since JSON has no form for arrays of pixels.
 
     Returns:
-        The lines of each image, joined. Each line is what comes behind an id: it begins with the next name.
+        The lines of each image, joined. A line is what follows the id: it begins with the next field's name.
 
     Raises:
-        ValueError: a score is no number.
+        ValueError: a score is not a finite number.
     """
     is_number = np.isfinite(masks.predicted_iou) & np.isfinite(masks.stability_score)
     if not is_number.all():
@@ -86,9 +86,9 @@ def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: st
 
 
 def _joined_rows(columns: list[bytes | list[bytes]], n_rows: NDArray[np.int64]) -> list[bytes]:
-    """Texts put together row by row, so many rows at a time; the last column's line end is left out at each end.
+    """Join columns of texts row by row, into one text for each group of rows, without its last line end.
 
-    Interleaved in one list and joined: no bytecode runs for a row, which is many times faster than formatting each.
+    Interleaving them in one list runs no bytecode per row, which is many times faster than formatting each row.
     """
     total, width = int(n_rows.sum()), len(columns)
     pieces: list[bytes] = [b""] * (total * width)
@@ -101,7 +101,7 @@ def _joined_rows(columns: list[bytes | list[bytes]], n_rows: NDArray[np.int64]) 
 
 
 def _crop_texts(masks: KeptMasks) -> list[bytes]:
-    """The masks' crops, which without crop layers are the whole image."""
+    """The masks' crops as JSON, without brackets; formatted once an image if each has one crop."""
     of_image = masks.crop_box_xyxy[np.cumsum(masks.n_masks) - masks.n_masks]
     if np.array_equal(masks.crop_box_xyxy, np.repeat(of_image, masks.n_masks, axis=0)):
         return _repeated(_texts(xywh(of_image)), masks.n_masks)
@@ -109,12 +109,12 @@ def _crop_texts(masks: KeptMasks) -> list[bytes]:
 
 
 def _repeated(of_image: list[bytes], n_masks: NDArray[np.int64]) -> list[bytes]:
-    """Each image's text for each of its masks."""
+    """Each image's text, repeated for each of its masks."""
     return [text for text, n in zip(of_image, n_masks.tolist(), strict=True) for _ in range(n)]
 
 
 def _texts(values: NDArray[Any]) -> list[bytes]:
-    """Each number (n,) or row of numbers (n, k) as JSON, rows without their brackets."""
+    """Each number (n,) or row of numbers (n, k) as JSON, rows without brackets."""
     if not len(values):
         return []
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -125,5 +125,5 @@ def _codes(codes: list[bytes], output_mode: str) -> list[bytes]:
     """Run-length codes as JSON."""
     if output_mode == "uncompressed_rle":
         return [orjson.dumps(rle.run_lengths(counts).tolist()) for counts in codes]
-    # Of the characters of a code, JSON escapes the backslash alone; none is a line end.
+    # The backslash is the only character of a code that JSON escapes, and none is a line end.
     return (b'"' + b'"\n"'.join(codes).replace(b"\\", b"\\\\") + b'"').split(b"\n")

@@ -1,4 +1,4 @@
-"""The candidates of a pass over a shard, read a few images at a time."""
+"""Read the candidates of a pass over a shard, a few images at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ _COLUMNS = [
 
 
 class Layer:
-    """A pass over a shard at one level; its rows are asked for in the order of image keys, which is the file's."""
+    """A pass over a shard at one level, read in the order of image keys, like the file."""
 
     def __init__(self, setting: Setting, layout: Layout, run: PassRun, shard: str) -> None:
-        """Begin with the first image.
+        """Start at the first image.
 
         Raises:
             UserError: a table is missing or cut off, or was recorded without the setting's level.
@@ -43,7 +43,7 @@ class Layer:
         path = layout.candidates(run, shard)
         self.pass_name = run.pass_.name
         self.level, offset = float(setting.generator.mask_threshold), float(setting.generator.stability_score_offset)
-        # The whole image is the one crop of layer 0.
+        # Layer 0 has one crop, the whole image.
         origin, self.batches = open_table(path, [*_COLUMNS, *(["crop_index"] if run.pass_.layer else ())])
         recording = Recording.from_dict(origin["recording"])
         if self.level not in recording.mask_thresholds or offset not in recording.stability_score_offsets:
@@ -63,16 +63,16 @@ class Layer:
         """Candidates of some images, in the order asked for.
 
         Args:
-            keys: image keys, ascending, and behind those of earlier calls.
+            keys: image keys, ascending, and after those of earlier calls.
             size_hw: int32 (m, 2), the images' heights and widths in pixels.
-            image_of: of each candidate, the position of its image among the keys.
-            candidate_ids: their ids.
+            image_of: the position of each candidate's image in ``keys``.
+            candidate_ids: each candidate's id.
 
         Returns:
             Columns by the names of :class:`maskgrid.automatic.kept_masks.KeptMasks`.
 
         Raises:
-            UserError: one of them is not there.
+            UserError: a candidate is missing.
         """
         rows = self._up_to(keys[-1])
         image_of_row = image_positions(rows, keys)
@@ -97,7 +97,7 @@ class Layer:
         return columns
 
     def _up_to(self, last_key: str) -> pa.RecordBatch:
-        """The rows of images up to this one that have not been given yet."""
+        """The rows of images up to this key that were not returned before."""
         while not (self.waiting and _last_key(self.waiting[-1]) > last_key):
             batch = next(self.batches, None)
             if batch is None:
@@ -112,7 +112,7 @@ class Layer:
         keys = rows["image_key"]
         up_to = pc.less_equal(keys.dictionary, last_key).to_numpy(zero_copy_only=False)
         n_given = int(np.count_nonzero(up_to[keys.indices.to_numpy()]))
-        # Copied, so that what is given is not held by what waits.
+        # A copy, so that waiting rows don't keep returned ones in memory.
         self.waiting = [rows.take(pa.array(np.arange(n_given, len(rows))))] if n_given < len(rows) else []
         return rows.slice(0, n_given)
 
@@ -129,11 +129,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """The crops of a pass, of all images of a shard.
+    """The crops of a pass in all images of a shard.
 
     Attributes:
-        row: of each image key, its row.
-        first: int64 (m + 1,), where each row's crops begin.
+        row: the row of each image key.
+        first: int64 (m + 1,), where each row's crops start.
         box_xyxy: int32 (n, 4), in image pixels.
     """
 
@@ -143,7 +143,7 @@ class Crops:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises ``UserError`` where the table is missing or cut off."""
+        """Read a pass's table of images; ``UserError`` if it is missing or cut off."""
         table = read_table(path, ["image_key", "crop_boxes_xyxy"]).combine_chunks()
         n_crops = pc.fill_null(pc.list_value_length(table["crop_boxes_xyxy"]), 0).to_numpy()
         boxes = table["crop_boxes_xyxy"].combine_chunks().flatten().flatten().to_numpy().reshape(-1, 4)
@@ -160,7 +160,7 @@ class Crops:
 
 
 def image_positions(rows: pa.RecordBatch, keys: Sequence[str]) -> NDArray[np.intp]:
-    """Of each row, the position of its image among the keys; -1 where it is another's."""
+    """The position of each row's image in ``keys``; -1 for other images."""
     column = rows["image_key"]
     positions = pc.fill_null(pc.index_in(column.dictionary, pa.array(keys, pa.string())), -1)
     found: NDArray[np.intp] = positions.to_numpy()[column.indices.to_numpy()].astype(np.intp)
@@ -168,18 +168,18 @@ def image_positions(rows: pa.RecordBatch, keys: Sequence[str]) -> NDArray[np.int
 
 
 def matrix(lists: pa.Array) -> NDArray[Any]:
-    """Lists of one length as rows."""
+    """Lists of equal length as the rows of a matrix."""
     flat: NDArray[Any] = lists.flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(lists), -1)
 
 
 def joint(image_of: NDArray[Any], number: NDArray[Any]) -> NDArray[np.int64]:
-    """One number for an image's position and a number within it, in the order of both."""
+    """Combine an image's position and a number within it into one number that sorts by both."""
     return (image_of.astype(np.int64) << 32) | number.astype(np.int64)
 
 
 def joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Batches as one."""
+    """The batches as one."""
     if len(batches) == 1:
         return batches[0]
     (whole,) = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()

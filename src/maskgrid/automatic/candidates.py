@@ -1,4 +1,4 @@
-"""What a pass of the network found out about an image, and its Parquet tables: one of candidates, one of images."""
+"""What a pass of the network finds in an image, and its Parquet tables: one of candidates, one of images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CandidateRows:
-    """Candidates of one image and one pass, a row for each mask at each recorded ``mask_threshold``.
+    """Candidates of one image from one pass, a row for each mask at each recorded ``mask_threshold``.
 
-    All arrays have n rows, ordered by ``candidate_id`` and then by ``mask_threshold``.
+    All arrays have n rows, sorted by ``candidate_id`` and then by ``mask_threshold``.
 
     Attributes:
-        candidate_id: int32; (crop x points + point) x masks per point + mask: what was asked, not what was kept, so
-            that it does not depend on the floor.
+        candidate_id: int32; (crop x points + point) x masks per point + mask. It counts masks proposed, not masks
+            kept, so it does not depend on the floor.
         crop_index: int16, which crop of the layer, in sam2's order.
         point_xy: float32 (n, 2), the prompt in image pixels.
         predicted_iou: float32.
         mask_threshold: float64, the level at which the mask is drawn.
         stability_scores: float32 (n, offsets), one column for each recorded offset.
-        near_crop_edge: bool; the mask's box touches a crop's edge inside the image, and sam2 drops it.
+        near_crop_edge: bool; true if the mask's box touches a crop's edge inside the image, so that sam2 drops it.
         box_xyxy: int32 (n, 4), sam2's box in image pixels, right and bottom edge inclusive.
         area_px: int32, pixels of the mask.
         counts: COCO's compressed run-length code of the mask in the image; None near a crop's edge.
@@ -81,17 +81,17 @@ class CandidateRows:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """All that a pass of the network found out about one image.
+    """Everything that a pass of the network found in one image.
 
     Attributes:
         pass_: the pass.
         recording: the floor and the levels.
         size_hw: the image's height and width in pixels.
         crop_boxes_xyxy: int32 (crops, 4), the layer's crops in image pixels.
-        proposed_iou: float32, the predicted IoU of every mask that the network proposed, sorted: what a threshold
-            drops can be counted whatever the floor was.
+        proposed_iou: float32, the predicted IoU of every mask that the network proposed, sorted, to count what a
+            threshold drops whatever the floor was.
         rows: the candidates.
-        dtype: the network's arithmetic, such as ``bfloat16``; scores are numbers of it, and compared in it.
+        dtype: the network's arithmetic, such as ``bfloat16``; scores have this type and are compared in it.
     """
 
     pass_: Pass
@@ -104,7 +104,7 @@ class Candidates:
 
 
 def xywh(box_xyxy: NDArray[np.int32]) -> NDArray[np.float64]:
-    """sam2's XYWH of its XYXY boxes (n, 4): edges are inclusive there, so that width and height are one pixel short."""
+    """sam2's XYWH of its XYXY boxes (n, 4); their edges are inclusive, so width and height are one pixel short."""
     box = box_xyxy.astype(np.float64)
     box[:, 2:] -= box[:, :2]
     return box
@@ -112,7 +112,7 @@ def xywh(box_xyxy: NDArray[np.int32]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What a pass made of one image: candidates, or the reason why there are none."""
+    """A pass's result for one image: candidates, or the reason why there are none."""
 
     image_key: str
     status: str
@@ -121,7 +121,7 @@ class PassResult:
 
 
 def rows_table(image_key: str, rows: CandidateRows) -> pa.Table:
-    """The candidates of one image as rows of ``schemas.CANDIDATES``."""
+    """The candidates of one image as rows of ``tables.CANDIDATES``."""
     columns = {
         "image_key": pa.array([image_key] * len(rows), pa.string()).dictionary_encode(),
         "candidate_id": rows.candidate_id,
@@ -139,7 +139,7 @@ def rows_table(image_key: str, rows: CandidateRows) -> pa.Table:
 
 
 def image_table(result: PassResult) -> pa.Table:
-    """One row of ``schemas.PASS_IMAGES``."""
+    """One row of ``tables.PASS_IMAGES``."""
     candidates = result.candidates
     row: dict[str, Any] = {"image_key": result.image_key, "status": result.status, "message": result.message}
     if candidates is not None:
@@ -153,7 +153,7 @@ def image_table(result: PassResult) -> pa.Table:
 
 
 def read_results(candidates_path: Path, images_path: Path, pass_: Pass) -> Iterator[PassResult]:
-    """Read what a pass made of a shard, image by image, in the order of image keys.
+    """Read a pass's results for a shard, image by image, in the order of image keys.
 
     Raises:
         maskgrid.io.errors.UserError: a file is missing or cut off.
@@ -181,7 +181,7 @@ def read_results(candidates_path: Path, images_path: Path, pass_: Pass) -> Itera
 
 
 def read_shard_results(plan: "Plan", shard: str) -> Iterator[tuple[PassRun, PassResult]]:
-    """Read what every pass of a plan made of a shard, pass by pass.
+    """Read the results of every pass of a plan for a shard, pass by pass.
 
     Raises:
         maskgrid.io.errors.UserError: a file is missing or cut off.
@@ -210,7 +210,7 @@ def _rows(table: pa.Table, n_offsets: int) -> CandidateRows:
 
 
 def _flat(lists: pa.ChunkedArray) -> NDArray[Any]:
-    # flatten() of a slice gives the slice's values alone, where .values would give the whole buffer's.
+    # For a slice, flatten() gives the slice's values only, and .values would give the whole buffer's.
     flat: NDArray[Any] = lists.combine_chunks().flatten().to_numpy()
     return flat
 

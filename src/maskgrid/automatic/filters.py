@@ -1,7 +1,7 @@
 """The replay: which candidates ``SAM2AutomaticMaskGenerator`` would keep at a setting, without the network.
 
-Filters and suppression follow ``_process_batch``, ``_process_crop`` and ``_generate_masks`` of sam2 step by step, in
-the same arithmetic and with the same ``batched_nms`` of torchvision, so that masks, scores and their order are equal.
+Filters and suppression follow sam2's ``_process_batch``, ``_process_crop`` and ``_generate_masks`` step by step, with
+the same arithmetic and torchvision's ``batched_nms``, so masks, scores and their order are equal.
 """
 
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ class Funnel:
 
     Attributes:
         n_left: masks that no filter has dropped so far, recorded or not.
-        dropped: masks that each filter dropped, by its column of ``mask_counts.parquet``.
+        dropped: how many masks each filter dropped, by its column of ``mask_counts.parquet``.
     """
 
     n_left: int
     dropped: dict[str, int] = field(default_factory=dict)
 
     def keep(self, column: str, masks: Selection, choice: Choice, n_left: int | None = None) -> Selection:
-        """The masks chosen; the others count as dropped by the column's filter.
+        """Keep the masks that a filter chose, and count the others as dropped by it.
 
         Args:
-            column: of ``mask_counts.parquet``.
-            masks: what the filter chooses from.
+            column: the filter's column of ``mask_counts.parquet``.
+            masks: the masks before the filter.
             choice: which of them it keeps.
-            n_left: how many it keeps of all, where masks that are not recorded pass it too.
+            n_left: how many it keeps in total, if masks that were not recorded pass it too.
         """
         kept = masks.take(choice)
         n_left = len(kept) if n_left is None else n_left
@@ -49,10 +49,10 @@ class Funnel:
 
 @dataclass(slots=True)
 class Replay:
-    """Answers settings for one image from its candidates, remembering what settings have in common.
+    """Answers settings for one image from its candidates, caching what settings share.
 
     Attributes:
-        candidates: the image's candidates, by the name of their pass.
+        candidates: the image's candidates by the name of their pass.
     """
 
     candidates: dict[str, Candidates]
@@ -63,7 +63,7 @@ class Replay:
         """Choose the masks of one setting, filter by filter.
 
         Raises:
-            UserError: the candidates were not recorded for a setting like this.
+            UserError: the candidates were not recorded for such a setting.
         """
         masks = self._recorded(generator)
         funnel = Funnel(sum(len(part.proposed_iou) for part in masks.passes))
@@ -78,7 +78,7 @@ class Replay:
         return replace(masks, dropped=funnel.dropped)
 
     def _recorded(self, generator: GeneratorConfig) -> Selection:
-        """All candidates at the setting's mask_threshold, crop after crop."""
+        """All candidates at the setting's mask_threshold, crop by crop."""
         level = float(generator.mask_threshold)
         names = tuple(pass_.name for pass_ in passes_of(generator))
         passes = tuple(self._pass(name, generator) for name in names)
@@ -122,9 +122,9 @@ def _by_crops(passes: tuple[Candidates, ...], level: float) -> Selection:
 
 
 def _pred_iou(masks: Selection, generator: GeneratorConfig) -> tuple[Choice, int]:
-    """Predicted IoU above the threshold, and how many of all that the network proposed have it; 0 is off.
+    """Masks with a predicted IoU above the threshold, and how many of all masks proposed have it; 0 is off.
 
-    Scores are compared in the type that the network gave them, as torch does.
+    Scores are compared in the network's own type, as torch does.
     """
     threshold = generator.pred_iou_thresh if generator.pred_iou_thresh > 0.0 else -torch.inf
     limits = np.array(
@@ -138,7 +138,7 @@ def _pred_iou(masks: Selection, generator: GeneratorConfig) -> tuple[Choice, int
 
 
 def _stability(masks: Selection, generator: GeneratorConfig) -> Choice:
-    """Stability of at least the threshold; 0 is off."""
+    """Masks with at least the threshold's stability; 0 is off."""
     if generator.stability_score_thresh <= 0.0:
         return np.ones(len(masks), np.bool_)
     stability_score = masks.stability_score(float(generator.stability_score_offset))
@@ -146,7 +146,7 @@ def _stability(masks: Selection, generator: GeneratorConfig) -> Choice:
 
 
 def _box_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
-    """Of duplicates within a crop the one with the best score, crop after crop."""
+    """Keep the best-scored of duplicates within a crop, crop by crop."""
     crop = np.stack([masks.layer, masks.crop_index()], axis=1)
     starts = np.flatnonzero((crop[1:] != crop[:-1]).any(axis=1)) + 1
     boxes, scores = masks.box_xyxy(), masks.predicted_iou()
@@ -159,7 +159,7 @@ def _box_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
 
 
 def _crop_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
-    """Of duplicates between crops the smaller crop's; without crop layers it is off."""
+    """Keep the smaller crop's mask of duplicates between crops; off without crop layers."""
     if not generator.crop_n_layers:
         return np.ones(len(masks), np.bool_)
     scores = 1 / box_area(torch.from_numpy(masks.crop_box_xyxy().astype(np.int64)))
@@ -167,7 +167,7 @@ def _crop_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
 
 
 def _region_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
-    """Of duplicates after ``min_mask_region_area`` those that were not redrawn; off where nothing is."""
+    """Of duplicates after ``min_mask_region_area``, prefer masks that were not redrawn; off if that is 0."""
     if generator.min_mask_region_area <= 0:
         return np.ones(len(masks), np.bool_)
     is_unchanged = ~masks.regions.astype(np.bool_)
@@ -176,7 +176,7 @@ def _region_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
 
 
 def _suppress(box_xyxy: NDArray[np.int32], scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
-    """Torchvision's NMS of one class: the positions kept, best score first."""
+    """The positions that torchvision's NMS keeps, with all masks in one class, best score first."""
     boxes = torch.from_numpy(box_xyxy.astype(np.float32))
     kept: NDArray[np.int64] = batched_nms(
         boxes, torch.from_numpy(scores), boxes.new_zeros(len(boxes), dtype=torch.int64), iou_threshold

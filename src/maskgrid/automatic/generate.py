@@ -32,11 +32,11 @@ Propose = Callable[[NDArray[np.uint8]], Candidates]
 
 
 def make_proposer(model: ModelConfig, checkpoint: Checkpoint) -> Proposer:
-    """Load the network on the config's device; of several CUDA devices, on one that no other job has.
+    """Load the network on the config's device; if that can be several CUDA devices, on one that no other job has.
 
     Raises:
-        maskgrid.io.errors.UserError: the weights do not fit their config, or the device is not there.
-        maskgrid.io.errors.MachineError: the device has failed.
+        maskgrid.io.errors.UserError: the weights do not fit their config, or there is no such device.
+        maskgrid.io.errors.MachineError: the device failed.
     """
     device = take_device(model.device)
     log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
@@ -53,17 +53,17 @@ def generate_shard(
 ) -> None:
     """Run a pass over a shard and write its candidates.
 
-    Finished images are kept in a journal beside the output, so that a killed job goes on after the last one, and the
-    output itself until the shard is replayed.
+    A journal beside the output keeps finished images, so that a killed job goes on after the last one. Then it keeps
+    the output itself until the shard is replayed.
 
     Args:
         plan: the plan of the run.
         checkpoint: the checkpoint's folder name.
         pass_name: the pass's folder name.
         shard: the shard's name.
-        recording: what to record; by default what the sweep needs, united with what is recorded already. The
-            workflow decides before it removes the old file, and so gives it.
-        load: gives the network once an image needs it; a process that has it already hands it out here.
+        recording: what to record; by default what the sweep needs plus what is already recorded. The workflow passes
+            it, because it decides before it removes the old file.
+        load: called for the network once an image needs it; a process that already has one returns that.
     """
     model, max_pixels = plan.config.model, plan.config.dataset.max_pixels
     points_per_batch = plan.config.generator.points_per_batch
@@ -94,9 +94,9 @@ def generate_shard(
 def _parts(
     images: list[IndexedImage], max_pixels: int, journal: Journal, begin: Callable[[], Propose]
 ) -> Iterator[list[pa.Table]]:
-    """Rows and image row of every image, from the journal or, for the rest, from the network."""
+    """The tables of every image (its candidates and its row), from the journal or else from the network."""
     propose: Propose | None = None
-    # One image is read beside the network; the next part of the journal is always that of the image in hand.
+    # One image is read while the network runs; the journal's next part is always the current image's.
     with ThreadPoolExecutor(1, "maskgrid-read") as reader:
         ahead = _Ahead(images, max_pixels, reader)
         for number, image in enumerate(images):
@@ -113,16 +113,16 @@ def _parts(
 
 
 class _Ahead:
-    """Reads the image after the one that is asked for, so that the network need not wait: two are held at most."""
+    """Reads one image ahead, so that the network need not wait; at most two are in memory."""
 
     def __init__(self, images: list[IndexedImage], max_pixels: int, reader: ThreadPoolExecutor) -> None:
         self.images, self.max_pixels, self.reader = images, max_pixels, reader
         self.next: tuple[int, Future[NDArray[np.uint8]]] | None = None
 
     def take(self, number: int) -> Future[NDArray[np.uint8]]:
-        """The pixels of an image, or the error of reading it; begins with the next one."""
+        """The pixels of an image, or the error from reading it; starts to read the next one."""
         at, pixels = self.next or (-1, None)
-        if pixels is None or at != number:  # the first one, or one behind an image that the journal had
+        if pixels is None or at != number:  # the first image, or one after an image from the journal
             pixels = self._begin(number)
         self.next = (number + 1, self._begin(number + 1)) if number + 1 < len(self.images) else None
         return pixels

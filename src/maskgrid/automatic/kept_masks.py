@@ -1,4 +1,4 @@
-"""The masks that a setting keeps of a shard's images, read back from selections and candidates."""
+"""The masks that a setting keeps in a shard's images, read back from selections and candidates."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from maskgrid.plan.passes import setting_runs
 
 _SELECTION_COLUMNS = ["setting_id", "image_key", "rank", "layer", "candidate_id"]
 _REDRAWN_COLUMNS = ["counts", "area_px", "box_xyxy"]
-# Masks that are put together at once, in whole images.
+# Masks to put together at once, in whole images.
 _MASKS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class KeptMasks:
-    """The masks that a setting keeps of some images, n of them, image after image, each image's in sam2's order.
+    """The n masks that a setting keeps in m images, image by image, each image's in sam2's order.
 
     Attributes:
-        image_keys: the images, m of them, each with one mask at least.
+        image_keys: the images' keys; each image has at least one mask.
         size_hw: int32 (m, 2), the images' heights and widths in pixels.
-        n_masks: int64 (m,), how many of the masks are of each image.
+        n_masks: int64 (m,), each image's number of masks.
         counts: COCO's compressed run-length codes.
         area_px: int64 (n,).
         predicted_iou: float32 (n,).
@@ -52,18 +52,20 @@ class KeptMasks:
 def kept_masks(
     setting: Setting, layout: Layout, shard: str, sizes_hw: Mapping[str, tuple[int, int]]
 ) -> Iterator[KeptMasks]:
-    """The masks of a shard's images that have any, a few images at a time, in the order of image keys.
+    """The masks that a setting keeps in a shard, a few images at a time, in the order of image keys.
+
+    Images without masks are left out.
 
     Args:
-        setting: whose masks.
+        setting: the setting.
         layout: the results folder.
-        shard: the shard; its selections at this setting are in memory at once, and of its candidates, at the
-            setting's level, those up to the last image whose masks are put together.
-        sizes_hw: the images that are wanted, with their heights and widths; a shard may know others.
+        shard: the shard. All its selections at this setting are in memory at once, but of its candidates at the
+            setting's level only those of a few images.
+        sizes_hw: heights and widths of the images wanted; a shard may have others.
 
     Raises:
-        maskgrid.io.errors.UserError: a table is missing or cut off, or selections and candidates are of
-            different runs.
+        maskgrid.io.errors.UserError: a table is missing or cut off, or selections and candidates are from different
+            runs.
     """
     selected = _selected(setting, layout, shard)
     if selected is None:
@@ -73,7 +75,7 @@ def kept_masks(
     if not (image_of >= 0).all():
         selected, image_of = selected.filter(pa.array(image_of >= 0)), image_of[image_of >= 0]
     place = joint(image_of, selected["rank"].to_numpy())
-    if not (place[1:] >= place[:-1]).all():  # the stage that writes them has them in order
+    if not (place[1:] >= place[:-1]).all():  # the stage replay writes them in order
         order = np.argsort(place, kind="stable")
         selected, image_of = selected.take(pa.array(order)), image_of[order]
     layers = [Layer(setting, layout, run, shard) for run in setting_runs(setting)]
@@ -81,7 +83,7 @@ def kept_masks(
     first, start = 0, 0
     ends = np.cumsum(n_masks)
     while start < len(image_of):
-        # Whole images: as many as fit, and one at least.
+        # As many whole images as fit, at least one.
         last = max(first + 1, int(np.searchsorted(ends, start + _MASKS_AT_ONCE, side="right")))
         end = int(ends[last - 1])
         some = keys[first:last]
@@ -91,13 +93,11 @@ def kept_masks(
 
 
 def _selected(setting: Setting, layout: Layout, shard: str) -> pa.RecordBatch | None:
-    """A shard's selections at a setting; None where there are none."""
+    """A shard's selections at a setting; None if there are none."""
     columns = [*_SELECTION_COLUMNS, *(_REDRAWN_COLUMNS if setting.generator.min_mask_region_area > 0 else ())]
     _, batches = open_table(layout.selections(shard), columns, filters=[("setting_id", "=", setting.id)])
     parts = [part for part in (_of_setting(batch, setting.id) for batch in batches) if len(part)]
-    if not parts:
-        return None
-    return joined(parts)
+    return joined(parts) if parts else None
 
 
 def _of_setting(batch: pa.RecordBatch, setting_id: str) -> pa.RecordBatch:
@@ -113,14 +113,14 @@ def _of_images(
     selected: pa.RecordBatch,
     layers: list[Layer],
 ) -> KeptMasks:
-    """The masks of some images, so many of each."""
+    """Put together the selected masks of some images, ``n_masks`` of each."""
     image_of = np.repeat(np.arange(len(keys)), n_masks)
     layer_of, candidate_ids = selected["layer"].to_numpy(), selected["candidate_id"].to_numpy()
     columns: Columns = {}
     for number in np.unique(layer_of):
         here = layer_of == number
         for name, values in layers[number].find(keys, size_hw, image_of[here], candidate_ids[here]).items():
-            # Each rank's row at its place, from whatever layer it is.
+            # Rows of all layers, in the order of selections.
             whole = columns.setdefault(name, np.empty((len(layer_of), *values.shape[1:]), values.dtype))
             whole[here] = values
     if "counts" in selected.schema.names:
@@ -135,7 +135,7 @@ def _of_images(
 
 
 def _redraw(columns: Columns, selected: pa.RecordBatch) -> None:
-    """Put what ``min_mask_region_area`` has changed in place of the candidates' own masks."""
+    """Replace the candidates' own masks where ``min_mask_region_area`` redrew them."""
     if selected["counts"].null_count == len(selected):
         return
     redrawn = selected["counts"].is_valid().to_numpy(zero_copy_only=False)

@@ -22,7 +22,7 @@ from maskgrid.plan.passes import passes_of, recording_of, widen
 
 
 class MaskGenerator:
-    """Automatic masks of images, with the parameters and the results of ``SAM2AutomaticMaskGenerator``.
+    """Automatic masks, with the parameters and results of ``SAM2AutomaticMaskGenerator``.
 
     Example:
         >>> generator = MaskGenerator(model, pred_iou_thresh=0.7)
@@ -32,17 +32,17 @@ class MaskGenerator:
     """
 
     def __init__(self, model: SAM2Base, *values: Any, mode: Mode = "exact", **parameters: Any) -> None:  # noqa: ANN401
-        """Set the generator up.
+        """Set up the generator.
 
         Args:
             model: sam2's model, as from :func:`maskgrid.load_model`.
-            *values: parameters of ``SAM2AutomaticMaskGenerator`` by their place, as in sam2: ``points_per_side`` first.
-            mode: ``exact`` for sam2's masks bit for bit; ``fast`` for less work, and masks that agree.
-            **parameters: the others by name, with sam2's defaults (its ``output_mode`` is ``binary_mask``). An unknown
-                name is an error; sam2 takes it without a word.
+            *values: positional parameters in sam2's order, ``points_per_side`` first.
+            mode: ``exact`` for sam2's masks bit for bit; ``fast`` for less work, with masks that agree.
+            **parameters: named parameters, with sam2's defaults (``binary_mask`` for ``output_mode``). An unknown name
+                is an error, though sam2 silently accepts it.
 
         Raises:
-            UserError: an unknown parameter or mode, an impossible value, or one that is given twice.
+            UserError: an unknown parameter or mode, an impossible value, or a parameter given twice.
         """
         if mode not in get_args(Mode):
             raise UserError(f"mode: {mode!r} is neither {' nor '.join(map(repr, get_args(Mode)))}")
@@ -69,12 +69,12 @@ class MaskGenerator:
         mask_thresholds: Sequence[float] = (),
         stability_score_offsets: Sequence[float] = (),
     ) -> list[Candidates]:
-        """Run the network once and keep what it proposed.
+        """Run the network once and keep what it proposes.
 
         Args:
             image: uint8 (H, W, 3) RGB, a PIL image, or a path.
-            pred_iou_thresh: keep candidates down to this predicted IoU; as given to the generator if None.
-            stability_score_thresh: keep candidates down to this stability; as given to the generator if None.
+            pred_iou_thresh: keep candidates down to this predicted IoU; by default the generator's own.
+            stability_score_thresh: keep candidates down to this stability; by default the generator's own.
             mask_thresholds: levels to draw masks at, besides the generator's own.
             stability_score_offsets: offsets to measure stability at, besides the generator's own.
 
@@ -95,11 +95,11 @@ class MaskGenerator:
         ]
 
     def replay(self, candidates: Sequence[Candidates], **thresholds: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-        """The masks that a fresh run with other thresholds would give, from candidates.
+        """The masks that a new run with other thresholds would give, from candidates.
 
         Args:
             candidates: from :meth:`candidates`.
-            **thresholds: parameters to change; what they ask for must have been recorded.
+            **thresholds: parameters to change; the candidates must have been recorded for them.
 
         Raises:
             UserError: an unknown parameter, an impossible value, or one that the candidates cannot answer.
@@ -109,13 +109,13 @@ class MaskGenerator:
 
 
 def _named(values: Sequence[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that are given by their place, by the names of sam2's parameters."""
+    """Positional values by the names of sam2's parameters."""
     names = list(GeneratorConfig.model_fields)
     if len(values) > len(names):
-        raise UserError(f"there are {len(names)} parameters, and {len(values)} are given by their place")
+        raise UserError(f"there are {len(names)} parameters, but {len(values)} positional values")
     found = dict(zip(names, values, strict=False))
     if twice := sorted(found.keys() & parameters.keys()):
-        raise UserError(f"{twice[0]}: given by its place and by its name")
+        raise UserError(f"{twice[0]}: given both by position and by name")
     return found
 
 
@@ -131,7 +131,7 @@ def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:
 
 
 def mask_records(selection: Selection, generator: GeneratorConfig) -> list[dict[str, Any]]:
-    """One dict a mask, with the keys, types and values of ``SAM2AutomaticMaskGenerator.generate``."""
+    """One dict per mask, with the keys, types and values of ``SAM2AutomaticMaskGenerator.generate``."""
     columns = (
         selection.counts(),
         selection.area_px().tolist(),

@@ -1,8 +1,8 @@
 """The merge: one COCO file for a setting, from the selections of all shards.
 
-Images are spread over shards by a hash, so that the shards' keys interleave. Shard by shard, each image's
-annotations go to a spool file; then they are copied to the final file in the order of keys. What stays in
-memory is a few images, a shard's selections, and where each image's annotations lie, however many masks there are.
+Images are spread over shards by a hash, so the shards' keys interleave. Shard by shard, each image's annotations go to
+a spool file; then they are copied to the final file in the order of keys. However many masks there are, memory holds
+only a few images, one shard's selections, and the position of each image's annotations.
 """
 
 import logging
@@ -29,20 +29,20 @@ log = logging.getLogger(__name__)
 
 
 def merge_annotations(setting: Setting, layout: Layout, path: Path, fingerprint: str | None = None) -> MergeCounts:
-    """Write the masks of a setting as COCO JSON, an annotation a line.
+    """Write the masks of a setting as COCO JSON, one annotation a line.
 
-    Images are those with status ``ok``, with or without masks, sorted by key; ids of images and annotations
-    count from 1 in this order. The file does not depend on how images are spread over shards.
+    The file has all images with status ``ok``, with or without masks, sorted by key; ids of images and annotations
+    count from 1 in this order. It does not depend on how images are spread over shards.
 
     Args:
-        setting: whose masks.
+        setting: the setting.
         layout: the results folder, with images, selections and candidates.
-        path: where to; replaced in one step when the file is complete.
-        fingerprint: of what the masks are made from, to stand in the file.
+        path: the output file; replaced atomically once complete.
+        fingerprint: the fingerprint to store in the file.
 
     Raises:
-        maskgrid.io.errors.UserError: a table is missing or cut off, or tables are of different runs.
-        ValueError: a score is no number.
+        maskgrid.io.errors.UserError: a table is missing or cut off, or tables are from different runs.
+        ValueError: a score is not a finite number.
     """
     images = good_images(layout)
     shards = sorted(pc.unique(images["shard"]).to_pylist())
@@ -67,7 +67,7 @@ def merge_annotations(setting: Setting, layout: Layout, path: Path, fingerprint:
 
 @contextmanager
 def _arrow_in_system_memory() -> Iterator[None]:
-    """Arrow's own allocator keeps what columns leave behind, several times what is ever held at once."""
+    """Use the system's allocator: Arrow's own keeps freed memory, several times as much as is ever in use."""
     before = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
     try:
@@ -77,10 +77,10 @@ def _arrow_in_system_memory() -> Iterator[None]:
 
 
 def gather(plan: Plan) -> None:
-    """Write ``selections.json``, which stands for the selections of all shards: each merge asks for it alone.
+    """Write ``selections.json``, which stands for the selections of all shards, so that merges need only this file.
 
     Raises:
-        maskgrid.io.errors.UserError: a shard has not been replayed, or not with the images of the index.
+        maskgrid.io.errors.UserError: a shard was not replayed, or not with the index's images.
     """
     origin = gathered_origin(plan)
     write_bytes(plan.layout.gathered, orjson.dumps(origin, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
@@ -91,7 +91,7 @@ def merge_setting(plan: Plan, label: str) -> None:
     """Write ``annotations/{label}.json``.
 
     Raises:
-        maskgrid.io.errors.UserError: no setting is called so, or a shard has not been replayed.
+        maskgrid.io.errors.UserError: there is no such setting, or a shard was not replayed.
     """
     setting = called(plan.settings, label, "--setting")
     path = plan.layout.annotations(setting.label)

@@ -1,7 +1,7 @@
-"""What outputs are made from: the origin that each carries, and the fingerprint over it.
+"""What outputs are made from: the origin that each carries, and its fingerprint.
 
-An origin holds everything that decides an output's content and nothing else: not where files lie, not when it was made,
-and for tables of the whole dataset not how images are spread over shards.
+An origin holds everything that decides an output's content, and nothing else: no file locations, no times, and for
+tables of the whole dataset nothing about how images are spread over shards.
 """
 
 import orjson
@@ -18,19 +18,19 @@ from maskgrid.plan.plan import Plan
 
 
 def pass_origin(model: ModelConfig, checkpoint: Checkpoint, run: PassRun) -> Origin:
-    """What the config says about a pass."""
-    # Below float32 mode fast once had sam2's own decoder.
+    """The part of the candidates' origin that the config decides."""
+    # Below float32, mode fast once used sam2's own decoder; those candidates must not count as current.
     mode = model.mode if model.dtype == "float32" or model.mode == "exact" else f"{model.mode} in {model.dtype}"
     return {**network_origin(model, checkpoint), "pass": run.pass_.name, "mode": mode}
 
 
 def candidates_origin(of_pass: Origin, recording: Recording, images_digest: str, device_type: str) -> Origin:
-    """What the candidates of a shard are made from.
+    """The origin of a shard's candidates.
 
     Args:
         of_pass: from :func:`pass_origin`.
         recording: what is recorded.
-        images_digest: of the shard's members.
+        images_digest: the digest of the shard's images.
         device_type: cpu, cuda or mps; their arithmetic differs in the last bits.
     """
     origin = {
@@ -44,10 +44,10 @@ def candidates_origin(of_pass: Origin, recording: Recording, images_digest: str,
 
 
 def selections_origin(plan: Plan, shard: str) -> Origin:
-    """What the selections of a shard are made from: its candidates, however much more of them is recorded.
+    """The origin of a shard's selections; it does not depend on how much more than needed is recorded.
 
     Raises:
-        UserError: candidates are missing or cut off, or of other images than the index has.
+        UserError: candidates are missing or cut off, or were made from other images than the index has.
     """
     settings = [setting.id for setting in plan.settings]
     images = plan.shard_digests()[shard]
@@ -56,24 +56,24 @@ def selections_origin(plan: Plan, shard: str) -> Origin:
         path = plan.layout.candidates(run, shard)
         origin = read_origin(path)
         if origin.get("images") != images:
-            raise UserError(f"{path}: is of other images than the index; run maskgrid generate for this shard again")
+            raise UserError(f"{path}: has other images than the index; run maskgrid generate for this shard again")
         passes[run.folder] = _without(origin, "recording", "images", "fingerprint", "schema_version")
     content = {"settings": settings, "images": images, "passes": passes}
     return {**content, "fingerprint": fingerprint(content)}
 
 
 def dataset_origin(plan: Plan) -> Origin:
-    """What the selections of all shards are made from, the same however images are spread over them.
+    """The origin of all shards' selections; it does not depend on how images are spread over shards.
 
     Raises:
-        UserError: the index or a shard's selections are missing or cut off, or do not belong together.
+        UserError: the index or a shard's selections are missing, cut off, or from different runs.
     """
     passes: dict[str, set[bytes]] = {}
     for shard, digest in plan.shard_digests().items():
         path = plan.layout.selections(shard)
         origin = read_origin(path)
         if origin.get("images") != digest:
-            raise UserError(f"{path}: is of other images than the index; run maskgrid replay for this shard again")
+            raise UserError(f"{path}: has other images than the index; run maskgrid replay for this shard again")
         for name, network in origin["passes"].items():
             passes.setdefault(name, set()).add(orjson.dumps(network, option=orjson.OPT_SORT_KEYS))
     return {
@@ -83,20 +83,20 @@ def dataset_origin(plan: Plan) -> Origin:
 
 
 def gathered_origin(plan: Plan) -> Origin:
-    """What the selections of all shards are made from, with the settings that they answer.
+    """The origin of all shards' selections, with the settings that they answer.
 
     Raises:
-        UserError: as :func:`dataset_origin`.
+        UserError: as in :func:`dataset_origin`.
     """
     content = {"settings": [setting.id for setting in plan.settings], **dataset_origin(plan)}
     return {**content, "fingerprint": fingerprint(content)}
 
 
 def statistics_origin(plan: Plan) -> Origin:
-    """What the statistics are made from.
+    """The origin of the statistics.
 
     Raises:
-        UserError: as :func:`dataset_origin`.
+        UserError: as in :func:`dataset_origin`.
     """
     settings = [[setting.id, *setting.names] for setting in plan.settings]
     content = {"settings": settings, "baseline": plan.baseline.id, **dataset_origin(plan)}
@@ -105,14 +105,12 @@ def statistics_origin(plan: Plan) -> Origin:
 
 def annotations_fingerprint(setting: Setting, dataset: Origin) -> str:
     """Fingerprint of a setting's annotations; ``dataset`` is from :func:`dataset_origin`, which is slow to read."""
-    # Passes of other settings come and go without a change to this one.
-    passes = {run.folder: dataset["passes"].get(run.folder) for run in setting_runs(setting)}
-    form = setting.generator.output_mode
     content = {
         "setting": [setting.id, *setting.names],
-        "output_mode": form,
+        "output_mode": setting.generator.output_mode,
         "images": dataset["images"],
-        "passes": passes,
+        # This setting's own only: other passes come and go without changing its annotations.
+        "passes": {run.folder: dataset["passes"].get(run.folder) for run in setting_runs(setting)},
     }
     return fingerprint(content)
 

@@ -1,4 +1,4 @@
-"""Crops of an image, and the masks proposed there, measured at every recorded level: the rows that a replay reads."""
+"""Crops of an image and the masks proposed in them, measured at every recorded level: the rows that a replay reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Crop:
 
 
 def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
-    """The crops of the pass's layer, as sam2 lays them."""
+    """The crops of the pass's layer, as sam2 places them."""
     boxes, layers = generate_crop_boxes(size_hw, pass_.layer, pass_.overlap_ratio or 0.0)
     of_layer = [box for box, layer in zip(boxes, layers, strict=True) if layer == pass_.layer]
     for index, (x0, y0, x1, y1) in enumerate(of_layer):
@@ -52,7 +52,7 @@ def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """What the decoder made of one batch of prompts: n masks at its own resolution.
+    """The decoder's masks for one batch of prompts, n of them, at its own resolution.
 
     Attributes:
         logits: float32 (n, h, w).
@@ -68,7 +68,7 @@ class Proposals:
 
     def keep(self, mask: Tensor) -> "Proposals":
         """The proposals where the mask is true."""
-        rows = mask.nonzero()[:, 0]  # a GPU is waited for once
+        rows = mask.nonzero()[:, 0]  # indexing by rows, so that a GPU syncs only once
         return Proposals(self.logits[rows], self.predicted_iou[rows], self.point_xy[rows], self.candidate_id[rows])
 
     def chunks(self, size: int) -> Iterator["Proposals"]:
@@ -78,12 +78,12 @@ class Proposals:
 
 
 def measure(proposals: Proposals, logits: Tensor, extent: Extent, crop: Crop, recording: Recording) -> CandidateRows:
-    """Measure full-resolution logits of a crop at every recorded level and keep what clears the floor.
+    """Measure full-resolution logits of a crop at every recorded level, and keep masks that reach the floor.
 
     Args:
         proposals: n proposals.
-        logits: float32 (n, H, W), what an extent of the crop shows of them.
-        extent: that part; outside of it no logit reaches the lowest level.
+        logits: float32 (n, H, W), the proposals' logits in the extent.
+        extent: part of the crop; outside it no logit reaches the lowest level.
         crop: the crop.
         recording: the levels and the floor.
     """
@@ -108,7 +108,7 @@ def _draw_level(
         1,
     )
     masks = logits > mask_threshold
-    # An empty mask has no stability (sam2: 0 / 0) and no box; it is no mask whatever the thresholds.
+    # An empty mask has no stability (sam2: 0 / 0) and no box; it is dropped whatever the thresholds.
     keep = masks.flatten(1).any(1)
     if recording.stability_score_thresh > 0.0:
         keep &= (stability >= recording.stability_score_thresh).any(1)
@@ -146,7 +146,7 @@ def _rows(
 def _codes(
     masks: Tensor, wanted: Tensor, corner_yx: tuple[int, int], image_size_hw: tuple[int, int]
 ) -> NDArray[np.object_]:
-    """The wanted masks' run-length codes, (n,); None for the others."""
+    """Run-length codes (n,) of the masks wanted; None for the others."""
     codes = np.full(len(masks), None, np.object_)
     rows = wanted.nonzero()[:, 0].tolist()
     for row, code in zip(rows, encode_windows(masks[rows], corner_yx, image_size_hw), strict=True):

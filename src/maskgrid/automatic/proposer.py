@@ -1,8 +1,8 @@
 """A pass of the network over an image: prompts in, candidates out.
 
-The steps are those of ``SAM2AutomaticMaskGenerator._process_batch``, in an order that costs less and gives the same
-masks: scores are filtered before masks are up-sampled, masks are up-sampled a few at a time, and what the sweep's
-thresholds will ask for is measured at every recorded level while the logits are there.
+The steps are those of ``SAM2AutomaticMaskGenerator._process_batch``, in a cheaper order that gives the same masks:
+scores are filtered before masks are up-sampled, masks are up-sampled a few at a time, and everything that the sweep's
+thresholds need is measured at every recorded level while the logits are in memory.
 """
 
 from collections.abc import Iterator
@@ -24,15 +24,15 @@ from maskgrid.network.predictor import Extent, chunk_px, make_predictor, masks_a
 from maskgrid.network.workers import in_parts, one_behind
 from maskgrid.plan.passes import Pass, Recording
 
-# How far sam2 lets the logits of a mask go that becomes a prompt.
+# sam2 clamps a mask's logits to this before they become a prompt.
 _CLAMP = 32.0
 
 
-class _Noted:
-    """What is noted of all that the network proposes for an image, also of what the floor drops.
+class _Scores:
+    """Scores of every mask proposed for an image, including those below the floor.
 
     Attributes:
-        dtype: that of the scores; of the network, until there are any. Under a caller's autocast they differ.
+        dtype: the scores' type; the network's until there are scores. Under a caller's autocast, the two differ.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -40,16 +40,16 @@ class _Noted:
         self._scores: list[NDArray[np.float32]] = []
         self._not_numbers: list[Tensor] = []
 
-    def note(self, part: tuple[Crop, Proposals]) -> tuple[Crop, Proposals]:
-        """Take note of a batch, and hand it on."""
+    def add(self, part: tuple[Crop, Proposals]) -> tuple[Crop, Proposals]:
+        """Add the scores of a batch, and return the batch."""
         _, proposals = part
         self.dtype = proposals.predicted_iou.dtype
         self._scores.append(proposals.predicted_iou.float().cpu().numpy())
         self._not_numbers.append(proposals.logits.isnan().any())
         return part
 
-    def scores(self) -> NDArray[np.float32]:
-        """All predicted IoUs, sorted; ``FloatingPointError`` where scores or logits are not numbers."""
+    def sorted(self) -> NDArray[np.float32]:
+        """All predicted IoUs, sorted; ``FloatingPointError`` if scores or logits are not numbers."""
         scores = np.sort(np.concatenate(self._scores)) if self._scores else np.empty(0, np.float32)
         if not np.isfinite(scores).all() or any(map(bool, self._not_numbers)):
             raise FloatingPointError("the network returned scores or logits that are not numbers")
@@ -60,20 +60,20 @@ class Proposer:
     """Runs passes of one model over images.
 
     Attributes:
-        beside: whether masks are measured beside the network's work on the next ones; until memory runs out.
+        beside: whether masks are measured while the network works on the next ones; until memory runs out.
     """
 
     def __init__(self, model: SAM2Base, mode: Mode = "exact") -> None:
-        """Wrap a model that is loaded and on its device.
+        """Wrap a model that is already on its device.
 
         Args:
             model: sam2's own model object, as from :func:`maskgrid.load_model`.
-            mode: exact for sam2's masks bit for bit; fast for least work, with masks that agree.
+            mode: ``exact`` for sam2's masks bit for bit; ``fast`` for the least work, with masks that agree.
         """
         self.predictor = make_predictor(model)
         self.decoding = Decoding(self.predictor, mode)
         self.chunk_px = chunk_px(self.predictor.device)
-        # A CPU's cores are busy with the network, and MPS does not bear two threads.
+        # On a CPU, the network keeps all cores busy; MPS does not support two threads.
         self.beside = self.predictor.device.type == "cuda"
 
     @torch.no_grad()
@@ -82,22 +82,22 @@ class Proposer:
     ) -> Candidates:
         """Run one pass over one image.
 
+        If memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
+        decoded at once.
+
         Args:
             image: uint8 (H, W, 3) RGB.
             pass_: which crops and prompts.
             recording: the floor and the levels to record.
-            points_per_batch: prompts that the decoder takes at once. sam2's results can differ in a last bit between
-                batch sizes; those here are the ones of the same batch size.
-
-        Where memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
-        decoded at once.
+            points_per_batch: prompts to decode at once. sam2's results can differ in the last bit between batch sizes;
+                these equal sam2's at the same batch size.
 
         Raises:
             FloatingPointError: the network returned values that are not numbers.
-            ImageTooLargeError: the device's memory does not hold one mask of the image.
-            MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
+            ImageTooLargeError: the device's memory is too small for one mask of the image.
+            MachineError: the device failed, or its memory is too small for one prompt.
         """
-        # No more than there is: halving starts where it makes a difference. With m2m it is masks that fill batches.
+        # No more than there are, so that halving makes a difference at once. With m2m, masks fill the batches.
         most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
         if self.beside:
             try:
@@ -107,7 +107,7 @@ class Proposer:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise_failure(error)
-            # What fits alone may not have fitted beside the other; further images would meet the same limit.
+            # The work may fit if the two take turns; further images would hit the same limit.
             self.beside = False
             release_memory("the network and its masks in turn")
         return with_less(partial(self._run, image, pass_, recording, False), most)
@@ -115,10 +115,10 @@ class Proposer:
     def _run(
         self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, beside: bool, points_per_batch: int
     ) -> Candidates:
-        crops, noted = list(layer_crops(image.shape[:2], pass_)), _Noted(self.decoding.dtype)
+        crops, scores = list(layer_crops(image.shape[:2], pass_)), _Scores(self.decoding.dtype)
         asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch)
         recorded = one_behind(
-            lambda part: self._record(*part, recording), map(noted.note, asked), self.predictor.device, beside=beside
+            lambda part: self._record(*part, recording), map(scores.add, asked), self.predictor.device, beside=beside
         )
         rows = [row for part in recorded for row in part]
         self.predictor.reset_predictor()
@@ -128,9 +128,9 @@ class Proposer:
             recording=recording,
             size_hw=(int(image.shape[0]), int(image.shape[1])),
             crop_boxes_xyxy=np.array([crop.box_xyxy for crop in crops], np.int32).reshape(-1, 4),
-            proposed_iou=noted.scores(),
+            proposed_iou=scores.sorted(),
             rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
-            dtype=str(noted.dtype).removeprefix("torch."),
+            dtype=str(scores.dtype).removeprefix("torch."),
         )
 
     def _asked(
@@ -138,7 +138,7 @@ class Proposer:
     ) -> Iterator[tuple[Crop, Proposals]]:
         for crop in crops:
             if 0 in crop.size_hw:
-                continue  # what the layers of a tiny image can leave over; sam2 fails on it
+                continue  # layers of a tiny image can have empty crops, on which sam2 fails
             self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
             for proposals in self._proposals(crop, pass_, floor, points_per_batch):
                 yield crop, proposals
@@ -168,7 +168,7 @@ class Proposer:
         mask_input: Tensor | None = None,
         floor: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
-        """One click a prompt: logits (n, c, h, w) and predicted IoU (n, c)."""
+        """Decode one click per prompt: logits (n, c, h, w) and predicted IoU (n, c)."""
         points = self.predictor._transforms.transform_coords(point_xy, normalize=True, orig_hw=crop.size_hw)
         labels = torch.ones(len(points), dtype=torch.int, device=points.device)
         return self.decoding.predict(
@@ -178,7 +178,7 @@ class Proposer:
     def _refine(
         self, point_xy: Tensor, logits: Tensor, crop: Crop, points_per_batch: int, floor: float
     ) -> tuple[Tensor, Tensor]:
-        """sam2's mask-to-mask step: each proposal again, with its own mask as a prompt beside its point."""
+        """sam2's mask-to-mask step: decode each proposal again, with its mask and its point as the prompt."""
         refined, predicted_iou = [], []
         for points, masks in batch_iterator(points_per_batch, point_xy, logits.clamp(-_CLAMP, _CLAMP)):
             better, iou = self._predict(points, crop, False, masks[:, None], floor)
@@ -207,7 +207,7 @@ class Proposer:
 
 
 def _extent(logits: Tensor, crop: Crop, recording: Recording) -> Extent:
-    """What of the crop has to be drawn; all of it on a device that would have to be waited for."""
+    """The part of the crop to draw; all of it on a device that would have to sync to find the part."""
     if logits.device.type != "cpu":
         return Extent.whole(crop.size_hw)
     lowest = min(recording.mask_thresholds) - max(recording.stability_score_offsets)

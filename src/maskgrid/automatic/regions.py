@@ -1,8 +1,8 @@
-"""``min_mask_region_area`` as documented: small holes and islands of a mask are removed, in image pixels.
+"""``min_mask_region_area`` as documented: remove small holes and islands of a mask, in image pixels.
 
-SAM 1 did this with OpenCV after suppression; sam2 still has the code (``postprocess_small_regions``) but no longer
-calls it, and instead smooths the decoder's 256 x 256 logits, on CUDA alone. The steps and the connected components
-(``remove_small_regions``) here are those of the documented way, one mask at a time.
+SAM 1 did this with OpenCV after suppression. sam2 still has the code (``postprocess_small_regions``) but no longer
+calls it; it smooths the decoder's 256 x 256 logits instead, on CUDA only. This module does what is documented, with the
+same steps and connected components (``remove_small_regions``), one mask at a time.
 """
 
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ from maskgrid.masks.rle import decode, encode
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A mask that was redrawn.
+    """A redrawn mask.
 
     Attributes:
         counts: COCO's compressed run-length code.
-        area_px: its pixels.
-        box_xyxy: int32 (4,), right and bottom edge inclusive, as sam2 gives boxes.
+        area_px: pixels of the mask.
+        box_xyxy: int32 (4,), right and bottom edge inclusive, like sam2's boxes.
     """
 
     counts: bytes
@@ -37,7 +37,7 @@ class RegionCache:
     _drawn: dict[tuple[str, int, int], Region | None] = field(default_factory=dict)
 
     def redraw(self, candidates: Candidates, row: int, min_area_px: int) -> Region | None:
-        """The candidate's mask without small regions, or None where it has none."""
+        """The candidate's mask without small regions, or None if it has none."""
         key = (candidates.pass_.name, row, min_area_px)
         if key not in self._drawn:
             counts: bytes = candidates.rows.counts[row]
@@ -46,7 +46,7 @@ class RegionCache:
 
 
 def redraw(mask: NDArray[np.bool_], min_area_px: int) -> Region | None:
-    """Fill the holes of a mask (H, W), then remove its islands, below ``min_area_px``; None if there are none."""
+    """Fill a mask's (H, W) holes, then remove its islands, if below ``min_area_px``; None if there are none."""
     filled, has_holes = remove_small_regions(mask, min_area_px, mode="holes")
     cleaned, has_islands = remove_small_regions(filled, min_area_px, mode="islands")
     if not has_holes and not has_islands:

@@ -22,7 +22,7 @@ from maskgrid.masks.coverage import Coverage
 from maskgrid.plan.passes import passes_of
 from maskgrid.plan.plan import Plan
 
-# Rows lie by setting, and who wants one setting reads the groups that have it.
+# Rows are sorted by setting, and a reader of one setting reads only the groups that have it.
 _ROWS_IN_GROUP = 16384
 
 
@@ -46,7 +46,7 @@ def replay_shard(plan: Plan, shard: str) -> None:
 
 
 def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
-    """What the passes made of each image, by image key and checkpoint."""
+    """The passes' results by image key and checkpoint."""
     images: dict[str, dict[str, list[PassResult]]] = {}
     for run, result in read_shard_results(plan, shard):
         images.setdefault(result.image_key, {}).setdefault(run.checkpoint, []).append(result)
@@ -76,7 +76,7 @@ def _replay_image(
 
 
 def _same_masks(settings: list[Setting]) -> list[list[Setting]]:
-    """Settings that draw from the same masks, so that their pixels are counted together."""
+    """Group settings that choose from the same masks, so that their pixels are counted together."""
     groups: dict[object, list[Setting]] = {}
     for setting in settings:
         generator = setting.generator
@@ -87,7 +87,7 @@ def _same_masks(settings: list[Setting]) -> list[list[Setting]]:
 
 def _coverage(chosen: list[tuple[Setting, Selection]]) -> list[tuple[int, int]]:
     """Pixels in at least one and in at least two masks, for each selection."""
-    # By candidate and not by code alone: equal masks of two candidates are two masks, which overlap.
+    # By candidate, not by code alone: equal masks of two candidates are two masks, which overlap.
     position: dict[tuple[int, int, bytes], int] = {}
     members: list[list[int]] = []
     for _, selection in chosen:
@@ -122,12 +122,12 @@ def _selection_rows(setting: Setting, image_key: str, selection: Selection) -> p
 def image_counts(
     setting: Setting, image_key: str, selection: Selection, covered_px: int, overlapped_px: int
 ) -> dict[str, Any]:
-    """One row of ``schemas.MASK_COUNTS``: what a setting makes of an image.
+    """One row of ``tables.MASK_COUNTS``: the masks of a setting in an image, in numbers.
 
     Args:
         setting: the setting.
         image_key: the image.
-        selection: the masks that the setting keeps of it.
+        selection: the masks that the setting keeps.
         covered_px: pixels in at least one of the masks.
         overlapped_px: pixels in at least two.
     """
@@ -164,5 +164,5 @@ def _by_setting(tables: list[pa.Table], order: dict[str, int]) -> pa.Table:
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     ids = table["setting_id"].combine_chunks()
     position = np.array([order[name] for name in ids.dictionary.to_pylist()])[ids.indices.to_numpy()]
-    # Images come in the order of their keys, and a stable sort leaves them and the ranks so.
+    # Images come in the order of their keys; a stable sort keeps that order and the ranks'.
     return table.take(pa.array(np.argsort(position, kind="stable")))

@@ -1,4 +1,4 @@
-"""Some of an image's masks as columns: redrawn where ``min_mask_region_area`` changed a mask, else as proposed."""
+"""A choice of an image's masks as columns: redrawn where ``min_mask_region_area`` changed a mask, else as proposed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,15 +15,15 @@ Choice = NDArray[np.bool_] | NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Some masks of one image, n of them, in sam2's order; their columns are those of the candidates.
+    """Some masks of one image, n of them, in sam2's order; their columns are the candidates'.
 
     Attributes:
-        passes: the candidates that were chosen from, by crop layer.
+        passes: the candidates to choose from, by crop layer.
         layer: int16 (n,), the position in ``passes`` of each mask's candidate.
         row: int64 (n,), its row there.
         regions: (n,), a ``Region`` where ``min_mask_region_area`` redrew the mask, else None.
         dropped: how many masks each filter dropped, in turn, by its column of ``mask_counts.parquet``. With the masks
-            kept they add up to the masks proposed.
+            kept, they add up to the masks proposed.
     """
 
     passes: tuple[Candidates, ...]
@@ -92,7 +92,7 @@ class Selection:
         return self._gather(lambda part: part.rows.near_crop_edge)
 
     def _gather(self, column: Callable[[Candidates], NDArray[Any]]) -> NDArray[Any]:
-        """A column of the masks from that of each pass."""
+        """A column of the masks, from the same column of each pass."""
         columns = [column(part) for part in self.passes]
         if len(columns) == 1:
             gathered: NDArray[Any] = columns[0][self.row]
@@ -104,7 +104,7 @@ class Selection:
         return gathered
 
     def _redrawn(self, name: str) -> NDArray[Any]:
-        """A column as proposed, and where a mask was redrawn that of its region."""
+        """A column as proposed, or from the region where a mask was redrawn."""
         column = self._gather(lambda part: getattr(part.rows, name))
         for index in np.flatnonzero(self.regions):
             column[index] = getattr(self.regions[index], name)

@@ -1,4 +1,4 @@
-"""Is what the automatic job has written what its config, images and checkpoints make?"""
+"""Check that the automatic job's outputs are what its config, images and checkpoints make."""
 
 from collections.abc import Callable, Container, Iterator
 from functools import cache, partial
@@ -23,14 +23,14 @@ SELECTED_FROM = "candidates or settings"
 
 
 def is_begun(plan: Plan) -> bool:
-    """Whether there is anything of automatic masks; the prompted job leaves an index and no more of it."""
+    """Return whether the automatic job has begun; an index beside a table of prompts is the prompted job's."""
     folders = (plan.layout.root / name for name in ("candidates", "selections", "statistics"))
     is_for_prompts = plan.config.prompts is not None and plan.layout.prompts.is_file()
     return any(folder.is_dir() for folder in folders) or (plan.layout.images.is_file() and not is_for_prompts)
 
 
 def verify(plan: Plan) -> Iterator[Problem]:
-    """Check candidates, selections and COCO files, and name what lies among them and is nobody's."""
+    """Check candidates, selections and COCO files, and report stray files among them."""
     checkpoint, digests = cache(plan.checkpoint), plan.shard_digests()
     for shard, digest in digests.items():
         for run in plan.runs:
@@ -42,7 +42,7 @@ def verify(plan: Plan) -> Iterator[Problem]:
 
 
 def check_index(plan: Plan) -> list[Problem]:
-    """Check the tables of the index, and that one run wrote them all."""
+    """Check the tables of the index, and that the same run wrote them all."""
     paths = (plan.layout.images, plan.layout.files, plan.layout.shards, plan.layout.archives)
     problems = [problem for path in paths for problem in check_table(path)]
     return problems or [problem for path in paths[1:] for problem in same_run(paths[0], path)]
@@ -51,7 +51,7 @@ def check_index(plan: Plan) -> list[Problem]:
 def _check_candidates(
     plan: Plan, run: PassRun, shard: str, digest: str, checkpoint: Callable[[str], Checkpoint]
 ) -> Iterator[Problem]:
-    """Check what a pass recorded for a shard: whole, from these images, and enough for the sweep."""
+    """Check a pass's candidates for a shard: complete, from these images, and enough for the sweep."""
     path, images = plan.layout.candidates(run, shard), plan.layout.pass_images(run, shard)
     problems = [*check_table(path), *check_table(images)]
     yield from problems
@@ -62,7 +62,7 @@ def _check_candidates(
     expected = {**pass_origin(plan.config.model, checkpoint(run.checkpoint), run), "images": digest}
     for name, value in expected.items():
         if origin.get(name) != value:
-            yield Problem("stale", path, f"was made with {name} {origin.get(name)}, and now it is {value}")
+            yield Problem("stale", path, f"was made with {name} {origin.get(name)}, but now it is {value}")
     if not Recording.from_dict(origin["recording"]).covers(run.recording):
         yield Problem("stale", path, "holds less than the sweep's thresholds need")
 
@@ -85,7 +85,7 @@ def _check_merged(plan: Plan) -> Iterator[Problem]:
 
 
 def _strangers(root: Path, shards: Container[str]) -> Iterator[Problem]:
-    """Files of nobody among the tables; candidates of passes that are not asked for now are kept for later."""
+    """Stray files among the tables; candidates of passes that the config does not need now are kept for later."""
     for folder in ("candidates", "selections"):
         for path in sorted((root / folder).rglob("*")):
             if not path.is_file() or is_hidden(path, root):
@@ -93,4 +93,4 @@ def _strangers(root: Path, shards: Container[str]) -> Iterator[Problem]:
             if path.suffix != ".parquet":
                 yield Problem("foreign", path, "was not written by maskgrid")
             elif path.name.split(".")[0] not in shards:
-                yield Problem(UNNEEDED, path, "is of a shard that the index does not have any more; it may be deleted")
+                yield Problem(UNNEEDED, path, "belongs to a shard that is no longer in the index; it may be deleted")

@@ -1,4 +1,4 @@
-"""Writes COCO files: entries on a line each, images and annotations numbered from 1."""
+"""Write COCO files: one entry a line, images and annotations numbered from 1."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ CATEGORY = {"id": CATEGORY_ID, "name": "object", "supercategory": "object"}
 
 
 def image_entry(image_id: int, row: dict[str, Any]) -> dict[str, Any]:
-    """An entry of ``images`` from a row of ``images.parquet``; sizes are as displayed, which masks fit."""
+    """The entry of ``images`` for a row of ``images.parquet``; its size is as displayed, like the masks'."""
     return {
         "id": image_id,
         "file_name": row["image_key"],
@@ -31,7 +31,7 @@ def image_entry(image_id: int, row: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class MergeCounts:
-    """What a COCO file holds."""
+    """How many images and annotations a COCO file has."""
 
     n_images: int
     n_annotations: int
@@ -40,17 +40,17 @@ class MergeCounts:
 def write_coco(
     path: Path, head: Mapping[str, Any], images: pa.Table, entries: Iterable[tuple[str, int, bytes]]
 ) -> MergeCounts:
-    """Write a COCO file, an entry a line, holding the annotations of a few images at a time.
+    """Write a COCO file, one entry a line, with only a few images' annotations in memory.
 
     Args:
-        path: where to; replaced in one step when the file is complete.
-        head: what comes before ``images`` and ``annotations``.
-        images: as :func:`maskgrid.dataset.tables.good_images` gives them.
-        entries: image keys, in any order and each once, with the number of the image's annotations and themselves as
-            JSON, one on a line, each without what comes first: the brace and its ``id``.
+        path: the output file; replaced atomically once complete.
+        head: the keys before ``images`` and ``annotations``.
+        images: from :func:`maskgrid.dataset.tables.good_images`.
+        entries: for each image, in any order: its key, the number of its annotations, and the annotations as JSON, one
+            a line, each without its opening brace and ``id``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the result and not in the system's folder for temporary files, which may be memory.
+    # Beside the result: the system's temporary folder may be in memory.
     with tempfile.TemporaryFile(dir=path.parent) as spool:
         spans = _spool(entries, spool)
         lists = {"images": _image_lines(images), "annotations": _numbered(images, spans, spool)}
@@ -68,7 +68,7 @@ def _image_lines(images: pa.Table) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where an image's annotations lie in the spool, and how many they are."""
+    """Where an image's annotations are in the spool, in bytes, and how many there are."""
 
     offset: int
     length: int
@@ -76,7 +76,7 @@ class _Span:
 
 
 def _spool(entries: Iterable[tuple[str, int, bytes]], spool: IO[bytes]) -> dict[str, _Span]:
-    """Write the images' annotations one after another, and note where."""
+    """Write the images' annotations one after another, and return where they are."""
     spans: dict[str, _Span] = {}
     offset = 0
     for image_key, n_annotations, block in entries:
@@ -89,7 +89,7 @@ def _spool(entries: Iterable[tuple[str, int, bytes]], spool: IO[bytes]) -> dict[
 
 
 def _numbered(images: pa.Table, spans: dict[str, _Span], spool: IO[bytes]) -> Iterator[bytes]:
-    """The spooled annotations of each image in the order of keys, with their ids."""
+    """The spooled annotations with their ids, image by image in the order of keys."""
     n_before = 0
     for key in images["image_key"].to_pylist():
         if (span := spans.get(key)) is not None:

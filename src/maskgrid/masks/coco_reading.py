@@ -1,4 +1,4 @@
-"""Reads COCO files: anybody's as a whole, and those of ``coco.write_coco``, an entry a line, image by image."""
+"""Read COCO files: any file as a whole, and those of ``coco.write_coco`` (one entry a line) image by image."""
 
 import codecs
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ Entry = dict[str, Any]
 
 
 def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
-    """The content of a JSON file; ``key`` is the config's key that names it.
+    """The content of a JSON file; ``key`` is the config key that names it.
 
     Raises:
-        UserError: it is no JSON.
+        UserError: it is not JSON.
         OSError: it cannot be opened.
     """
     try:
         return orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
-        raise UserError(f"{key}: {path} is no valid JSON: {error}") from None
+        raise UserError(f"{key}: {path} is not valid JSON: {error}") from None
 
 
 def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "COCO file") -> list[dict[str, Any]]:  # noqa: ANN401
@@ -38,12 +38,12 @@ def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "C
     if name == "categories" and found is None and isinstance(content, dict):
         return []
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise UserError(f"{key}: {path} is no {form}: it has no list '{name}' of objects")
+        raise UserError(f"{key}: {path} is not a {form}: it has no list '{name}' of objects")
     return found
 
 
 def stated_size_hw(image: dict[str, Any]) -> tuple[int, int] | None:
-    """Height and width that an entry of COCO's ``images`` states; None where it has none of use."""
+    """The height and width stated in an entry of ``images``; None unless both are positive integers."""
     height, width = image.get("height"), image.get("width")
     if type(height) is int and type(width) is int and height > 0 and width > 0:
         return height, width
@@ -51,7 +51,7 @@ def stated_size_hw(image: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def read_head(path: Path) -> dict[str, Any]:
-    """What stands before the images: ``info``, ``licenses``, ``categories``.
+    """Everything before the images: ``info``, ``licenses``, ``categories``.
 
     Raises:
         UserError: the file is missing, or was not written by maskgrid.
@@ -66,7 +66,7 @@ def read_head(path: Path) -> dict[str, Any]:
 
 
 def read_images(path: Path) -> Iterator[tuple[Entry, list[Entry]]]:
-    """Each image with its annotations, in the order of the file.
+    """Each image with its annotations, in file order.
 
     Raises:
         UserError: the file is missing, cut off, or was not written by maskgrid.
@@ -97,14 +97,14 @@ class ImageMasks:
 
 
 def read_masks(path: Path, key: str) -> dict[str, ImageMasks]:
-    """Masks by the images' ``file_name``; images without masks are there, with none.
+    """The masks of each image by its ``file_name``, including images without masks.
 
     Args:
         path: the file.
-        key: what asked for it, for messages.
+        key: the option that names it, for messages.
 
     Raises:
-        UserError: the file cannot be read, is no COCO file, or a mask is not of its image's size.
+        UserError: the file cannot be read, is not a COCO file, or a mask does not have its image's size.
     """
     try:
         content = read_json(path, key)
@@ -124,21 +124,21 @@ def read_masks(path: Path, key: str) -> dict[str, ImageMasks]:
             found.codes.append(run_length_code(annotation["segmentation"], found.size_hw))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{key}: {path}: annotation {number} is not a mask of an image of the file ({error})"
+                f"{key}: {path}: annotation {number} is not a mask of an image in the file ({error})"
             ) from None
     return dict(masks.values())
 
 
 def run_length_code(segmentation: Any, size_hw: tuple[int, int]) -> bytes:  # noqa: ANN401
-    """COCO's compressed code of a segmentation in any of its forms: polygons, a list of runs, or the code as text.
+    """COCO's compressed code of a segmentation: polygons, a list of runs, or a compressed code as text.
 
     Raises:
-        ValueError: it is not of this size.
+        ValueError: it has another size.
     """
     if isinstance(segmentation, list):
         return rle.from_polygons(segmentation, size_hw)
     if list(segmentation["size"]) != list(size_hw):
-        raise ValueError(f"it is of size {segmentation['size']}, the image of {list(size_hw)}")
+        raise ValueError(f"its size is {segmentation['size']}, the image's is {list(size_hw)}")
     counts = segmentation["counts"]
     code: bytes = rle.from_runs(counts, size_hw) if isinstance(counts, list) else counts.encode("ascii")
     return code
@@ -152,7 +152,7 @@ def compressed(segmentation: Entry) -> Entry:
 
 
 def _entries(path: Path, start: bytes) -> Iterator[Entry]:
-    """The entries of one list of the file."""
+    """The entries of one of the file's lists."""
     is_inside = False
     for line in _lines(path):
         if is_inside and line in (b"]", b"],"):
@@ -183,4 +183,4 @@ def _loads(path: Path, line: bytes) -> Entry:
 
 
 def _foreign(path: Path) -> UserError:
-    return UserError(f"{path}: is not a complete COCO file of maskgrid's; run maskgrid merge for this setting")
+    return UserError(f"{path}: is not a complete COCO file written by maskgrid; run maskgrid merge for this setting")

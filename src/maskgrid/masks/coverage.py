@@ -1,4 +1,4 @@
-"""How many of an image's pixels lie in a mask, and in two or more, for any choice among many masks."""
+"""How many of an image's pixels lie in one or more masks, and in two or more, for any subset of many masks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 
 from maskgrid.masks.rle import run_lengths
 
-# Segments whose bitsets are held at once while they are merged.
+# Segments whose bitsets are in memory at once, before they are merged.
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """An image's pixels, counted by the set of masks that they lie in.
+    """An image's pixels, counted by the set of masks that covers them.
 
-    The image is read column by column, as run-length codes do. Between two neighbouring run boundaries of
-    any mask all pixels lie in the same masks; such segments with the same masks are added up, as only their
-    number of pixels matters. A choice among the masks is then measured without a look at the image.
+    Pixels are read column by column, as in run-length codes. Between two neighbouring run boundaries, all pixels lie in
+    the same masks. Such segments are added up if their masks are the same, since only the number of pixels matters. A
+    subset of the masks is then measured without going back to the image.
 
     Attributes:
-        masks: uint64 (regions, ceil(n_masks / 64)); bit ``i % 64`` of word ``i // 64`` is set where mask i
-            is.
-        pixels: int64 (regions,), how many pixels lie in exactly these masks. Pixels in no mask are left out.
+        masks: uint64 (regions, ceil(n_masks / 64)); bit ``i % 64`` of word ``i // 64`` is set if mask i covers the
+            region.
+        pixels: int64 (regions,), pixels that exactly these masks cover. Pixels in no mask are left out.
         n_masks: the number of masks.
     """
 
@@ -34,10 +34,10 @@ class Coverage:
 
     @classmethod
     def of(cls, counts: Sequence[bytes], size_hw: tuple[int, int]) -> Self:
-        """Split an image by masks.
+        """Count an image's pixels by the masks that cover them.
 
         Args:
-            counts: the masks' compressed run-length codes. A mask that stands here twice counts as two masks.
+            counts: the masks' compressed run-length codes. A mask given twice counts as two masks.
             size_hw: the image's height and width in pixels.
 
         Raises:
@@ -51,16 +51,16 @@ class Coverage:
         return cls(masks[inside], pixels[inside], len(counts))
 
     def measure(self, member: NDArray[np.bool_]) -> tuple[int, int]:
-        """Count the pixels of some of the masks.
+        """Count the pixels of a subset of the masks.
 
         Args:
             member: bool (n_masks,), which masks.
 
         Returns:
-            The pixels in at least one, and in at least two of them.
+            Pixels in at least one, and in at least two, of these masks.
 
         Raises:
-            ValueError: ``member`` is not of length ``n_masks``.
+            ValueError: ``member`` does not have length ``n_masks``.
         """
         if member.shape != (self.n_masks,):
             raise ValueError(f"member has shape {member.shape}, but there are {self.n_masks} masks")
@@ -72,7 +72,7 @@ class Coverage:
 
 
 def _segments(counts: Sequence[bytes], n_pixels: int) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64]]]:
-    """Bitsets and lengths of the stretches between run boundaries, in chunks of bounded size."""
+    """Bitsets and lengths of the segments between run boundaries, in chunks of bounded size."""
     if not counts:
         return
     boundaries = [_boundaries(code, n_pixels) for code in counts]
@@ -81,7 +81,7 @@ def _segments(counts: Sequence[bytes], n_pixels: int) -> Iterator[tuple[NDArray[
     order = np.argsort(positions, kind="stable")
     positions, mask = positions[order], mask[order]
     edges, starts = np.unique(positions, return_index=True)
-    # The last edge is the image's end, where nothing begins.
+    # The last edge is the image's end, where no segment starts.
     lengths = np.diff(edges)
     state = np.zeros(-(-len(counts) // 64), np.uint64)
     for low in range(0, len(lengths), _CHUNK):
@@ -91,7 +91,7 @@ def _segments(counts: Sequence[bytes], n_pixels: int) -> Iterator[tuple[NDArray[
         words = np.zeros((high - low, len(state)), np.uint64)
         words[0] = state
         bits = np.uint64(1) << (mask[turned] % 64).astype(np.uint64)
-        # A mask begins or ends at each of its boundaries; a run of length 0 turns it twice: not at all.
+        # Each boundary switches its mask on or off; a run of length 0 switches it twice, which changes nothing.
         np.bitwise_xor.at(words, (segment, mask[turned] // 64), bits)
         np.bitwise_xor.accumulate(words, axis=0, out=words)
         state = words[-1]
@@ -99,11 +99,11 @@ def _segments(counts: Sequence[bytes], n_pixels: int) -> Iterator[tuple[NDArray[
 
 
 def _boundaries(code: bytes, n_pixels: int) -> NDArray[np.int64]:
-    """Where the runs of a mask end, the image's own start and end included."""
+    """Where the runs of a mask end, including the image's start and end."""
     runs = run_lengths(code)
     if (runs < 0).any() or int(runs.sum()) != n_pixels:
         raise ValueError(f"run lengths add up to {int(runs.sum())} and not to {n_pixels} pixels")
-    # The image's start twice, which turns nothing, so that segments begin there even without a run boundary.
+    # The image's start twice, which switches nothing, so that a segment starts there even without a run boundary.
     return np.concatenate([np.zeros(2, np.int64), np.cumsum(runs)])
 
 
@@ -111,7 +111,7 @@ def _merge(words: NDArray[np.uint64], lengths: NDArray[np.int64]) -> tuple[NDArr
     """Add up the lengths of equal bitsets."""
     order = np.argsort(_hash(words), kind="stable")
     words, lengths = words[order], lengths[order]
-    # Neighbours are compared in full: where hashes collide, equal bitsets may stay apart; no count changes.
+    # Neighbours are compared in full. If hashes collide, equal bitsets may stay apart, but no count changes.
     new = np.ones(len(words), np.bool_)
     new[1:] = (words[1:] != words[:-1]).any(axis=1)
     starts = np.flatnonzero(new)
@@ -119,7 +119,7 @@ def _merge(words: NDArray[np.uint64], lengths: NDArray[np.int64]) -> tuple[NDArr
 
 
 def _hash(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Hash rows of words to one word each."""
+    """Hash each row of words to one word."""
     mixed = np.zeros(len(words), np.uint64)
     for column in words.T:
         mixed = (mixed ^ column) * np.uint64(0x9E3779B97F4A7C15)

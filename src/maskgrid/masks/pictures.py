@@ -1,4 +1,4 @@
-"""Pictures for people: images and masks at the size of a screen, painted, captioned, side by side, and encoded."""
+"""Pictures for people: images and masks at screen size, painted, captioned, tiled and encoded."""
 
 import base64
 import colorsys
@@ -18,26 +18,26 @@ _GREY = 128
 _OPACITY = 0.45
 _GOLDEN = 0.6180339887498949
 
-Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, unless it says otherwise
+Pixels = NDArray[np.uint8]  # (H, W, 3) RGB, unless a docstring says otherwise
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """The size at which an image is shown, and the pixels of the image that its masks are read at."""
+    """An image's size and its display size, to which images and masks are scaled down."""
 
     size_hw: tuple[int, int]
     shown_hw: tuple[int, int]
 
     @classmethod
     def fit(cls, size_hw: tuple[int, int], max_side: int) -> "Thumbnail":
-        """The largest size within ``max_side`` that is not larger than the image."""
+        """The largest display size within ``max_side`` that does not enlarge the image."""
         shrink = min(1.0, max_side / max(size_hw))
         height, width = (max(1, round(side * shrink)) for side in size_hw)
         return cls(size_hw, (height, width))
 
     def pixels(self, image: Pixels | None) -> Pixels:
-        """The image at the size shown; grey where there is none."""
+        """The image at display size; plain grey if there is none."""
         if image is None:
             return np.full((*self.shown_hw, 3), _GREY, np.uint8)
         height, width = self.shown_hw
@@ -45,9 +45,9 @@ class Thumbnail:
         return np.asarray(picture.resize((width, height), PIL.Image.Resampling.BOX) if self._shrinks else picture)
 
     def counts(self, counts: bytes) -> bytes:
-        """The run-length code of a mask at the size shown: its value in the middle of each pixel shown.
+        """The run-length code of a mask at display size: its value at the middle of each displayed pixel.
 
-        Works on the runs alone: the place of a run's end among the pixels that are looked at is its end there.
+        Works on the runs alone: a run ends where its end falls among the sampled pixels.
         """
         if not self._shrinks:
             return counts
@@ -58,14 +58,14 @@ class Thumbnail:
         whole_columns = np.searchsorted(columns, column)
         is_looked_at = columns[np.minimum(whole_columns, width - 1)] == column
         ends_shown = whole_columns * height + np.where(is_looked_at, np.searchsorted(rows, row), 0)
-        # Two ends in one place take each other back.
+        # Two ends at one place cancel out.
         places, times = np.unique(ends_shown, return_counts=True)
         places = places[(times % 2 == 1) & (places < height * width)]
         runs = np.diff(places, prepend=0, append=height * width)
         return rle.from_runs(runs, self.shown_hw)
 
     def mask(self, counts: bytes) -> NDArray[np.bool_]:
-        """The pixels (H, W) of a mask at the size shown."""
+        """The pixels (H, W) of a mask at display size."""
         return rle.decode(self.counts(counts), self.shown_hw)
 
     @property
@@ -74,14 +74,14 @@ class Thumbnail:
 
 
 def colour(family: str, number: int) -> Colour:
-    """The colour of a numbered thing of a family: always the same, and far from those of its neighbours."""
+    """The colour of a family's member by its number: always the same, and far from its neighbours' colours."""
     start = hashlib.sha256(family.encode()).digest()[0] / 256
     red, green, blue = colorsys.hsv_to_rgb((start + number * _GOLDEN) % 1.0, 0.75, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def paint(pixels: Pixels, masks: Iterable[tuple[NDArray[np.bool_], Colour]]) -> Pixels:
-    """Lay masks (H, W), each in its colour and outlined, over a picture (H, W, 3) RGB."""
+    """Paint masks (H, W), each in its colour and outlined, over a picture (H, W, 3) RGB."""
     canvas = pixels.astype(np.float32)
     # Largest first, so that a part is not hidden under its whole.
     for mask, rgb in sorted(masks, key=lambda entry: -int(entry[0].sum())):
@@ -91,7 +91,7 @@ def paint(pixels: Pixels, masks: Iterable[tuple[NDArray[np.bool_], Colour]]) -> 
 
 
 def tint(pixels: Pixels, mask: NDArray[np.bool_], rgb: Colour, opacity: float) -> Pixels:
-    """A picture (H, W, 3) with one mask (H, W) in a colour, without an outline."""
+    """A copy of a picture (H, W, 3) with one mask (H, W) tinted in a colour, without an outline."""
     tinted = pixels.copy()
     inside = pixels[mask].astype(np.float32)
     tinted[mask] = (inside + (np.array(rgb, np.float32) - inside) * opacity).astype(np.uint8)
@@ -99,7 +99,7 @@ def tint(pixels: Pixels, mask: NDArray[np.bool_], rgb: Colour, opacity: float) -
 
 
 def centred(picture: Pixels, side: int) -> Pixels:
-    """A picture in the middle of a white square."""
+    """A picture centred on a white square."""
     height, width = picture.shape[:2]
     tile = np.full((side, side, 3), 255, np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
@@ -108,7 +108,7 @@ def centred(picture: Pixels, side: int) -> Pixels:
 
 
 def grid(tiles: Sequence[Pixels], n_across: int, gap_px: int = 6) -> Pixels:
-    """Pictures of one size side by side, row by row, on white."""
+    """Tile pictures of one size on white, row by row."""
     across = min(n_across, len(tiles))
     down = -(-len(tiles) // across)
     height, width = (side + gap_px for side in tiles[0].shape[:2])
@@ -120,13 +120,13 @@ def grid(tiles: Sequence[Pixels], n_across: int, gap_px: int = 6) -> Pixels:
 
 
 def words_strip(lines: Sequence[str], size_hw: tuple[int, int], first_px: int, letters: float) -> Pixels:
-    """Lines of words in black on white, to be set above or below a picture.
+    """Black text on white, to go above or below a picture.
 
     Args:
-        lines: OpenCV's own letters are ASCII; others are written as ``?``.
+        lines: the text; OpenCV's font is ASCII only, and other characters become ``?``.
         size_hw: height and width of the strip.
         first_px: the first line's baseline, from the top; lines are 16 pixels apart.
-        letters: their size, as OpenCV's ``fontScale``.
+        letters: font size, as OpenCV's ``fontScale``.
     """
     strip = np.full((*size_hw, 3), 255, np.uint8)
     for number, line in enumerate(lines):
@@ -137,14 +137,14 @@ def words_strip(lines: Sequence[str], size_hw: tuple[int, int], first_px: int, l
 
 
 def jpeg(pixels: Pixels, quality: int = 80, comment: str = "") -> bytes:
-    """Encode as JPEG, with a comment where one is given; the same pixels give the same bytes."""
+    """Encode as JPEG, optionally with a comment; the same pixels give the same bytes."""
     stream = io.BytesIO()
     PIL.Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True, comment=comment.encode())
     return stream.getvalue()
 
 
 def png(picture: PIL.Image.Image | Pixels) -> bytes:
-    """Encode as PNG, without loss: pixels, or an image with a palette."""
+    """Encode pixels, or an image with a palette, as PNG, without loss."""
     stream = io.BytesIO()
     image = picture if isinstance(picture, PIL.Image.Image) else PIL.Image.fromarray(picture)
     image.save(stream, "PNG")
@@ -152,12 +152,12 @@ def png(picture: PIL.Image.Image | Pixels) -> bytes:
 
 
 def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
-    """Content as the address of an image, so that a page needs no second file."""
+    """An image file's content as a data URI, so that a page needs no second file."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _middles(n: int, n_shown: int) -> NDArray[np.int64]:
-    """The pixel of n under the middle of each pixel shown."""
+    """Which of n pixels lies under the middle of each displayed pixel."""
     return ((np.arange(n_shown) * 2 + 1) * n) // (2 * n_shown)
 
 

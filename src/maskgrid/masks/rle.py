@@ -1,4 +1,4 @@
-"""Run-length codes of masks: COCO's compressed form by pycocotools, checked on the way in."""
+"""Run-length codes of masks in COCO's compressed form, by pycocotools, checked before they are decoded."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-if TYPE_CHECKING:  # codes are read far from the network, where torch need not be loaded
+if TYPE_CHECKING:  # code that only reads masks must not load torch
     from torch import Tensor
 
 
 def encode_planes(masks: "Tensor") -> list[bytes]:
-    """Encode boolean masks of shape (n, H, W) to COCO's compressed counts."""
+    """Encode boolean masks of shape (n, H, W) as COCO's compressed counts."""
     if masks.device.type != "cpu":
         return encode_together(masks, (0, 0), (masks.shape[1], masks.shape[2]))
-    # COCO runs down the columns: (n, W, H) in memory is what pycocotools takes as (H, W, n) in Fortran order.
+    # COCO's runs go down the columns: pycocotools wants (H, W, n) in Fortran order, which is (n, W, H) in memory.
     planes = masks.permute(0, 2, 1).contiguous().numpy().view(np.uint8).transpose(2, 1, 0)
     return [code["counts"] for code in coco_mask.encode(planes)]
 
@@ -27,10 +27,10 @@ def encode(mask: NDArray[np.bool_]) -> bytes:
 
 
 def encode_window(mask: NDArray[np.bool_], corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
-    """Encode a mask (h, w) that lies in a larger image, as if it were drawn there.
+    """Encode a window (h, w) of a mask, with background in the rest of the image.
 
     Args:
-        mask: the part of the image in which the mask is.
+        mask: the window, which contains the whole mask.
         corner_yx: its first row and column in the image.
         size_hw: the image's height and width in pixels.
     """
@@ -45,20 +45,20 @@ def encode_window(mask: NDArray[np.bool_], corner_yx: tuple[int, int], size_hw: 
 
 
 def encode_windows(masks: "Tensor", corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> list[bytes]:
-    """Encode masks (n, h, w) as :func:`encode_window` does."""
+    """Encode masks (n, h, w) like :func:`encode_window`."""
     if masks.device.type != "cpu":
         return encode_together(masks, corner_yx, size_hw)
     return [encode_window(mask, corner_yx, size_hw) for mask in masks.numpy()]
 
 
 def encode_together(masks: "Tensor", corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> list[bytes]:
-    """The same on the masks' device, from which the ends of runs alone come.
+    """Encode like :func:`encode_windows`, but find the ends of runs on the masks' device and copy only those.
 
-    A GPU sends no whole masks then, and is waited for once. On a CPU this takes longer than one by one.
+    A GPU then sends no whole masks and syncs once. On a CPU this is slower than one by one.
     """
     n, height, width = masks.shape
     rows = _window_rows(height, size_hw)
-    flat = masks.new_zeros((n, width * rows + 2))  # with background before and behind
+    flat = masks.new_zeros((n, width * rows + 2))  # with background before and after
     flat[:, 1:-1].view(n, width, rows)[:, :, :height] = masks.transpose(1, 2)
     mask_of, turns = (flat[:, 1:] != flat[:, :-1]).nonzero().cpu().numpy().T
     ends = np.cumsum(np.bincount(mask_of, minlength=n))[:-1]
@@ -73,18 +73,18 @@ def from_runs(runs: Sequence[int] | NDArray[np.int64], size_hw: tuple[int, int])
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]) -> bytes:
-    """Draw COCO's polygons, lists x, y, x, y, ... in pixels, as one mask; at least one polygon."""
+    """Draw COCO's polygons (lists x, y, x, y, ... in pixels) as one mask; at least one polygon."""
     return merge([code["counts"] for code in coco_mask.frPyObjects(polygons, *size_hw)], size_hw)
 
 
 def merge(masks: Sequence[bytes], size_hw: tuple[int, int]) -> bytes:
-    """The mask that covers what any of the masks covers; at least one mask."""
+    """The union of the masks; at least one mask."""
     counts: bytes = coco_mask.merge([_code(counts, size_hw) for counts in masks])["counts"]
     return counts
 
 
 def decode(counts: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Decode COCO's compressed counts to a boolean mask of shape (H, W).
+    """Decode COCO's compressed counts as a boolean mask of shape (H, W).
 
     Raises:
         ValueError: the runs do not add up to height x width; pycocotools would return uninitialised memory.
@@ -95,14 +95,14 @@ def decode(counts: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def check(counts: bytes, size_hw: tuple[int, int]) -> None:
-    """Verify that the runs cover the image exactly.
+    """Check that the runs cover the image exactly.
 
     Raises:
         ValueError: they do not, or the code is malformed.
     """
     runs = run_lengths(counts)
     total, pixels = int(runs.sum()), size_hw[0] * size_hw[1]
-    # A run longer than the image is refused by itself: huge ones can add up to anything in 64 bits.
+    # Runs longer than the image are rejected one by one: the sum of huge runs can overflow 64 bits to any number.
     if total != pixels or ((runs < 0) | (runs > pixels)).any():
         raise ValueError(f"run lengths add up to {total} and not to {size_hw[0]} x {size_hw[1]} = {pixels} pixels")
 
@@ -110,9 +110,9 @@ def check(counts: bytes, size_hw: tuple[int, int]) -> None:
 def run_lengths(counts: bytes) -> NDArray[np.int64]:
     """The runs of a compressed code, background first, as int64.
 
-    The code is COCO's (maskApi.c, rleFrString): six bits a character from 48 on, five of them value, one saying that
-    more follow, the last one's highest value bit giving the sign; from the third run on each is a difference to the
-    run two before.
+    The code is COCO's (maskApi.c, rleFrString). A character minus 48 is six bits: five of value, and one that is set if
+    more characters follow. The highest value bit of a number's last character is its sign. From the fourth run on, each
+    number is the difference to the run two before.
 
     Raises:
         ValueError: a character out of range, or a code that ends inside a number.
@@ -133,7 +133,7 @@ def run_lengths(counts: bytes) -> NDArray[np.int64]:
     values = np.add.reduceat((characters & 31) << (5 * digits), starts)
     negative = (characters[ends] & 16) != 0
     values -= np.where(negative, np.int64(1) << (5 * (ends - starts + 1)), 0)
-    # Differences to the run two before make two interleaved running sums; the first run stands alone.
+    # Differences to the run two before make two interleaved running sums; the first run is in neither.
     runs = values.copy()
     runs[1::2] = np.cumsum(values[1::2])
     runs[2::2] = np.cumsum(values[2::2])
@@ -151,7 +151,7 @@ def compressed(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:
 
 
 def true_box_xywh(counts: bytes, size_hw: tuple[int, int]) -> list[float]:
-    """The mask's extent as COCO's XYWH box, last row and column included."""
+    """The mask's extent as COCO's XYWH box, including the last row and column."""
     box: list[float] = coco_mask.toBbox(_code(counts, size_hw)).tolist()
     return box
 
@@ -183,17 +183,17 @@ def union_area_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> int:
 
 
 def _window_rows(height: int, size_hw: tuple[int, int]) -> int:
-    """A row of background below a window where the image goes on, so that no run down the columns leaves its column."""
+    """A window's rows, plus one of background unless it fills the image's height, so that no run leaves its column."""
     return height + (height < size_hw[0])
 
 
 def _code_of_turns(turns: NDArray[np.intp], rows: int, corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
-    """The code of a mask that begins and ends at these places of its window, counted down the columns."""
+    """The code of a mask that switches on or off at these places of its window, counted down the columns."""
     y0, x0 = corner_yx
     edges = (x0 + turns // rows) * size_hw[0] + y0 + turns % rows
     n_pixels = size_hw[0] * size_hw[1]
     runs = np.diff(edges, prepend=0, append=n_pixels)
-    # The code ends with the mask where that reaches the last pixel.
+    # If the mask reaches the last pixel, the code ends with it, without an empty run of background.
     runs = runs[:-1] if len(edges) and edges[-1] == n_pixels else runs
     return from_runs(runs, size_hw)
 
@@ -204,7 +204,7 @@ def _overlaps(
     if not first or not second:
         return np.zeros((len(first), len(second)))
     codes = [[_code(counts, size_hw) for counts in masks] for masks in (first, second)]
-    # For what COCO calls a crowd, pycocotools divides by the area of the first mask alone.
+    # If the second mask is a crowd in COCO's sense, pycocotools divides by the first mask's area alone.
     found: NDArray[np.float64] = coco_mask.iou(*codes, [of_first] * len(second))
     return np.nan_to_num(found)
 

@@ -28,10 +28,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Weights on this machine, of known content.
+    """Weights on this machine, with the hash of their content.
 
     Attributes:
-        name: the id that folders are named by (:func:`checkpoint_id`).
+        name: the id used in folder names (:func:`checkpoint_id`).
         path: the file.
         config: the name of a config in the ``sam2`` package, or the absolute path of a YAML file.
         sha256: the file's hash, hexadecimal.
@@ -50,22 +50,22 @@ def resolve_checkpoint(
     allow_unverified: bool = False,
     base_url: str | None = None,
 ) -> Checkpoint:
-    """Find the weights that the config names, and verify them.
+    """Find and verify the weights that the config names.
 
-    Official weights are downloaded unless they are in ``cache_dir``. They are hashed once, and again after the file
-    has changed.
+    Official weights are downloaded unless they are in ``cache_dir``. They are hashed once, and again if the file
+    changes.
 
     Args:
         checkpoint: ``demo``, a name in ``OFFICIAL``, or the path of a ``.pt`` file.
-        config: for a ``.pt`` file, the name of a config in the ``sam2`` package or a YAML file. The others have their
-            own.
+        config: for a ``.pt`` file, the name of a config in the ``sam2`` package or a YAML file. Other checkpoints
+            have their own.
         cache_dir: the folder for official weights. By default the one in the environment variable ``MASKGRID_CACHE``,
             else the platform's cache folder.
-        allow_unverified: accept a ``.pt`` file of an unknown hash.
+        allow_unverified: accept a ``.pt`` file with an unknown hash.
         base_url: download from this folder of a mirror.
 
     Raises:
-        UserError: there are no such weights, they cannot be downloaded, or they are not what they should be.
+        UserError: there are no such weights, the download fails, or their content is wrong.
     """
     if checkpoint == DEMO:
         return _demo()
@@ -76,10 +76,10 @@ def resolve_checkpoint(
 
 
 def checkpoint_id(checkpoint: str) -> str:
-    """The id that folders are named by, without opening a file.
+    """The id used in folder names; opens no file.
 
     It is the name itself, or for a ``.pt`` file its stem and 8 digits of the hash of its path as written. It does not
-    tell contents apart: results carry the sha256 of the weights for that.
+    identify the content: for that, results record the weights' sha256.
 
     Raises:
         UserError: neither a known name nor a ``.pt`` file.
@@ -93,7 +93,7 @@ def checkpoint_id(checkpoint: str) -> str:
 
 
 def own_files(checkpoint: str) -> list[str]:
-    """The file of a checkpoint that is the user's own; empty for one that has a name."""
+    """The user's own file that a checkpoint needs; empty for a named checkpoint."""
     return [] if _is_named(checkpoint) else [checkpoint]
 
 
@@ -107,7 +107,7 @@ def _require_known(checkpoint: str) -> None:
         near = difflib.get_close_matches(checkpoint, names, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UserError(
-            f"model.checkpoint: '{checkpoint}' is no checkpoint that is known here.{hint} "
+            f"model.checkpoint: '{checkpoint}' is not a known checkpoint.{hint} "
             f"Known are {', '.join(names)}, and any file that ends in .pt."
         )
 
@@ -118,7 +118,7 @@ def _demo() -> Checkpoint:
         expected, found = _demo_sha256(), sha256_of(path)
     except OSError as error:
         raise UserError(
-            f"The demo weights cannot be read ({error}). The installation is incomplete: install it again."
+            f"The demo weights cannot be read ({error}). The installation is incomplete: install maskgrid again."
         ) from error
     if found != expected:
         raise UserError(f"{path} is damaged: its sha256 is {found}, not {expected}. Install maskgrid again.")
@@ -132,7 +132,7 @@ def _demo_sha256() -> str:
 def _resolve_official(name: str, cache_dir: Path, base_url: str | None) -> Checkpoint:
     official = OFFICIAL[name]
     path = cache_dir / f"{name}.pt"
-    # First without the lock: a shared cache may be one that this user cannot write to.
+    # Without the lock at first: this user may not be able to write to a shared cache.
     if not _is_verified(path, official):
         url = f"{base_url.rstrip('/')}/{name}.pt" if base_url else official.url
         _fetch_locked(url, path, official)
@@ -143,17 +143,17 @@ def _fetch_locked(url: str, path: Path, official: OfficialCheckpoint) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
-            if _is_verified(path, official):  # another job has fetched it while this one waited
+            if _is_verified(path, official):  # another job fetched it while this one waited
                 return
             if path.exists():
-                _log.warning("%s is damaged or another file; it is removed and fetched again", path)
+                _log.warning("%s is damaged or another file; removing it and fetching it again", path)
                 path.unlink()
             fetch(url, path, official.size_bytes, official.sha256)
             _remember(path, official.sha256)
     except OSError as error:
         raise UserError(
-            f"{path.parent} cannot hold the weights: {error}. Name a folder that can in the environment "
-            "variable MASKGRID_CACHE."
+            f"The weights cannot be written to {path.parent}: {error}. Set the environment variable "
+            "MASKGRID_CACHE to another folder."
         ) from error
 
 
@@ -168,23 +168,23 @@ def _is_verified(path: Path, official: OfficialCheckpoint) -> bool:
     return True
 
 
-def _note_path(path: Path) -> Path:
+def _record_path(path: Path) -> Path:
     return path.with_name(path.name + ".verified.json")
 
 
-def _note(path: Path, sha256: str) -> dict[str, str | int]:
+def _record(path: Path, sha256: str) -> dict[str, str | int]:
     state = path.stat()
     return {"sha256": sha256, "size_bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
 
 
 def _remember(path: Path, sha256: str) -> None:
-    with suppress(OSError):  # a cache that only others may write: it is hashed each time then
-        write_bytes(_note_path(path), orjson.dumps(_note(path, sha256)))
+    with suppress(OSError):  # a read-only cache: the file is hashed each time
+        write_bytes(_record_path(path), orjson.dumps(_record(path, sha256)))
 
 
 def _is_remembered(path: Path, sha256: str) -> bool:
     try:
-        return bool(orjson.loads(_note_path(path).read_bytes()) == _note(path, sha256))
+        return bool(orjson.loads(_record_path(path).read_bytes()) == _record(path, sha256))
     except (OSError, orjson.JSONDecodeError):
         return False
 
@@ -201,8 +201,8 @@ def _resolve_file(checkpoint: str, config: str | None, allow_unverified: bool) -
     known = {official.sha256 for official in OFFICIAL.values()}
     if digest not in known and not allow_unverified:
         raise UserError(
-            f"model.checkpoint: {path} holds weights that are not known here (sha256 {digest}). If you trust "
-            "where they come from, set model.allow_unverified: true."
+            f"model.checkpoint: {path} holds unknown weights (sha256 {digest}). If you trust their source, "
+            "set model.allow_unverified: true."
         )
     return Checkpoint(checkpoint_id(checkpoint), path.absolute(), config, digest)
 
@@ -221,7 +221,7 @@ def _find_config(checkpoint: str, config: str | None) -> str:
 
 
 def _package_configs() -> list[str]:
-    # Found without an import of sam2, which would bring torch along.
+    # Found without importing sam2, which would load torch.
     spec = importlib.util.find_spec("sam2")
     if spec is None or not spec.submodule_search_locations:
         return []

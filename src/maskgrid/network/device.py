@@ -1,7 +1,7 @@
-"""The device that a process computes on; where there are several, one that no other process has leased.
+"""The device that a process computes on; if there are several, one that no other process has leased.
 
-Leases are locks on files: Snakemake's own executor counts devices (``--resources gpu=4``) and does not say to a job
-which one is its own.
+Leases are file locks: Snakemake's own executor counts devices (``--resources gpu=4``) but does not tell a job which
+one is its own.
 """
 
 import getpass
@@ -35,18 +35,18 @@ def pick_device(device: str) -> torch.device:
         raise UserError("model.device: no CUDA device here (torch.cuda.is_available() is False); use auto or cpu")
     index = int(device.partition(":")[2] or 0)
     if device.startswith("cuda") and index >= torch.cuda.device_count():
-        raise UserError(f"model.device: {device} is not here; there are {torch.cuda.device_count()} CUDA devices")
+        raise UserError(f"model.device: there is no {device} here; CUDA devices: {torch.cuda.device_count()}")
     if device == "mps" and not _has_mps():
         raise UserError("model.device: no MPS device here; use auto or cpu")
     return torch.device(device)
 
 
 def take_device(device: str) -> torch.device:
-    """The torch device for the config's ``device``, for a job that may have others of its kind beside it.
+    """The torch device for the config's ``device``, for a job that may run beside others.
 
-    Where ``auto`` or ``cuda`` leaves a choice between several CUDA devices, this process leases one of them, and waits
-    for it where all are taken. The lease lasts as long as the process, as does the memory that it takes on the device.
-    What ``CUDA_VISIBLE_DEVICES`` hides is no choice: a job that a scheduler has given its device takes that one.
+    If ``auto`` or ``cuda`` leaves a choice of several CUDA devices, this process leases one of them, and waits if all
+    are taken. The lease lasts as long as the process, like the memory that it takes on the device. Devices hidden by
+    ``CUDA_VISIBLE_DEVICES`` are no choice: a job that gets its device from a scheduler takes that one.
 
     Raises:
         UserError: this machine has no such device.
@@ -57,7 +57,7 @@ def take_device(device: str) -> torch.device:
     if picked.index is None and torch.cuda.device_count() > 1:
         picked = torch.device("cuda", _lease().index)
     if picked.index is not None:
-        torch.cuda.set_device(picked)  # what asks for "cuda" without a number must not land on the first device
+        torch.cuda.set_device(picked)  # so that "cuda" without a number is this device, not the first
     return picked
 
 
@@ -66,7 +66,7 @@ class Lease:
     """One of several devices, for this process alone.
 
     Attributes:
-        index: the device's position among the names that were asked for.
+        index: the device's position among the names given.
         lock: the lock that holds it, until it is released or the process ends, however it ends.
     """
 
@@ -75,14 +75,14 @@ class Lease:
 
 
 def lease_one(names: Sequence[str], folder: Path | None = None) -> Lease:
-    """Lease the first device that no other process has; wait for one where all are taken.
+    """Lease the first device that no other process has; wait if all are taken.
 
-    The kernel drops the lock of a process that dies, so that nothing has to be cleaned up after it.
+    The kernel drops the lock of a process that dies, so nothing needs cleaning up.
 
     Args:
-        names: what the devices are called by every process on this machine (CUDA's UUIDs, say): short, safe in file
+        names: the devices' names, the same for every process on this machine (CUDA's UUIDs, say): short, safe in file
             names, at least one.
-        folder: where the locks lie, on a disk of this machine; one of the user's own for temporary files by default.
+        folder: for the locks, on a disk of this machine; by default one of the user's own for temporary files.
 
     Raises:
         OSError: the folder cannot be written.
@@ -106,7 +106,7 @@ def lease_one(names: Sequence[str], folder: Path | None = None) -> Lease:
 
 @cache
 def _lease() -> Lease:
-    # By UUID, because the numbers of devices depend on what each process may see.
+    # By UUID, because device numbers depend on which devices a process may see.
     devices = range(torch.cuda.device_count())
     return lease_one([str(torch.cuda.get_device_properties(index).uuid) for index in devices])
 

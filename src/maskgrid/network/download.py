@@ -1,4 +1,4 @@
-"""Download large files: resumed, verified, and absent or complete."""
+"""Download large files: resumable, verified, and either absent or complete."""
 
 import hashlib
 import http.client
@@ -14,7 +14,7 @@ from typing import IO
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown_bytes
 
-# Waits before each new attempt. They start over whenever an attempt has brought the file further.
+# Waits before each retry. They start over whenever an attempt gets further.
 RETRY_WAITS_S = (1.0, 4.0, 15.0)
 _TIMEOUT_S = 60.0
 _BLOCK = 1 << 20
@@ -26,13 +26,13 @@ class _TransientError(Exception):
 
 
 class _RefusedError(Exception):
-    """The server will not give the file, however often it is asked."""
+    """The server refuses to send the file; a retry won't help."""
 
 
 def fetch(url: str, target: Path, size_bytes: int, sha256: str) -> None:
     """Download a file to ``target``, which appears once it is complete and verified.
 
-    What has arrived is in ``<target>.part``, where the next call continues. Only one process at a time may fetch to a
+    Partial content is in ``<target>.part``, where the next call resumes. Only one process at a time may fetch to a
     target: the caller holds a lock.
 
     Args:
@@ -42,7 +42,7 @@ def fetch(url: str, target: Path, size_bytes: int, sha256: str) -> None:
         sha256: its hash, hexadecimal.
 
     Raises:
-        UserError: the server does not have the file, the network or the disk fails, or the content is not the file's.
+        UserError: the server does not have the file, the network or the disk fails, or the content is wrong.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -58,8 +58,8 @@ def fetch(url: str, target: Path, size_bytes: int, sha256: str) -> None:
     if (found := sha256_of(part)) != sha256:
         part.unlink()
         raise UserError(
-            f"What {url} sent is not the file that was asked for: its sha256 is {found}, not {sha256}. "
-            "It was removed. Run again; if it happens again, a proxy or the server changes the file."
+            f"{url} sent the wrong file: its sha256 is {found}, not {sha256}. It was removed. "
+            "Run again; if it happens again, a proxy or the server changes the file."
         )
     with part.open("rb") as stream:
         os.fsync(stream.fileno())
@@ -95,7 +95,7 @@ def _continue(url: str, part: Path, size_bytes: int, show: Callable[[int], None]
 
     Raises:
         _TransientError: the connection fails or ends early.
-        _RefusedError: trying again is of no use.
+        _RefusedError: a retry won't help.
         UserError: the disk fails.
     """
     done = _size(part)
@@ -105,17 +105,17 @@ def _continue(url: str, part: Path, size_bytes: int, show: Callable[[int], None]
         try:
             with part.open("ab" if resumed else "wb") as stream:
                 _copy(response, stream, size_bytes, show)
-        except OSError as error:  # the disk's: _copy has caught the network's
+        except OSError as error:  # the disk's: _copy catches the network's
             raise UserError(
-                f"{part} could not be written: {error.strerror}. Make room, or name another folder in the "
-                "environment variable MASKGRID_CACHE, and run again: what is here already is kept."
+                f"{part} could not be written: {error.strerror}. Make room, or set the environment variable "
+                "MASKGRID_CACHE to another folder, and run again: the part downloaded so far is kept."
             ) from error
     if _size(part) < size_bytes:
         raise _TransientError("the connection was cut")
 
 
 def _answer(url: str, part: Path, done: int) -> http.client.HTTPResponse:
-    """Ask for the bytes from ``done`` on."""
+    """Request the bytes from ``done`` on."""
     headers = {"User-Agent": "maskgrid"} | ({"Range": f"bytes={done}-"} if done else {})
     try:
         request = urllib.request.Request(url, headers=headers)
@@ -133,17 +133,17 @@ def _answer(url: str, part: Path, done: int) -> http.client.HTTPResponse:
 
 
 def _is_resumed(response: http.client.HTTPResponse, done: int) -> bool:
-    # A server that knows no ranges answers 200 and sends all of it, which is fine too.
+    # A server without support for ranges answers 200 and sends the whole file, which is fine too.
     if response.status != HTTPStatus.PARTIAL_CONTENT:
         return False
     answered = response.getheader("Content-Range") or "nothing"
     if not answered.startswith(f"bytes {done}-"):
-        raise _RefusedError(f"asked for the bytes from {done} on, the server answers with {answered}")
+        raise _RefusedError(f"asked for the bytes from {done} on, but the server answers with {answered}")
     return True
 
 
 def _require_size(response: http.client.HTTPResponse, size_bytes: int) -> None:
-    # A login page of a hotel network is told from a cut file by what it claims to be.
+    # A login page, as of a hotel network, differs from a truncated file by the size that it announces.
     if response.status == HTTPStatus.PARTIAL_CONTENT:
         total = (response.getheader("Content-Range") or "").rpartition("/")[2]
     else:

@@ -1,4 +1,4 @@
-"""The checkpoints that Meta published: where they are, and what they must be."""
+"""The checkpoints that Meta published: where to get them, their sizes and hashes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""sam2's image predictor for any image size, which leaves up-sampling to whoever reads its logits.
+"""sam2's image predictor for any image size, whose callers up-sample the logits themselves.
 
-Bilinear interpolation lies between its neighbours, so that pixels whose neighbours are all below a level are below it
-too. Most masks fill a small part of the image: an extent, which alone is up-sampled and looked at.
+Bilinear interpolation stays between its neighbours, so a pixel whose neighbours are all below a level is below it too.
+Most masks fill a small part of the image. Only this part, the extent, is up-sampled and examined.
 """
 
 import math
@@ -16,24 +16,24 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from sam2.utils.transforms import SAM2Transforms
 from torch import Tensor
 
-# Far more than rounding can lift a pixel above its neighbours, far less than levels differ by.
+# Far more than rounding can lift a pixel above its neighbours, far less than the distance between levels.
 _MARGIN = 1e-4
-# Up to this height plus width torch interpolates by another kernel, whose last bits differ, and at the size of the
-# input it copies; the ends of rows are rounded in the same way only from whole vectors on.
+# Up to this height plus width, torch interpolates with another kernel, whose last bits differ; at the input's own size,
+# it copies. The ends of rows are rounded in the same way only from whole vectors on.
 _SMALL_PX, _VECTOR_PX = 128, 64
 
-# Pixels of full-resolution logits that are held at once. On a CPU a few megabytes stay in the cache; on a GPU larger
-# chunks keep it busy. One mask is always held, however large the image.
+# Pixels of full-resolution logits in memory at once. On a CPU, a few megabytes stay in the cache; on a GPU, larger
+# chunks keep it busy. At least one mask is held, however large the image.
 _CHUNK_PX = {"cpu": 4 << 20, "other": 64 << 20}
 
 
 def make_predictor(model: SAM2Base) -> SAM2ImagePredictor:
-    """An image predictor for any image size of the model, returning logits at the decoder's resolution.
+    """An image predictor for a model of any image size, returning logits at the decoder's resolution.
 
-    sam2 writes the sizes of the feature maps down for 1024 pixels; they follow from the image size.
+    sam2 hard-codes the sizes of its feature maps for 1024 pixels; here they follow from the image size.
     """
     with warnings.catch_warnings():
-        # sam2 scripts its transforms, which torch has deprecated; nobody who runs a job can do anything about it.
+        # sam2 scripts its transforms, which torch has deprecated; users can't do anything about the warning.
         warnings.filterwarnings("ignore", message=".*torch.jit.*")
         predictor = SAM2ImagePredictor(model)
         predictor._transforms = LowResolutionTransforms(model.image_size, predictor.mask_threshold)
@@ -51,22 +51,22 @@ class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
     """sam2's transforms, whose ``postprocess_masks`` keeps the decoder's resolution."""
 
     def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:  # noqa: ARG002 - sam2's signature
-        """The decoder's logits in float32, not up-sampled and, other than the clamped ones, not cut off."""
+        """The decoder's logits in float32, neither up-sampled nor, unlike sam2's ``low_res_masks``, clamped."""
         return masks.float()
 
     def upsample(self, logits: Tensor, size: "Extent | tuple[int, int]") -> Tensor:
-        """sam2's own up-sampling: (n, h, w) logits to (n, H, W) float32, or to what an extent shows of it."""
+        """sam2's own up-sampling: (n, h, w) logits to (n, H, W) float32, or to an extent's box of it."""
         return interpolate(logits, size if isinstance(size, Extent) else Extent.whole(size))
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A part of a frame of ``size_hw`` pixels that holds all that lies above a level.
+    """The part of a frame that contains everything above a level.
 
     Attributes:
-        size_hw: height and width of the frame.
+        size_hw: height and width of the frame in pixels.
         box_xyxy: the part, right and bottom edge exclusive; at least one pixel.
-        drawn_hw: rows and columns, from the frame's corner on, that have to be interpolated to have the part.
+        drawn_hw: rows and columns to interpolate, from the frame's top left corner, to get the part.
     """
 
     size_hw: tuple[int, int]
@@ -75,17 +75,17 @@ class Extent:
 
     @classmethod
     def whole(cls, size_hw: tuple[int, int]) -> Self:
-        """All of the frame."""
+        """The whole frame."""
         height, width = size_hw
         return cls(size_hw, (0, 0, width, height), size_hw)
 
     @classmethod
     def above(cls, logits: Tensor, level: float, size_hw: tuple[int, int]) -> Self:
-        """The part in which any of some logits (n, h, w) can exceed a level once interpolated to ``size_hw``.
+        """The part in which any of the logits (n, h, w) can exceed a level once interpolated to ``size_hw``.
 
-        All of the frame where logits are not numbers, and in a frame so small that torch rounds parts of it otherwise.
+        It is the whole frame if the frame is so small that torch rounds parts of it differently.
         """
-        # Written so that what is not a number counts as above.
+        # Negated so that NaN counts as above.
         inside = ~(logits <= level - _MARGIN * (1.0 + abs(level))).all(0)
         height, width = inside.shape
         if sum(size_hw) <= _SMALL_PX:
@@ -99,16 +99,16 @@ class Extent:
 
 
 def interpolate(logits: Tensor, extent: Extent) -> Tensor:
-    """sam2's up-sampling of an extent: (n, h, w) to (n, height, width of the extent), float32.
+    """sam2's up-sampling of an extent: (n, h, w) to float32 (n, height, width) of the extent's box.
 
-    Bit for bit what ``F.interpolate`` gives there for the whole frame.
+    Bit for bit what ``F.interpolate`` of the whole frame gives there.
     """
     # One image with n channels: interpolation works plane by plane, and this layout takes the plain path.
     if extent.drawn_hw == extent.size_hw:
         drawn = F.interpolate(logits[None], extent.size_hw, mode="bilinear", align_corners=False)[0]
     else:
-        # torch steps in float32, by the inverse of a scale or by the quotient of two sizes. These are the same number:
-        # quotients of whole numbers below 2**24 lie too far from where float32 rounds for float64's error to matter.
+        # torch's step is in float32, the inverse of a scale or the quotient of two sizes. These are the same number:
+        # quotients of integers below 2**24 lie too far from where float32 rounds for float64's error to matter.
         scales = [size_px / side for size_px, side in zip(extent.size_hw, logits.shape[-2:], strict=True)]
         drawn = torch.ops.aten.upsample_bilinear2d(logits[None], extent.drawn_hw, False, *scales)[0]
     x0, y0, x1, y1 = extent.box_xyxy
@@ -121,18 +121,18 @@ def chunk_px(device: torch.device) -> int:
 
 
 def masks_at_once(chunk_px: int, size_hw: tuple[int, int]) -> int:
-    """How many masks to bring to the size of the image in one go; at least one."""
+    """How many masks to bring to image size at once; at least one."""
     return max(1, chunk_px // (size_hw[0] * size_hw[1]))
 
 
 def _pixels(inside: Tensor, size_px: int) -> tuple[int, int]:
-    """First and last + 1 pixel that any of the marked rows (or columns) of logits reaches; one pixel if none."""
-    marked = inside.nonzero()[:, 0]
-    if len(marked) == 0:
+    """First and last + 1 pixel that the true rows (or columns) of logits can reach; one pixel if none is true."""
+    reached = inside.nonzero()[:, 0]
+    if len(reached) == 0:
         return 0, 1
     scale = size_px / len(inside)
-    first = math.floor((int(marked[0]) - 0.5) * scale - 0.5) - 1
-    last = math.ceil((int(marked[-1]) + 1.5) * scale - 0.5) + 1
+    first = math.floor((int(reached[0]) - 0.5) * scale - 0.5) - 1
+    last = math.ceil((int(reached[-1]) + 1.5) * scale - 0.5) + 1
     return min(max(first, 0), size_px - 1), min(max(last + 1, 1), size_px)
 
 

@@ -97,7 +97,11 @@ def test_annotations_without_segmentations_are_not_used(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "no valid JSON"), ("[]", "no list 'images'"), ('{"images": [], "annotations": 3}', "no list 'annotations'")],
+    [
+        ("{", "not valid JSON"),
+        ("[]", "no list 'images'"),
+        ('{"images": [], "annotations": 3}', "no list 'annotations'"),
+    ],
 )
 def test_a_file_that_is_not_coco_is_an_error(tmp_path, content, message):
     plan = make_plan_with_truth(tmp_path, masks_as_objects)
