@@ -302,10 +302,10 @@ def test_table_format(tmp_path):
 
 
 def test_a_missing_or_foreign_index_is_explained(tmp_path):
-    with pytest.raises(UserError, match="run the step that makes it"):
+    with pytest.raises(UserError, match="run the step that writes it"):
         read_images(tmp_path)
     pq.write_table(pa.table({"path": ["a.jpg"]}), tmp_path / IMAGES_FILE)
-    with pytest.raises(UserError, match="other columns"):
+    with pytest.raises(UserError, match="its columns are not those"):
         read_images(tmp_path)
     pq.write_table(FILES_SCHEMA.empty_table(), tmp_path / FILES_FILE)
     with pytest.raises(UserError, match="no shard 'd03-5'"):
