@@ -1,4 +1,4 @@
-"""Accuracies of all shards in one table, and over all images for each setting."""
+"""Join the shards' accuracies into one table, and summarize them by setting over all images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ from maskgrid.results.statistics.mask_counts import in_groups, settings_table
 
 
 def write_accuracy(path: Path, settings: Sequence[Setting], shards: Sequence[Path], origin: Mapping[str, Any]) -> None:
-    """Join the shards' accuracies and the parameters (``schemas.ACCURACY``), sorted by setting and image key.
+    """Join the shards' accuracies and the parameters (``tables.ACCURACY``), sorted by setting and image key.
 
     Raises:
-        maskgrid.io.errors.UserError: a shard's table is missing or cut off.
+        maskgrid.io.errors.UserError: a shard's table is missing or truncated.
     """
     write_batches(path, ACCURACY, in_groups(_setting_tables(settings, shards)), origin)
 
@@ -39,12 +39,12 @@ def _setting_tables(settings: Sequence[Setting], shards: Sequence[Path]) -> Iter
 
 
 def accuracy_summary(settings: Sequence[Setting], accuracy: Path) -> pa.Table:
-    """A row for each setting that was answered for an annotated image (``schemas.ACCURACY_SUMMARY``).
+    """Make a row for each setting with results for an annotated image (``tables.ACCURACY_SUMMARY``).
 
-    Ratios are over all objects, or all masks, of all images; intervals resample images.
+    Ratios are over all objects or masks of all images; intervals come from resampling images.
 
     Raises:
-        maskgrid.io.errors.UserError: the table is missing or cut off.
+        maskgrid.io.errors.UserError: the table is missing or truncated.
     """
     rows = (_summary_row(setting, accuracy) for setting in settings)
     return pa.Table.from_pylist([row for row in rows if row is not None], schema=ACCURACY_SUMMARY)
@@ -72,11 +72,11 @@ def _summary_row(setting: Setting, accuracy: Path) -> dict[str, Any] | None:
 def ratio_columns(
     table: pa.Table, names: Sequence[str] = tuple(WEIGHTS)
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What adds up over images: weighted values and weights, each float64 (images, names).
+    """Values that can be summed over images: weighted values and weights, each float64 (images, names).
 
     Args:
-        table: rows of ``schemas.ACCURACY`` of one setting.
-        names: which of ``schemas.WEIGHTS``.
+        table: rows of ``tables.ACCURACY`` of one setting.
+        names: measures, keys of ``tables.WEIGHTS``.
     """
     judged = table["n_masks"].to_numpy() - table["n_ignored_50"].to_numpy()
     special = {"n_judged": judged, "n_judged_and_truth": judged + table["n_truth"].to_numpy()}
