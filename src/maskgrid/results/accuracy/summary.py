@@ -13,7 +13,7 @@ from maskgrid.config.settings import Setting
 from maskgrid.io.tables import read_table, write_batches
 from maskgrid.results.accuracy.tables import ACCURACY, ACCURACY_SUMMARY, WEIGHTS
 from maskgrid.results.statistics.bootstrap import ratio_intervals
-from maskgrid.results.statistics.mask_counts import in_groups, settings_table
+from maskgrid.results.statistics.mask_counts import in_groups, with_parameters
 
 
 def write_accuracy(path: Path, settings: Sequence[Setting], shards: Sequence[Path], origin: Mapping[str, Any]) -> None:
@@ -26,16 +26,9 @@ def write_accuracy(path: Path, settings: Sequence[Setting], shards: Sequence[Pat
 
 
 def _setting_tables(settings: Sequence[Setting], shards: Sequence[Path]) -> Iterator[pa.Table]:
-    parameters = settings_table(settings)
-    for place, setting in enumerate(settings):
+    for setting in settings:
         parts = [read_table(path, filters=[("setting_id", "=", setting.id)]) for path in shards]
-        rows = pa.concat_tables(parts).sort_by("image_key")
-        one = parameters.slice(place, 1).to_pylist()[0]
-        columns = [
-            rows[field.name] if field.name in rows.column_names else pa.array([one[field.name]] * len(rows), field.type)
-            for field in ACCURACY
-        ]
-        yield pa.table(columns, schema=ACCURACY)
+        yield with_parameters(setting, pa.concat_tables(parts), ACCURACY)
 
 
 def accuracy_summary(settings: Sequence[Setting], accuracy: Path) -> pa.Table:
@@ -64,8 +57,7 @@ def _summary_row(setting: Setting, accuracy: Path) -> dict[str, Any] | None:
         **{name: pc.sum(table[name]).as_py() for name in ("n_over_segmented", "n_under_segmented")},
     }
     for column, name in enumerate(WEIGHTS):
-        row[name] = _number(found.mean[column])
-        row[f"{name}_low"], row[f"{name}_high"] = _number(found.low[column]), _number(found.high[column])
+        row[name], row[f"{name}_low"], row[f"{name}_high"] = found.cells(column)
     return row
 
 
@@ -84,7 +76,3 @@ def ratio_columns(
     weight = np.stack(weights, axis=1).astype(np.float64)
     value = np.stack([table[name].fill_null(0.0).to_numpy() for name in names], axis=1)
     return value * weight, weight
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
