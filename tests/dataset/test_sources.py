@@ -191,9 +191,9 @@ def test_a_coco_list_may_begin_with_a_byte_order_mark(tmp_path):
     ("name", "content", "message"),
     [
         ("list.csv", "file,label\na.jpg,1\n", "no column 'path'; its columns are file, label"),
-        ("list.csv", 'path\n"a.jpg\n', "no valid CSV"),
+        ("list.csv", 'path\n"a.jpg\n', "not valid CSV"),
         ("list.csv", "label,path\n1\n", "'path' of entry 1 is None"),
-        ("list.parquet", "not parquet", "no valid Parquet"),
+        ("list.parquet", "not parquet", "not a valid Parquet"),
         ("list.json", "{", "not valid JSON"),
         ("list.json", '{"annotations": []}', "not a COCO file"),
         ("list.json", '{"images": [{"file_name": 3}]}', "'file_name' of entry 1 is 3"),

@@ -278,8 +278,8 @@ def test_bad_rows_of_a_table_do_not_affect_others(tmp_path, line, status, words)
         ("p.json", '{"images": [], "annotations": 3}', "no list 'annotations'"),
         ("p.csv", "picture,box_xyxy\n", "needs a column 'image' and one of point_coords"),
         ("p.csv", "image,bbox\n", "needs a column 'image' and one of point_coords"),
-        ("p.csv", 'image,box_xyxy\n"a', "no valid CSV"),
-        ("p.parquet", "x", "no valid Parquet"),
+        ("p.csv", 'image,box_xyxy\n"a', "not valid CSV"),
+        ("p.parquet", "x", "not a valid Parquet"),
         ("absent.csv", None, "No such file"),
     ],
 )

@@ -1,1 +1,1 @@
-"""What users bring: images, archives, lists, prompts, ground truth; the index and its shards."""
+"""The user's input: images, archives, lists, prompts; the index and its shards."""

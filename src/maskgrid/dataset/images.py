@@ -1,4 +1,4 @@
-"""Read one image, from a file or a notebook, to the pixels that a viewer shows, or say why not."""
+"""Read one image, from a file or a notebook, as the pixels that a viewer shows, or say why that fails."""
 
 import errno
 import hashlib
@@ -155,14 +155,14 @@ def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Spa
 
 
 def rgb_pixels(image: ImageLike, max_pixels: int = 100_000_000) -> npt.NDArray[np.uint8]:
-    """The pixels of an image as people hand it over: uint8 (H, W, 3), RGB.
+    """Convert an image that a user passes to uint8 (H, W, 3), RGB.
 
     Args:
-        image: an array of that form, a PIL image of any mode, or the path of a file (see :func:`read_image`).
-        max_pixels: refuse a file of a larger width x height.
+        image: such an array, a PIL image of any mode, or a file's path (see :func:`read_image`).
+        max_pixels: reject a file with a larger width x height.
 
     Raises:
-        UserError: another array or type, or a file that gives no pixels.
+        UserError: another array or type, or the file cannot be read.
     """
     if isinstance(image, str | os.PathLike):
         try:

@@ -1,12 +1,12 @@
-"""The index of a dataset: a row for every input, the bad ones too.
+"""The index of a dataset: a row for every input, good or bad.
 
 The folder ``dataset`` holds four tables (columns in :mod:`maskgrid.dataset.tables`):
 
-- ``images.parquet``: a row for every input, sorted by image key. Its bytes depend on the images, the pixel
-  limit and the shard size, and not on where the files lie.
+- ``images.parquet``: a row for every input, sorted by image key. Its bytes depend on the images, the pixel limit and
+  the shard size, not on where the files are.
 - ``shards.parquet``: a row for every shard.
-- ``files.parquet``: the rows of ``images.parquet`` with the files' places and times, sorted by shard. Jobs
-  find their images in it, and the next run of the index finds what it need not read again.
+- ``files.parquet``: the rows of ``images.parquet`` with the files' paths and times, sorted by shard. Jobs find their
+  images here, and the next run of the index skips files that have not changed.
 - ``archives.parquet``: a row for every tar archive (:mod:`maskgrid.dataset.archives`).
 """
 
@@ -50,12 +50,11 @@ from maskgrid.io.wording import tally
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 
-# Threads, because decoding and hashing leave Python's lock alone; few, because each may hold an image of
-# max_pixels.
+# Threads, because decoding and hashing release Python's lock; few, because each may hold an image of max_pixels.
 _MAX_WORKERS = 4
-# Readers skip the groups whose statistics exclude what they look for, so a group is the least that one reads.
+# Readers skip row groups whose statistics rule out a match, so they read at least one group.
 _ROWS_IN_GROUP = 8192
-# Images that a killed process does again at most.
+# A killed process loses the work on this many images at most.
 _BATCH = 256
 
 log = logging.getLogger(__name__)
@@ -70,23 +69,23 @@ def index_images(
     progress: bool = False,
     journal: Journal | None = None,
 ) -> pa.Table:
-    """Look at every input: hash it, and decode it to the end, since a header tells nothing of a cut file.
+    """Examine every input: hash it and decode it to the end.
 
     Args:
         items: the inputs, sorted by key, each key once (:func:`maskgrid.dataset.sources.list_inputs`,
             :func:`maskgrid.dataset.archives.expand_archives`).
         max_pixels: a larger image gets the status ``too_large``.
-        previous: the table of an earlier run (:func:`read_previous`); a file of the same key, size and time
-            is not read again.
-        progress: show a bar, where the error stream is a terminal.
-        journal: where what is found is kept, batch by batch, for the process that goes on after this one is killed.
+        previous: the table of an earlier run (:func:`read_previous`); a file with the same key, size and time is not
+            read again.
+        progress: show a progress bar if stderr is a terminal.
+        journal: saves the rows of each batch, so that a run after a kill continues there.
 
     Returns:
-        A table of ``FILES_SCHEMA`` with a row for each item, in their order; its column ``shard`` is null.
+        A table of ``FILES_SCHEMA`` with a row for each item, in the same order; its column ``shard`` is null.
     """
     starts = range(0, len(items), _BATCH)
     kept = [journal.read(number, 1) if journal else None for number in range(len(starts))]
-    # A killed process knows more than the index before it, and like that index it may tell of older files.
+    # The journal is newer than the previous index, but its files too may have changed since.
     there = [table for table in (previous, *(tables[0] for tables in kept if tables)) if table is not None]
     earlier = EarlierRows.of(pa.concat_tables(there).combine_chunks()) if there else None
     chunks: list[pa.Table] = []
@@ -107,19 +106,19 @@ def index_images(
 
 
 def write_index(index: pa.Table, shard_size: int, folder: Path, archives: pa.Table | None = None) -> list[Shard]:
-    """Assign the good images to shards, and write the tables of the dataset.
+    """Assign the good images to shards and write the dataset's tables.
 
     Args:
-        index: what :func:`index_images` returned.
-        shard_size: images in a shard at most.
-        folder: the folder ``dataset``; made where it is missing.
-        archives: the archives that the images come from.
+        index: the table from :func:`index_images`.
+        shard_size: maximum number of images in a shard.
+        folder: the folder ``dataset``; created if missing.
+        archives: the archives that contain the images.
 
     Returns:
-        The shards, sorted by name; none where no image is good.
+        The shards, sorted by name; empty if no image is good.
 
     Raises:
-        OSError: when the folder cannot be written.
+        OSError: the folder cannot be written.
     """
     good = index.filter(pc.equal(index["status"], ImageStatus.OK.value))
     contents = dict(zip(good["image_key"].to_pylist(), good["sha256"].to_pylist(), strict=True))
@@ -142,48 +141,41 @@ def _shards_table(shards: Sequence[Shard]) -> pa.Table:
 
 
 def _chunk(rows: Sequence[InputRow], n_good: int) -> pa.Table:
-    """The rows as a table, good images numbered on from ``n_good``."""
+    """Convert rows to a table; the image ids of good images continue after ``n_good``."""
     numbers = count(n_good + 1)
     numbered = [{**asdict(row), "image_id": next(numbers) if row.status == ImageStatus.OK else None} for row in rows]
     return pa.Table.from_pylist(numbered, FILES_SCHEMA)
 
 
 def _digest(index: pa.Table) -> str:
-    """A hash of the inputs' keys, contents and statuses."""
+    """Hash the inputs' keys, contents and statuses."""
     columns = (index[name].to_pylist() for name in ("image_key", "sha256", "status"))
     return hashlib.sha256(orjson.dumps(list(zip(*columns, strict=True)))).hexdigest()
 
 
 def index_dataset(plan: Plan) -> None:
-    """Write the tables of the folder ``dataset``.
-
-    What is known of the images is kept in a journal, so that a killed process is followed by one that goes on.
+    """Write the tables of the folder ``dataset``; after a kill, continue from the journal.
 
     Raises:
-        UserError: the source is missing or empty, or not one of its images can be used.
+        UserError: the source is missing or empty, or none of its images can be used.
     """
     folder = plan.layout.images.parent
     listed, previous = list_inputs(str(_source(plan)), plan.base_dir), read_previous(folder)
     items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
-    # What it holds is judged row by row, by the files' sizes and times, and so is valid for any config.
+    # Valid for any config, because each of its rows is checked against the file's size and time.
     journal = Journal(plan.layout.files, fingerprint({"journal": "index"}))
     index = index_images(items, plan.config.dataset.max_pixels, previous, True, journal)
     shards = write_index(index, plan.config.dataset.shard_size, folder, archives)
     forget_journal(plan.layout.files)
-    log.info(
-        "%d inputs: %s; %d shards",
-        len(items),
-        tally(Counter(index["status"].to_pylist())),
-        len(shards),
-    )
+    log.info("%d inputs: %s; %d shards", len(items), tally(Counter(index["status"].to_pylist())), len(shards))
     if not shards:
         raise UserError(
-            f"dataset.source: no image of {plan.config.dataset.source} can be used; see {plan.layout.images}"
+            f"dataset.source: none of the images in {plan.config.dataset.source} can be used; see {plan.layout.images}"
         )
 
 
 def source_digest(plan: Plan) -> str:
-    """A digest of names, sizes and times at the source; the index is stale when it changes.
+    """A digest of the source's file names, sizes and times; the index is stale when it changes.
 
     Raises:
         UserError: the source is missing or empty.
@@ -198,7 +190,7 @@ def source_digest(plan: Plan) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceChanges:
-    """How many files of the source are new, have another size or time, or are gone since it was indexed."""
+    """Numbers of source files that are new, changed in size or time, or gone since the index."""
 
     n_new: int
     n_changed: int
@@ -212,7 +204,7 @@ class SourceChanges:
 
 
 def source_changes(plan: Plan) -> SourceChanges | None:
-    """What has become of the source since its index; None where there is no index, or the source is not one of files.
+    """Compare the source with its index; None without an index, or if the source is the demo or a URL.
 
     Raises:
         UserError: the source is missing or empty.
@@ -241,7 +233,7 @@ def _source(plan: Plan) -> Path | str:
         for path in plan.source_files():
             if not Path(path).is_file():
                 raise UserError(
-                    f"dataset.source: {source} is not fetched: there is no {path}. Run snakemake, which fetches it"
+                    f"dataset.source: {source} is not fetched: there is no {path}. Run snakemake to fetch it"
                 )
         return plan.located(source).absolute()
     if source != DEMO:

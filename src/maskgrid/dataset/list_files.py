@@ -1,4 +1,4 @@
-"""List files: the paths that a text, CSV, Parquet or COCO file names."""
+"""Read the paths in list files: text, CSV, Parquet or COCO."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +20,13 @@ def read_list(path: Path, key: str) -> tuple[list[str], Path]:
 
     Args:
         path: the list.
-        key: the config's key that names it, for messages.
+        key: the config's key that names the list, for messages.
 
     Returns:
-        The entries as they are written, and the folder that relative entries are relative to.
+        The entries as written, and the folder that relative entries start from.
 
     Raises:
-        UserError: where the file cannot be read as what its suffix says.
+        UserError: the file cannot be read in the format of its suffix.
     """
     try:
         entries = LIST_READERS[path.suffix.lower()](path, key)
@@ -39,8 +39,8 @@ def read_list(path: Path, key: str) -> tuple[list[str], Path]:
 
 
 def _read_text(path: Path, key: str) -> list[str]:  # noqa: ARG001 - called as the other readers are
-    # Names that are not UTF-8 pass, as the file system gives them. Only "\n" ends a line: str.splitlines
-    # knows eight more characters that a file name may well contain.
+    # Keep names that are not UTF-8 as the file system has them. Split at "\n" only: str.splitlines splits at eight more
+    # characters, which a file name may contain.
     text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return [line for line in lines if line.strip()]
@@ -53,7 +53,7 @@ def _read_csv(path: Path, key: str) -> list[str]:
             _require_column(path, reader.fieldnames or [], key)
             entries = [row[_COLUMN] for row in reader]
     except csv.Error as error:
-        raise UserError(f"{key}: {path} is no valid CSV: {error}.") from error
+        raise UserError(f"{key}: {path} is not valid CSV: {error}.") from error
     return _require_entries(path, entries, key)
 
 
@@ -62,7 +62,7 @@ def _read_parquet(path: Path, key: str) -> list[str]:
         _require_column(path, pq.read_schema(path).names, key)
         column = pq.read_table(path, columns=[_COLUMN]).column(_COLUMN)
     except pa.ArrowInvalid as error:
-        raise UserError(f"{key}: {path} is no valid Parquet file: {error}") from error
+        raise UserError(f"{key}: {path} is not a valid Parquet file: {error}") from error
     return _require_entries(path, column.to_pylist(), key)
 
 
@@ -72,7 +72,7 @@ def _read_coco(path: Path, key: str) -> list[str]:
 
 
 def _count_existing(root: Path, entries: list[str]) -> int:
-    # Ties go to the first candidate, the file's own folder. A sample, because a network disk answers slowly.
+    # Ties go to the first candidate, the file's own folder. Only a sample, because network disks are slow.
     return sum((root / entry).exists() for entry in entries[:_COCO_SAMPLE] if "\0" not in entry)
 
 
@@ -80,18 +80,17 @@ def _require_column(path: Path, names: Sequence[str], key: str) -> None:
     if _COLUMN not in names:
         raise UserError(
             f"{key}: {path} has no column '{_COLUMN}'; its columns are {', '.join(names)}. "
-            f"Rename the one that holds the paths to '{_COLUMN}'."
+            f"Rename the one with the paths to '{_COLUMN}'."
         )
 
 
 def _require_entries(path: Path, entries: list[Any], key: str, name: str = _COLUMN) -> list[str]:
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, str) or not entry:
-            raise UserError(f"{key}: {path}: '{name}' of entry {number} is {entry!r}, and no path.")
+            raise UserError(f"{key}: {path}: '{name}' of entry {number} is {entry!r}, not a path.")
     return entries
 
 
-# How a list is read, by its suffix.
 LIST_READERS: Mapping[str, Callable[[Path, str], list[str]]] = {
     ".txt": _read_text,
     ".csv": _read_csv,

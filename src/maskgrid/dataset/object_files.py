@@ -1,4 +1,4 @@
-"""Tables of prompts, row by row, nothing of them checked but their form."""
+"""Read tables of prompts row by row, checking only the columns."""
 
 import codecs
 import csv
@@ -15,20 +15,20 @@ import pyarrow.parquet as pq
 
 from maskgrid.io.errors import UserError
 
-_LONGEST_CELL = 2**31 - 1  # characters; the most that csv takes everywhere
+_LONGEST_CELL = 2**31 - 1  # characters; the largest limit that csv accepts on every platform
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TableForm:
-    """What a table of prompts has for columns.
+    """The columns of a table of prompts.
 
     Attributes:
         key: the config's key that names the file, for messages.
-        required: columns that must be there.
-        prompts: columns of which one must be there at least.
-        optional: the others that have a meaning, with ``prompts``.
+        required: columns that must exist.
+        prompts: columns of which at least one must exist.
+        optional: other known columns; may repeat ``prompts``.
     """
 
     key: str
@@ -38,11 +38,11 @@ class TableForm:
 
 
 def read_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
-    """The rows of a ``.csv``, ``.parquet`` or ``.jsonl``: cells by column; a line that cannot be read has ``broken``.
+    """Yield the rows of a ``.csv``, ``.parquet`` or ``.jsonl`` file: cells by column, or ``broken`` with the reason.
 
     Raises:
-        UserError: the file as a whole cannot be read, or has not the columns that it needs.
-        OSError: it cannot be opened.
+        UserError: the file as a whole cannot be read, or lacks required columns.
+        OSError: the file cannot be opened.
     """
     return _READERS[path.suffix.lower()](path, form)
 
@@ -55,12 +55,12 @@ def _csv_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
             for row in reader:
                 yield {name: value for name, value in row.items() if name and value not in (None, "")}
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{form.key}: {path} is no valid CSV: {error}") from None
+        raise UserError(f"{form.key}: {path} is not valid CSV: {error}") from None
 
 
 @contextmanager
 def _long_cells() -> Iterator[None]:
-    """Within the block a cell of CSV may be of any length: a mask can be a long list of runs."""
+    """Allow CSV cells of any length within the block: a mask can be a long list of runs."""
     before = csv.field_size_limit(_LONGEST_CELL)
     try:
         yield
@@ -75,7 +75,7 @@ def _parquet_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
         known = [name for name in names if name in _known(form)]
         table = pq.read_table(path, columns=known, partitioning=None)
     except pa.ArrowInvalid as error:
-        raise UserError(f"{form.key}: {path} is no valid Parquet file: {error}") from None
+        raise UserError(f"{form.key}: {path} is not a valid Parquet file: {error}") from None
     yield from table.to_pylist()
 
 
@@ -98,14 +98,13 @@ def _require_columns(path: Path, names: list[str], form: TableForm) -> None:
             f"its columns are {', '.join(names) or 'none'}"
         )
     if ignored := [name for name in names if name not in _known(form)]:
-        log.warning("%s: columns without a meaning here: %s", path, ", ".join(ignored))
+        log.warning("%s: ignoring unknown columns: %s", path, ", ".join(ignored))
 
 
 def _known(form: TableForm) -> set[str]:
     return {*form.required, *form.prompts, *form.optional}
 
 
-# How a table is read, by its suffix.
 _READERS: Mapping[str, Callable[[Path, TableForm], Iterator[dict[str, Any]]]] = {
     ".csv": _csv_rows,
     ".parquet": _parquet_rows,

@@ -1,4 +1,4 @@
-"""Masks that a source of prompts gives: run-length codes, polygons or pictures, as COCO's compressed code."""
+"""Convert the masks of a prompt source (run-length codes, polygons, pictures) to COCO's compressed code."""
 
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from maskgrid.masks import rle
 
 
 def read_mask(value: Any, size_hw: tuple[int, int], folder: Path) -> bytes:  # noqa: ANN401
-    """A mask of the image's size as COCO's compressed run-length code.
+    """Convert a mask of the image's size to COCO's compressed run-length code.
 
     Args:
-        value: a run-length code (``{"size": [h, w], "counts": text or list}``), COCO's polygons (a list of lists
+        value: a run-length code (``{"size": [h, w], "counts": text or list}``), COCO's polygons (lists
             x, y, x, y, ... in pixels), or the path of a picture whose pixels above 0 are the object.
         size_hw: the image's height and width.
-        folder: what a picture's path is relative to.
+        folder: the folder that a picture's path starts from.
 
     Raises:
-        BadPromptError: the mask cannot be read, is not of the image's size, or has no pixel.
+        BadPromptError: the mask cannot be read, is not of the image's size, or has no pixels.
     """
     if isinstance(value, dict):
         counts = _run_lengths(value, size_hw)
@@ -65,7 +65,7 @@ def _polygons(value: list[Any], size_hw: tuple[int, int]) -> bytes:
     for polygon in value:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise _malformed("a polygon is a list x, y, x, y, ... of at least three points")
-        # Corners far away would make pycocotools walk along edges without end.
+        # With far corners pycocotools would walk along edges almost forever.
         if not all(type(number) in (int, float) and abs(number) <= limit for number in polygon):
             raise _malformed("a polygon has a corner that is no number or far outside the image")
     if not value:

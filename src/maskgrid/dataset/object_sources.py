@@ -1,4 +1,4 @@
-"""Sources of prompts: COCO files and tables, entry by entry, as they are written."""
+"""Read prompt sources (COCO files and tables), entry by entry."""
 
 import logging
 from collections.abc import Mapping
@@ -25,22 +25,22 @@ FORM = TableForm("prompts.source", ("image",), _PROMPT_COLUMNS, OBJECT_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object as the source writes it, nothing of it checked.
+    """One object as the source has it, unchecked.
 
     Attributes:
         image_key: the image's name.
         source_id: the object's id, as text.
-        category_id: of a COCO file.
+        category_id: the category's id; only from COCO files.
         category: the category's name.
         point_coords: a list of [x, y].
         point_labels: a list of 1 and 0.
         box: four numbers.
         box_form: ``xyxy`` or ``xywh``.
-        box_use: whether the box is a prompt, or only its centre, or both.
+        box_use: ``box`` if the box is a prompt, ``center`` if only its centre, ``both``, or empty for neither.
         mask: a run-length code, polygons or a path.
-        mask_use: whether the mask is a prompt, or only what the result is compared with.
+        mask_use: whether the mask is a prompt, or only a reference to compare the result with.
         is_crowd: COCO's ``iscrowd``.
-        size_hw: the image's height and width as the source states them.
+        size_hw: the image's height and width according to the source.
         broken: why the entry as a whole cannot be read.
     """
 
@@ -65,10 +65,9 @@ class PromptSource:
     """A file of prompts.
 
     Attributes:
-        folder: what paths in it are relative to.
-        categories: COCO's entries of ``categories``, and one for each id that annotations have and these do not; empty
-            where the source is a table.
-        entries: the objects, in the order of the file.
+        folder: the folder that paths in the file start from.
+        categories: COCO's ``categories``, plus one for each unlisted id in the annotations; empty for a table.
+        entries: the objects, in the file's order.
     """
 
     folder: Path
@@ -84,7 +83,7 @@ def read_source(path: Path, use: Use) -> PromptSource:
         use: which parts of a COCO file's annotations are prompts.
 
     Raises:
-        UserError: the file as a whole cannot be read as what its suffix says.
+        UserError: the file as a whole cannot be read in the format of its suffix.
     """
     try:
         if path.suffix.lower() == ".json":
@@ -108,7 +107,7 @@ def _coco(path: Path, use: Use) -> PromptSource:
     unlisted = [{"id": number, "name": found[number]} for number in sorted(found.keys() - listed.keys())]
     if unlisted:
         numbers = ", ".join(str(category["id"]) for category in unlisted[:5])
-        log.warning("%s: categories that are not listed are named by their ids: %s", path, numbers)
+        log.warning("%s: unlisted categories are named by their ids: %s", path, numbers)
     return PromptSource(path.parent, [*listed.values(), *unlisted], entries)
 
 
@@ -119,7 +118,7 @@ def _coco_entry(
     image = images.get(image_id, {}) if _hashable(image_id) else {}
     name = image.get("file_name")
     broken = None if isinstance(name, str) else f"the file has no image with the id {image_id!r}"
-    # No mask depends on the category: one that the file does not list spoils nothing.
+    # Masks do not depend on the category, so an unlisted one does no harm.
     category = categories.get(category_id, str(category_id)) if _hashable(category_id) else None
     with_box = {"box": "box", "center_point": "center", "box_and_point": "both", "box_and_mask": "box"}
     box_use = "center" if use == "mask_and_point" else with_box.get(use, "")
@@ -132,7 +131,7 @@ def _coco_entry(
         box=annotation.get("bbox"),
         box_form="xywh",
         box_use=box_use,
-        # Without a segmentation there is nothing to compare with; as a prompt an empty one is a mistake.
+        # A missing reference is fine; a missing mask prompt is an error, reported for the empty list.
         mask=annotation.get("segmentation") or ([] if mask_use else None),
         mask_use=mask_use,
         is_crowd=annotation.get("iscrowd") == 1,
@@ -146,17 +145,17 @@ def _hashable(value: Any) -> bool:  # noqa: ANN401
 
 
 def table_entry(number: int, row: dict[str, Any], name_column: str = "image") -> Entry:
-    """A row of a table as an entry.
+    """Convert a table row to an entry.
 
     Args:
-        number: the row's, from 1.
-        row: the cells that are not empty, by column.
-        name_column: the column that says what the object is in.
+        number: the row's number, from 1.
+        row: the non-empty cells, by column.
+        name_column: the column with the name of the image or video.
     """
     image, category, object_id = row.get(name_column), row.get("category"), row.get("object_id")
     broken = row.get("broken")
     try:
-        # Tables of mixed prompts have empty lists where a row has none of a kind.
+        # In tables of mixed prompts, rows have empty lists for the kinds they lack.
         values = {name: _from_text(name, row.get(name)) for name in (*_PROMPT_COLUMNS, "point_labels")}
         values = {name: None if value in ([], "") else value for name, value in values.items()}
     except ValueError as error:
@@ -180,7 +179,7 @@ def table_entry(number: int, row: dict[str, Any], name_column: str = "image") ->
 
 
 def _from_text(name: str, value: Any) -> Any:  # noqa: ANN401
-    """Lists and objects are JSON where a cell is text; a mask that is no JSON is a path."""
+    """Parse a text cell as JSON; a mask that does not look like JSON is a path."""
     if not isinstance(value, str) or (name == "mask" and not value.lstrip().startswith(("{", "["))):
         return value
     try:
@@ -192,10 +191,10 @@ def _from_text(name: str, value: Any) -> Any:  # noqa: ANN401
 
 
 def read_prompt(entry: Entry, size_hw: tuple[int, int], normalized: bool, folder: Path) -> Prompt:
-    """The prompt of an entry, checked against the size of its image.
+    """Read an entry's prompt and check it against the image's size.
 
     Raises:
-        BadPromptError: a part of it cannot be used, or there is none.
+        BadPromptError: part of the prompt cannot be used, or there is none.
     """
     extent = (1.0, 1.0) if normalized else (float(size_hw[1]), float(size_hw[0]))
     points = labels = box = mask = None

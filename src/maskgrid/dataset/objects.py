@@ -1,4 +1,4 @@
-"""Prompts: given objects, each checked against its image."""
+"""Prompts, each checked against its image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from maskgrid.io.tables import column
 
-# The columns of an object's category.
 CATEGORY_COLUMNS = (
     column("category_id", pa.int64(), "as in the source's categories", nullable=True),
     column("category", pa.string(), "the category's name", nullable=True),
@@ -20,30 +19,30 @@ _PARTS = ("point_coords", "point_labels", "box_xyxy", "mask_counts")
 
 
 class PromptStatus(StrEnum):
-    """What became of a prompt; the values of the column ``status``, beside those of images."""
+    """The outcome for a prompt; values of the column ``status``, besides those of images."""
 
     OK = "ok"
-    MALFORMED = "malformed"  # the entry or one of its fields is not of the form that it should be
+    MALFORMED = "malformed"  # the entry or one of its fields has the wrong form
     NO_PROMPT = "no_prompt"  # no points, no box, no mask
-    UNKNOWN_IMAGE = "unknown_image"  # the dataset has no image of that name
-    BAD_IMAGE = "bad_image"  # it has one, and it cannot be used
-    OTHER_SIZE = "other_size"  # the source states another size of the image than it has
-    UNKNOWN_VIDEO = "unknown_video"  # the source has no video of that name
-    BAD_VIDEO = "bad_video"  # it has one, and it cannot be used
-    MISSING_FRAME = "missing_frame"  # the video has no such frame, or it is not among those that are read
-    OUTSIDE_IMAGE = "outside_image"  # a point outside the image, or a box that lies wholly outside
+    UNKNOWN_IMAGE = "unknown_image"  # the dataset has no image with that name
+    BAD_IMAGE = "bad_image"  # the image cannot be used
+    OTHER_SIZE = "other_size"  # the source states a size that is not the image's
+    UNKNOWN_VIDEO = "unknown_video"  # the source has no video with that name
+    BAD_VIDEO = "bad_video"  # the video cannot be used
+    MISSING_FRAME = "missing_frame"  # the video has no such frame, or the frame is not read
+    OUTSIDE_IMAGE = "outside_image"  # a point outside the image, or a box wholly outside
     NO_AREA = "no_area"  # a box without width or height
     WRONG_LABEL = "wrong_label"  # a label other than 1 and 0, or not one for each point
-    EMPTY_MASK = "empty_mask"  # a mask without a pixel
-    MALFORMED_MASK = "malformed_mask"  # a mask that cannot be read, or not of the image's size
+    EMPTY_MASK = "empty_mask"  # a mask without pixels
+    MALFORMED_MASK = "malformed_mask"  # a mask that cannot be read, or is not of the image's size
     CROWD = "crowd"  # COCO's iscrowd: many objects, not one
     NO_MASK = "no_mask"  # the network drew nothing
     NOT_A_NUMBER = "not_a_number"  # the network returned values that are not numbers
-    TOO_LARGE = "too_large"  # the device's memory does not hold one mask of the image
+    TOO_LARGE = "too_large"  # one mask of the image does not fit in the device's memory
 
 
 class BadPromptError(Exception):
-    """A prompt that cannot be used: why in one word, and in words."""
+    """A prompt that cannot be used: the reason as a status and in words."""
 
     def __init__(self, status: PromptStatus, message: str) -> None:
         super().__init__(status, message)
@@ -53,14 +52,14 @@ class BadPromptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is given of one object: any combination of points, a box and a mask, and at least one of them.
+    """The prompt for one object: points, a box, a mask, or any combination of them.
 
     Attributes:
         point_coords: float64 (n, 2), x and y.
-        point_labels: int32 (n,), 1 for a point on the object and 0 for one beside it.
+        point_labels: int32 (n,), 1 for a point on the object, 0 for one off it.
         box_xyxy: float64 (4,).
         mask_counts: a mask of the image's size, as COCO's compressed run-length code.
-        normalized: whether points and box are in 0..1 of the image instead of pixels.
+        normalized: whether points and box are fractions of the image, 0 to 1, instead of pixels.
     """
 
     point_coords: NDArray[np.float64] | None = None
@@ -77,22 +76,22 @@ class Prompt:
 
     @property
     def n_points(self) -> int:
-        """How many points there are."""
+        """Number of points."""
         return 0 if self.point_coords is None else len(self.point_coords)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """An object of the source: its prompt, or the reason why there is none.
+    """An object of the source: its prompt, or why there is none.
 
     Attributes:
-        image_key: the image, as the source names it.
-        prompt_index: the object's position among those of its image, in the order of the source, from 0.
+        image_key: the image's name in the source.
+        prompt_index: the object's position among those of its image, in the source's order, from 0.
         source_id: the object's id in the source.
-        category_id: of the object; None where the source says nothing.
-        category: its name.
-        prompt: None where ``status`` is not ``ok``.
-        reference_counts: the object's mask in the source, whether or not it is a part of the prompt.
+        category_id: the category's id; None if the source has none.
+        category: the category's name.
+        prompt: None if ``status`` is not ``ok``.
+        reference_counts: the object's mask in the source, whether or not it is part of the prompt.
         status: a :class:`PromptStatus`.
         message: the reason in words.
     """
@@ -112,9 +111,9 @@ def prompt_columns(points: str, box: str, mask: str = "") -> list[pa.Field]:
     """The columns of a prompt.
 
     Args:
-        points: describes ``point_coords``.
-        box: describes ``box_xyxy``.
-        mask: describes ``mask_counts``; without it there is no such column.
+        points: description of ``point_coords``.
+        box: description of ``box_xyxy``.
+        mask: description of ``mask_counts``; if empty, that column is left out.
     """
     columns = [
         column("point_coords", pa.list_(pa.list_(pa.float64(), 2)), points, nullable=True),
@@ -125,25 +124,25 @@ def prompt_columns(points: str, box: str, mask: str = "") -> list[pa.Field]:
 
 
 def prompt_values(prompt: Prompt | None) -> dict[str, Any]:
-    """A prompt as values of :func:`prompt_columns`; empty where there is none."""
+    """A prompt as values of :func:`prompt_columns`; empty for None."""
     return {} if prompt is None else {name: _plain(getattr(prompt, name)) for name in _PARTS}
 
 
 def prompt_of(values: Mapping[str, Any], normalized: bool = False) -> Prompt:
-    """The prompt of a table's row that has :func:`prompt_columns`."""
+    """The prompt in a table row with :func:`prompt_columns`."""
     dtypes = {"point_coords": np.float64, "point_labels": np.int32, "box_xyxy": np.float64}
     arrays = {name: None if values[name] is None else np.array(values[name], dtypes[name]) for name in dtypes}
     return Prompt(**arrays, mask_counts=values["mask_counts"], normalized=normalized)
 
 
 def object_values(row: PromptRow) -> dict[str, Any]:
-    """What the source says of an object, as columns of the results."""
+    """The source's information on an object, as columns of the results."""
     names = ("image_key", "prompt_index", "source_id", "category_id", "category", "status", "message")
     return {name: getattr(row, name) for name in names}
 
 
 def content_of(prompt: Prompt | None) -> dict[str, Any]:
-    """A prompt as plain values, for fingerprints; empty where there is none."""
+    """A prompt as plain values, for fingerprints; empty for None."""
     if prompt is None:
         return {}
     counts = prompt.mask_counts
@@ -152,15 +151,15 @@ def content_of(prompt: Prompt | None) -> dict[str, Any]:
 
 
 def read_box(value: Any, form: str, extent_wh: tuple[float, float]) -> NDArray[np.float64]:  # noqa: ANN401
-    """A box of four numbers as float64 (4,) XYXY, as it is given and not cut to the image.
+    """Check a box and return it as float64 (4,) XYXY, not clipped to the image.
 
     Args:
-        value: what the source says.
+        value: the box in the source, four numbers.
         form: ``xyxy`` or ``xywh``.
         extent_wh: the image's width and height in the unit of the box.
 
     Raises:
-        BadPromptError: no four finite numbers, no area, or wholly outside the image.
+        BadPromptError: not four finite numbers, no area, or wholly outside the image.
     """
     box = _numbers(value, f"box_{form}")
     if box.shape != (4,):
@@ -180,10 +179,10 @@ def read_box(value: Any, form: str, extent_wh: tuple[float, float]) -> NDArray[n
 
 
 def require_size(stated_hw: tuple[int, int] | None, size_hw: tuple[int, int]) -> None:
-    """See that the size which a source states of an image, if it does, is the image's.
+    """Require that the size stated by a source, if any, is the image's.
 
     Raises:
-        BadPromptError: it is another, and so are the pixels that boxes, points and polygons are written in.
+        BadPromptError: it is not, so boxes, points and polygons are in other pixels.
     """
     if stated_hw is not None and stated_hw != size_hw:
         (h, w), (height, width) = stated_hw, size_hw
@@ -198,10 +197,10 @@ def read_points(
     labels: Any,  # noqa: ANN401
     extent_wh: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Points as float64 (n, 2) and their labels as int32 (n,); without labels, all are on the object.
+    """Check points; return them as float64 (n, 2) and labels as int32 (n,). Without labels, all are on the object.
 
     Raises:
-        BadPromptError: no list of pairs of finite numbers, a point outside the image, or labels that do not fit.
+        BadPromptError: not a list of pairs of finite numbers, a point outside the image, or wrong labels.
     """
     points = _numbers(coords, "points")
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
@@ -227,7 +226,7 @@ def read_points(
 
 
 def pixels_of(prompt: Prompt, size_hw: tuple[int, int]) -> Prompt:
-    """The same prompt in image pixels."""
+    """Convert a prompt to image pixels."""
     if not prompt.normalized:
         return prompt
     scale = np.array([size_hw[1], size_hw[0]], np.float64)
@@ -237,7 +236,8 @@ def pixels_of(prompt: Prompt, size_hw: tuple[int, int]) -> Prompt:
 
 
 def _numbers(value: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
-    flat = [item for part in value for item in (part if isinstance(part, list) else [part])] if _listed(value) else []
+    parts = value if isinstance(value, list) else []
+    flat = [item for part in parts for item in (part if isinstance(part, list) else [part])]
     if not flat or not all(type(item) in (int, float) for item in flat):
         raise BadPromptError(PromptStatus.MALFORMED, f"{name}: a list of numbers is needed, not {_shown(value)}")
     try:
@@ -251,10 +251,6 @@ def _numbers(value: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
     return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _listed(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, list)
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Pillow's process-wide switches, held where reading needs them, for exactly as long as it reads."""
+"""Set Pillow's process-wide switches while images are read, and convert images to RGB."""
 
 import ctypes
 import threading
@@ -17,7 +17,7 @@ _WHITE_IS_ZERO = 0
 
 
 class _Readers:
-    """The readers at work now: the first one in sets the switches, the last one out restores them."""
+    """The current readers: the first one in sets the switches, the last one out restores them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -30,12 +30,13 @@ _readers = _Readers()
 
 @contextmanager
 def pillow_limits(max_pixels: int) -> Iterator[None]:
-    """Hold Pillow's switches as reading needs them; any number of threads may be inside.
+    """Set Pillow's switches for reading images; several threads may be inside at once.
 
-    Pillow's bomb limit is raised to ``max_pixels`` if that is the larger (not lowered and not lifted: other
-    code of the process may rely on it). Its warnings about odd files are silenced, and so are the lines that libtiff
-    writes to the error stream, since the verdict on a file is pixels or an exception. Truncated files are refused
-    even where another library has asked Pillow to let them pass.
+    - Pillow's bomb limit rises to ``max_pixels`` if that is larger. It is never lowered or lifted, because other code
+      in the process may rely on it.
+    - Pillow's warnings about odd files, and libtiff's messages on stderr, are silenced: callers get pixels or an
+      exception.
+    - Truncated files are rejected, even if another library told Pillow to accept them.
     """
     with _readers.lock:
         if _readers.count == 0:
@@ -53,8 +54,7 @@ def pillow_limits(max_pixels: int) -> Iterator[None]:
 
 def _set_switches() -> ExitStack:
     restore = ExitStack()
-    # One catch_warnings for all readers, because it swaps a list of the whole process and does not nest over
-    # threads.
+    # One for all readers, because catch_warnings swaps a process-wide list and does not nest across threads.
     restore.enter_context(warnings.catch_warnings())
     warnings.filterwarnings("ignore", module=r"PIL\.")
     restore.callback(setattr, PIL.Image, "MAX_IMAGE_PIXELS", PIL.Image.MAX_IMAGE_PIXELS)
@@ -65,31 +65,31 @@ def _set_switches() -> ExitStack:
 
 
 def _silence_libtiff(restore: ExitStack) -> None:
-    """Take away libtiff's handlers of errors and warnings, which print; what Pillow raises for them stays."""
-    library = ctypes.CDLL(PIL._imaging.__file__)  # finds the functions of the libraries that it is linked with, too
+    """Remove libtiff's handlers, which print errors and warnings; Pillow still raises exceptions."""
+    library = ctypes.CDLL(PIL._imaging.__file__)  # also finds functions of the libraries it is linked with
     for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
         set_handler = getattr(library, name, None)
-        if set_handler is None:  # built without libtiff, or with its names hidden
+        if set_handler is None:  # built without libtiff, or with hidden symbols
             continue
         set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
         restore.callback(set_handler, set_handler(None))
 
 
 class PixelsUnsupportedError(ValueError):
-    """Pixel values for which there is no agreed way to show them."""
+    """Pixel values without an agreed way to display them."""
 
 
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Convert a loaded image of any of Pillow's modes to ``RGB``, the way viewers show it.
+    """Convert a loaded image of any Pillow mode to ``RGB``, as viewers show it.
 
-    - Transparency (alpha, a transparent palette entry or colour) is laid on white, as image viewers do.
-    - 16-bit grey is scaled by 255 / 65535 and rounded (12-bit by 255 / 4095), where ``Image.convert`` would
-      clip it. 16-bit colour reaches us as the high bytes, because Pillow decodes it so.
-    - Floating point is shown only where it lies in 0 to 1, with 1 as white.
-    - CMYK, YCbCr and LAB are converted by Pillow. Embedded colour profiles are not applied.
+    - Transparency (alpha, a transparent palette entry or colour) is shown on white.
+    - 16-bit grey is scaled by 255 / 65535 and rounded (12-bit by 255 / 4095); ``Image.convert`` would clip it. Pillow
+      decodes only the high bytes of 16-bit colour.
+    - Floating point must be in 0 to 1; 1 is white.
+    - Pillow converts CMYK, YCbCr and LAB. Embedded colour profiles are not applied.
 
     Raises:
-        PixelsUnsupportedError: for floats outside 0 to 1 and integers outside 16 bits.
+        PixelsUnsupportedError: floats outside 0 to 1, or integers outside 16 bits.
     """
     if image.mode.startswith("I") or image.mode == "F":
         return PIL.Image.fromarray(_grey_8_bit(image)).convert("RGB")
@@ -104,7 +104,7 @@ def _grey_8_bit(image: PIL.Image.Image) -> npt.NDArray[np.uint8]:
     values = np.asarray(image)
     low, high = values.min(), values.max()
     if image.mode == "F":
-        if not (low >= 0 and high <= 1):  # written so that NaN is refused too
+        if not (low >= 0 and high <= 1):  # written so that NaN fails too
             raise PixelsUnsupportedError(
                 f"floating point from {low:g} to {high:g}; only values in 0 to 1 have an agreed look"
             )
@@ -117,11 +117,11 @@ def _grey_8_bit(image: PIL.Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _white_level(image: PIL.Image.Image) -> int:
-    # A 12-bit TIFF has the mode of a 16-bit one, and only the tag tells them apart.
+    # A 12-bit TIFF has the same mode as a 16-bit one; only the tag differs.
     bits = image.tag_v2.get(BITSPERSAMPLE, (16,))[0] if isinstance(image, TiffImageFile) else 16
     return int(min(2**bits - 1, _MAX_16_BIT))
 
 
 def _white_is_zero(image: PIL.Image.Image) -> bool:
-    # Pillow inverts such TIFF files by itself up to 8 bits, and not above.
+    # Pillow inverts such TIFF files itself, but only up to 8 bits.
     return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO

@@ -123,7 +123,7 @@ def files_below(root: Path, depth: int | None, suffixes: frozenset[str], key: st
 
 
 def listed_files(path: Path, key: str) -> Iterator[tuple[str, Path]]:
-    """The entries of a list file: path and key, which is relative to the root that all entries share.
+    """Yield key and path of each entry in a list file; keys are relative to the root that all entries share.
 
     Raises:
         UserError: the list cannot be read; ``key`` is the config's key that names it.

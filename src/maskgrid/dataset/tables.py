@@ -1,4 +1,4 @@
-"""The tables in the folder ``dataset``, and columns that the tables of all jobs share."""
+"""The tables in the folder ``dataset``, and columns shared by the tables of all jobs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ SHARDS_SCHEMA = pa.schema(
     ]
 )
 
-# What depends on where the files lie is kept out of images.parquet, whose bytes depend on the images alone.
+# Where the files are does not belong in images.parquet, whose bytes depend only on the images.
 FILES_SCHEMA = pa.schema(
     [
         *IMAGES_SCHEMA,
@@ -77,7 +77,7 @@ _IMAGE_COLUMNS = ["image_key", "status", "width", "height", "exif_orientation", 
 
 
 def place_of(row: Mapping[str, Any]) -> tuple[Path, Span | None]:
-    """Where an image of ``files.parquet`` lies: its file, and for a member of an archive the part of it."""
+    """The location of an image of ``files.parquet``: its file, and the span if it is a member of an archive."""
     offset = row["member_offset"]
     return Path(os.fsdecode(row["path"])), None if offset is None else Span(offset, row["size_bytes"])
 
@@ -88,12 +88,12 @@ class IndexedImage:
 
     Attributes:
         image_key: path relative to the dataset's root.
-        image_id: dense from 1 over the dataset's good images. It moves when an input is added; the key does not.
-        path: where the file lies; absolute.
-        sha256: of the file's bytes when it was indexed, hexadecimal.
+        image_id: dense from 1 over the dataset's good images; may change when inputs are added, unlike the key.
+        path: the file's absolute path.
+        sha256: hash of the file's bytes when it was indexed, hexadecimal.
         width: pixels, as displayed.
         height: pixels, as displayed.
-        span: the part of the file that the image is; None for all of it.
+        span: the part of the file that is the image; None for the whole file.
     """
 
     image_key: str
@@ -109,16 +109,16 @@ def read_images(folder: Path) -> pa.Table:
     """Read ``images.parquet`` of the folder ``dataset``: every input, sorted by image key.
 
     Raises:
-        UserError: when there is no index, or one that another version has written.
+        UserError: there is no index, or another version wrote it.
     """
     return read_table(folder / IMAGES_FILE, schema=IMAGES_SCHEMA)
 
 
 def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
-    """Give the images of one shard, sorted by key, without reading the rest of the index.
+    """Read the images of one shard, sorted by key, without reading the rest of the index.
 
     Raises:
-        UserError: as :func:`read_images`, and when the index has no such shard.
+        UserError: as :func:`read_images`, or the index has no such shard.
     """
     table = read_table(folder / FILES_FILE, filters=[("shard", "=", shard)], schema=FILES_SCHEMA)
     if not len(table):
@@ -127,7 +127,7 @@ def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
 
 
 def files_by_key(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Rows of ``files.parquet`` with these image keys, by key; those that it does not have are left out.
+    """Read the rows of ``files.parquet`` for some image keys, by key; unknown keys are left out.
 
     Raises:
         UserError: as :func:`read_images`.
@@ -137,7 +137,7 @@ def files_by_key(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def read_previous(folder: Path) -> pa.Table | None:
-    """Read what an earlier run of the index left in the folder ``dataset``; ``None`` if it is of no use."""
+    """Read the files' table of an earlier run; None if there is none or it is unusable."""
     try:
         return read_table(folder / FILES_FILE, schema=FILES_SCHEMA)
     except UserError:
@@ -151,13 +151,13 @@ def _indexed(row: dict[str, Any]) -> IndexedImage:
 
 
 def good_images(layout: Layout) -> pa.Table:
-    """The images that can be used, by key."""
+    """Read the index rows of the usable images, sorted by key."""
     images = read_table(layout.images, _IMAGE_COLUMNS)
     return images.filter(pc.equal(images["status"], "ok")).sort_by("image_key")
 
 
 def image_ids(images: pa.Table) -> dict[str, tuple[int, tuple[int, int]]]:
-    """The id in a COCO file of each image of :func:`good_images`, with its height and width."""
+    """The COCO image id, and height and width, of each image from :func:`good_images`, by key."""
     columns = (images[name].to_pylist() for name in ("image_key", "height", "width"))
     return {
         key: (image_id, (height, width)) for image_id, (key, height, width) in enumerate(zip(*columns, strict=True), 1)

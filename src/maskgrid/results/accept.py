@@ -1,15 +1,13 @@
-"""``provenance.json``: how a results folder came about, for whoever has to explain or repeat it."""
+"""Accept a run if few images failed, and write ``provenance.json``: how to explain or repeat it."""
 
 import platform
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from maskgrid.automatic.notes import dataset_origin, statistics_origin
-from maskgrid.config.settings import Setting
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import git_state, maskgrid_version, package_versions
@@ -23,7 +21,7 @@ _PATHS_NAMED = 3
 
 
 def write_provenance(plan: Plan) -> None:
-    """Write ``provenance.json``: the one output that tells of times and machines.
+    """Write ``provenance.json``, the only output that depends on times and machines.
 
     Raises:
         maskgrid.io.errors.UserError: an output is missing, or outputs do not belong together.
@@ -39,9 +37,9 @@ def write_provenance(plan: Plan) -> None:
         "device": model.device,
         "dtype": model.dtype,
         "apply_postprocessing": model.apply_postprocessing,
-        "settings": [_setting(setting) for setting in plan.settings],
+        "settings": [{"id": one.id, "names": list(one.names), **one.parameters()} for one in plan.settings],
         "images": {"n": len(images), "statuses": dict(sorted(Counter(images).items()))},
-        # The images' hash, and for each pass checkpoint, device and packages as they were when it ran.
+        # The images' hash, and the checkpoint, device and packages with which each pass ran.
         "made_from": dataset_origin(plan),
         "fingerprint": statistics_origin(plan)["fingerprint"],
         "written": {name: _times(plan.layout.root / name) for name in _FOLDERS},
@@ -49,12 +47,8 @@ def write_provenance(plan: Plan) -> None:
     write_bytes(plan.layout.provenance, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
-def _setting(setting: Setting) -> dict[str, Any]:
-    return {"id": setting.id, "names": list(setting.names), **setting.parameters()}
-
-
 def _times(folder: Path) -> dict[str, str | float] | None:
-    """When the first and the last file of a stage was written."""
+    """When the first and last file of a stage were written."""
     times = sorted(path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
     if not times:
         return None
@@ -63,16 +57,16 @@ def _times(folder: Path) -> dict[str, str | float] | None:
 
 
 def accept(plan: Plan) -> None:
-    """Write ``provenance.json``, and ``accepted.json`` unless too many images could not be used.
+    """Write ``provenance.json``, and ``accepted.json`` unless too many images failed.
 
     Raises:
-        UserError: more failed than ``dataset.max_failed_fraction`` allows; all other outputs stay.
+        UserError: more images failed than ``dataset.max_failed_fraction`` allows; all other outputs stay.
     """
     write_provenance(plan)
     reasons = _statuses(plan.layout.images)
     failed_in = {plan.layout.images: sum(status != "ok" for status in reasons.values())}
     for path in _pass_images(plan):
-        # Of those that the index has found fault with, no pass knows.
+        # Passes never see images that the index rejected.
         failed = _statuses(path, [("status", "!=", "ok")])
         failed_in[path] = len(failed)
         reasons |= failed
@@ -83,7 +77,7 @@ def accept(plan: Plan) -> None:
         words = tally({status: n for status, n in statuses.items() if status != "ok"})
         raise UserError(
             f"{n_failed} of {len(reasons)} images could not be used ({words}), more than dataset.max_failed_fraction: "
-            f"{limit:g} allows. The others' results are complete; each failure stands with its reason in "
+            f"{limit:g} allows. All other results are complete; the reasons are in "
             f"{_named([path for path, number in failed_in.items() if number])}"
         )
     verdict = {
@@ -96,7 +90,7 @@ def accept(plan: Plan) -> None:
 
 
 def _pass_images(plan: Plan) -> list[Path]:
-    """What each pass has made of each shard's images."""
+    """The tables of images, one for each pass and shard."""
     return [plan.layout.pass_images(run, shard) for run in plan.runs for shard in plan.shards()]
 
 

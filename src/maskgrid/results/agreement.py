@@ -1,8 +1,8 @@
-"""How far two runs over the same images agree, mask by mask.
+"""Compare two runs over the same images, mask by mask.
 
-In each image masks of one run are matched with masks of the other, one to one: the assignment (Hungarian, scipy's) with
-the greatest sum of IoUs, over pairs whose IoU is at least 0.9. Precision is the share of the second run's masks that
-have a partner in the first, recall that of the first's in the second, F1 their harmonic mean.
+In each image, masks of one run are matched one to one with masks of the other: scipy's Hungarian assignment with the
+greatest sum of IoUs, over pairs with an IoU of at least 0.9. Precision is the share of the second run's masks with a
+partner in the first; recall is the share of the first run's with a partner in the second; F1 is their harmonic mean.
 """
 
 from dataclasses import dataclass
@@ -56,13 +56,13 @@ class Agreement:
     """Two runs compared over all their images.
 
     Attributes:
-        images: a row an image (``AGREEMENT``), by image key.
+        images: a row for each image (``AGREEMENT``), by image key.
     """
 
     images: pa.Table
 
     def measures(self) -> dict[str, float]:
-        """Counts and shares over all images; 1 for precision, recall and F1 where there is nothing to find."""
+        """Counts and shares over all images; precision, recall and F1 are 1 if there is nothing to find."""
         n_first, n_second, matched, equal = (
             self.images[name].to_numpy() for name in ("n_first", "n_second", "n_matched", "n_equal")
         )
@@ -92,22 +92,22 @@ def agreement(first: Path, second: Path, setting: str) -> Agreement:
     Args:
         first: a COCO file, or a results folder.
         second: the same.
-        setting: of a results folder, whose annotations.
+        setting: the setting whose annotations to read from a results folder.
 
     Raises:
-        UserError: a file is missing or is no COCO file, or the runs are not of the same images.
+        UserError: a file is missing or is not a COCO file, or the runs are not of the same images.
     """
     ours, theirs = (read_masks(annotations_file(path, setting), "agreement") for path in (first, second))
     alone = sorted(ours.keys() ^ theirs.keys())
     if alone:
         where = first if alone[0] in ours else second
-        raise UserError(f"{first} and {second} are not of the same images: {alone[0]} is in {where} alone")
+        raise UserError(f"{first} and {second} are not of the same images: {alone[0]} is only in {where}")
     rows = [{"image_key": key, **_compare(key, ours[key], theirs[key])} for key in sorted(ours)]
     return Agreement(pa.Table.from_pylist(rows, schema=AGREEMENT))
 
 
 def annotations_file(path: Path, setting: str) -> Path:
-    """The COCO file of a setting in a results folder; a file is itself.
+    """Find a setting's COCO file in a results folder; return a file's path as it is.
 
     Raises:
         UserError: the folder has none.
@@ -116,17 +116,17 @@ def annotations_file(path: Path, setting: str) -> Path:
         return path
     file = Layout(path).annotations(setting)
     if not file.is_file():
-        raise UserError(f"{file}: is not there; `maskgrid merge --setting {setting}` writes it")
+        raise UserError(f"{file}: there is no such file; `maskgrid merge --setting {setting}` writes it")
     return file
 
 
 def match(
     first: list[bytes], second: list[bytes], size_hw: tuple[int, int]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Pair masks of two lists, compressed run-length codes, one to one.
+    """Match the masks of two lists of compressed run-length codes, one to one.
 
     Returns:
-        Positions (n, 2) of the pairs in both lists, and the IoU (n,) of each, at least ``IOU_THRESHOLD``.
+        Positions (n, 2) of each pair in both lists, and its IoU (n,), at least ``IOU_THRESHOLD``.
     """
     ious = pairwise_iou(first, second, size_hw)
     good = np.where(ious >= IOU_THRESHOLD, ious, 0.0)
@@ -155,17 +155,17 @@ def _share(part: int, whole: int) -> float:
 
 
 def agreement_text(agreement: Agreement) -> str:
-    """The measures as lines, a name and a number each."""
+    """The measures, one per line with name and number."""
     measures = agreement.measures()
     rows = [(words, form.format(measures[name])) for name, (words, form) in _LINES.items()]
     return "\n".join(table_lines(rows, to_right=False))
 
 
 def write_agreement(agreement: Agreement, path: Path) -> None:
-    """Write the images' rows, as Parquet, or as JSON with the measures over all of them.
+    """Write the images' rows and the measures over all of them, as Parquet (in its metadata) or JSON.
 
     Raises:
-        UserError: the name ends otherwise, or the folder cannot be written.
+        UserError: the name has another ending, or the folder cannot be written.
     """
     if path.suffix == ".parquet":
         write_table(path, agreement.images, {"measures": agreement.measures()})
@@ -173,4 +173,4 @@ def write_agreement(agreement: Agreement, path: Path) -> None:
         content = {"measures": agreement.measures(), "images": agreement.images.to_pylist()}
         write_bytes(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
     else:
-        raise UserError(f"--output {path}: a name that ends in .parquet or .json is needed")
+        raise UserError(f"--output {path}: the name must end in .parquet or .json")

@@ -1,4 +1,4 @@
-"""The command ``verify``: is a results folder what its config, images and checkpoints make?"""
+"""The command ``verify``: check that a results folder matches its config, images and checkpoints."""
 
 import re
 from collections.abc import Iterator
@@ -30,39 +30,39 @@ _TABLES = ("settings", "mask_counts", "summary", "effects", "interactions")
 
 
 def verify_results(plan: Plan, pages: bool = False) -> list[Problem]:
-    """Check every file that the plan asks for, and name what else lies in the folder and is nobody's.
+    """Check every file that the plan asks for, and report leftovers of killed processes.
 
     Args:
-        plan: what there should be.
-        pages: first read every table as a whole, against its checksums; where some are damaged, only these are named.
-            Without, footers, beginnings and ends of files are read, not all that is in between.
+        plan: the plan of the run.
+        pages: first read every table completely and check its checksums; if some are damaged, report only those.
+            Otherwise, read only the beginnings and ends of files, and tables' footers.
     """
-    # What tables say that are damaged within is not to be judged by.
+    # Damaged tables cannot be used to check others.
     return (_check_pages(plan.layout.root) if pages else []) or _check_all(plan)
 
 
 def _check_all(plan: Plan) -> list[Problem]:
-    """Check the jobs that have been begun; if none has, the automatic one, whose files are all missing then."""
+    """Check the jobs that have begun; if none has, the automatic one, whose files are all missing then."""
     problems = list(_leftovers(plan.layout.root))
     has_prompts, has_tracking = prompted.is_begun(plan), tracked.is_begun(plan)
     is_automatic = automatic.is_begun(plan) or not (has_prompts or has_tracking)
     if is_automatic or has_prompts:
         of_index = automatic.check_index(plan)
         problems += of_index
-        if not of_index:  # else nothing of the images can be judged
+        if not of_index:  # without an index, no results of images can be checked
             problems += [*automatic.verify(plan), *_verify(plan)] if is_automatic else []
             problems += prompted.verify(plan)
     return [*problems, *(tracked.verify(plan) if has_tracking else ())]
 
 
 def _verify(plan: Plan) -> Iterator[Problem]:
-    """Check what is made from the masks of all settings, if the config asks for it."""
+    """Check everything made from the masks of all settings."""
     for check in (_check_statistics, _check_report, _check_ground_truth, _check_exports, _check_verdicts):
         yield from check(plan)
 
 
 def _check_pages(root: Path) -> list[Problem]:
-    """All complete tables of the folder."""
+    """Check the pages of all complete tables in the folder."""
     tables = (path for path in sorted(root.rglob("*.parquet")) if not is_hidden(path, root) and not check_table(path))
     return [problem for path in tables for problem in check_pages(path)]
 
@@ -89,7 +89,7 @@ def _check_report(plan: Plan) -> Iterator[Problem]:
 
 
 def _check_exports(plan: Plan) -> Iterator[Problem]:
-    """Other forms of the annotations, and the card with its metadata."""
+    """Check other forms of the annotations, and the card with its metadata."""
     layout = plan.layout
     for form, setting in product(plan.config.exports, plan.exported()):
         if form != "card":
@@ -99,11 +99,11 @@ def _check_exports(plan: Plan) -> Iterator[Problem]:
             problems = check_end(path, end)
             yield from problems
             if not problems and differs(_origin_in(path), lambda: statistics_origin(plan)["fingerprint"]):
-                yield Problem("stale", path, "tells of another run")
+                yield Problem("stale", path, "is about another run")
 
 
 def _origin_in(path: Path) -> dict[str, str]:
-    """The fingerprint that a text names."""
+    """The fingerprint in a text file."""
     found = re.search(rb"fingerprint:? ([0-9a-f]{64})", path.read_bytes())
     return {"fingerprint": found[1].decode() if found else ""}
 
@@ -116,4 +116,4 @@ def _check_verdicts(plan: Plan) -> Iterator[Problem]:
 def _leftovers(root: Path) -> Iterator[Problem]:
     for path in sorted(root.rglob(".*")):
         if is_part(path) or (is_journal(path) and path.is_dir()):
-            yield Problem("left over", path, "of a process that was killed, unless one is still at work")
+            yield Problem("left over", path, "of a killed process, unless one is still running")

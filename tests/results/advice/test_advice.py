@@ -104,7 +104,7 @@ def test_the_text_names_setting_reasons_and_config(plan):
     ("goal", "message"),
     [
         (Goal("coverage", 7.0), "from 0 to 1, not 7"),
-        (Goal("masks", -1.0), "not negative"),
+        (Goal("masks", -1.0), "not be negative"),
         (Goal("masks", 3.0, None, 0.0), "no setting has this number of masks"),
     ],
 )

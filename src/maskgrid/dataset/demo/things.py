@@ -89,7 +89,7 @@ def _random_parts(rng: Generator, side_px: int, colour: Colour, style: Style) ->
 
 
 def cover(outline: Outline, pose: Pose, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """The share of each pixel that an outline at a pose covers, (H, W) uint8, 0 to 255."""
+    """The share of each pixel covered by an outline at a pose, (H, W) uint8, 0 to 255."""
     height, width = size_hw
     fine = np.zeros((2 * height, 2 * width), np.uint8)
     curves = [_fine_points(curve, pose) for curve in outline]

@@ -1,1 +1,1 @@
-"""Ground truth: objects that the dataset's annotations know, and how well the masks of each setting find them."""
+"""Ground truth: the annotated objects, and how well the masks of each setting find them."""

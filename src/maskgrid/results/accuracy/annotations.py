@@ -1,4 +1,4 @@
-"""The annotations of a COCO file as true objects, each checked against its image."""
+"""Read the annotations of a COCO file as true objects, each checked against its image."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ _OK = str(PromptStatus.OK)
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """A COCO file: its images' names and stated sizes by id, and its objects by the id of their image, in its order."""
+    """A COCO file: names and stated sizes by image id, and objects by image id, in the file's order."""
 
     names: Mapping[Any, str]
     sizes_hw: Mapping[Any, tuple[int, int] | None]
@@ -37,7 +37,7 @@ def read_annotations(path: Path) -> Annotations:
     """Read a COCO file; one without ``annotations`` has images without objects.
 
     Raises:
-        UserError: the file cannot be read, or is no COCO file.
+        UserError: the file cannot be read, or is not a COCO file.
     """
     try:
         content = read_json(path, _KEY)
@@ -56,7 +56,7 @@ def read_annotations(path: Path) -> Annotations:
         else:
             n_lost += 1
     if n_lost:
-        log.warning("%s: %d annotations are of images that the file does not list, and are left out", path, n_lost)
+        log.warning("%s: %d annotations of images that the file does not list are left out", path, n_lost)
     return Annotations(names, sizes_hw, objects)
 
 
@@ -64,13 +64,13 @@ def truth_tables(annotations: Annotations, files: pa.Table, folder: Path) -> tup
     """Check the annotations against the dataset's images.
 
     Args:
-        annotations: the file.
+        annotations: the file's content.
         files: the table ``dataset/files.parquet``.
-        folder: what relative names and paths of masks are relative to.
+        folder: the folder that relative paths of masks start from.
 
     Returns:
-        Tables of ``schemas.TRUE_IMAGES`` and ``schemas.TRUE_OBJECTS``, sorted by image key. Without one object that
-        has a segmentation both are empty: then there is nothing to measure against.
+        Tables of ``tables.TRUE_IMAGES`` and ``tables.TRUE_OBJECTS``, sorted by image key. Both are empty if no object
+        has a segmentation: then there is nothing to measure against.
     """
     columns = ["image_key", "status", "message", "height", "width", "shard", "path"]
     known = {row["image_key"]: row for row in files.select(columns).to_pylist()}

@@ -1,7 +1,7 @@
-"""How well masks find an image's true objects.
+"""Measure how well masks find an image's true objects.
 
-Over- and under-segmentation are those of Hoover et al., An Experimental Comparison of Range Image Segmentation
-Algorithms (IEEE TPAMI 18(7), 1996), with a tolerance of 0.75, among what is not found at IoU 0.5.
+Over- and under-segmentation follow Hoover et al., An Experimental Comparison of Range Image Segmentation Algorithms
+(IEEE TPAMI 18(7), 1996), with a tolerance of 0.75, for what is not found at IoU 0.5.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from maskgrid.masks import rle
 from maskgrid.results.accuracy.matching import IOU_THRESHOLDS, Matcher, Matches, cases
 
 LIMITS = (10, 100, 1000)
-# Hoover's tolerance: how much of one region has to lie in another one.
+# Hoover's tolerance: the share of one region that must lie in another.
 TOLERANCE = 0.75
 _AT_50 = cases("all", IOU_THRESHOLDS[0])
 _AT_75 = cases("all", IOU_THRESHOLDS[5])
@@ -24,12 +24,12 @@ _SIZES = ("small", "medium", "large")
 
 @dataclass(frozen=True, slots=True)
 class TrueObjects:
-    """The objects that the annotations know in one image, g of them.
+    """The annotated objects of one image, g of them.
 
     Attributes:
         counts: COCO's compressed run-length codes.
-        is_crowd: bool (g,); COCO's ``iscrowd``: a region of many objects, which is no object to find, and in which
-            masks count neither for nor against a setting.
+        is_crowd: bool (g,); COCO's ``iscrowd``: a region of many objects, not one to find; masks in it count neither
+            for nor against a setting.
     """
 
     counts: tuple[bytes, ...]
@@ -39,22 +39,22 @@ class TrueObjects:
         return len(self.counts)
 
     def areas_px(self, size_hw: tuple[int, int]) -> NDArray[np.int64]:
-        """Pixels of each object: int64 (g,)."""
+        """Pixels of each object, int64 (g,)."""
         return rle.areas_px(self.counts, size_hw)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTruth:
-    """An image's true objects against all of its masks, of which settings choose.
+    """Overlaps of an image's true objects with all of its masks, from which settings choose.
 
     Attributes:
         size_hw: height and width in pixels.
         objects: the objects, g of them.
         codes: the masks' compressed run-length codes, d of them.
-        iou: float64 (d, g); for crowds the share of the mask that lies in them.
-        mask_inside: float64 (d, g), the share of the mask that lies in the object.
-        merges: bool (d,), whether the mask consists of two objects or more.
-        matcher: for matching.
+        iou: float64 (d, g); for a crowd, the share of the mask inside it.
+        mask_inside: float64 (d, g), the share of the mask inside the object.
+        merges: bool (d,), whether the mask consists of two or more objects.
+        matcher: matches masks with objects.
     """
 
     size_hw: tuple[int, int]
@@ -68,11 +68,11 @@ class ImageTruth:
 
     @classmethod
     def of(cls, objects: TrueObjects, codes: Sequence[bytes], size_hw: tuple[int, int]) -> Self:
-        """Overlap an image's masks with its objects."""
+        """Compute the overlaps of an image's masks with its objects."""
         inside = rle.containment(codes, objects.counts, size_hw)
         mask_areas = rle.areas_px(codes, size_hw).astype(np.float64)
         areas = objects.areas_px(size_hw)
-        # Pixels in common, exact: the share of whole pixels times their number.
+        # Common pixels, exact: rounding undoes the division by the mask's area.
         common = np.rint(inside * mask_areas[:, None])
         union = mask_areas[:, None] + areas[None, :] - common
         iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
@@ -82,11 +82,11 @@ class ImageTruth:
         return cls(size_hw, objects, tuple(codes), iou, inside, merges, matcher)
 
     def measure(self, masks: NDArray[np.int64], scores: NDArray[np.float32]) -> dict[str, Any]:
-        """The columns of ``schemas.ACCURACY`` that are measured.
+        """Measure one setting: the values of ``tables.MEASURED``.
 
         Args:
             masks: int64 (n,), positions of the setting's masks, in its order.
-            scores: float32 (n,), their predicted IoU, by which COCOeval takes them in turn.
+            scores: float32 (n,), their predicted IoU, the order in which COCOeval takes them.
         """
         by_score = masks[np.argsort(-scores, kind="stable")]
         matches = self.matcher.match(by_score.tolist(), LIMITS)
@@ -131,7 +131,7 @@ class ImageTruth:
         return float(self.iou[np.ix_(masks, wanted)].max(axis=0, initial=0.0).mean())
 
     def _n_over_segmented(self, masks: NDArray[np.int64], taken: Sequence[int]) -> int:
-        """Objects not found that consist of two masks or more."""
+        """Count objects that are not found and consist of two or more masks."""
         is_lost = ~self.objects.is_crowd & np.array([not bits & _AT_50 for bits in taken], np.bool_)
         lost = np.flatnonzero(is_lost)
         if len(lost) == 0 or len(masks) < 2:
@@ -144,7 +144,7 @@ class ImageTruth:
         )
 
     def _frac_covered(self, item: int, masks: tuple[int, ...]) -> float:
-        """The share of an object that lies in these masks together."""
+        """The share of an object inside the union of some masks."""
         key = (item, masks)
         if key not in self._covered_frac:
             union = rle.merge([self.codes[mask] for mask in masks], self.size_hw)
@@ -153,7 +153,7 @@ class ImageTruth:
         return self._covered_frac[key]
 
     def _n_under_segmented(self, masks: NDArray[np.int64], matches: Matches) -> int:
-        """Masks that match nothing and consist of two objects or more."""
+        """Count masks that match nothing and consist of two or more objects."""
         return sum(
             bool(self.merges[mask]) and not (found | ignored) & _AT_50
             for mask, found, ignored in zip(masks, matches.found, matches.ignored, strict=True)
@@ -161,7 +161,7 @@ class ImageTruth:
 
 
 def _nested(objects: TrueObjects, areas_px: NDArray[np.int64], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Bool (g, g): whether the first object lies in the second, as a part in its whole."""
+    """Bool (g, g): whether the first object lies in the second, as part of a whole."""
     inside = rle.containment(objects.counts, objects.counts, size_hw) >= TOLERANCE
     place = np.arange(len(objects))
     is_smaller = areas_px[:, None] < areas_px[None, :]
@@ -177,7 +177,7 @@ def _merges(
     nested: NDArray[np.bool_],
     is_crowd: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Bool (d,): whether each mask holds two objects or more, and little beside them; a part with its whole is one."""
+    """Bool (d,): whether each mask contains two or more objects and little else; a whole with its parts counts once."""
     if not areas_px.size:
         return np.zeros(len(common), np.bool_)
     holds = (common >= TOLERANCE * np.maximum(areas_px, 1)) & ~is_crowd

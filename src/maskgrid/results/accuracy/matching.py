@@ -1,8 +1,8 @@
-"""Masks matched with true objects as ``pycocotools.cocoeval.COCOeval`` does, for any choice among an image's masks.
+"""Match masks with true objects as ``pycocotools.cocoeval.COCOeval`` does, for any subset of an image's masks.
 
-COCOeval takes the masks by descending score; each takes the object that it overlaps most, of those that no mask has
-taken and that it overlaps by the threshold at least. It does so for ten thresholds and four ranges of area. Here one
-integer holds the 40 cases as bits, so that a setting's masks are matched in all of them in one walk.
+COCOeval goes through the masks by descending score. Each takes the object that it overlaps most, among those not yet
+taken whose IoU reaches the threshold. It repeats this for ten thresholds and four area ranges. Here the 40 cases are
+the bits of one integer, so one pass over a setting's masks matches them in all cases.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-# As pycocotools' Params, without its rounding: 0.5, 0.55, ... 0.95.
+# As in pycocotools' Params, without its rounding: 0.5, 0.55, ... 0.95.
 IOU_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
-# Areas of objects in pixels, both ends included, as pycocotools' Params.
+# Areas of objects in pixels, both ends included, as in pycocotools' Params.
 AREA_RANGES_PX = {
     "all": (0.0, 1e10),
     "small": (0.0, 32.0**2),
@@ -27,7 +27,7 @@ _EVERY_RANGE = sum(1 << (place * _N_THRESHOLDS) for place in range(len(AREA_RANG
 
 
 def cases(area_range: str, iou_threshold: float | None = None) -> int:
-    """The bits of a range of areas, at one of the thresholds or at all ten."""
+    """The bits of an area range, at one threshold or at all ten."""
     start = list(AREA_RANGES_PX).index(area_range) * _N_THRESHOLDS
     if iou_threshold is None:
         return _EVERY_THRESHOLD << start
@@ -36,12 +36,12 @@ def cases(area_range: str, iou_threshold: float | None = None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a choice of masks has found.
+    """What a set of masks finds.
 
     Attributes:
         taken: for each limit on the number of masks, the cases in which each object was taken.
-        found: for each mask the cases in which it took an object to find.
-        ignored: for each mask the cases in which it took something that does not count, such as a crowd.
+        found: for each mask, the cases in which it took an object that counts.
+        ignored: for each mask, the cases in which it took something that does not count, such as a crowd.
     """
 
     taken: dict[int | None, list[int]]
@@ -51,13 +51,13 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """The overlaps of an image's masks with its objects, as far as matching needs them.
+    """The overlaps of an image's masks with its objects, prepared for matching.
 
     Attributes:
-        reach: for each mask the objects that it overlaps by 0.5 or more, most first, with the cases that its IoU
-            is enough for.
-        counting: for each object the cases in which it is one to find: no crowd, and of the range's area.
-        is_crowd: for each object whether any number of masks may take it.
+        reach: for each mask, the objects with an IoU of 0.5 or more, largest first, and the cases whose threshold the
+            IoU reaches.
+        counting: for each object, the cases in which it counts: not a crowd, and its area is in the range.
+        is_crowd: for each object, whether any number of masks may take it.
     """
 
     reach: tuple[tuple[tuple[int, int], ...], ...]
@@ -69,7 +69,7 @@ class Matcher:
         """Prepare the matching.
 
         Args:
-            iou: float64 (masks, objects); to a crowd the share of the mask that lies in it, as pycocotools has it.
+            iou: float64 (masks, objects); for a crowd, the share of the mask inside it, as in pycocotools.
             areas_px: int64 (objects,).
             is_crowd: bool (objects,).
         """
@@ -82,7 +82,7 @@ class Matcher:
 
         Args:
             masks: positions of masks, by descending score.
-            limits: numbers of masks after which to note what is taken.
+            limits: numbers of masks after which to save what is taken.
         """
         taken = [0] * len(self.counting)
         noted: dict[int | None, list[int]] = {}
@@ -99,7 +99,7 @@ class Matcher:
         return Matches(noted, found, ignored)
 
     def _take(self, reach: Sequence[tuple[int, int]], taken: list[int]) -> tuple[int, int]:
-        """Let a mask take one object in each case; those that count go first, whatever it overlaps beside them."""
+        """Let a mask take one object in each case; objects that count come before others, whatever the overlaps."""
         still_free = _EVERY_THRESHOLD * _EVERY_RANGE
         found = ignored = 0
         for item, within in reach:
@@ -117,18 +117,18 @@ class Matcher:
         return found, ignored
 
     def n_found(self, taken: Sequence[int], which: int) -> int:
-        """Over the objects, in how many of these cases each was taken and counts."""
+        """Sum, over the objects, the cases among ``which`` in which each counts and was taken."""
         return sum((bits & counts & which).bit_count() for bits, counts in zip(taken, self.counting, strict=True))
 
     def n_counting(self, area_range: str) -> int:
-        """Objects to find in a range of areas."""
+        """Number of objects to find in an area range."""
         first = cases(area_range, IOU_THRESHOLDS[0])
         return sum(bool(counts & first) for counts in self.counting)
 
 
 def _reach(iou: NDArray[np.float64]) -> list[tuple[int, int]]:
     near = np.flatnonzero(iou >= IOU_THRESHOLDS[0])
-    # Of objects with the same IoU COCOeval takes the last.
+    # Among objects with equal IoU, COCOeval takes the last.
     order = sorted(near.tolist(), key=lambda item: (-iou[item], -item))
     return [(item, _thresholds_of(float(iou[item])) * _EVERY_RANGE) for item in order]
 

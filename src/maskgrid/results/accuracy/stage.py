@@ -1,4 +1,4 @@
-"""The stages of ground truth: read the annotations, measure each shard's masks against them, sum up."""
+"""The stages of ground truth: read the annotations, measure each shard's masks against them, summarize."""
 
 import hashlib
 import logging
@@ -28,17 +28,18 @@ log = logging.getLogger(__name__)
 
 # Candidates of an image by checkpoint and pass.
 ImageCandidates = dict[tuple[str, str], Candidates]
+_NO_OBJECTS = TrueObjects((), np.zeros(0, np.bool_))
 
 
 def write_truth(plan: Plan) -> None:
     """Write ``ground_truth/images.parquet`` and ``objects.parquet``.
 
     Raises:
-        UserError: the config names no ground truth, its file cannot be read, or not one of its objects can be used.
+        UserError: the config names no ground truth, its file cannot be read, or none of its objects can be used.
     """
     path = plan.ground_truth()
     if path is None:
-        raise UserError("dataset.ground_truth: the config names none, and the source is no COCO file")
+        raise UserError("dataset.ground_truth: the config names none, and the source is not a COCO file")
     images, objects = truth_tables(read_annotations(path), read_table(plan.layout.files), path.parent)
     content = {
         "annotations_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -48,7 +49,7 @@ def write_truth(plan: Plan) -> None:
     write_table(plan.layout.ground_truth("images"), images, origin)
     write_table(plan.layout.ground_truth("objects"), objects, origin, rows_in_group=8192)
     n_ok = objects["status"].to_pylist().count("ok")
-    log.info("%s: %d objects, %d of them usable, in %d images", path, objects.num_rows, n_ok, images.num_rows)
+    log.info("%s: %d objects in %d images, %d of them usable", path, objects.num_rows, images.num_rows, n_ok)
     if objects.num_rows and not n_ok:
         first = objects.slice(0, 1).to_pylist()[0]
         known = read_table(plan.layout.images, ["image_key"]).slice(0, 1)["image_key"].to_pylist()
@@ -62,7 +63,7 @@ def evaluate_shard(plan: Plan, shard: str) -> None:
     """Measure the masks of every setting against the true objects of a shard's images.
 
     Raises:
-        UserError: a table of an earlier stage is missing or cut off, or tables are of different runs.
+        UserError: a table of an earlier stage is missing or truncated, or tables are from different runs.
     """
     layout = plan.layout
     annotated = read_table(
@@ -75,11 +76,12 @@ def evaluate_shard(plan: Plan, shard: str) -> None:
     rows = [
         row
         for key in shown(images, len(images), f"evaluate {shard}", "images")
-        for row in _image_rows(plan, key, objects.get(key, _none()), candidates[key], chosen)
+        for row in _image_rows(plan, key, objects.get(key, _NO_OBJECTS), candidates[key], chosen)
     ]
     order = {setting.id: place for place, setting in enumerate(plan.settings)}
     rows.sort(key=lambda row: order[row["setting_id"]])
-    content = {name: read_origin(path)["fingerprint"] for name, path in _sources(plan, shard).items()}
+    sources = {"selections": layout.selections(shard), "objects": layout.ground_truth("objects")}
+    content = {name: read_origin(path)["fingerprint"] for name, path in sources.items()}
     table = pa.Table.from_pylist(rows, schema=SHARD_ACCURACY)
     write_table(layout.shard_accuracy(shard), table, {**content, "fingerprint": fingerprint(content)})
 
@@ -95,10 +97,6 @@ def write_accuracies(plan: Plan) -> None:
     path = plan.layout.statistics("accuracy")
     write_accuracy(path, plan.settings, shards, origin)
     write_table(plan.layout.statistics("accuracy_summary"), accuracy_summary(plan.settings, path), origin)
-
-
-def _sources(plan: Plan, shard: str) -> dict[str, Any]:
-    return {"selections": plan.layout.selections(shard), "objects": plan.layout.ground_truth("objects")}
 
 
 def _objects(plan: Plan, image_keys: list[str]) -> dict[str, TrueObjects]:
@@ -117,10 +115,6 @@ def _objects(plan: Plan, image_keys: list[str]) -> dict[str, TrueObjects]:
     }
 
 
-def _none() -> TrueObjects:
-    return TrueObjects((), np.zeros(0, np.bool_))
-
-
 def _candidates(plan: Plan, shard: str, image_keys: set[str]) -> dict[str, ImageCandidates]:
     found: dict[str, ImageCandidates] = {}
     for run, result in read_shard_results(plan, shard):
@@ -130,7 +124,7 @@ def _candidates(plan: Plan, shard: str, image_keys: set[str]) -> dict[str, Image
 
 
 class _Selections:
-    """What settings keep of a shard's images, found by setting and image."""
+    """The masks that settings keep in a shard, looked up by setting and image."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
@@ -140,7 +134,7 @@ class _Selections:
         names = [code.dictionary.to_pylist() for code in codes]
         if not len(table):
             return
-        # A setting's rows of an image lie together, in the order of their ranks.
+        # The rows of a setting and image are contiguous, in order of rank.
         new = np.flatnonzero(np.concatenate([[True], (ids[0][1:] != ids[0][:-1]) | (ids[1][1:] != ids[1][:-1])]))
         for start, stop in zip(new, [*new[1:], len(table)], strict=True):
             self._spans[names[0][ids[0][start]], names[1][ids[1][start]]] = int(start), int(stop)
@@ -158,7 +152,7 @@ class _Selections:
 def _image_rows(
     plan: Plan, image_key: str, objects: TrueObjects, candidates: ImageCandidates, chosen: _Selections
 ) -> Iterator[dict[str, Any]]:
-    """A row for each setting that was answered for the image."""
+    """Yield a row for each setting with results for the image."""
     position: dict[bytes, int] = {}
     kept: list[tuple[Setting, NDArray[np.int64], NDArray[np.float32]]] = []
     for setting in plan.settings:
@@ -176,7 +170,7 @@ def _image_rows(
 
 
 def _masks(selected: pa.Table, passes: list[Candidates], setting: Setting) -> tuple[list[bytes], NDArray[np.float32]]:
-    """The codes and the predicted IoU of a setting's masks, in the order of their ranks."""
+    """The codes and predicted IoUs of a setting's masks, in order of rank."""
     layer_of, ids = selected["layer"].to_numpy(), selected["candidate_id"].to_numpy()
     codes = np.empty(len(ids), np.object_)
     scores = np.zeros(len(ids), np.float32)
@@ -191,10 +185,10 @@ def _masks(selected: pa.Table, passes: list[Candidates], setting: Setting) -> tu
 
 
 def accuracy_origin(plan: Plan) -> Origin:
-    """What the accuracies are made from.
+    """The origin of the accuracies: the fingerprints of the statistics and of the true objects.
 
     Raises:
-        UserError: as :func:`dataset_origin`.
+        UserError: a table is missing or truncated.
     """
     content = {
         "statistics": statistics_origin(plan)["fingerprint"],

@@ -1,4 +1,4 @@
-"""Accuracies of all shards in one table, and over all images for each setting."""
+"""Join the shards' accuracies into one table, and summarize them by setting over all images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,38 +13,31 @@ from maskgrid.config.settings import Setting
 from maskgrid.io.tables import read_table, write_batches
 from maskgrid.results.accuracy.tables import ACCURACY, ACCURACY_SUMMARY, WEIGHTS
 from maskgrid.results.statistics.bootstrap import ratio_intervals
-from maskgrid.results.statistics.mask_counts import in_groups, settings_table
+from maskgrid.results.statistics.mask_counts import in_groups, with_parameters
 
 
 def write_accuracy(path: Path, settings: Sequence[Setting], shards: Sequence[Path], origin: Mapping[str, Any]) -> None:
-    """Join the shards' accuracies and the parameters (``schemas.ACCURACY``), sorted by setting and image key.
+    """Join the shards' accuracies and the parameters (``tables.ACCURACY``), sorted by setting and image key.
 
     Raises:
-        maskgrid.io.errors.UserError: a shard's table is missing or cut off.
+        maskgrid.io.errors.UserError: a shard's table is missing or truncated.
     """
     write_batches(path, ACCURACY, in_groups(_setting_tables(settings, shards)), origin)
 
 
 def _setting_tables(settings: Sequence[Setting], shards: Sequence[Path]) -> Iterator[pa.Table]:
-    parameters = settings_table(settings)
-    for place, setting in enumerate(settings):
+    for setting in settings:
         parts = [read_table(path, filters=[("setting_id", "=", setting.id)]) for path in shards]
-        rows = pa.concat_tables(parts).sort_by("image_key")
-        one = parameters.slice(place, 1).to_pylist()[0]
-        columns = [
-            rows[field.name] if field.name in rows.column_names else pa.array([one[field.name]] * len(rows), field.type)
-            for field in ACCURACY
-        ]
-        yield pa.table(columns, schema=ACCURACY)
+        yield with_parameters(setting, pa.concat_tables(parts), ACCURACY)
 
 
 def accuracy_summary(settings: Sequence[Setting], accuracy: Path) -> pa.Table:
-    """A row for each setting that was answered for an annotated image (``schemas.ACCURACY_SUMMARY``).
+    """Make a row for each setting with results for an annotated image (``tables.ACCURACY_SUMMARY``).
 
-    Ratios are over all objects, or all masks, of all images; intervals resample images.
+    Ratios are over all objects or masks of all images; intervals come from resampling images.
 
     Raises:
-        maskgrid.io.errors.UserError: the table is missing or cut off.
+        maskgrid.io.errors.UserError: the table is missing or truncated.
     """
     rows = (_summary_row(setting, accuracy) for setting in settings)
     return pa.Table.from_pylist([row for row in rows if row is not None], schema=ACCURACY_SUMMARY)
@@ -64,19 +57,18 @@ def _summary_row(setting: Setting, accuracy: Path) -> dict[str, Any] | None:
         **{name: pc.sum(table[name]).as_py() for name in ("n_over_segmented", "n_under_segmented")},
     }
     for column, name in enumerate(WEIGHTS):
-        row[name] = _number(found.mean[column])
-        row[f"{name}_low"], row[f"{name}_high"] = _number(found.low[column]), _number(found.high[column])
+        row[name], row[f"{name}_low"], row[f"{name}_high"] = found.cells(column)
     return row
 
 
 def ratio_columns(
     table: pa.Table, names: Sequence[str] = tuple(WEIGHTS)
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What adds up over images: weighted values and weights, each float64 (images, names).
+    """Values that can be summed over images: weighted values and weights, each float64 (images, names).
 
     Args:
-        table: rows of ``schemas.ACCURACY`` of one setting.
-        names: which of ``schemas.WEIGHTS``.
+        table: rows of ``tables.ACCURACY`` of one setting.
+        names: measures, keys of ``tables.WEIGHTS``.
     """
     judged = table["n_masks"].to_numpy() - table["n_ignored_50"].to_numpy()
     special = {"n_judged": judged, "n_judged_and_truth": judged + table["n_truth"].to_numpy()}
@@ -84,7 +76,3 @@ def ratio_columns(
     weight = np.stack(weights, axis=1).astype(np.float64)
     value = np.stack([table[name].fill_null(0.0).to_numpy() for name in names], axis=1)
     return value * weight, weight
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""The columns of the tables about ground truth."""
+"""The columns of the tables of ground truth and accuracy."""
 
 import pyarrow as pa
 
@@ -60,11 +60,11 @@ _MEASURED = (
     column("n_under_segmented", pa.int32(), "masks without a match that consist of two objects or more"),
 )
 MEASURED: tuple[str, ...] = tuple(field.name for field in _MEASURED)
-# What evaluating a shard gives; and the same of all shards with the parameters.
+# A shard's evaluation; and that of all shards, with the parameters.
 SHARD_ACCURACY = pa.schema([SETTING_COLUMNS[0], IMAGE_KEY, *_MEASURED])
 ACCURACY = pa.schema([*SETTING_COLUMNS, IMAGE_KEY, *PARAMETER_COLUMNS, *_MEASURED])
 
-# What is averaged over all images, and what it is weighted by: a column, or the masks judged, or both.
+# Measures averaged over all images, and their weights: a column, the number of masks judged, or that plus n_truth.
 WEIGHTS = {
     "recall_50": "n_truth",
     "recall_75": "n_truth",

@@ -1,4 +1,4 @@
-"""Advice in words: the setting, why, how sure, what else there is, and the lines to copy."""
+"""Advice as text: the setting, why, how sure, the alternatives, and the config lines to copy."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from maskgrid.results.statistics.curves import Answered, not_dominated
 
 _MAX_OTHERS = 5
 _MAX_NOT_BETTERED = 12
-# A setting that is best in fewer of the resamplings than this is named only by its value.
+# A setting that is best in a smaller share of the resamplings is no rival.
 _LEAST_FRAC = 0.05
 
 
@@ -72,7 +72,7 @@ def _steadiness(contender: Contender) -> str:
 
 
 def _out_of_reach(evidence: Evidence) -> list[str]:
-    """A target beyond all settings is a matter of the sweep, not of the choice."""
+    """Say so if the target is beyond all settings: then the sweep is at fault, not the choice."""
     values = [one.value for one in evidence.contenders]
     target = evidence.goal.target
     if target is None or min(values) <= target <= max(values):
@@ -83,11 +83,11 @@ def _out_of_reach(evidence: Evidence) -> list[str]:
 
 def _how_sure(best: Contender, evidence: Evidence, baseline: Setting) -> list[str]:
     others = evidence.contenders[1:]
-    left_out = [f"{count(evidence.n_left_out, 'setting')} left out for the number of masks."]
+    left_out = [f"{count(evidence.n_left_out, 'setting')} left out because of the number of masks."]
     limit = left_out if evidence.n_left_out else []
     if best.best_frac is None:
-        limit = [line + " --min-masks 0 leaves out none for few." for line in limit]
-        lines = ["How sure: the change of the count is that of these images; its uncertainty is not estimated.", *limit]
+        limit = [line + " --min-masks 0 keeps those with few." for line in limit]
+        lines = ["How sure: the change in count is measured on these images; its uncertainty is not estimated.", *limit]
         return [*lines, *_listed("Next:", others[:_MAX_OTHERS], evidence, baseline)]
     lines = [
         f"How sure: over 1,000 resamplings of the {count(evidence.n_images, 'image')} it is the best of "
@@ -97,7 +97,7 @@ def _how_sure(best: Contender, evidence: Evidence, baseline: Setting) -> list[st
     rivals = [one for one in others if one.best_frac is not None and one.best_frac >= _LEAST_FRAC]
     rivals.sort(key=lambda one: -(one.best_frac or 0.0))
     if rivals:
-        title = "Not to be told apart from it on these images:"
+        title = "These images cannot tell it apart from:"
         return [*lines, *_listed(title, rivals[:_MAX_OTHERS], evidence, baseline)]
     return [*lines, *_listed("Next:", others[:_MAX_OTHERS], evidence, baseline)]
 
@@ -118,7 +118,7 @@ def _one_line(one: Contender, evidence: Evidence, baseline: Setting) -> str:
 
 
 def _not_bettered(evidence: Evidence, baseline: Setting) -> list[str]:
-    """The settings that are worth a look whatever the target is."""
+    """The settings worth a look for any target."""
     results = [one.result for one in evidence.contenders]
     by_truth = bool(evidence.accuracy)
 
@@ -129,8 +129,8 @@ def _not_bettered(evidence: Evidence, baseline: Setting) -> list[str]:
     what = "finds as much (AR@1000)" if by_truth else "covers as much"
     step = -(-len(best) // _MAX_NOT_BETTERED)
     shown = best[::step]
-    skipped = "" if step == 1 else f" (every {step}. of {len(best)})"
-    lines = [f"Not bettered: none else {what} with fewer masks{skipped}:"]
+    skipped = "" if step == 1 else f" ({len(shown)} of {len(best)} shown)"
+    lines = [f"Best trade-offs: no other setting {what} with fewer masks{skipped}:"]
     return lines + [
         f"  {one.setting.label}: {number(one.n_masks)} masks, "
         + (f"AR {number(recall(one), 3)}" if by_truth else f"{share(one.coverage)} covered")
@@ -140,7 +140,7 @@ def _not_bettered(evidence: Evidence, baseline: Setting) -> list[str]:
 
 
 def config_block(setting: Setting, settings: Sequence[Setting]) -> str:
-    """The lines that make a setting a config's baseline: what is swept, and what is not sam2's default."""
+    """The config lines that make a setting the baseline: swept parameters and those that are not sam2's defaults."""
     swept, defaults = swept_parameters(settings), GeneratorConfig().model_dump()
     values = setting.generator.model_dump()
     generator = {name: value for name, value in values.items() if name in swept or value != defaults[name]}
@@ -152,7 +152,7 @@ def config_block(setting: Setting, settings: Sequence[Setting]) -> str:
 
 
 def recommend(plan: Plan, goal: Goal) -> str:
-    """The setting for a goal, with reasons and config lines, as text.
+    """Recommend a setting for a goal, with reasons and config lines, as text.
 
     Raises:
         UserError: the goal makes no sense, or the statistics cannot answer it.
@@ -160,5 +160,5 @@ def recommend(plan: Plan, goal: Goal) -> str:
     if goal.name == "coverage" and not 0.0 <= (goal.target or 0.0) <= 1.0:
         raise UserError(f"recommend: --coverage is a share of the image from 0 to 1, not {goal.target:g}")
     if min(goal.target or 0.0, goal.min_masks or 0.0, goal.max_masks or 0.0) < 0.0:
-        raise UserError("recommend: a number of masks is not negative")
+        raise UserError("recommend: the number of masks must not be negative")
     return advice_text(plan, gather(plan, goal))

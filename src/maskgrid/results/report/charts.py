@@ -1,4 +1,4 @@
-"""The report's charts, each with a label that says in words what it shows."""
+"""The report's charts, each with a label that describes it in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from maskgrid.pages.svg import Frame, Scale, area, box, dot, frame, line, pictur
 from maskgrid.results.statistics.curves import Curve, PairMap
 
 _NAMED_DOTS = 8
-# Width of a letter of a chart's titles at most, on average, in pixels.
+# Upper limit of the average width of a letter in titles, in pixels.
 _LETTER_W = 6.8
 
 
 def response_chart(curve: Curve, lines: Sequence[Mapping[str, int]], title: str) -> Html:
-    """Mean count against a parameter with its interval, and a thin line for each of a few images.
+    """Plot the mean count against a parameter, with its interval and a thin line for each of a few images.
 
     Args:
         curve: the response.
-        lines: for each image its counts by setting.
+        lines: for each image, its counts by setting.
         title: what the y axis shows.
     """
     traces = [
@@ -60,7 +60,7 @@ def _placed(chart: Frame, points: Sequence[tuple[float, float]]) -> list[tuple[f
 
 
 def heat_map(pair: PairMap) -> Html:
-    """Mean counts over two parameters, darker for more; the baseline has a frame."""
+    """Plot mean counts over two parameters, darker for more, with a frame around the baseline."""
     left, top, cell_w, cell_h = 74.0, 8.0, 56.0, 34.0
     across, down = pair.values
     title = f"{pair.names[0]} →   up: {pair.names[1]}"
@@ -99,7 +99,7 @@ def _map_ticks(pair: PairMap, left: float, top: float, cell_w: float, cell_h: fl
 
 @dataclass(frozen=True, slots=True)
 class SettingDot:
-    """A setting as a dot: where it lies, and what it says when pointed at."""
+    """A setting as a dot: its position and its tooltip."""
 
     setting: Setting
     x: float
@@ -110,14 +110,14 @@ class SettingDot:
 def settings_chart(
     dots: Sequence[SettingDot], best_ids: Sequence[str], baseline_id: str, titles: tuple[str, str], measure: str
 ) -> Html:
-    """A dot a setting; those that no other betters, from left to right, are joined by a line.
+    """Plot a dot for each setting; a line joins those that no other dominates, from left to right.
 
     Args:
         dots: the settings.
-        best_ids: those that no other betters.
-        baseline_id: which of them is the baseline.
-        titles: of the x axis and the y axis.
-        measure: what is drawn against masks per image.
+        best_ids: those that no other dominates, from left to right.
+        baseline_id: the baseline's id.
+        titles: of the x and y axes.
+        measure: the name of the quantity plotted against masks per image.
     """
     chart = frame([one.x for one in dots], [one.y for one in dots], titles, (640, 340))
     by_id = {one.setting.id: one for one in dots}
@@ -133,7 +133,7 @@ def settings_chart(
 
 
 def _dot_names(chart: Frame, best: Sequence[SettingDot]) -> list[Html]:
-    """The names of settings that the config names, and of the line's ends, where there is room."""
+    """Label the best settings that the config names, or else the two ends of the line."""
     named = [one for one in best if one.setting.names] or [best[0], best[-1]]
     marks = []
     for one in {one.setting.id: one for one in named[:_NAMED_DOTS]}.values():
@@ -145,7 +145,7 @@ def _dot_names(chart: Frame, best: Sequence[SettingDot]) -> list[Html]:
 
 
 def effects_chart(effects: Sequence[Mapping[str, Any]]) -> Html:
-    """Main effects as bars to the left and right of none."""
+    """Plot main effects as bars to the left and right of 0."""
     row_h, room = 22.0, 44.0
     names = [f"{row['parameter']} {row['value'][:16]}" for row in effects]
     # Narrow enough for a phone, whatever the names.
@@ -171,13 +171,13 @@ def effects_chart(effects: Sequence[Mapping[str, Any]]) -> Html:
 
 
 def histogram(shares: Sequence[float], thresholds: Sequence[float], baseline: float, title: str) -> Html:
-    """Shares of masks by a score from 0 to 1, with a line for each threshold.
+    """Plot the shares of masks by a score from 0 to 1, with a line for each threshold.
 
     Args:
-        shares: of bins of equal width.
+        shares: for bins of equal width.
         thresholds: the values that the sweep tries.
         baseline: the baseline's value.
-        title: what the score is.
+        title: the name of the score.
     """
     percent = [100 * part for part in shares]
     chart = frame([0.0, 1.0], [0.0, max(percent)], (title, "% of masks"), (480, 260))

@@ -1,11 +1,10 @@
-"""All that the report shows, read from the tables: means and counts for all images, details for a few."""
+"""Read the report's data from the tables: means and counts for all images, details for a few."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import pyarrow as pa
 
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin, read_table
@@ -18,10 +17,10 @@ N_LINES = 30
 N_WIDEST = 10
 # Images of the explorer and of the contact sheets; the report draws the first of them.
 _N_SAMPLES = 12
-# Of these images so many are those on which settings disagree most.
+# Of these, the number on which settings disagree most.
 _N_SAMPLES_WIDEST = 4
 _MAX_FAILURES = 200
-# These say how a run is cut up and where it runs, and change no number of the report.
+# Config keys for how a run is split and where it runs; no number in the report depends on them.
 _WITHOUT_PART = {"dataset": {"shard_size"}, "model": {"device"}}
 
 
@@ -36,7 +35,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """How many images have no masks, and the first of them."""
+    """The number of images without masks, and the first of them."""
 
     n_all: int
     first: tuple[Failure, ...]
@@ -47,7 +46,7 @@ class Provenance:
     """What the results were made from and with.
 
     Attributes:
-        config: the config without what changes no result.
+        config: the config, without keys that change no result.
         inputs: names and values of fingerprints.
         packages: versions of the packages that decide about masks.
     """
@@ -59,18 +58,18 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """What the report shows.
+    """The data of the report.
 
     Attributes:
         plan: the plan of the run.
-        results: the settings that were answered, with their rows of the summary.
+        results: the settings with results, and their rows of the summary.
         effects: rows of the table of effects.
         interactions: rows of the table of interactions.
-        accuracy: rows of the summary of accuracies by setting's id; empty where there is nothing to measure against.
-        images: how much settings disagree about images, and counts of a few.
-        samples: images with their candidates, to be drawn.
+        accuracy: rows of the accuracy summary by setting id; empty without ground truth.
+        images: how much settings disagree about images, and the counts of a few.
+        samples: images to draw, with their candidates.
         failures: the images without masks.
-        provenance: what all was made from.
+        provenance: what everything was made from.
     """
 
     plan: Plan
@@ -93,7 +92,7 @@ def read_report_data(plan: Plan) -> ReportData:
     """Read the statistics, and a few images with their candidates.
 
     Raises:
-        maskgrid.io.errors.UserError: a table is missing or cut off.
+        maskgrid.io.errors.UserError: a table is missing or truncated.
     """
     layout = plan.layout
     summary = read_table(layout.statistics("summary"))
@@ -114,10 +113,10 @@ def read_report_data(plan: Plan) -> ReportData:
 
 
 def read_accuracy(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Rows of the summary of accuracies by setting's id; empty where there is nothing to measure against.
+    """Read the rows of the accuracy summary by setting id; empty without ground truth.
 
     Raises:
-        maskgrid.io.errors.UserError: there is something, and the table is missing or cut off.
+        maskgrid.io.errors.UserError: there is ground truth, but the table is missing or truncated.
     """
     if plan.ground_truth() is None:
         return {}
@@ -126,25 +125,21 @@ def read_accuracy(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def images_to_draw(images: ImageCounts) -> list[str]:
-    """The images on which settings disagree most, then others chosen by their hashes."""
+    """The images on which settings disagree most, then others chosen by hash."""
     widest = [spread.image_key for spread in images.widest[:_N_SAMPLES_WIDEST]]
     others = [key for key in images.sampled if key not in widest]
     return [*widest, *others][:_N_SAMPLES]
 
 
 def _failures(plan: Plan) -> Failures:
-    """Images that were not read, and those that the network failed on, each once."""
-    parts = [_not_ok(read_table(plan.layout.images, ["image_key", "status", "message"], [("status", "!=", "ok")]))]
-    for run in plan.runs:
-        for shard in plan.shards():
-            path = plan.layout.pass_images(run, shard)
-            parts.append(_not_ok(read_table(path, ["image_key", "status", "message"], [("status", "!=", "ok")])))
-    found = {failure.image_key: failure for part in reversed(parts) for failure in part}
+    """Images that could not be read or on which the network failed, each once."""
+    layout = plan.layout
+    passes = [layout.pass_images(run, shard) for run in plan.runs for shard in plan.shards()]
+    found: dict[str, Failure] = {}
+    for path in [*reversed(passes), layout.images]:
+        for row in read_table(path, ["image_key", "status", "message"], [("status", "!=", "ok")]).to_pylist():
+            found[row["image_key"]] = Failure(row["image_key"], row["status"], row["message"] or "")
     return Failures(len(found), tuple(found[key] for key in sorted(found)[:_MAX_FAILURES]))
-
-
-def _not_ok(table: pa.Table) -> list[Failure]:
-    return [Failure(row["image_key"], row["status"], row["message"] or "") for row in table.to_pylist()]
 
 
 def _provenance(plan: Plan) -> Provenance:
@@ -159,7 +154,7 @@ def _provenance(plan: Plan) -> Provenance:
 
 
 def checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
-    """The hash of each checkpoint, as the candidates say that they were made with."""
+    """The hash of each checkpoint, from the candidates made with it."""
     hashes: dict[str, str] = {}
     for run in plan.runs:
         for shard in shards[:1]:
@@ -169,10 +164,10 @@ def checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
 
 
 def report_fingerprint(plan: Plan) -> str:
-    """Of what the pages and pictures of the report are made from: the tables that lie there.
+    """Fingerprint of the report's pages and pictures, from the existing tables.
 
     Raises:
-        UserError: a table is missing or cut off.
+        UserError: a table is missing or truncated.
     """
     recordings = set()
     for run in plan.runs:  # what the explorer replays

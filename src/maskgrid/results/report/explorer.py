@@ -1,4 +1,4 @@
-"""The explorer: a page that replays the thresholds over the candidates of a few images as its sliders move."""
+"""The explorer: a page whose sliders replay the thresholds over the candidates of a few images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from maskgrid.results.report.data import report_fingerprint
 from maskgrid.results.report.samples import Sample, is_answered
 
 _SIDE = 640
-# The page is to stay under 15 MB with its images; further ones are left out.
+# Keep the page under 15 MB: images beyond that are left out.
 _MAX_BYTES = 12_000_000
-# Groups of passes to choose from; more would leave no room for images.
+# Maximum number of groups of passes; more would leave no room for images.
 _MAX_GROUPS = 8
-# Pixels of masks that are redrawn without small regions for one pass of an image, about ten seconds of work.
+# Maximum number of mask pixels to redraw without small regions for one pass of an image, about ten seconds of work.
 _MAX_REGION_PIXELS = 1_000_000_000
 _SLIDERS = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "crop_nms_thresh")
 _LEVELS = ("mask_threshold", "stability_score_offset")
@@ -34,12 +34,12 @@ _LEVELS = ("mask_threshold", "stability_score_offset")
 
 @dataclass(frozen=True, slots=True)
 class RunGroup:
-    """Passes of the network that settings draw from together: one choice on the page.
+    """Passes of the network that settings use together: one choice on the page.
 
     Attributes:
-        setting: the first setting that draws from them.
+        setting: the first setting that uses them.
         runs: the passes, by crop layer.
-        region_areas: the values of ``min_mask_region_area`` above 0 that settings have with them, ascending.
+        region_areas: the values of ``min_mask_region_area`` above 0 in settings that use them, ascending.
     """
 
     setting: Setting
@@ -48,16 +48,16 @@ class RunGroup:
 
     @property
     def names(self) -> list[str]:
-        """The names of the passes on the page, where checkpoints may share a pass's name."""
+        """The names of the passes on the page, with the checkpoint, because checkpoints share pass names."""
         return [_run_name(run) for run in self.runs]
 
 
 def explorer_page(plan: Plan, samples: Sequence[Sample]) -> bytes:
-    """The explorer as one HTML file, for all passes of the sweep.
+    """Make the explorer, one HTML file, for all passes of the sweep.
 
     Args:
         plan: the plan of the run.
-        samples: the images to choose from; those that the page has no room for are left out.
+        samples: the images to choose from; those beyond the page's size limit are left out.
     """
     return page(
         "explorer.html",
@@ -71,13 +71,13 @@ def explorer_page(plan: Plan, samples: Sequence[Sample]) -> bytes:
 
 
 def embedded(data: dict[str, Any]) -> str:
-    """JSON that can stand in a script element: no character of it ends the element."""
+    """Encode as JSON for a script element: without ``<``, nothing in it ends the element."""
     code = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     return code.replace("<", "\\u003c")
 
 
 def explorer_data(plan: Plan, samples: Sequence[Sample], max_bytes: int = _MAX_BYTES) -> dict[str, Any]:
-    """What the page needs: groups of passes, the baseline's first, and images with their candidates."""
+    """The page's data: groups of passes, the baseline's first, and images with their candidates."""
     baseline = plan.baseline
     groups = run_groups(plan)
     shown = groups[:_MAX_GROUPS]
@@ -101,7 +101,7 @@ def explorer_data(plan: Plan, samples: Sequence[Sample], max_bytes: int = _MAX_B
 
 
 def run_groups(plan: Plan) -> list[RunGroup]:
-    """The choices of passes among the plan's settings, the baseline's first."""
+    """Group the plan's settings by their passes, the baseline's group first."""
     known = {(run.checkpoint, run.pass_.name): run for run in plan.runs}
     settings: dict[tuple[str, tuple[str, ...]], list[Setting]] = {}
     for setting in (plan.baseline, *plan.settings):
@@ -118,7 +118,7 @@ def run_groups(plan: Plan) -> list[RunGroup]:
 
 
 def _group_data(group: RunGroup, baseline: Setting) -> dict[str, Any]:
-    """A group in words, its recording, and the config lines that ask for its passes."""
+    """A group's title and recording, and the config lines that ask for its passes."""
     values, base = group.setting.parameters(), baseline.parameters()
     lines = {name: values[name] for name in PASS_PARAMETERS if values[name] != base[name]}
     defaults = GeneratorConfig().model_dump()
@@ -143,7 +143,7 @@ def _run_name(run: PassRun) -> str:
 
 
 def common_recording(runs: Sequence[PassRun]) -> Recording:
-    """What all passes have recorded: the highest of their floors, and the levels that they share."""
+    """What all passes recorded: the highest of their floors, and their common levels and offsets."""
     recordings = [run.recording for run in runs]
     levels = set.intersection(*(set(one.mask_thresholds) for one in recordings))
     offsets = set.intersection(*(set(one.stability_score_offsets) for one in recordings))
@@ -156,7 +156,7 @@ def common_recording(runs: Sequence[PassRun]) -> Recording:
 
 
 def image_data(sample: Sample, groups: Sequence[RunGroup]) -> dict[str, Any]:
-    """One image: its pixels and masks at the size of a screen, scores and boxes as they are, pass by pass."""
+    """One image: pixels and masks at screen size, scores and boxes unchanged, pass by pass."""
     thumbnail = Thumbnail.fit(sample.size_hw, _SIDE)
     areas: dict[str, set[int]] = {}
     runs: dict[str, PassRun] = {}
@@ -176,7 +176,7 @@ def image_data(sample: Sample, groups: Sequence[RunGroup]) -> dict[str, Any]:
 
 
 def _pass_data(sample: Sample, run: PassRun, thumbnail: Thumbnail, areas: Sequence[int]) -> dict[str, Any]:
-    """A pass, column by column; positions of levels and offsets in its recording instead of their values."""
+    """A pass, column by column; levels and offsets are positions in its recording."""
     part = sample.replays[run.checkpoint].candidates[run.pass_.name]
     recording = run.recording
     at_level = np.flatnonzero(np.isin(part.rows.mask_threshold, recording.mask_thresholds))
@@ -203,7 +203,7 @@ def _pass_data(sample: Sample, run: PassRun, thumbnail: Thumbnail, areas: Sequen
 
 
 def _regions(part: Candidates, rows: NDArray[np.int64], area: int, thumbnail: Thumbnail) -> dict[str, Any] | None:
-    """The masks that ``min_mask_region_area`` redraws; None where that is too much work for a page."""
+    """The masks that ``min_mask_region_area`` changes; None if that is too much work for a page."""
     inner = [place for place, row in enumerate(rows) if part.rows.counts[row] is not None]
     if len(inner) * part.size_hw[0] * part.size_hw[1] > _MAX_REGION_PIXELS:
         return None

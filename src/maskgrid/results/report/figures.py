@@ -1,4 +1,4 @@
-"""The parts of the report that are charts."""
+"""Sections of the report with charts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ _MASKS = "mean masks per image"
 
 
 def responses_section(data: ReportData) -> Html:
-    """How the count responds to each parameter, and where it hardly does."""
+    """How the count responds to each parameter, and the ranges where it hardly changes."""
     curves = response_curves(data.results, data.plan.baseline)
     if not curves:
         return NOTHING
@@ -98,7 +98,7 @@ def maps_section(data: ReportData) -> Html:
 
 
 def _interaction(pair: PairMap, data: ReportData) -> Html:
-    """What two values do most together; where the map has gaps, interactions mix with main effects."""
+    """The strongest interaction; nothing if the map has gaps, because then interactions mix with main effects."""
     rows = [row for row in data.interactions if (row["parameter_a"], row["parameter_b"]) == pair.names]
     if len(rows) < len(pair.values[0]) * len(pair.values[1]):
         return NOTHING
@@ -108,7 +108,7 @@ def _interaction(pair: PairMap, data: ReportData) -> Html:
 
 
 def _strength(row: Mapping[str, Any]) -> float:
-    # Rounded, so that the first of equals is chosen whatever the last bit says.
+    # Rounded, so that the first of equals is chosen despite differences in the last bit.
     return round(abs(float(row["n_masks_interaction"])), 9)
 
 
@@ -175,21 +175,15 @@ def effects_section(data: ReportData) -> Html:
 
 
 def _interactions(data: ReportData) -> Html:
-    """The pairs of values that do most together beyond what each does alone."""
+    """The strongest interactions of pairs of values."""
     strongest = sorted(data.interactions, key=_strength, reverse=True)[:_MAX_INTERACTIONS]
     if not strongest:
         return NOTHING
     words = paragraph(
         "What two values do together beyond both main effects. Where it is small, thresholds can be chosen one by one."
     )
-    columns = [
-        Column("value", False),
-        Column("with", False),
-        Column("settings"),
-        Column("masks"),
-        Column("interaction"),
-    ]
-    columns.append(Column("on what is covered"))
+    columns = [Column("value", False), Column("with", False), Column("settings"), Column("masks")]
+    columns += [Column("interaction"), Column("on what is covered")]
     rows = [
         Row.of(
             f"{row['parameter_a']} {row['value_a'][:16]}",

@@ -1,4 +1,4 @@
-"""The parts of the report that are words and tables."""
+"""Sections of the report with words and tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,10 +26,10 @@ from maskgrid.pages.markup import (
 from maskgrid.results.report.data import ReportData
 from maskgrid.results.statistics.curves import Answered, not_dominated
 
-# More rows make the page slower than a phone bears; the Parquet file has them all.
+# More rows make the page too slow on a phone; the Parquet file has all of them.
 MAX_ROWS = 2000
 
-# What becomes of the masks proposed, in the generator's order: column of the summary, class, name.
+# The fates of proposed masks, in the generator's order: column of the summary, class, name.
 FATES = (
     ("kept_frac", "kept", "kept"),
     ("dropped_pred_iou_frac", "iou", "pred_iou_thresh"),
@@ -81,7 +81,7 @@ def _extreme(word: str, result: Answered, data: ReportData) -> str:
 
 
 def shown_rows(data: ReportData) -> list[Answered]:
-    """The settings that have a row in tables: all, up to a limit that keeps the page readable."""
+    """The settings with a row in tables: all, up to a limit that keeps the page fast."""
     shown = list(data.results[:MAX_ROWS])
     base = data.baseline
     return shown if base is None or base in shown else [base, *shown[1:]]
@@ -141,7 +141,7 @@ def _difference(row: Mapping[str, Any]) -> str:
 
 
 def filters_section(data: ReportData) -> Html:
-    """What becomes of the masks that the network proposes, for each setting."""
+    """The fates of the masks that the network proposes, for each setting."""
     used = [fate for fate in FATES if fate[0] == "kept_frac" or any(one.row[fate[0]] for one in data.results)]
     columns = [Column("setting", False), Column("from proposed to kept", False), *(Column(name) for _, _, name in used)]
     rows = [_filter_row(result, used) for result in shown_rows(data)]
@@ -152,7 +152,7 @@ def filters_section(data: ReportData) -> Html:
 
 
 def legend(kinds: Iterable[tuple[str, str]]) -> Html:
-    """What the colours of stacks mean: pairs of a class and a name."""
+    """The meaning of the colours of stacks; ``kinds`` are pairs of a class and a name."""
     return element(
         "p", {"class": "legend"}, *(element("span", {}, _swatch(kind), text(f" {name}")) for kind, name in kinds)
     )
@@ -163,7 +163,7 @@ def _swatch(kind: str) -> Html:
 
 
 def stack(shares: Iterable[tuple[str, float]]) -> Html:
-    """A bar of parts: pairs of a class and a share of the whole width. The numbers stand beside it."""
+    """A stacked bar; ``shares`` are pairs of a class and a share of the width. The numbers are beside it."""
     parts = [
         element("i", {"class": f"fate {kind}", "style": f"width:{100 * part:.2f}%"}) for kind, part in shares if part
     ]
@@ -177,7 +177,7 @@ def _filter_row(result: Answered, used: Sequence[tuple[str, str, str]]) -> Row:
 
 
 def trade_off_table(data: ReportData) -> Html:
-    """The settings that no other betters."""
+    """The settings that no other dominates."""
     columns = [Column("setting", False), Column("masks"), Column("covered"), Column("values", False)]
     rows = [
         Row(
@@ -208,7 +208,7 @@ def failures_section(data: ReportData) -> Html:
 
 
 def provenance_section(data: ReportData) -> Html:
-    """What all of this was made from and with."""
+    """What everything was made from and with."""
     made = data.provenance
     columns = [Column("of", False), Column("fingerprint", False)]
     prints = [Row([text(name), element("code", {}, text(value))]) for name, value in made.inputs.items()]

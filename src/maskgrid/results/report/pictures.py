@@ -1,4 +1,4 @@
-"""The parts of the report that show pictures: images on which settings disagree, and masks side by side."""
+"""Sections of the report with pictures: images on which settings disagree, and masks side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def disagreement_section(data: ReportData) -> Html:
 
 
 def _extremes(data: ReportData) -> list[Html]:
-    """The images on which settings disagree most, at the settings of fewest and most masks."""
+    """The images on which settings disagree most, drawn at the settings with the fewest and most masks."""
     settings = {setting.id: setting for setting in data.plan.settings}
     widest = {spread.image_key for spread in data.images.widest}
     rows = []
@@ -101,7 +101,7 @@ def _overlay(sample: Sample, setting: Setting, baseline: Setting) -> Html:
 
 
 def overlay(sample: Sample, setting: Setting, max_side: int) -> tuple[Pixels, int] | None:
-    """An image with the masks that a setting keeps of it, and their count; None where it was not answered."""
+    """Draw an image with the masks that a setting keeps; return it and their count, or None without results."""
     if not is_answered(sample, setting):
         return None
     selection = sample.replays[setting.checkpoint].select(setting.generator)
@@ -112,7 +112,7 @@ def overlay(sample: Sample, setting: Setting, max_side: int) -> tuple[Pixels, in
 def write_contact_sheet(
     path: Path, samples: Sequence[Sample], setting: Setting, fingerprint: str = "", side: int = 320
 ) -> None:
-    """Write the overlays of one setting as one JPEG, four in a row, with what it is made from as its comment."""
+    """Write the overlays of one setting as one JPEG, four in a row, with the fingerprint as its comment."""
     drawn = [overlay(sample, setting, side) for sample in samples]
     tiles = [centred(picture[0], side) for picture in drawn if picture is not None]
     sheet = grid(tiles or [np.full((side, side, 3), 255, np.uint8)], 4)

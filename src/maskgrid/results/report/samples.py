@@ -1,4 +1,4 @@
-"""A few images with their pixels and candidates, to be drawn."""
+"""Read the pixels and candidates of a few images, for drawing."""
 
 import logging
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Sample:
     Attributes:
         image_key: the image.
         size_hw: height and width in pixels.
-        pixels: uint8 (H, W, 3), or None where the file has gone or changed since.
+        pixels: uint8 (H, W, 3); None if the file is gone or has changed.
         replays: a replay for each checkpoint, with the candidates of all passes.
     """
 
@@ -42,7 +42,7 @@ class Sample:
 def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
     """Read images and their candidates, one shard at a time, in the order of ``keys``.
 
-    Images without candidates (failed in the network, or of a shard that has not run) are left out.
+    Images without candidates (the network failed, or the shard has not run) are left out.
     """
     wanted = read_table(plan.layout.images, ["image_key", "shard"], [("image_key", "in", list(keys))]).to_pylist()
     by_shard: dict[str, set[str]] = {}
@@ -70,7 +70,7 @@ def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
     try:
         return files_by_key(plan.layout.files, keys)
     except UserError as error:
-        log.warning("%s; images are shown without their pixels", error)
+        log.warning("%s; images are drawn without their pixels", error)
         return {}
 
 
@@ -82,12 +82,12 @@ def _sample(plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], file
         try:
             pixels = read_image(path, plan.config.dataset.max_pixels, files[key]["sha256"], span).pixels
         except BadImage as error:
-            log.warning("%s: %s; it is shown without its pixels", key, error.message)
+            log.warning("%s: %s; it is drawn without its pixels", key, error.message)
     replays = {checkpoint: Replay(candidates) for checkpoint, candidates in passes.items()}
     return Sample(key, first.size_hw, pixels, replays)
 
 
 def is_answered(sample: Sample, setting: Setting) -> bool:
-    """Whether the sample has the candidates of all passes of a setting."""
+    """Return whether the sample has the candidates of all passes of a setting."""
     replay = sample.replays.get(setting.checkpoint)
     return replay is not None and all(pass_.name in replay.candidates for pass_ in passes_of(setting.generator))

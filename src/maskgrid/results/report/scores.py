@@ -1,4 +1,4 @@
-"""The parts of the report about scores and sizes of masks."""
+"""Sections of the report: scores, sizes and accuracy of masks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ _SIZES = (
     ("n_large_mean", "kept", "large"),
 )
 
-# Column of the summary, heading, what it means.
+# Column of the summary, heading, meaning.
 _SHARES = (
     ("recall_50", "recall 0.5", "share of the objects that a mask of their own matches at IoU 0.5"),
     ("recall_75", "recall 0.75", "the same at IoU 0.75"),
@@ -53,7 +53,7 @@ _SHARES = (
 
 
 def scores_section(data: ReportData) -> Html:
-    """How the two scores are distributed, with the thresholds that the sweep tries."""
+    """The distributions of the two scores, with the thresholds that the sweep tries."""
     parts = _baseline_candidates(data)
     iou = _join([part.proposed_iou for part in parts])
     stability = _join([_stability(data, part) for part in parts])
@@ -114,7 +114,7 @@ def _scores(data: ReportData, threshold: str, title: str, scores: NDArray[np.flo
 
 
 def sizes_section(data: ReportData) -> Html:
-    """How large the masks of the exported settings are."""
+    """The sizes of the exported settings' masks."""
     exported = {data.plan.baseline.id, *(setting.id for setting in data.plan.exported())}
     shown = [result for result in data.results if result.setting.id in exported]
     most = max((result.n_masks for result in shown), default=0.0)
@@ -146,7 +146,7 @@ def sizes_section(data: ReportData) -> Html:
 
 
 def accuracy_section(data: ReportData) -> Html:
-    """How well settings find what is annotated."""
+    """How well settings find the annotated objects."""
     measured = [result for result in data.results if result.setting.id in data.accuracy]
     if not measured:
         return NOTHING
@@ -161,7 +161,7 @@ def accuracy_section(data: ReportData) -> Html:
 
 
 def _best(data: ReportData, measured: list[Answered]) -> Html:
-    """The settings that are best by two measures, with the intervals that say how sure that is."""
+    """The best setting by each of two measures, with intervals."""
     sentences = []
     for name, words in (("f1_50", "F1 at IoU 0.5"), ("ar_1000", "average recall")):
         best = max(measured, key=lambda one: data.accuracy[one.setting.id][name] or 0.0)

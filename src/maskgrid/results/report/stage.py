@@ -1,4 +1,4 @@
-"""Pages put together from their parts: one file each, with style and script inside and nothing from elsewhere."""
+"""Assemble the report's pages: self-contained HTML files with style and script inside."""
 
 import logging
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 def report_page(data: ReportData) -> bytes:
-    """The report as one HTML file."""
+    """Make the report, one HTML file."""
     parts = [(name, title, make(data)) for name, title, make in _PARTS]
     there = [(name, title) for name, title, content in parts if content]
     links = [element("a", {"href": "explorer.html"}, text("Explorer"))]
@@ -60,17 +60,17 @@ def report_page(data: ReportData) -> bytes:
 def write_report(plan: Plan) -> None:
     """Write the report, the explorer, and a contact sheet for each exported setting.
 
-    The same data give the same bytes, however images are spread over shards.
+    The same data give the same bytes, however images are split into shards.
 
     Raises:
-        maskgrid.io.errors.UserError: a table is missing or cut off.
+        maskgrid.io.errors.UserError: a table is missing or truncated.
     """
     data = read_report_data(plan)
     folder = plan.layout.root / "report"
-    made_from = report_fingerprint(plan)
+    fingerprint = report_fingerprint(plan)
     exported = plan.exported()
     for setting in shown(exported, len(exported), "contact sheets", "settings"):
-        write_contact_sheet(folder / "overlays" / f"{setting.label}.jpg", data.samples, setting, made_from)
+        write_contact_sheet(folder / "overlays" / f"{setting.label}.jpg", data.samples, setting, fingerprint)
     write_bytes(folder / "index.html", report_page(data))
     write_bytes(folder / "explorer.html", explorer_page(plan, data.samples))
     log.info("report: %s", folder / "index.html")

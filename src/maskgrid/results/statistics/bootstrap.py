@@ -24,6 +24,11 @@ class Intervals:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
+    def cells(self, column: int) -> tuple[float | None, ...]:
+        """Mean, low and high of a column as table cells; None for NaN."""
+        values = (float(ends[column]) for ends in (self.mean, self.low, self.high))
+        return tuple(None if np.isnan(value) else value for value in values)
+
 
 def mean_intervals(values: NDArray[np.float64]) -> Intervals:
     """Means of columns over rows, with the percentile interval of the mean.

@@ -84,7 +84,7 @@ def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -
         parts = [_plain(read_table(path, filters=wanted)) for path in shard_counts]
         rows = pa.concat_tables(parts) if parts else _plain(MASK_COUNTS.empty_table())
         for setting in group:
-            yield _with_parameters(setting, rows.filter(pc.equal(rows["setting_id"], setting.id)))
+            yield with_parameters(setting, rows.filter(pc.equal(rows["setting_id"], setting.id)), IMAGE_COUNTS)
 
 
 def _n_rows(path: Path) -> int:
@@ -101,14 +101,15 @@ def _plain(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def _with_parameters(setting: Setting, rows: pa.Table) -> pa.Table:
+def with_parameters(setting: Setting, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Sort a setting's rows by image key and add its parameters; ``schema`` is that of the result."""
     rows = rows.sort_by("image_key")
     values = _setting_row(setting)
     columns = [
         rows[field.name] if field.name in rows.column_names else pa.array([values[field.name]] * len(rows), field.type)
-        for field in IMAGE_COUNTS
+        for field in schema
     ]
-    return pa.table(columns, schema=IMAGE_COUNTS)
+    return pa.table(columns, schema=schema)
 
 
 def in_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -83,9 +83,7 @@ def _group_rows(tables: Sequence[pa.Table], keys: pa.Array, base: NDArray[np.flo
     for index, row in enumerate(rows):
         row["n_images_common"] = int((~np.isnan(difference[:, index, 0])).sum())
         for column, name in enumerate(names, start=index * len(names)):
-            row[f"{name}_mean"] = _number(intervals.mean[column])
-            row[f"{name}_low"] = _number(intervals.low[column])
-            row[f"{name}_high"] = _number(intervals.high[column])
+            row[f"{name}_mean"], row[f"{name}_low"], row[f"{name}_high"] = intervals.cells(column)
     return rows
 
 
@@ -119,7 +117,3 @@ def _sum_of_scores(rows: pa.Table, name: str, n_masks: NDArray[np.int64]) -> flo
 
 def _ratio(numerator: float, denominator: int) -> float | None:
     return numerator / denominator if denominator else None
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

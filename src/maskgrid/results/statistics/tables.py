@@ -1,4 +1,4 @@
-"""The columns of the tables under ``statistics``, which people read."""
+"""The columns of the tables in the folder ``statistics``."""
 
 import pyarrow as pa
 
@@ -40,8 +40,7 @@ SETTINGS = pa.schema(
     ]
 )
 
-# Plain text instead of the dictionaries of MASK_COUNTS: pandas would make categories of those, which multiply
-# in a group-by.
+# Plain text instead of MASK_COUNTS' dictionaries, which pandas would read as categories: they multiply in a group-by.
 IMAGE_COUNTS = pa.schema(
     [
         *SETTING_COLUMNS,

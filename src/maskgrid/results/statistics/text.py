@@ -1,4 +1,4 @@
-"""The summary as the command line prints it: a line a setting."""
+"""The summary for the command line: one line per setting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _LABEL_WIDTH = 24
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of text: its heading in words, its cells."""
+    """A column of text: the words of its heading, and its cells."""
 
     words: tuple[str, ...]
     cells: list[str]
@@ -26,12 +26,12 @@ class _Column:
 
 
 def summary_text(settings: Sequence[Setting], summary: pa.Table, max_rows: int = 40) -> str:
-    """Lay out the summary for a terminal of 110 columns, with the parameters that the sweep varies.
+    """Lay out the summary for a terminal of 110 columns, with the swept parameters.
 
     Args:
         settings: the sweep, in any order.
-        summary: the table of ``summary.summary_table``; its order is that of the lines.
-        max_rows: lines at most; the baseline's is among them, and the last line says how many were left out.
+        summary: the table from ``summary.summary_table``; the lines have its order.
+        max_rows: maximum number of lines, including the baseline's; a note says how many are left out.
     """
     rows = summary.to_pylist()
     shown = _shown(rows, max_rows)
@@ -43,7 +43,7 @@ def summary_text(settings: Sequence[Setting], summary: pa.Table, max_rows: int =
 
 
 def _shown(rows: list[dict[str, Any]], max_rows: int) -> list[dict[str, Any]]:
-    """The first rows, and the baseline wherever it stands."""
+    """The first rows, and the baseline's wherever it is."""
     n_others = max(max_rows - sum(row["is_baseline"] for row in rows), 0)
     others = set([row["setting_id"] for row in rows if not row["is_baseline"]][:n_others])
     return [row for row in rows if row["is_baseline"] or row["setting_id"] in others]
@@ -86,7 +86,7 @@ def _difference(row: dict[str, Any]) -> str:
 
 
 def _fitting(parameters: list[_Column], others: list[_Column]) -> tuple[list[_Column], int]:
-    """As many parameters as the width allows, and how many are left out."""
+    """As many parameters as fit the width, and the number left out."""
     room = _WIDTH - 2 - sum(column.width + 2 for column in others)
     kept: list[_Column] = []
     for column in parameters:
@@ -98,7 +98,7 @@ def _fitting(parameters: list[_Column], others: list[_Column]) -> tuple[list[_Co
 
 
 def _lay_out(columns: list[_Column], marked: list[bool]) -> list[str]:
-    """Headings, a word a line; a rule; the rows, the first column to the left and the others to the right."""
+    """Headings, one word per line; a rule; the rows. The first column is left-aligned, the others right-aligned."""
     height = max(len(column.words) for column in columns)
     whole = [
         [*[""] * (height - len(column.words)), *column.words, "-" * column.width, *column.cells] for column in columns
