@@ -473,7 +473,7 @@ def test_thresholds_are_swept_like_the_generators(by_hand, capsys):
         ({"grid": {"mask_treshold": [0.0]}}, "prompts.sweep.grid.mask_treshold: unknown parameter; did you mean"),
         (
             {"grid": {"prompts_per_batch": [1, 2]}},
-            "changes no mask, so there is nothing to sweep",
+            "changes no mask and cannot be swept",
         ),
         ({"points": [{"max_hole_area": -1}]}, "prompts.sweep.points[0].max_hole_area"),
         ({}, "prompts.sweep: the sweep is empty"),
