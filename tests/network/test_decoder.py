@@ -10,7 +10,7 @@ from maskgrid.network.decoder import Decoding
 from maskgrid.network.exact_decoder import PromptDecoder
 from maskgrid.network.model import load_model
 from maskgrid.network.predictor import make_predictor
-from maskgrid.plan.notes import network_origin
+from maskgrid.plan.origin import network_origin
 from maskgrid.results.agreement import match
 
 FLOOR = 0.6

@@ -361,7 +361,7 @@ def test_image_names_are_normalised_like_keys(tmp_path):
 
 def test_the_plan_names_the_source(tmp_path):
     plan = make_plan(Config(prompts=PromptConfig(source="boxes.json")), tmp_path, tmp_path / "results")
-    assert "prompts   boxes.json; nothing there yet" in plan_text(plan)
+    assert "prompts   boxes.json; not started" in plan_text(plan)
 
 
 def test_the_demos_prompts_need_the_demos_images(tmp_path):
