@@ -1,4 +1,4 @@
-# The entry for people in the checkout. Rules of an included file make no default target by themselves.
+# The entry point in a checkout. An included file's rules do not become the default target by themselves.
 include: "workflow/Snakefile"
 
 

@@ -84,7 +84,7 @@ def test_a_repeated_key_stops_the_workflow(folder):
     (folder / "config.yaml").write_text("sweep: {grid: {use_m2m: [true]}}\nsweep: {}\n")
     run = snakemake(folder, None, "-n")
     assert run.code != 0
-    assert "line 2: the key 'sweep' stands twice" in run.output
+    assert "line 2: the key 'sweep' is repeated" in run.output
 
 
 def test_a_config_that_cannot_be_written_is_a_one_line_error(folder):

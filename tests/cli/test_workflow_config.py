@@ -12,7 +12,7 @@ from maskgrid.io.errors import UserError
 def test_a_key_that_stands_twice_is_refused(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"config\.yaml: .*the key '(sweep|use_m2m)' stands twice"):
+    with pytest.raises(UserError, match=r"config\.yaml: .*the key '(sweep|use_m2m)' is repeated"):
         refuse_repeated_keys(path)
     path.write_text("a: &x {b: 1}\nc: {<<: *x, b: 2}\n")
     refuse_repeated_keys(path)

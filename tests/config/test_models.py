@@ -152,5 +152,5 @@ def test_the_readme_explains_every_key():
 def test_a_repeated_key_is_an_error(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"config\.yaml: .*the key '(sweep|use_m2m)' stands twice"):
+    with pytest.raises(UserError, match=r"config\.yaml: .*the key '(sweep|use_m2m)' is repeated"):
         load_config(path)

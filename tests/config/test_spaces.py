@@ -109,8 +109,8 @@ def test_a_table_has_a_row_for_each_setting(key, suffix, tmp_path):
         ({"grid": {"a": [1.5]}, "exclude": [{"a": 2.5}]}, ".exclude[0]: matches no setting of the sweep"),
         ({"grid": {"c": [1]}}, ".grid.{c}: input should be a valid boolean (got 1)"),
         ({"grid": {"b": [-1]}}, ".grid.{b}: input should be greater than or equal to"),
-        ({"zip": {"a": [1.5], "b": [1, 2]}}, ".zip: all lists must be of one length, but {a} has 1, {b} has 2"),
-        ({"grid": {"a": [1.5]}, "zip": {"a": [1.5]}}, ": {a} stands in grid and in zip; one of the two must go"),
+        ({"zip": {"a": [1.5], "b": [1, 2]}}, ".zip: all lists must have the same length, but {a} has 1, {b} has 2"),
+        ({"grid": {"a": [1.5]}, "zip": {"a": [1.5]}}, ": {a} is in both grid and zip; remove one"),
         (
             {"points": [{"name": "x", "a": 1}, {"name": "x", "b": 2}]},
             ".points[1]: the name 'x' is used twice (also at {key}.points[0])",
@@ -124,7 +124,7 @@ def test_a_table_has_a_row_for_each_setting(key, suffix, tmp_path):
             ": the sweep has 101,000 settings",
         ),
         ("settings.xlsx", ": settings.xlsx: a table must be a .csv, .tsv or .parquet file"),
-        ("settings.csv", ": settings.csv: there is no such file"),
+        ("settings.csv", ": settings.csv: no such file"),
     ],
 )
 def test_the_same_mistakes_have_the_same_messages(key, sweep, message, tmp_path):
@@ -211,7 +211,7 @@ def test_settings_of_tracking_are_called_as_files_of_results_that_exist(sweep, l
 
 @pytest.mark.parametrize("name", ["with space", "ä", ".x", "-x", "x" * 65, "a@b", ""])
 def test_names_of_tracking_are_parts_of_files_names(name):
-    with pytest.raises(UserError, match="cannot be a setting's name: up to 64 letters"):
+    with pytest.raises(UserError, match="cannot be a setting's name: it becomes part of file names, so use up to 64"):
         expanded("tracking.sweep", {"points": [{"name": name}]})
 
 

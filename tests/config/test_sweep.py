@@ -106,10 +106,10 @@ def test_a_table_has_a_row_for_each_setting(tmp_path):
         ({"grid": {"pred_iou_thresh": [0.5, 1.5]}}, "sweep.grid.pred_iou_thresh: input should be less than"),
         ({"grid": {"points_per_batch": [16, 64]}}, "sweep.grid.points_per_batch: changes no mask"),
         ({"grid": {"checkpoint": [3]}}, "sweep.grid.checkpoint: 3 is not the name or path of a checkpoint"),
-        ({"zip": {"points_per_side": [8], "crop_n_layers": [0, 1]}}, "sweep.zip: all lists must be of one length"),
+        ({"zip": {"points_per_side": [8], "crop_n_layers": [0, 1]}}, "sweep.zip: all lists must have the same length"),
         (
             {"grid": {"use_m2m": [True]}, "zip": {"use_m2m": [True]}},
-            "sweep: use_m2m stands in grid and in zip",
+            "sweep: use_m2m is in both grid and zip",
         ),
         ({"points": [{"name": "x", "use_m2m": True}, {"name": "x"}]}, "sweep.points[1]: the name 'x' is used twice"),
         ({"points": [{"name": "baseline"}]}, "sweep.points[0].name: 'baseline' cannot be a setting's name"),
@@ -139,10 +139,10 @@ def test_a_table_has_a_row_for_each_setting(tmp_path):
                     "box_nms_thresh": [i / 200 for i in range(200)],
                 }
             },
-            "sweep: the sweep has 200,200 settings, and 100,000 are the most",
+            "sweep: the sweep has 200,200 settings, but at most 100,000 are allowed",
         ),
         ("settings.xlsx", "sweep: settings.xlsx: a table must be a .csv, .tsv or .parquet file"),
-        ("settings.csv", "sweep: settings.csv: there is no such file"),
+        ("settings.csv", "sweep: settings.csv: no such file"),
     ],
 )
 def test_mistakes_are_one_line_errors_with_the_key(sweep, message, tmp_path):

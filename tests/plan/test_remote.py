@@ -184,7 +184,7 @@ def test_results_outside_a_local_folder_are_refused(tmp_path):
     pytest.importorskip("snakemake_storage_plugin_fs", reason="snakemake-storage-plugin-fs is not installed")
     run = snakemake(tmp_path, {}, "-n", "--default-storage-provider", "fs", "--shared-fs-usage", "none")
     assert run.code != 0
-    assert "cannot have them on --default-storage-provider fs" in run.output
+    assert "cannot write them to --default-storage-provider fs" in run.output
     assert "Traceback" not in run.output
 
 

@@ -65,7 +65,7 @@ def test_the_plan_says_how_long_and_from_how_many_shards(plan):
     text = plan_text(plan)
     assert re.search(r"network   demo/crop0-grid4: about 18.3 minutes on cuda and .* for 100 images", text)
     assert "(11 s each, from 2 measured shards)" in text
-    assert "all together 36.7 minutes\n" in text
+    assert "total 36.7 minutes\n" in text
 
 
 def test_without_a_measured_shard_the_plan_says_how_to_measure_one(plan):

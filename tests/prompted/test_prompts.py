@@ -361,7 +361,7 @@ def test_image_names_are_normalised_like_keys(tmp_path):
 
 def test_the_plan_names_the_source(tmp_path):
     plan = make_plan(Config(prompts=PromptConfig(source="boxes.json")), tmp_path, tmp_path / "results")
-    assert "prompts   boxes.json; nothing there yet" in plan_text(plan)
+    assert "prompts   boxes.json; not started" in plan_text(plan)
 
 
 def test_the_demos_prompts_need_the_demos_images(tmp_path):
@@ -473,7 +473,7 @@ def test_thresholds_are_swept_like_the_generators(by_hand, capsys):
         ({"grid": {"mask_treshold": [0.0]}}, "prompts.sweep.grid.mask_treshold: unknown parameter; did you mean"),
         (
             {"grid": {"prompts_per_batch": [1, 2]}},
-            "changes no mask, so there is nothing to sweep",
+            "changes no mask and cannot be swept",
         ),
         ({"points": [{"max_hole_area": -1}]}, "prompts.sweep.points[0].max_hole_area"),
         ({}, "prompts.sweep: the sweep is empty"),

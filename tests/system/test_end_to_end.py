@@ -117,4 +117,4 @@ def test_plan_lists_finished_outputs(plan):
     text = plan_text(plan)
     assert f"{len(plan.settings)}, sweeping" in text
     assert "crop1-grid6" in text
-    assert "2 of 2 shards there" in text
+    assert "2 of 2 shards done" in text

@@ -236,7 +236,7 @@ def test_a_finished_job_is_not_run_again(finished, tracker):
     before = part.stat().st_ino
     track_job(plan, "good.mkv", "0000", partial(pytest.fail, "the network was loaded"))
     assert part.stat().st_ino == before
-    assert "tracking  clips; prompts.jsonl; 2 of 2 jobs there" in plan_text(plan)
+    assert "tracking  clips; prompts.jsonl; 2 of 2 jobs done" in plan_text(plan)
 
 
 def test_a_video_deleted_since_the_index_gets_a_status(finished, tracker, tmp_path):

@@ -1,4 +1,4 @@
-"""How well masks find annotated objects: only where the config or the source has annotations."""
+"""Measure masks against annotated objects, if the config or the source has annotations."""
 
 
 include: "inputs/accuracy.smk"
@@ -62,6 +62,6 @@ rule accuracy:
         **CALL,
         settings=SETTINGS_DIGEST,
     message:
-        "Accuracy against settings"
+        "Writing the accuracy of all settings"
     shell:
         "{params.maskgrid} accuracy {params.options} 2> >(tee {log:q} >&2)"

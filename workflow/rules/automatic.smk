@@ -1,10 +1,10 @@
-"""The run of the network, and the replay of all settings."""
+"""The automatic job: run the network, replay all settings, write COCO."""
 
 
 include: "inputs/automatic.smk"
 
 
-# The index is needed but not a reason to run again: each shard has its digest for that.
+# Each shard has a digest, so a new index alone is no reason to run again.
 rule generate:
     input:
         index=ancient("results/dataset/files.parquet"),
@@ -28,7 +28,7 @@ rule generate:
         mode=PLAN.config.model.mode,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
     message:
-        "{wildcards.checkpoint}: {wildcards.pass_name} over shard {wildcards.shard}"
+        "Running pass {wildcards.checkpoint}/{wildcards.pass_name} over shard {wildcards.shard}"
     shell:
         "{params.maskgrid} generate {params.options} --checkpoint {wildcards.checkpoint:q}"
         " --pass {wildcards.pass_name:q} --shard {wildcards.shard:q} --recording {params.recording:q}"
@@ -56,8 +56,8 @@ rule replay:
         "{params.maskgrid} replay {params.options} --shard {wildcards.shard:q} 2> >(tee {log:q} >&2)"
 
 
-# All shards in one small file: with a hundred settings to export, each merge asking for each shard would be more than
-# Snakemake can plan. On a cluster it runs beside Snakemake: seconds of work.
+# One small file stands for all shards: with a hundred settings to export, listing each shard in each merge would be
+# more than Snakemake can plan. On a cluster it runs beside Snakemake, since it takes seconds.
 rule gather:
     input:
         selection_files,

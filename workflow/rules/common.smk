@@ -1,4 +1,4 @@
-"""What the rules share: the plan, and functions that look things up in it when a job needs them."""
+"""What all rules share: the plan, and functions that look up in it what a job needs."""
 
 import shlex
 import sys
@@ -20,7 +20,7 @@ CONFIG_FILE = "results/config.json"
 SOURCE_FOLDER = str(
     Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1] / "src"
 )
-# A conda environment holds the packages but not this one; otherwise jobs run with the Python that runs Snakemake.
+# A conda environment has all packages but this one; without conda, jobs use the Python that runs Snakemake.
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     MASKGRID = f"PYTHONPATH={shlex.quote(SOURCE_FOLDER)} python -m maskgrid"
 else:
@@ -28,10 +28,10 @@ else:
 
 
 def command(wildcards, threads):
-    """How jobs call maskgrid.
+    """The command that calls maskgrid in a job.
 
-    Snakemake takes no param that asks for threads for a reason to run again: another Python, or an environment that has
-    moved, must not cost the network's work.
+    A function with ``threads``, because Snakemake never reruns a job for such a param: another Python, or an
+    environment that has moved, must not repeat the network's work.
     """
     return MASKGRID
 
@@ -40,17 +40,17 @@ OPTIONS = f"--config {CONFIG_FILE} --results results"
 # The params of every rule that calls maskgrid.
 CALL = {"maskgrid": command, "options": OPTIONS}
 
-# Jobs write into the folder by its own name, and not where a storage plugin would keep its copy of each file.
+# Jobs write to results/ directly, not to where a storage plugin would keep its copy of each file.
 if workflow.storage_settings.default_storage_provider not in (None, "none"):
     raise WorkflowError(
-        "Results lie in a folder: this workflow cannot have them on --default-storage-provider "
-        f"{workflow.storage_settings.default_storage_provider}. Leave the option out; docs/cluster.md says what does."
+        "Results must be in a folder: this workflow cannot write them to --default-storage-provider "
+        f"{workflow.storage_settings.default_storage_provider}. Remove the option; see docs/cluster.md."
     )
 
 
 @contextmanager
 def one_line_errors():
-    """Errors that the user can mend, as Snakemake says them without a traceback."""
+    """Raise a user's mistakes as errors that Snakemake prints in one line, without a traceback."""
     try:
         yield
     except UserError as error:
@@ -58,7 +58,7 @@ def one_line_errors():
 
 
 with one_line_errors():
-    # As a module of another workflow, this one is handed a config that is its own; files and options are the other's.
+    # As a module of another workflow, this one gets its own config; config files and options belong to the other.
     if workflow.modifier.is_main_snakefile():
         for path in [*workflow.overwrite_configfiles, *workflow.configfiles]:
             if workflow.is_main_process and Path(path).is_file():
@@ -66,15 +66,15 @@ with one_line_errors():
         update_config(config, typed(workflow.config_settings.config))
     PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
 
-# Adding a value to a sweep, or naming a setting, changes what the tables hold.
+# Adding a value to a sweep, or naming a setting, changes the tables.
 SETTINGS_DIGEST = PLAN.settings_digest()
 
-# The config's checkpoint, if the user has it as a file: a new one makes prompts and videos run again.
+# The user's own checkpoint file, if the config names one: a changed file reruns prompts and videos.
 CHECKPOINT_FILES = own_files(PLAN.config.model.checkpoint)
 
 
 def write_config():
-    """Write the config as the jobs read it."""
+    """Write the merged config for the jobs."""
     try:
         save_config(PLAN.config, Path(CONFIG_FILE))
     except OSError as error:
@@ -90,17 +90,17 @@ wildcard_constraints:
 
 
 def after(checkpoint):
-    """Say that what follows can be known once a checkpoint has run.
+    """Make Snakemake evaluate the caller only after this checkpoint has run.
 
-    A job on another machine sees its own rule alone, in which Snakemake takes no checkpoint for finished; but what a
-    job is submitted for comes after it.
+    A job's own process sees only its rule, where Snakemake considers no checkpoint finished; but the job was submitted
+    only after the checkpoint.
     """
     if workflow.is_main_process:
         getattr(checkpoints, checkpoint).get()
 
 
 def shards():
-    """Names of the shards, once the checkpoint `index` has run."""
+    """The names of the shards, once the checkpoint `index` has run."""
     after("index")
     return PLAN.shards()
 
@@ -112,7 +112,7 @@ def shard_digests():
 
 
 def shard_digest(wildcards):
-    """What a shard's images are: the one thing about the dataset that its jobs depend on."""
+    """Digest of a shard's images: its jobs depend on nothing else about the dataset."""
     after("index")
     return shard_digests()[wildcards.shard]
 
@@ -123,6 +123,6 @@ def _images_fingerprint():
 
 
 def images_fingerprint(wildcards):
-    """What the inputs are: an index that has found nothing new makes nothing run again."""
+    """Hash of all inputs: an index that finds nothing new reruns nothing."""
     after("index")
     return _images_fingerprint()

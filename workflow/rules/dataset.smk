@@ -1,11 +1,11 @@
-"""From the source to an index of images and their shards."""
+"""Fetch the source if it is remote, and index its images and their shards."""
 
 
 include: "inputs/dataset.smk"
 
 
-# What the config names by URL. Snakemake brings the file, by a storage plugin, and removes its copy after the job; a link
-# to it costs no second one. Beside Snakemake on a cluster: nodes often reach no network.
+# Fetch a file that the config names by URL. Snakemake downloads it with a storage plugin and removes its copy after the
+# job; a hard link avoids a second copy. On a cluster it runs beside Snakemake, because nodes often have no network.
 rule fetch:
     input:
         remote_file,
@@ -25,8 +25,8 @@ rule fetch:
         " && touch {output:q}) 2> {log:q}"
 
 
-# update() keeps the old tables while the job runs: files that have not changed are not read again. The first output is
-# the one by which Snakemake knows the checkpoint: rules whose parameters wait for it name this file as an input.
+# update() keeps the old tables while the job runs, so that unchanged files are not read again. Snakemake identifies the
+# checkpoint by its first output: rules whose params wait for it have this file as an input.
 checkpoint index:
     input:
         PLAN.source_files(),
@@ -41,7 +41,7 @@ checkpoint index:
         "../../environment.yml"
     params:
         **CALL,
-        # A function, because braces in a text, images-{000..009}.tar, would be taken for wildcards.
+        # A function, because the braces of images-{000..009}.tar would be read as wildcards.
         source=lambda wildcards: PLAN.config.dataset.source,
         shard_size=PLAN.config.dataset.shard_size,
         max_pixels=PLAN.config.dataset.max_pixels,

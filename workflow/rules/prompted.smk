@@ -1,4 +1,4 @@
-"""Masks of prompts: only if the config has a section prompts."""
+"""The prompted job, if the config has a section prompts: segment prompts."""
 
 
 include: "inputs/prompted.smk"
@@ -23,12 +23,12 @@ rule prompts:
         normalized=PROMPTS.get("normalized"),
         pictures=lambda wildcards: prompt_pictures(),
     message:
-        "Reading the prompts of {params.source}"
+        "Reading and checking the prompts of {params.source}"
     shell:
         "{params.maskgrid} prompts {params.options} 2> >(tee {log:q} >&2)"
 
 
-# update() keeps the old table while the job runs: a shard whose prompts are the same is not run again.
+# update() keeps the old table while the job runs, so that a shard with the same prompts is not segmented again.
 rule prompt:
     input:
         prompts="results/prompted/prompts.parquet",
@@ -87,7 +87,7 @@ rule prompt_merge:
         "{params.maskgrid} prompt-merge {params.options} 2> >(tee {log:q} >&2)"
 
 
-# The prompted job alone: snakemake prompted
+# Only the prompted job: snakemake prompted
 rule prompted:
     input:
         index_files() if PROMPTS else [],

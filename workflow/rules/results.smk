@@ -1,4 +1,4 @@
-"""What people take away: COCO annotations, statistics, the report."""
+"""The results for people: exports, the dataset card, statistics, the report, the verdict."""
 
 
 include: "inputs/results.smk"
@@ -16,7 +16,7 @@ rule export_sa1b:
     params:
         **CALL,
     message:
-        "Writing the masks of {wildcards.label} in SA-1B's form"
+        "Writing the masks of {wildcards.label} as SA-1B's JSON"
     shell:
         "{params.maskgrid} export {params.options} --setting {wildcards.label:q} --form sa1b 2> >(tee {log:q} >&2)"
 
@@ -82,7 +82,7 @@ rule statistics:
         settings=SETTINGS_DIGEST,
         baseline=PLAN.baseline.id,
     message:
-        "Mask counts against settings"
+        "Writing the mask counts of all settings"
     shell:
         "{params.maskgrid} statistics {params.options} 2> >(tee {log:q} >&2)"
 
@@ -116,8 +116,8 @@ rule report:
         "{params.maskgrid} report {params.options} 2> >(tee {log:q} >&2)"
 
 
-# Fails when too many images could not be used, after everything else is done and written. On a cluster it runs beside
-# Snakemake: seconds of work, and no profile's retries would change its verdict.
+# Fail if too many images were unusable, after everything else is written. On a cluster it runs beside Snakemake: it
+# takes seconds, and a profile's retries would not change its verdict.
 rule accept:
     input:
         annotation_files(),
@@ -137,6 +137,6 @@ rule accept:
         images=images_fingerprint,
         max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
     message:
-        "Checking that few enough images failed"
+        "Checking that not too many images failed"
     shell:
         "{params.maskgrid} accept {params.options} 2> >(tee {log:q} >&2)"

@@ -1,4 +1,4 @@
-"""Objects followed through videos: only where the config has a section tracking."""
+"""The tracking job, if the config has a section tracking: follow objects through videos."""
 
 
 include: "inputs/tracked.smk"
@@ -9,7 +9,7 @@ wildcard_constraints:
     group=r"\d{4}",
 
 
-# update() keeps the old tables while the job runs: videos that have not changed are not decoded again.
+# update() keeps the old tables while the job runs, so that unchanged videos are not decoded again.
 checkpoint videos:
     input:
         video_files(),
@@ -28,13 +28,13 @@ checkpoint videos:
         max_pixels=PLAN.config.dataset.max_pixels,
         listing=lambda wildcards: video_listing(),
     message:
-        "Looking at the videos and their prompts"
+        "Listing and checking the videos and their prompts"
     shell:
         "{params.maskgrid} videos {params.options} 2> >(tee {log:q} >&2)"
 
 
-# The tables are needed but not a reason to run again: each job has its digest for that. update() keeps the old masklets
-# while the job runs: those of the same video and prompts are not made again.
+# Each job has a digest, so new tables alone are no reason to run again. update() keeps the old masklets while the job
+# runs, so that those of the same video and prompts are not made again.
 rule track:
     input:
         jobs=ancient("results/tracked/jobs.parquet"),
@@ -75,7 +75,7 @@ rule masklets:
     params:
         **CALL,
     message:
-        "Putting the masklets of {wildcards.run} together"
+        "Joining the masklets of {wildcards.run}"
     shell:
         "{params.maskgrid} masklets {params.options} --run {wildcards.run:q} 2> >(tee {log:q} >&2)"
 
@@ -160,12 +160,12 @@ rule track_merge:
     params:
         **CALL,
     message:
-        "Counting the masklets of all videos"
+        "Writing the statistics and the page of all videos"
     shell:
         "{params.maskgrid} track-merge {params.options} 2> >(tee {log:q} >&2)"
 
 
-# The tracking job alone: snakemake tracked
+# Only the tracking job: snakemake tracked
 rule tracked:
     input:
         tracked_results(),

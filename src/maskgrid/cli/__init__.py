@@ -1,1 +1,1 @@
-"""The command line, a module for each group of subcommands, and what the workflow alone asks of the library."""
+"""The command line, one module for each group of subcommands, and code that only the workflow calls."""

@@ -10,38 +10,47 @@ if TYPE_CHECKING:
     from maskgrid.plan.plan import Plan
 
 COMMANDS = (
-    Command("plan", "say what a config asks for, what is there and what is missing", "cli.automatic:show_plan"),
-    Command("index", "list the images, check each, and assign them to shards", "dataset.index:index_dataset"),
+    Command("plan", "show what a config asks for, what is done and what is missing", "cli.automatic:show_plan"),
+    Command("index", "list and check the images, and assign the good ones to shards", "dataset.index:index_dataset"),
     Command(
         "generate",
         "run one pass of the network over one shard",
         "cli.automatic:generate",
         (
-            option("--checkpoint", required=True, help="the checkpoint's folder name, as in maskgrid plan"),
-            option("--pass", dest="pass_name", required=True, help="the pass's name, as in maskgrid plan"),
+            option("--checkpoint", required=True, help="the checkpoint's folder name, as maskgrid plan prints it"),
+            option("--pass", dest="pass_name", required=True, help="the pass's name, as maskgrid plan prints it"),
             SHARD,
             option("--recording", help="what to record, as JSON (default: what the sweep needs)"),
         ),
         runs_network=True,
     ),
-    Command("replay", "answer all settings for one shard", "automatic.replay:replay_shard", (SHARD,)),
-    Command("gather", "check that the selections of all shards belong together", "automatic.merge:gather"),
+    Command(
+        "replay",
+        "select every setting's masks for one shard, without the network",
+        "automatic.replay:replay_shard",
+        (SHARD,),
+    ),
+    Command(
+        "gather",
+        "check that the selections of all shards belong together, and record their origin",
+        "automatic.merge:gather",
+    ),
     Command("merge", "write one setting's masks as COCO", "automatic.merge:merge_setting", (SETTING,)),
 )
 
 
 def show_plan(plan: "Plan") -> str:
-    """The plan in words, and how the source has changed since the index."""
+    """Describe the plan, and how the source has changed since the index."""
     from maskgrid.dataset.index import source_changes
     from maskgrid.plan.text import plan_text
 
     changes = source_changes(plan)
     text = plan_text(plan)
-    return f"{text}\n  source    {changes} since the index: shards of these images will run again" if changes else text
+    return f"{text}\n  source    {changes} since the index: their shards will run again" if changes else text
 
 
 def generate(plan: "Plan", checkpoint: str, pass_name: str, shard: str, recording: str | None) -> None:
-    """Run a pass over a shard; ``recording`` is JSON."""
+    """Run one pass over one shard; ``recording`` is JSON."""
     from maskgrid.automatic.generate import generate_shard
     from maskgrid.plan.passes import Recording
 

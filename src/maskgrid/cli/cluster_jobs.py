@@ -1,4 +1,4 @@
-"""Jobs that a workflow has left in a SLURM queue: a driver that is killed leaves what it has submitted."""
+"""Jobs of an earlier run in SLURM's queue: if Snakemake is killed, the jobs it submitted stay there."""
 
 import getpass
 import logging
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from maskgrid.io.errors import UserError
 
-# The plugin names all jobs of a run alike: an optional prefix, and the run's UUID. What each does is in its comment.
+# The plugin gives all jobs of a run one name: an optional prefix and the run's UUID. The comment says what a job does.
 _RUN = re.compile(r"(?:.+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_FORMAT = "%i|%T|%j|%k|%Z"  # of squeue: id, state, name, comment, working folder
-_LOGS = ("logs/slurm", ".snakemake/slurm_logs")  # the profile's, and the plugin's own choice
+_FORMAT = "%i|%T|%j|%k|%Z"  # for squeue: id, state, name, comment, working folder
+_LOGS = ("logs/slurm", ".snakemake/slurm_logs")  # the profile's choice, and the plugin's default
 _N_SHOWN = 5
 
 log = logging.getLogger(__name__)
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClusterJob:
-    """A job of SLURM that has not ended.
+    """A SLURM job that has not ended.
 
     Attributes:
-        job_id: SLURM's.
-        state: SLURM's word, such as ``PENDING``, ``RUNNING``, ``COMPLETING``.
-        run: the name that all jobs of one run of the workflow share.
+        job_id: SLURM's id.
+        state: SLURM's name for it, such as ``PENDING``, ``RUNNING``, ``COMPLETING``.
+        run: the job name, which all jobs of one run of the workflow share.
         work: the rule and its wildcards, as the plugin writes them.
     """
 
@@ -37,10 +37,9 @@ class ClusterJob:
 
 
 def jobs_in_queue(folder: Path) -> list[ClusterJob]:
-    """Jobs that a run of a workflow in ``folder`` has submitted and that have not ended.
+    """List the unfinished jobs that runs of a workflow in ``folder`` submitted.
 
-    None where SLURM has never had a job of this folder; nor where it does not answer, which is said and stops nobody
-    who goes on without it.
+    Empty if SLURM never ran a job from this folder. If squeue fails, log a warning and return an empty list.
     """
     if shutil.which("squeue") is None or not any((folder / logs).is_dir() for logs in _LOGS):
         return []
@@ -49,13 +48,13 @@ def jobs_in_queue(folder: Path) -> list[ClusterJob]:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         reason = getattr(error, "stderr", None) or str(error)
-        log.warning("squeue does not say whether jobs of an earlier run are in its queue: %s", reason.strip())
+        log.warning("squeue failed, so jobs of an earlier run may still be queued: %s", reason.strip())
         return []
     return parse_queue(done.stdout, folder)
 
 
 def parse_queue(listing: str, folder: Path) -> list[ClusterJob]:
-    """The jobs of ``folder`` in what squeue has printed, a line a job."""
+    """Read the jobs of ``folder`` from squeue's output, one line per job."""
     jobs = []
     for line in listing.splitlines():
         job_id, state, name, comment, workdir = line.split("|", 4)
@@ -65,13 +64,13 @@ def parse_queue(listing: str, folder: Path) -> list[ClusterJob]:
 
 
 def refuse_second_writers(folder: Path) -> None:
-    """Stop a start beside jobs of a run whose driver is gone.
+    """Refuse to start while jobs of a killed run are still queued or running.
 
-    They write whole files under the same names, so nothing they do can damage a file; but Snakemake, in each of them,
-    removes a job's outputs before it starts and when it fails, and the new run may have made them by then.
+    They write whole files under the same names, so they cannot damage a file. But the Snakemake process in each job
+    removes its outputs before it starts and when it fails, by when the new run may have made them.
 
     Raises:
-        UserError: there are such jobs; says how to find and to end them.
+        UserError: there are such jobs; the message says how to find and end them.
     """
     jobs = jobs_in_queue(folder)
     if not jobs:
@@ -81,6 +80,6 @@ def refuse_second_writers(folder: Path) -> None:
     names = ",".join(sorted({job.run for job in jobs}))
     raise UserError(
         f"{len(jobs)} jobs of an earlier run are still in SLURM's queue for this folder:{shown}{more}\n"
-        f"Wait until they have ended (squeue --name={names}), or end them (scancel --name={names}), and start again; "
-        "what they finish until then is kept"
+        f"Wait until they have ended (squeue --name={names}), or end them (scancel --name={names}), then start again; "
+        "whatever they finish is kept"
     )

@@ -1,6 +1,6 @@
 """Subcommands as entries of a table.
 
-A command imports its function when it runs: ``maskgrid plan`` must not wait for torch.
+A command imports its function only when it runs: ``maskgrid plan`` must not wait for torch.
 """
 
 import argparse
@@ -18,16 +18,16 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def option(flag: str, **how: Any) -> Option:  # noqa: ANN401
-    """An option of a command, with the arguments of argparse's ``add_argument``."""
+    """A command's option, as arguments of argparse's ``add_argument``."""
     return flag, how
 
 
 SETTING = option("--setting", required=True, help="a setting's name or id")
-SHARD = option("--shard", required=True, help="the shard's name")
+SHARD = option("--shard", required=True, help="a shard's name")
 _CONFIG = (
-    option("--config", type=Path, default=Path("config.yaml"), help="config file (default: config.yaml)"),
-    option("--results", type=Path, default=Path("results"), help="results folder (default: results)"),
-    option("--base", type=Path, default=Path(), help="folder that relative paths start from"),
+    option("--config", type=Path, metavar="FILE", default=Path("config.yaml"), help="config (default: config.yaml)"),
+    option("--results", type=Path, metavar="FOLDER", default=Path("results"), help="results folder (default: results)"),
+    option("--base", type=Path, metavar="FOLDER", default=Path(), help="where relative paths start (default: here)"),
 )
 
 
@@ -37,13 +37,13 @@ class Command:
 
     Attributes:
         name: what people type after ``maskgrid``.
-        help: a line that starts with a verb.
-        run: the function below ``maskgrid``, as ``package.module:function``. It takes the plan, then the values of
-            ``one_of`` and ``options`` in their order. A text that it returns is printed.
-        options: this command's own.
-        one_of: further options, of which exactly one must be given; those with the same ``dest`` give one value.
-        reads_config: False for a function without a plan: the command has no ``--config``, ``--results``, ``--base``.
-        runs_network: call :func:`maskgrid.keep_freed_memory` first.
+        help: one line, starting with a verb.
+        run: the function, as ``package.module:function`` below ``maskgrid``. It takes the plan, then the values of
+            ``one_of`` and ``options`` in order. If it returns text, the text is printed.
+        options: this command's own options.
+        one_of: more options, exactly one of which must be given; those with the same ``dest`` share one value.
+        reads_config: False if the function takes no plan: no ``--config``, ``--results`` or ``--base``.
+        runs_network: whether to call :func:`maskgrid.keep_freed_memory` first.
     """
 
     name: str
@@ -62,7 +62,8 @@ class Command:
 
     def add_to(self, commands: Commands) -> None:
         """Add a parser for the command; its default ``start`` runs the command."""
-        parser = commands.add_parser(self.name, help=self.help, description=self.help)
+        description = f"{self.help[0].upper()}{self.help[1:]}."
+        parser = commands.add_parser(self.name, help=self.help, description=description)
         for flag, how in _CONFIG if self.reads_config else ():
             parser.add_argument(flag, **how)
         goals = parser.add_mutually_exclusive_group(required=True) if self.one_of else parser

@@ -1,4 +1,4 @@
-"""The command ``maskgrid``: one subcommand a stage, as the workflow calls them and people can by hand."""
+"""The command ``maskgrid``: one subcommand per stage, for the workflow and for people."""
 
 import argparse
 import logging
@@ -10,7 +10,7 @@ from maskgrid.cli import automatic, prompted, results, tracked
 from maskgrid.cli.command import Command, option
 from maskgrid.io.errors import MachineError, UserError, disk_failure
 
-_BROKEN_PIPE = 141  # as the shell says it of a program that SIGPIPE ends
+_BROKEN_PIPE = 141  # a shell's exit code for a program that SIGPIPE ended
 COMMANDS = (
     *automatic.COMMANDS,
     *results.COMMANDS,
@@ -18,9 +18,9 @@ COMMANDS = (
     *tracked.COMMANDS,
     Command(
         "fetch",
-        "download an official checkpoint and verify it",
+        "download and verify an official checkpoint, and print its path",
         "cli.main:fetch",
-        (option("checkpoint", help="for instance sam2.1_hiera_tiny"),),
+        (option("checkpoint", help="such as sam2.1_hiera_tiny"),),
         reads_config=False,
     ),
 )
@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0, 1 where the machine failed, 2 for what the user can mend, 130 when interrupted, 141 where what
-        reads the output has gone.
+        The exit code: 0, 1 if the machine failed, 2 for something the user can fix, 130 if interrupted, 141 if the
+        reader of a pipe has left.
     """
     arguments = make_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"maskgrid: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Who reads has seen enough, as head has; the interpreter must not try to write the rest on its way out.
+        # The reader, such as head, has seen enough; keep the interpreter from writing the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except OSError as error:
@@ -56,15 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"maskgrid: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("maskgrid: interrupted; what is finished stays, run again to go on", file=sys.stderr)
+        print("maskgrid: interrupted; finished work is kept, run again to continue", file=sys.stderr)
         return 130
     return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all subcommands."""
+    """Build the parser with all subcommands."""
     parser = argparse.ArgumentParser(
-        prog="maskgrid", description="A folder of images into a mask dataset with SAM 2, at every threshold."
+        prog="maskgrid",
+        description="Make mask datasets with SAM 2: turn a folder of images into masks at every threshold, segment "
+        "prompts, and track objects through videos.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -73,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def fetch(checkpoint: str) -> str:
-    """Where a checkpoint lies, once it has been downloaded."""
+    """Download a checkpoint if needed, and return its path."""
     from maskgrid.network.checkpoints import resolve_checkpoint
 
     return str(resolve_checkpoint(checkpoint, None).path)

@@ -15,19 +15,19 @@ def _goal(name: str, text: str) -> Option:
 
 
 COMMANDS = (
-    Command(
-        "statistics", "write the tables of mask counts against settings", "results.statistics.stage:write_statistics"
-    ),
-    Command("accept", "fail if too many images could not be used", "results.accept:accept"),
+    Command("statistics", "write tables of mask counts for all settings", "results.statistics.stage:write_statistics"),
+    Command("accept", "fail if too many images were unusable", "results.accept:accept"),
     Command(
         "verify",
-        "name every file of a results folder that is not what it should be",
+        "list every file of the results that is missing, truncated, foreign, stale or no longer needed",
         "cli.results:verify",
-        (option("--pages", action="store_true", help="read every table as a whole, against its checksums"),),
+        (option("--pages", action="store_true", help="also read every table in full and check its checksums"),),
     ),
     Command("summary", "print the table of settings", "results.statistics.stage:summary_of"),
     Command(
-        "truth", "read the annotated objects that masks are measured against", "results.accuracy.stage:write_truth"
+        "truth",
+        "read and check the annotated objects that masks are measured against",
+        "results.accuracy.stage:write_truth",
     ),
     Command(
         "evaluate",
@@ -35,32 +35,32 @@ COMMANDS = (
         "results.accuracy.stage:evaluate_shard",
         (SHARD,),
     ),
-    Command("accuracy", "write the tables of accuracy against settings", "results.accuracy.stage:write_accuracies"),
+    Command("accuracy", "write tables of accuracy for all settings", "results.accuracy.stage:write_accuracies"),
     Command(
         "recommend",
-        "name the setting for a goal, with reasons and config lines",
+        "recommend a setting for a goal, with reasons and the config lines to copy",
         "cli.results:recommend",
         (
-            option("--min-masks", type=float, metavar="N", help="leave out settings with fewer masks an image"),
-            option("--max-masks", type=float, metavar="N", help="leave out settings with more masks an image"),
+            option("--min-masks", type=float, metavar="N", help="leave out settings with fewer masks per image"),
+            option("--max-masks", type=float, metavar="N", help="leave out settings with more masks per image"),
         ),
         one_of=(
-            option("--masks", type=float, metavar="N", help="so many masks an image, on average"),
-            option("--coverage", type=float, metavar="SHARE", help="so much of an image in a mask, from 0 to 1"),
-            _goal("steady", "the count changes least when a threshold moves a step"),
-            _goal("f1", "the best F1 at IoU 0.5 against annotated objects"),
-            _goal("recall", "the best average recall against annotated objects"),
+            option("--masks", type=float, metavar="N", help="goal: a mean count close to N masks per image"),
+            option("--coverage", type=float, metavar="SHARE", help="goal: a mean coverage close to this, from 0 to 1"),
+            _goal("steady", "goal: a count that changes least when a parameter moves one step"),
+            _goal("f1", "goal: the best F1 at IoU 0.5 against annotated objects"),
+            _goal("recall", "goal: the best average recall against annotated objects"),
         ),
     ),
     Command(
         "agreement",
-        "say how far two runs agree, mask by mask",
+        "measure how far two runs over the same images agree, mask by mask",
         "cli.results:agreement",
         (
-            option("first", type=Path, help="a COCO file, or a results folder"),
-            option("second", type=Path, help="the same, of the same images"),
-            option("--setting", default="baseline", help="of results folders: whose annotations"),
-            option("--output", type=Path, help="write a row an image: .parquet, or .json"),
+            option("first", type=Path, help="a COCO file or a results folder"),
+            option("second", type=Path, help="another, over the same images"),
+            option("--setting", default="baseline", help="for results folders: a setting (default: baseline)"),
+            option("--output", type=Path, help="write one row per image to this .parquet or .json file"),
         ),
         reads_config=False,
     ),
@@ -70,20 +70,26 @@ COMMANDS = (
         "results.exports.stage:export_setting",
         (
             SETTING,
-            option("--form", required=True, choices=["sa1b", "polygons"], help="SA-1B's JSON, or COCO's polygons"),
-            option("--tolerance", type=float, default=0.0, metavar="PX", help="of polygons: fewer corners; 0: all"),
+            option("--form", required=True, choices=["sa1b", "polygons"], help="SA-1B's JSON or COCO polygons"),
+            option(
+                "--tolerance",
+                type=float,
+                default=0.0,
+                metavar="PX",
+                help="for polygons: drop corners while the outline moves by less; 0: keep all",
+            ),
         ),
     ),
-    Command("card", "write the dataset card and Croissant metadata", "results.exports.stage:write_card"),
-    Command("report", "write the report", "results.report.stage:write_report"),
+    Command("card", "write a dataset card and Croissant metadata", "results.exports.stage:write_card"),
+    Command("report", "write the report and the explorer", "results.report.stage:write_report"),
 )
 
 
 def verify(plan: "Plan", pages: bool) -> str:
-    """Print a line for each file that is not what it should be.
+    """Print one line for each file with a problem.
 
     Raises:
-        MachineError: there are such files, other than those that are no longer needed.
+        MachineError: there are such files, not counting those that are merely no longer needed.
     """
     from maskgrid.io.checks import UNNEEDED
     from maskgrid.results.verify import verify_results
@@ -92,7 +98,7 @@ def verify(plan: "Plan", pages: bool) -> str:
     for problem in problems:
         print(problem)
     if wrong := [problem for problem in problems if problem.kind != UNNEEDED]:
-        raise MachineError(f"{len(wrong)} files of {plan.layout.root} are not what they should be")
+        raise MachineError(f"{len(wrong)} files of {plan.layout.root} are missing or wrong")
     return f"{plan.layout.root}: complete, and made from this config"
 
 
@@ -103,7 +109,7 @@ def recommend(
     other: Literal["steady", "f1", "recall"],
     *limits: float | None,
 ) -> str:
-    """The setting for the one goal that is given; ``limits`` are the least and the most masks an image."""
+    """Recommend a setting for the one goal that is given; ``limits`` are the least and most masks per image."""
     from maskgrid.results.advice import text
     from maskgrid.results.advice.goals import Goal
 
@@ -117,7 +123,7 @@ def recommend(
 
 
 def agreement(first: Path, second: Path, setting: str, output: Path | None) -> str:
-    """How far two runs agree, in words; a row an image goes into ``output``."""
+    """Describe how far two runs agree, and write one row per image to ``output`` if given."""
     from maskgrid.results import agreement as results
 
     found = results.agreement(first, second, setting)

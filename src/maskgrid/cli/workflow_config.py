@@ -1,4 +1,4 @@
-"""What the workflow does about a config that Snakemake has read, before the models check it."""
+"""Repairs to a config that Snakemake has read, before the models check it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,21 @@ from maskgrid.io.errors import UserError
 
 
 def refuse_repeated_keys(path: Path) -> None:
-    """Check that no key stands twice in a config file: Snakemake silently keeps the last one.
+    """Check that no key is repeated in a config file: Snakemake silently keeps the last one.
 
     Raises:
-        UserError: a key stands twice.
+        UserError: a key is repeated.
     """
     try:
         read_yaml(path.read_text(encoding="utf-8"))
     except RepeatedKeyError as error:
         raise UserError(f"{path}: {error}") from None
     except yaml.YAMLError:
-        return  # Snakemake can read more than this
+        return  # not an error: Snakemake reads more than this loader
 
 
 def typed(values: Any) -> Any:  # noqa: ANN401
-    """Give the values of Snakemake's ``--config KEY={...}`` their types: it leaves everything nested as text."""
+    """Convert the values of ``--config KEY={...}`` to their types: Snakemake leaves nested ones as text."""
     if isinstance(values, dict):
         return {key: typed(value) for key, value in values.items()}
     if isinstance(values, list):

@@ -1,1 +1,1 @@
-"""What users write: the config's models, sweeps, settings."""
+"""What users write: the config's models, its sweeps and their settings."""

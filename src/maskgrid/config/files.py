@@ -1,4 +1,4 @@
-"""Config files: read safely, checked as a whole, written back in one canonical form."""
+"""Read config files safely, check them as a whole, and write them back in one canonical form."""
 
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,25 @@ from maskgrid.io.files import write_bytes
 
 
 class RepeatedKeyError(yaml.YAMLError):
-    """A key stands twice in a mapping."""
+    """A mapping repeats a key."""
 
 
 class _OnceLoader(yaml.SafeLoader):
-    """Reads YAML safely, and takes a key that stands twice in a mapping for the slip that it is."""
+    """Load YAML safely, and treat a repeated key as an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise RepeatedKeyError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+                    raise RepeatedKeyError(f"line {key.start_mark.line + 1}: the key {key.value!r} is repeated")
                 seen.add(key.value)
         found: dict[Any, Any] = super().construct_mapping(node, deep)
         return found
 
 
 def read_yaml(text: str) -> Any:  # noqa: ANN401
-    """Read YAML; raises a :class:`RepeatedKeyError`, or another error of yaml's."""
+    """Read YAML; raise :class:`RepeatedKeyError` or another ``yaml.YAMLError``."""
     return yaml.load(text, _OnceLoader)
 
 
@@ -40,14 +40,14 @@ def load_config(path: Path) -> Config:
     """Read and check a config file.
 
     Raises:
-        UserError: the file is missing, is no YAML, or holds something that the models refuse.
+        UserError: the file is missing, cannot be parsed, or does not fit the models.
     """
     try:
         text = path.read_text(encoding="utf-8")
         # YAML 1.1 reads JSON's 1e-5 as text.
         values = orjson.loads(text) if path.suffix == ".json" else read_yaml(text)
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such config file") from None
+        raise UserError(f"{path}: no such config file") from None
     except (yaml.YAMLError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     return parse_config(values or {}, str(path))
@@ -68,7 +68,7 @@ def parse_config(values: Any, where: str) -> Config:  # noqa: ANN401
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write the merged config, unless the file holds it already."""
+    """Write the merged config, unless the file already contains it."""
     content = orjson.dumps(config.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if not path.is_file() or path.read_bytes() != content:
         write_bytes(path, content)

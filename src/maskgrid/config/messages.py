@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-# Union tags of maskgrid.config.models: pydantic adds them to the path although the file has no such keys.
+# Union tags of maskgrid.config.section: pydantic adds them to the path, but the file has no such keys.
 _TAGS = frozenset({"block", "blocks", "table", "range", "list", "value"})
 
 
@@ -17,7 +17,7 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
 
 
 def first_error(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """The first error as one line: path, reason and, for an unknown key, the nearest known one."""
+    """Format the first error as one line: path, reason and, for an unknown key, the nearest known one."""
     details = error.errors()[0]
     location = tuple(part for part in details["loc"] if part not in _TAGS)
     return f"{_path(location)}{_reason(dict(details), location, model)}"

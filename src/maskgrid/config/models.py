@@ -138,7 +138,7 @@ class GeneratorFields(Section):
 
 
 class GeneratorConfig(GeneratorFields):
-    """A full assignment of the generator's parameters; rejects combinations that would stop sam2 in mid-run."""
+    """A full assignment of the generator's parameters; rejects combinations that would crash sam2 in mid-run."""
 
     @model_validator(mode="after")
     def _grids_fit(self) -> "GeneratorConfig":
@@ -185,7 +185,7 @@ class Config(Section):
         description="a block, a list of blocks (their union), or the path of a table with one row per setting",
     )
     record: RecordConfig = Field(default_factory=RecordConfig)
-    baseline: str = Field(BASELINE, description="the setting that differences are measured against: a name or an id")
+    baseline: str = Field(BASELINE, description="the setting to measure differences from: a name or an id")
     annotations: list[str] = Field(
         default_factory=lambda: [BASELINE],
         description="settings to export as COCO: names, ids, baseline, all",

@@ -1,11 +1,11 @@
-"""How a sweep is written in the config: the same form wherever parameters are swept."""
+"""The base of all config sections, and the form of a sweep, the same for all three jobs."""
 
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
 
-MOST_SETTINGS = 100_000  # a step or a grid that gives more is a slip: the plan alone would take minutes and the memory
+MOST_SETTINGS = 100_000  # more is a typo in a step or grid: the plan alone would take minutes and all memory
 
 Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 
@@ -37,17 +37,17 @@ class Range(Section):
             raise ValueError(f"the range from {self.start} to {self.stop} is empty")
         if self.count() > MOST_SETTINGS:
             raise ValueError(
-                f"the range has {self.count():,} values, and {MOST_SETTINGS:,} are the most; is the step right?"
+                f"the range has {self.count():,} values, but at most {MOST_SETTINGS:,} are allowed; check the step"
             )
         return self
 
     def count(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         start, stop, step = self._decimals()
         return int((stop - start) / step) + 1
 
     def values(self) -> list[float] | list[int]:
-        """All of them; integers where all three numbers are."""
+        """The values; integers if start, stop and step are."""
         start, _, step = self._decimals()
         numbers = [start + index * step for index in range(self.count())]
         whole = all(isinstance(number, int) for number in (self.start, self.stop, self.step))

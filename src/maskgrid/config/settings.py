@@ -1,4 +1,4 @@
-"""A setting: one full assignment of a job's parameters, and its id."""
+"""Settings: each is one full assignment of a job's parameters, with an id."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from maskgrid.io.fingerprint import digest
 from maskgrid.io.wording import parameter
 
 CHECKPOINT = "checkpoint"
-# These change speed and form, never which masks there are, and so have no part in a setting's identity.
+# These change speed or format but no mask, so they are not part of a setting's identity.
 WITHOUT_EFFECT = frozenset({"points_per_batch", "output_mode"})
 PARAMETERS: tuple[str, ...] = tuple(GeneratorConfig.model_fields)
 SWEEPABLE: tuple[str, ...] = (CHECKPOINT, *(name for name in PARAMETERS if name not in WITHOUT_EFFECT))
 
-# The first two are the decoder's; the others are applied to its logits.
+# The first two go to the decoder; the others apply to its logits.
 PROMPT_SWEEPABLE = ("multimask_output", "refine_rounds", "mask_threshold", "max_hole_area", "max_sprinkle_area")
 PROMPT_WITHOUT_EFFECT = frozenset({"prompts_per_batch"})
 TRACK_SWEEPABLE: tuple[str, ...] = (*AutomaticConfig.model_fields, *SWEEPABLE[1:])
@@ -31,11 +31,11 @@ class AnySetting(ABC):
     """One point of a sweep.
 
     Attributes:
-        id: short hash of the values; the same in every run and every sweep that contains the setting. Tracking's is of
-            the name and of what the config writes.
-        names: the names that the config gives to it; empty for a point of a grid.
-        in_grid: whether it comes from a sweep's grid, zip or table, and not from a single point alone: main effects
-            are read off these. It is no part of the setting's identity.
+        id: short hash of the values; the same in every run and every sweep with this setting. For tracking, the hash
+            of the name and of the values as the config writes them.
+        names: its names in the config; empty for a point of a grid.
+        in_grid: whether it comes from a sweep's grid, zip or table, not only from a single point: main effects are
+            computed from these. Not part of the setting's identity.
     """
 
     id: str
@@ -44,7 +44,7 @@ class AnySetting(ABC):
 
     @property
     def label(self) -> str:
-        """The first name, or the id where there is none."""
+        """The first name, or the id if there is none."""
         return self.names[0] if self.names else self.id
 
     @abstractmethod
@@ -54,7 +54,7 @@ class AnySetting(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Setting(AnySetting):
-    """Of the automatic job: the checkpoint as the config writes it, and the generator's sixteen parameters."""
+    """For the automatic job: the checkpoint as the config writes it, and the generator's sixteen parameters."""
 
     checkpoint: str
     generator: GeneratorConfig
@@ -66,7 +66,7 @@ class Setting(AnySetting):
 
 @dataclass(frozen=True, slots=True)
 class PromptSetting(AnySetting):
-    """Of the prompted job: its section of the config with the setting's values, and without the sweep."""
+    """For the prompted job: the config's section ``prompts`` with the setting's values and no sweep."""
 
     config: PromptConfig
 
@@ -77,13 +77,13 @@ class PromptSetting(AnySetting):
 
 @dataclass(frozen=True, slots=True)
 class TrackSetting(AnySetting):
-    """Of automatic tracking: on which frames the generator looks for objects, and with which parameters."""
+    """For automatic tracking: on which frames the generator looks for objects, and with which parameters."""
 
     automatic: AutomaticConfig
     generator: GeneratorConfig
 
     def parameters(self) -> dict[str, Any]:
-        """All that decides about masks, as plain values."""
+        """Everything that affects the masks, as plain values."""
         return {**self.automatic.model_dump(), **self.generator.model_dump(exclude=set(WITHOUT_EFFECT))}
 
 
@@ -96,14 +96,14 @@ def make_setting(
 
 
 def values_id(values: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """Hash the values that decide about masks, of a model's fields: 10 hexadecimal digits."""
+    """Hash the values that affect masks to 10 hexadecimal digits; ``model`` says which are floats."""
     floats = {name for name, field in model.model_fields.items() if isinstance(field.default, float)}
     canonical = {name: float(value) if name in floats else value for name, value in values.items()}
     return digest(canonical)[:10]
 
 
 def swept_parameters(settings: Sequence[AnySetting]) -> dict[str, list[Any]]:
-    """The parameters with more than one value among the settings, each with its values in order of size."""
+    """The parameters with more than one value among the settings, each with its sorted values."""
     rows = [setting.parameters() for setting in settings]
     names = [name for name in (rows[0] if rows else {}) if name not in WITHOUT_EFFECT]
     values = {name: _distinct([row[name] for row in rows]) for name in names}
@@ -111,7 +111,7 @@ def swept_parameters(settings: Sequence[AnySetting]) -> dict[str, list[Any]]:
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    """The distinct values: numbers by size, then all else by their JSON, null last."""
+    """The distinct values: numbers by size, then others by their JSON, null last."""
     found = {orjson.dumps(value): value for value in values}
     return sorted(found.values(), key=_order)
 
@@ -123,7 +123,7 @@ def _order(value: Any) -> tuple[int, float, bytes]:  # noqa: ANN401
 
 
 def differences(setting: AnySetting, baseline: AnySetting) -> str:
-    """What a setting has other than the baseline."""
+    """Describe how a setting differs from the baseline."""
     mine, theirs = setting.parameters(), baseline.parameters()
     changed = [
         f"{name} {parameter(value)}"

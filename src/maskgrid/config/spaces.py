@@ -1,4 +1,4 @@
-"""The three sweeps of a config: what each may vary, and the settings that it gives."""
+"""The three sweeps of a config: what each may vary, and how its settings are built."""
 
 import re
 from collections.abc import Mapping
@@ -27,26 +27,25 @@ from maskgrid.io.fingerprint import digest
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# A video's name stands before it, and Snakemake's wildcards must match both.
+# A run's name is the video's name followed by this, and must match Snakemake's wildcard.
 _PART_OF_NAME = re.compile(rf"(?!{BASELINE}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
 _PART_OF_NAME_RULE = (
-    "up to 64 letters, digits, dots, dashes and underscores are needed, since it is part of files' names, "
-    f"and not {BASELINE}"
+    f"it becomes part of file names, so use up to 64 letters, digits, dots, dashes and underscores, and not {BASELINE}"
 )
 
 
 class _PromptFields(PromptConfig):
-    """The prompted job's parameters, without the key that a section must have."""
+    """The prompted job's parameters, with a default for the required key, to check others alone."""
 
     source: str = "demo"
 
 
 class _TrackFields(AutomaticConfig, GeneratorFields):
-    """How objects are found in videos: when, and by which masks."""
+    """The parameters that decide when to look for objects in a video, and with which masks."""
 
 
 def generator_space(config: Config) -> Space[Setting]:
-    """The config's own sweep, of the checkpoint and the generator's parameters."""
+    """The top-level sweep, over the checkpoint and the generator's parameters."""
 
     def make(row: Row) -> Setting:
         checkpoint = row.overrides.get(CHECKPOINT, config.model.checkpoint)
@@ -64,7 +63,7 @@ def generator_space(config: Config) -> Space[Setting]:
 
 
 def prompt_space(config: PromptConfig) -> Space[PromptSetting]:
-    """The sweep of the prompted job's parameters."""
+    """The sweep over the prompted job's parameters."""
 
     def make(row: Row) -> PromptSetting:
         changed = _changed(config, {**row.overrides, "sweep": None})
@@ -83,10 +82,10 @@ def prompt_space(config: PromptConfig) -> Space[PromptSetting]:
 
 
 def track_space(config: Config, tracking: TrackingConfig) -> Space[TrackSetting]:
-    """The sweep of automatic tracking, over its own parameters and the generator's."""
+    """The sweep over the parameters of automatic tracking and of the generator."""
 
     def make(row: Row) -> TrackSetting:
-        # Files are named by the label, so each name is a setting of its own, and 1 another value than 1.0.
+        # Files are named by the label, so each name is a separate setting; here 1 and 1.0 differ.
         written = row.overrides if row.name is None else {"name": row.name, **row.overrides}
         automatic = _changed(tracking.automatic, row.overrides)
         generator = _changed(config.generator, row.overrides)
@@ -106,6 +105,6 @@ def track_space(config: Config, tracking: TrackingConfig) -> Space[TrackSetting]
 
 
 def _changed(section: Model, overrides: Mapping[str, Any]) -> Model:
-    """The section with those of the overrides that are its own parameters, checked as a whole."""
+    """The section with the overrides that are among its parameters, checked as a whole."""
     own = {name: value for name, value in overrides.items() if name in type(section).model_fields}
     return type(section).model_validate({**section.model_dump(), **own})

@@ -1,4 +1,4 @@
-"""From a sweep in the config to the list of settings, each checked before any work; the same for all jobs."""
+"""Expand a sweep into a list of settings, each checked before any work; the same code for all jobs."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,10 +20,10 @@ from maskgrid.io.errors import UserError
 SettingT = TypeVar("SettingT", bound=AnySetting)
 Overrides = dict[str, Any]
 
-# results/annotations has a file by each name.
+# results/annotations has a file with each name.
 _FILE_NAME = re.compile(rf"(?!(?:all|{BASELINE})$)[^-./\\{{}}\x00-\x1f][^/\\{{}}\x00-\x1f]*")
 _FILE_NAME_RULE = (
-    f"it is a file's name too, without / \\ {{ }}, not beginning with a dot or dash, and not all or {BASELINE}"
+    f"it becomes a file name, so use no / \\ {{ }}, begin with no dot or dash, and do not use all or {BASELINE}"
 )
 
 
@@ -33,8 +33,8 @@ class Row:
 
     Attributes:
         name: its name, if it has one.
-        overrides: what differs from the config's own values.
-        where: where the config says so.
+        overrides: the values that differ from the config's own.
+        where: its path in the config, for messages.
         in_grid: whether it comes from a grid, zip or table.
     """
 
@@ -46,18 +46,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Space(Generic[SettingT]):
-    """What a job's sweep may vary, and the settings that come of it.
+    """What a job's sweep may vary, and how to build its settings.
 
     Attributes:
         key: the sweep's path in the config.
-        sweep: what the config says there.
-        section: the section of the config that holds the parameters.
-        fields: the model that checks each value by itself.
-        sweepable: names of the parameters.
+        sweep: the config's value there.
+        section: the section of the config with the parameters.
+        fields: the model that checks each value on its own.
+        sweepable: names of the parameters that can be swept.
         without_effect: names of those that change no mask.
         make: builds the setting of a row, without its names.
-        name: what a setting's name must match.
-        name_rule: the same in words.
+        name: the pattern of a setting's name.
+        name_rule: the same in words, for messages.
     """
 
     key: str
@@ -72,11 +72,11 @@ class Space(Generic[SettingT]):
 
 
 def expand(space: Space[SettingT], base_dir: Path) -> list[SettingT]:
-    """List the settings: the baseline first, then the sweep's in the order of the config, without repetitions.
+    """List the settings: the baseline, then the sweep's in the order of the config, each once.
 
     Args:
-        space: what is swept, and how.
-        base_dir: the folder that a relative path of a sweep table starts from.
+        space: the job's sweep.
+        base_dir: the folder that a sweep table's relative path starts from.
 
     Raises:
         UserError: an unknown parameter, an impossible value or combination, an empty sweep, a name used twice.
@@ -98,7 +98,7 @@ def expand(space: Space[SettingT], base_dir: Path) -> list[SettingT]:
 
 
 def called(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
-    """The same setting as :func:`find` gives, under the name that was asked for: it may have several.
+    """Find a setting as :func:`find` does, and put the given name first if it has several.
 
     Raises:
         UserError: no setting is called so.
@@ -109,7 +109,7 @@ def called(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
 
 
 def find(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
-    """The setting with this name or id; ``key`` is the config key that asked for it.
+    """Find the setting with this name or id; ``key`` is the config key that asks for it, for messages.
 
     Raises:
         UserError: no setting is called so.
@@ -139,7 +139,7 @@ def _setting(space: Space[SettingT], row: Row) -> SettingT:
 
 
 def _rows(space: Space[Any], base_dir: Path) -> Iterator[Row]:
-    """The baseline, and what the sweep lists."""
+    """The baseline's row, then the sweep's."""
     key, sweep = space.key, space.sweep
     yield Row(BASELINE, {}, space.section, False)
     if isinstance(sweep, str):
@@ -154,7 +154,7 @@ def _rows(space: Space[Any], base_dir: Path) -> Iterator[Row]:
 def _table_rows(space: Space[Any], path: Path, key: str) -> Iterator[Row]:
     for number, row in enumerate(read_rows(path, key), start=1):
         where = f"{key}: row {number}"
-        # As the models give them back, since what a cell reads as depends on the others of its column.
+        # Use the models' values: a cell's type depends on the other cells of its column.
         yield Row(_name(space, row, where), _checked(space, _overrides(row), where), where, True)
 
 
@@ -166,7 +166,7 @@ def _block_rows(space: Space[Any], block: SweepBlock, where: str) -> list[Row]:
         rows.append(Row(_name(space, point, path), overrides, path, False))
     kept = list(_without(space, rows, block.exclude, f"{where}.exclude"))
     if not kept:
-        raise UserError(f"{where}: the sweep is empty; give it a grid, zip or points that exclude leaves over")
+        raise UserError(f"{where}: the sweep is empty; give it a grid, zip or points that exclude does not remove")
     return kept
 
 
@@ -177,12 +177,12 @@ def _combinations(space: Space[Any], block: SweepBlock, where: str) -> Iterator[
     zipped = _lists(space, block.zip, f"{where}.zip")
     if len({len(values) for values in zipped.values()}) > 1:
         lengths = ", ".join(f"{name} has {len(values)}" for name, values in zipped.items())
-        raise UserError(f"{where}.zip: all lists must be of one length, but {lengths}")
+        raise UserError(f"{where}.zip: all lists must have the same length, but {lengths}")
     if both := sorted(grid.keys() & zipped.keys()):
-        raise UserError(f"{where}: {both[0]} stands in grid and in zip; one of the two must go")
+        raise UserError(f"{where}: {both[0]} is in both grid and zip; remove one")
     count = prod(len(values) for values in grid.values()) * min((len(values) for values in zipped.values()), default=1)
     if count > MOST_SETTINGS:
-        raise UserError(f"{where}: the sweep has {count:,} settings, and {MOST_SETTINGS:,} are the most")
+        raise UserError(f"{where}: the sweep has {count:,} settings, but at most {MOST_SETTINGS:,} are allowed")
     steps = [dict(zip(zipped, row, strict=True)) for row in zip(*zipped.values(), strict=True)] or [{}]
     for step in steps:
         for row in product(*grid.values()):
@@ -190,7 +190,7 @@ def _combinations(space: Space[Any], block: SweepBlock, where: str) -> Iterator[
 
 
 def _lists(space: Space[Any], values: Mapping[str, Any], where: str) -> dict[str, list[Any]]:
-    """Each parameter's values, checked, as they are written."""
+    """Check each parameter's values, and return them as written."""
     lists = {name: values_of(given) for name, given in values.items()}
     for name, listed in lists.items():
         for value in listed:
@@ -199,13 +199,13 @@ def _lists(space: Space[Any], values: Mapping[str, Any], where: str) -> dict[str
 
 
 def _checked(space: Space[Any], overrides: Mapping[str, Any], where: str) -> Overrides:
-    """The values as the model gives them back, each checked by itself."""
+    """Check each value on its own, and return the model's values."""
     return {name: _checked_value(space, name, value, where) for name, value in overrides.items()}
 
 
 def _checked_value(space: Space[Any], name: str, value: Any, where: str) -> Any:  # noqa: ANN401
     if name in space.without_effect:
-        raise UserError(f"{where}.{name}: changes no mask, so there is nothing to sweep; set it under {space.section}")
+        raise UserError(f"{where}.{name}: changes no mask and cannot be swept; set it under {space.section}")
     if name not in space.sweepable:
         raise UserError(f"{where}.{name}: unknown parameter{unknown_name(name, space.sweepable)}")
     if name == CHECKPOINT:
@@ -226,7 +226,7 @@ def _name(space: Space[Any], point: Mapping[str, Any], where: str) -> str | None
     name = point.get("name")
     if name is None:
         return None
-    # A name is part of files' names, and must not lead out of the results.
+    # A name becomes part of file names, and must not lead out of the results.
     if not isinstance(name, str) or not space.name.fullmatch(name):
         raise UserError(f"{where}.name: {name!r} cannot be a setting's name: {space.name_rule}")
     return name

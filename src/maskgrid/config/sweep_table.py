@@ -1,4 +1,4 @@
-"""A table of settings, in the place of a sweep: a row a setting, a column a parameter."""
+"""A table of settings instead of a sweep: one row per setting, one column per parameter."""
 
 from pathlib import Path
 from typing import Any
@@ -7,23 +7,23 @@ from maskgrid.io.errors import UserError
 
 
 def read_rows(path: Path, key: str) -> list[dict[str, Any]]:
-    """The rows without their empty cells, as plain values; whole numbers are integers.
+    """Read the rows as plain values, without empty cells; whole numbers become integers.
 
     A column's type depends on all its cells: integers beside an empty cell are read as floats.
 
     Args:
         path: a .csv, .tsv or .parquet file.
-        key: how messages begin: where the config names the table.
+        key: where the config names the table, for messages.
 
     Raises:
-        UserError: there is no such table, or it cannot be read, or is empty.
+        UserError: the table does not exist, cannot be read, or is empty.
     """
-    import pandas as pd  # here, because most sweeps need no table and the workflow parses this often
+    import pandas as pd  # here: most sweeps need no table, and the workflow imports this often
 
     if path.suffix not in (".csv", ".tsv", ".parquet"):
         raise UserError(f"{key}: a table must be a .csv, .tsv or .parquet file")
     if not path.is_file():
-        raise UserError(f"{key}: there is no such file ({path})")
+        raise UserError(f"{key}: no such file ({path})")
     try:
         separator = "\t" if path.suffix == ".tsv" else ","
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)

@@ -1,4 +1,4 @@
-"""The config's section ``tracking``: videos, prompts for their objects, and how the objects are followed."""
+"""The config's section ``tracking``: videos, prompts for their objects, and how to follow them."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ Export = Literal["youtube_vis", "sa_v", "png", "palette", "overlay"]
 
 
 class AutomaticConfig(Section):
-    """How objects are found without prompts: masks of the generator become prompts."""
+    """How to find objects without prompts: the generator's masks become prompts."""
 
     generate_every: Annotated[int, Field(ge=1)] | None = Field(
         10, description="generate masks on the first frame and every this many frames after it; null: first frame only"
@@ -28,13 +28,13 @@ class AutomaticConfig(Section):
     )
     join_containment_thresh: Fraction = Field(
         0.8,
-        description="a generated mask is a part, and no object, if more than this share of it lies in an object's mask "
+        description="a generated mask is a part, not an object, if more than this share of it lies in an object's mask "
         "or in a larger generated mask; with 1, parts become objects too",
     )
     end_after: Annotated[int, Field(ge=1)] | None = Field(
         5,
-        description="an object ends after this many frames out of sight, and is another one if it comes back; null for "
-        "never",
+        description="an object ends after this many frames out of sight, and is a new object if it comes back; null "
+        "for never",
     )
     max_objects: Annotated[int, Field(ge=1)] | None = Field(
         None, description="follow at most this many objects at a time, highest predicted IoU first; null for no limit"
@@ -95,8 +95,8 @@ class TrackingConfig(Section):
     )
     sweep: Sweep | None = Field(
         None,
-        description="without prompts: settings to compare, written as the config's own sweep, of what automatic and "
-        "generator hold",
+        description="without prompts: settings to compare, written like the top-level sweep; keys: those of automatic "
+        "and generator",
     )
     exports: list[Export] = Field(
         ["youtube_vis", "overlay"],
@@ -110,8 +110,8 @@ class TrackingConfig(Section):
         return None if sweep == SweepBlock() else sweep
 
     @field_serializer("sweep", mode="wrap")
-    def _as_older_results_hold_it(self, sweep: Sweep | None, dump: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
-        """Keep the form of a time without ``zip`` and ``exclude``: where neither is given, nothing is made again."""
+    def _without_empty_zip_and_exclude(self, sweep: Sweep | None, dump: SerializerFunctionWrapHandler) -> Any:  # noqa: ANN401
+        """Write sweeps without ``zip`` and ``exclude`` as before these existed, so that older results stay current."""
         if sweep is not None and not isinstance(sweep, SweepBlock):
             return dump(sweep)
         parts = dump(sweep or SweepBlock())
@@ -127,8 +127,8 @@ class TrackingConfig(Section):
     def _automatic_goes_forward(self) -> "TrackingConfig":
         if self.prompts is None and (self.direction != "forward" or self.max_frame_num_to_track is not None):
             raise ValueError(
-                "direction and max_frame_num_to_track need prompts: without them, objects are looked for in the whole "
-                "video and tracked forward. Choose the frames by start, stop and stride"
+                "direction and max_frame_num_to_track need prompts: without them, objects are found in the whole video "
+                "and tracked forward; choose the frames with start, stop and stride"
             )
         if self.prompts is not None and self.sweep is not None:
             raise ValueError("sweep compares how objects are found without prompts; remove either sweep or prompts")

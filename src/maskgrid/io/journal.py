@@ -1,4 +1,4 @@
-"""A journal of finished images beside an unfinished output, from which a killed job goes on."""
+"""A journal of finished images beside an unfinished output, from which a killed job resumes."""
 
 import logging
 import os
@@ -17,24 +17,24 @@ log = logging.getLogger(__name__)
 class Journal:
     """Finished parts of one output, each complete or absent, valid for one fingerprint.
 
-    A part is a handful of tables. It counts once its last file stands, and each file appears by a rename; so a process
-    may be killed between any two writes, and the next one with the same fingerprint takes up what is complete.
+    A part is a few tables. It counts once its last file exists, and each file appears by a rename. So a process can be
+    killed between any two writes, and the next one with the same fingerprint reuses every complete part.
 
     Attributes:
-        folder: where the parts lie.
-        fingerprint: of everything that the parts depend on.
-        snapshot: a file for what work must know to go on behind the finished parts; whoever needs one writes it.
+        folder: the folder of the parts.
+        fingerprint: hash of everything that the parts depend on.
+        snapshot: the file for the state needed to continue after the finished parts; callers that need it write it.
     """
 
     def __init__(self, output: Path, fingerprint: str) -> None:
-        """Open the journal of ``output``, dropping what another fingerprint has left.
+        """Open the journal of ``output``, and drop parts with another fingerprint.
 
         Args:
-            output: the file that is being made; the journal lies beside it in a folder ``.NAME.journal``.
-            fingerprint: of everything that the parts depend on.
+            output: the file being made; the journal is a folder ``.NAME.journal`` beside it.
+            fingerprint: hash of everything that the parts depend on.
 
         Raises:
-            OSError: the folder cannot be written, or what is left of another fingerprint not be removed.
+            OSError: the folder cannot be written, or parts with another fingerprint cannot be removed.
         """
         self.folder, self.fingerprint = journal_folder(output), fingerprint
         self.snapshot = self.folder / "snapshot"
@@ -44,56 +44,56 @@ class Journal:
             write_bytes(owner, fingerprint.encode())
 
     def read(self, part: int, n_tables: int) -> list[pa.Table] | None:
-        """The tables of a part, or None where it is not finished."""
+        """Read the tables of a part; None if it is not finished."""
         paths = self._paths(part, n_tables)
         if not paths[-1].is_file():
             return None
         try:
             return [_read(path) for path in paths]
-        except (pa.ArrowInvalid, FileNotFoundError) as error:  # a disk's mishap; the work can be done again
-            log.warning("%s: is done again: %s", paths[-1], error)
+        except (pa.ArrowInvalid, FileNotFoundError) as error:  # a damaged disk; the work can be repeated
+            log.warning("%s: unreadable, doing this part again: %s", paths[-1], error)
             return None
 
     def write(self, part: int, tables: Sequence[pa.Table]) -> None:
-        """Keep the tables of a finished part."""
+        """Write the tables of a finished part."""
         for path, table in zip(self._paths(part, len(tables)), tables, strict=True):
             with atomic_write(path) as stream, pa.ipc.new_file(stream, table.schema) as writer:
                 writer.write_table(table)
 
     def keep(self, outputs: Sequence[Path]) -> None:
-        """Keep the written outputs in place of their parts, at no cost of space, until :func:`forget_journal`.
+        """Keep hard links to the written outputs instead of their parts, until :func:`forget_journal`.
 
-        A workflow that dies before it has noted that a job is done removes the job's outputs, and starts it again.
+        If Snakemake dies before it records that a job is done, it removes the job's outputs and starts the job again.
         """
         try:
             for output, link in zip(outputs, self._links(outputs), strict=True):
-                if not link.is_file():  # of an earlier process, and so the same
+                if not link.is_file():  # else an earlier process linked the same output
                     step(Step.LINK, link)
                     os.link(output, link)
         except OSError as error:  # a file system without links
-            log.info("%s: is not kept: %s", self.folder, error)
+            log.info("%s: cannot keep the outputs: %s", self.folder, error)
         self._drop_parts()
 
     def finished(self, outputs: Sequence[Path], redo: bool = False) -> bool:
-        """Tell whether nothing is left to do: the outputs are current, or an earlier process had finished them.
+        """Return whether nothing is left to do: the outputs are current, or can be restored.
 
         Args:
-            outputs: the tables that are due.
+            outputs: the tables to make.
             redo: make current outputs again, unless :meth:`keep` has kept them.
         """
         if not redo and all(_fingerprint_of(output) == self.fingerprint for output in outputs):
             self.keep(outputs)
             for output in outputs:
                 output.touch()
-            log.info("%s: is current", outputs[-1])
+            log.info("%s: already current", outputs[-1])
             return True
         if self.restore(outputs):
-            log.info("%s: was finished before", outputs[-1])
+            log.info("%s: restored, an earlier process had finished it", outputs[-1])
             return True
         return False
 
     def restore(self, outputs: Sequence[Path]) -> bool:
-        """Put the outputs back that :meth:`keep` has kept; tells whether they are there."""
+        """Restore the outputs that :meth:`keep` kept; return whether there were any."""
         links = self._links(outputs)
         if not all(link.is_file() for link in links):
             return False
@@ -115,24 +115,24 @@ class Journal:
 
 
 def forget_journal(output: Path) -> None:
-    """Remove an output's journal: a later stage has used the output, so it will not be asked for again."""
+    """Remove an output's journal: a later stage has used the output, so it is no longer needed."""
     remove_tree(journal_folder(output))
 
 
 def journal_folder(output: Path) -> Path:
-    """Where the journal of an output lies."""
+    """The folder of an output's journal."""
     return output.parent / f".{output.name}.journal"
 
 
 def is_journal(path: Path) -> bool:
-    """Tell whether a folder's name is that of a journal."""
+    """Return whether a folder is a journal, by its name."""
     return path.name.startswith(".") and path.suffix == ".journal"
 
 
 def _fingerprint_of(output: Path) -> str | None:
     try:
         return read_origin(output).get("fingerprint")
-    except UserError:  # missing, or cut off
+    except UserError:  # missing or truncated
         return None
 
 

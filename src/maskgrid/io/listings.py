@@ -1,6 +1,6 @@
 """Listings of files: keys and absolute paths, as text.
 
-There may be millions, and every plan of the workflow lists them all: making a Path of each would take most of its time.
+There may be millions, and the workflow lists them each time it plans: making each a Path would take most of that time.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from maskgrid.io.errors import UserError
 
-# Key and absolute path of a file.
+# A file's key and absolute path.
 Listed = tuple[str, str]
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -67,15 +67,15 @@ def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key
     """Walk a folder; yield each file with one of the suffixes, and each folder that cannot be listed.
 
     Args:
-        root: the folder; absolute.
-        depth: how many levels to descend; None for all.
+        root: the absolute path of the folder.
+        depth: number of levels to descend; None for all.
         suffixes: in lower case, with the dot.
         config_key: the config's key that names the folder, for messages.
 
     Raises:
         UserError: the root cannot be listed.
     """
-    # Follow links after all real folders: then loops end, and an image keeps its key when somebody links to its folder.
+    # Follow links after all real folders: then loops end, and a link to an image's folder does not change its key.
     folders, links, seen = [root], list[str](), set[tuple[int, int]]()
     start = len(root.rstrip("/")) + 1
     while folders or links:
@@ -101,13 +101,13 @@ def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key
 
 
 def rooted(entries: Sequence[str], folder: str) -> Iterator[Listed]:
-    """The entries of a list, each with its key relative to the root that they share.
+    """Yield the entries of a list, each with its key relative to the root that they share.
 
     Args:
         entries: as written.
         folder: the absolute folder that relative entries start from.
     """
-    # Lexically: the user made the links in the root, but perhaps not a ``..`` in a list.
+    # Lexical: links in the root are the user's intention, but a ``..`` in a list may not be.
     root = os.path.normpath(folder)
     inside, outside, has_absolute = list[str](), list[str](), False
     for entry in entries:
@@ -129,7 +129,7 @@ def rooted(entries: Sequence[str], folder: str) -> Iterator[Listed]:
 
 
 def in_braces(pattern: str) -> Iterator[Listed]:
-    """The files that numbers in braces stand for, existing or not; the root is the folder before the first braces."""
+    """Yield the files that numbers in braces stand for, existing or not; the root is the folder before the braces."""
     folder = os.path.dirname(pattern[: pattern.index("{")])
     return rooted(list(_expanded(pattern[len(folder) :].lstrip("/"))), folder)
 

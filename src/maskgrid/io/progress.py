@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, an occasional line in a log."""
+"""Show the progress of long work: a bar on a terminal, an occasional line in a log."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator

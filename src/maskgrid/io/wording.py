@@ -1,4 +1,4 @@
-"""Numbers, parameters and tables as people read them."""
+"""Format numbers, parameters and tables for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,29 +8,29 @@ _LONGEST = 40
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A number with a fixed count of decimals, so that columns line up."""
+    """Format a number with a fixed number of decimals, so that columns line up."""
     return NONE if value is None else f"{value:.{digits}f}"
 
 
 def share(value: float | None, digits: int = 1) -> str:
-    """A share as per cent."""
+    """Format a share as per cent."""
     return NONE if value is None else f"{100 * value:.{digits}f}%"
 
 
 def interval(low: float | None, high: float | None, digits: int = 1) -> str:
-    """An interval, from its ends."""
+    """Format an interval."""
     return NONE if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def difference(mean: float | None, low: float | None, high: float | None) -> str:
-    """A difference with its sign, and a star where its interval excludes 0."""
+    """Format a difference with its sign, and a star if its interval excludes 0."""
     if mean is None or low is None or high is None:
         return NONE
     return f"{mean:+.1f}{'*' if low > 0 or high < 0 else ''}"
 
 
 def parameter(value: Any) -> str:  # noqa: ANN401
-    """A parameter's value, short."""
+    """Format a parameter's value, shortened."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -46,12 +46,12 @@ def count(n: int, noun: str) -> str:
 
 
 def tally(counts: Mapping[str, int]) -> str:
-    """How many there are of each kind, by name: ``2 ok, 1 truncated``."""
+    """Format counts by name: ``2 ok, 1 truncated``."""
     return ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
 
 
 def table_lines(rows: Sequence[Sequence[str]], to_right: bool = True) -> list[str]:
-    """Lay out a table for a terminal, a line a row: the first column to the left, the others to the right or left."""
+    """Lay out a table for a terminal, one line per row: the first column left-aligned, the others right or left."""
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     align = str.rjust if to_right else str.ljust
     return ["  ".join([row[0].ljust(first), *map(align, row[1:], others)]).rstrip() for row in rows]

@@ -1,1 +1,1 @@
-"""What a run is: the results folder, passes, the plan, notes."""
+"""What a run will do: the plan, the network's passes, the layout of the results, the origin of outputs."""

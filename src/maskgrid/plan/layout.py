@@ -1,39 +1,39 @@
-"""Where everything lies in a results folder: the names that users and other tools rely on."""
+"""The paths in a results folder, which users and other tools rely on."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from maskgrid.plan.passes import PassRun
 
-# How the exports of a run end; those without a suffix are folders.
+# Suffixes of a run's exports; those without one are folders.
 _ENDS = {"sa_v": ".json", "png": "", "palette": "", "overlay": ".webp"}
 GROUND_TRUTH = "ground_truth.json"
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedLayout:
-    """Paths under ``tracked``. A run is a video, or a video under a setting of the sweep."""
+    """Paths under ``tracked``. A run is a video, or a video with one setting of the sweep."""
 
     root: Path
 
     @property
     def videos(self) -> Path:
-        """A row for every video."""
+        """One row per video."""
         return self.root / "videos.parquet"
 
     @property
     def files(self) -> Path:
-        """Where each video lies on this machine, and what decoding it has shown."""
+        """Where each video is on this machine, and what decoding it showed."""
         return self.root / "files.parquet"
 
     @property
     def prompts(self) -> Path:
-        """The given prompts, each checked."""
+        """The prompts, each checked against its video."""
         return self.root / "prompts.parquet"
 
     @property
     def jobs(self) -> Path:
-        """A row for every job."""
+        """One row per job."""
         return self.root / "jobs.parquet"
 
     def part(self, run: str, group: str) -> Path:
@@ -59,22 +59,22 @@ class TrackedLayout:
 
     @property
     def objects(self) -> Path:
-        """A row for every object of every run."""
+        """One row per object and run."""
         return self.root / "objects.parquet"
 
     @property
     def summary(self) -> Path:
-        """A row for every setting and video."""
+        """One row per setting and video."""
         return self.root / "summary.parquet"
 
     @property
     def settings(self) -> Path:
-        """A row for every setting of the sweep."""
+        """One row per setting of the sweep."""
         return self.root / "settings.parquet"
 
     @property
     def page(self) -> Path:
-        """The page to look at."""
+        """The HTML page."""
         return self.root / "index.html"
 
     @property
@@ -91,27 +91,27 @@ class Layout:
 
     @property
     def images(self) -> Path:
-        """A row for every input."""
+        """One row per input."""
         return self.root / "dataset" / "images.parquet"
 
     @property
     def files(self) -> Path:
-        """Where each input lies on this machine, and what was known of it."""
+        """Where each input is on this machine, with its size and time when it was indexed."""
         return self.root / "dataset" / "files.parquet"
 
     @property
     def archives(self) -> Path:
-        """A row for every tar archive of the source."""
+        """One row per tar archive of the source."""
         return self.root / "dataset" / "archives.parquet"
 
     @property
     def shards(self) -> Path:
-        """A row for every shard."""
+        """One row per shard."""
         return self.root / "dataset" / "shards.parquet"
 
     @property
     def fetched(self) -> Path:
-        """Files that the config names by URL: ``{host}/{path}``."""
+        """The folder of files that the config names by URL: ``{host}/{path}``."""
         return self.root / "fetched"
 
     def candidates(self, run: PassRun, shard: str) -> Path:
@@ -119,16 +119,16 @@ class Layout:
         return self.root / "candidates" / run.folder / f"{shard}.parquet"
 
     def pass_images(self, run: PassRun, shard: str) -> Path:
-        """A row for each image of the shard: what the pass made of it."""
+        """One row per image of the shard: how the pass went."""
         return self.root / "candidates" / run.folder / f"{shard}.images.parquet"
 
     def selections(self, shard: str) -> Path:
-        """What every setting keeps of a shard's images."""
+        """The masks that every setting keeps in a shard's images."""
         return self.root / "selections" / f"{shard}.parquet"
 
     @property
     def gathered(self) -> Path:
-        """What the selections of all shards are made from: there, where they belong together."""
+        """The common origin of all shards' selections; exists only if they belong together."""
         return self.root / "selections.json"
 
     def shard_counts(self, shard: str) -> Path:
@@ -140,7 +140,7 @@ class Layout:
         return self.root / "annotations" / f"{label}.json"
 
     def export(self, form: str, label: str) -> Path:
-        """A setting's masks in another form: sa1b or polygons."""
+        """A setting's masks in another form: ``sa1b`` or ``polygons``."""
         return self.root / "exports" / form / f"{label}{'.tar' if form == 'sa1b' else '.json'}"
 
     @property
@@ -155,7 +155,7 @@ class Layout:
 
     @property
     def accepted(self) -> Path:
-        """The verdict on the run: there, where few enough images failed."""
+        """The verdict on the run; exists only if few enough images failed."""
         return self.root / "accepted.json"
 
     @property
@@ -164,47 +164,47 @@ class Layout:
         return self.root / "provenance.json"
 
     def statistics(self, table: str) -> Path:
-        """settings, mask_counts, summary or effects."""
+        """A table of statistics, such as ``settings``, ``mask_counts``, ``summary`` or ``effects``."""
         return self.root / "statistics" / f"{table}.parquet"
 
     def ground_truth(self, table: str) -> Path:
-        """Images or objects: what the annotations know, each checked."""
+        """The checked annotations: table ``images`` or ``objects``."""
         return self.root / "ground_truth" / f"{table}.parquet"
 
     def shard_accuracy(self, shard: str) -> Path:
-        """How well every setting finds the true objects of a shard's images."""
+        """How well every setting finds the annotated objects of a shard's images."""
         return self.root / "ground_truth" / "shards" / f"{shard}.parquet"
 
     @property
     def prompts(self) -> Path:
-        """The given objects, each checked."""
+        """The prompts, each checked against its image."""
         return self.root / "prompted" / "prompts.parquet"
 
     def prompted(self, shard: str) -> Path:
-        """The masks of the given objects of a shard's images."""
+        """The masks of the prompts of a shard's images."""
         return self.root / "prompted" / f"{shard}.parquet"
 
     @property
     def prompted_annotations(self) -> Path:
-        """The masks of all given objects, as COCO."""
+        """The masks of all prompts, as COCO."""
         return self.root / "prompted" / "annotations.json"
 
     @property
     def prompted_statistics(self) -> Path:
-        """How masks agree with what was given."""
+        """How well the masks agree with their prompts."""
         return self.root / "prompted" / "statistics.parquet"
 
     @property
     def prompted_settings(self) -> Path:
-        """Means over all given objects, by setting."""
+        """Means over all prompts, by setting."""
         return self.root / "prompted" / "settings.parquet"
 
     @property
     def prompted_worst(self) -> Path:
-        """A picture of the masks that agree least."""
+        """A picture of the masks that agree least with their prompts."""
         return self.root / "prompted" / "worst.jpg"
 
     @property
     def tracked(self) -> TrackedLayout:
-        """What comes of videos."""
+        """The paths of the tracking job."""
         return TrackedLayout(self.root / "tracked")

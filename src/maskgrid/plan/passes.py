@@ -1,7 +1,7 @@
 """Passes of the network, and what each must record for a sweep.
 
-A pass is one crop layer with one grid of prompts. The parameters that reach the network determine which passes a
-setting needs; all others choose among the masks that a pass proposed.
+A pass is one crop layer with one grid of prompts. The parameters that reach the network decide which passes a setting
+needs; all others select from the masks that a pass proposed.
 """
 
 import hashlib
@@ -33,8 +33,8 @@ class Pass:
         layer: the crop layer; 0 is the whole image.
         points_per_side: points along a side of this layer's regular grid, or None with explicit points.
         points: explicit prompts (x, y) in 0..1, or None.
-        overlap_ratio: ``crop_overlap_ratio`` for layers above 0; None for the whole image, which has no neighbours.
-        use_m2m: whether a second step of the decoder refines each mask.
+        overlap_ratio: ``crop_overlap_ratio`` for layers above 0; None for the whole image.
+        use_m2m: whether a second decoder step refines each mask.
         multimask_output: three masks per prompt, or one.
     """
 
@@ -67,7 +67,7 @@ class Pass:
         """The prompts where sam2 places them: float64 of shape (n, 2), (x, y) in 0..1 of the crop."""
         if self.points is not None:
             return np.array(self.points, dtype=np.float64)
-        # sam2 imports torch, which plans and the workflow must not wait for.
+        # Import here: sam2 imports torch, which plans and the workflow must not wait for.
         from sam2.utils.amg import build_point_grid
 
         grid: NDArray[np.float64] = build_point_grid(self.points_per_side)
@@ -163,7 +163,7 @@ def recording_of(generator: GeneratorConfig) -> Recording:
 
 
 def widen(recording: Recording, record: RecordConfig) -> Recording:
-    """Widen a recording by what the config's ``record`` asks for."""
+    """Widen a recording by the config's ``record``."""
     iou, stability = record.pred_iou_thresh, record.stability_score_thresh
     return recording.union(
         Recording(

@@ -1,4 +1,4 @@
-"""The plan of a run: which settings, which passes answer them, what is there and what is missing."""
+"""The plan of a run: its settings, the passes they need, what is done and what is missing."""
 
 import hashlib
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class Plan:
         config: the validated config.
         base_dir: the folder that relative paths of the config start from.
         layout: the results folder.
-        settings: baseline first, then the sweep's.
-        runs: the passes of the network that answer them.
-        prompt_settings: the settings of the prompted job, baseline first; none where the config has no such job.
-        track_settings: the same of the tracking job; the baseline alone where prompts are given.
+        settings: the baseline, then the sweep's settings.
+        runs: the passes of the network that they need.
+        prompt_settings: the same for the prompted job; empty without a section ``prompts``.
+        track_settings: the same for the tracking job; with prompts, only the baseline.
         remote: the files that the config names by URL.
     """
 
@@ -72,13 +72,13 @@ class Plan:
         return resolve_checkpoint(name or model.checkpoint, model.config, allow_unverified=model.allow_unverified)
 
     def located(self, source: str) -> Path:
-        """Where a file that the config names lies: one by URL among the fetched files, another where it says."""
+        """The path of a file that the config names: a URL's in the folder of fetched files, others as written."""
         if is_url(source):
             return fetched_path(source, self.layout.fetched)
         return self.base_dir / Path(source).expanduser()
 
     def source_files(self) -> list[str]:
-        """The source itself, where it is one file: a list, a table, a COCO document; all of it, where it is by URL."""
+        """The source's own file (a list, table or COCO file), or all files of a URL; empty for folders and globs."""
         source = self.config.dataset.source
         if is_url(source):
             return [str(self.layout.fetched / file.path) for file in self.remote if file.key == "dataset.source"]
@@ -86,9 +86,9 @@ class Plan:
         return [str(path)] if (self.base_dir / path).is_file() else []
 
     def ground_truth(self) -> Path | None:
-        """The COCO file of the objects that masks are measured against, where the config has one.
+        """The COCO file with the objects that masks are measured against, or None.
 
-        The demo's is written with its images; a COCO source may turn out to have no annotations.
+        The demo writes its own with its images; a COCO source may turn out to have no annotations.
         """
         given, source = self.config.dataset.ground_truth, self.config.dataset.source
         if given is None:
@@ -101,7 +101,7 @@ class Plan:
         return self.base_dir / path if path.suffix.lower() == ".json" else None
 
     def exported(self) -> list[Setting]:
-        """The settings that ``annotations`` names, under these names."""
+        """The settings that ``annotations`` lists, each with the listed name first."""
         if "all" in self.config.annotations:
             return list(self.settings)
         chosen = [
@@ -111,7 +111,7 @@ class Plan:
         return list(dict.fromkeys(chosen))
 
     def run(self, checkpoint: str, pass_name: str) -> PassRun:
-        """The pass with this folder name, of the checkpoint with this folder name.
+        """Find a pass by the folder names of its checkpoint and of itself.
 
         Raises:
             UserError: the sweep has no such pass.
@@ -122,31 +122,30 @@ class Plan:
         raise UserError(f"no setting of the sweep needs pass {pass_name} of checkpoint {checkpoint}; see maskgrid plan")
 
     def shards(self) -> list[str]:
-        """Names of the shards, once the index is there; empty before."""
+        """The names of the shards; empty before the index is written."""
         if not self.layout.shards.is_file():
             return []
         names: list[str] = read_table(self.layout.shards, ["shard"])["shard"].to_pylist()
         return names
 
     def shard_digests(self) -> dict[str, str]:
-        """The digest of each shard's members, by the shard's name."""
+        """Map each shard's name to the digest of its images."""
         table = read_table(self.layout.shards, ["shard", "digest"])
         return dict(zip(table["shard"].to_pylist(), table["digest"].to_pylist(), strict=True))
 
     def images_fingerprint(self) -> str:
-        """A hash of all inputs with their contents and statuses: what results of the whole dataset depend on."""
+        """Hash of all inputs, their contents and statuses; results over the whole dataset depend on it."""
         return str(read_origin(self.layout.images)["fingerprint"])
 
     def settings_digest(self) -> str:
-        """A hash of all settings with their names: what tables of all settings depend on."""
+        """Hash of all settings and their names; tables over all settings depend on it."""
         listed = [[setting.id, *setting.names] for setting in self.settings]
         return hashlib.sha256(orjson.dumps(listed)).hexdigest()[:16]
 
     def recording(self, run: PassRun, shard: str) -> Recording:
-        """What ``generate`` must record for a shard: what is recorded already, where that covers the need.
+        """What ``generate`` must record for a shard: the existing recording if it is enough, else the union.
 
-        A threshold that moves within the recorded floor so changes nothing, and one that leaves it widens the record
-        instead of replacing it.
+        So a threshold that moves within the recorded range reruns nothing, and one outside widens the recording.
         """
         path = self.layout.candidates(run, shard)
         if not path.is_file():
@@ -160,12 +159,12 @@ class Plan:
 
 def _required(section: Section | None, name: str) -> Section:
     if section is None:
-        raise UserError(f"{name}: the config has no such section; give at least {name}.source")
+        raise UserError(f"{name}: the config has no such section; add at least {name}.source")
     return section
 
 
 def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
-    """Expand the config and check all that can be checked before any work.
+    """Expand the config, and check everything that can be checked before any work.
 
     Raises:
         UserError: anything wrong in the sweep, the baseline, the annotations or the URLs.

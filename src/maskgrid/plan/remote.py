@@ -1,7 +1,7 @@
-"""Sources given by URL: their files, and where Snakemake's storage plugins put them.
+"""Sources given by URL: their files, and where the workflow puts them.
 
-The library does not fetch them itself: the workflow's rule ``fetch`` puts each file into ``results/fetched``, and the
-code that reads a source finds it there.
+The library does not fetch them itself: the workflow's rule ``fetch`` puts each file into ``results/fetched``, by one of
+Snakemake's storage plugins, and the code that reads a source finds it there.
 """
 
 import re
@@ -15,7 +15,7 @@ from maskgrid.io.listings import ARCHIVE_SUFFIX, VIDEO_SUFFIXES, has_magic, in_b
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.+)", re.DOTALL)
 _TABLES = frozenset({".json", ".csv", ".parquet", ".jsonl"})
-# By config key: the suffixes allowed for a URL, and what to give instead of anything else.
+# By config key: the suffixes that a URL may have, and advice for any other.
 _ALLOWED = {
     "dataset.source": (
         frozenset({ARCHIVE_SUFFIX}),
@@ -34,8 +34,8 @@ class RemoteFile:
 
     Attributes:
         key: the config's key.
-        url: in the form that the storage plugin takes.
-        path: where it is fetched to, relative to the folder of fetched files.
+        url: the URL, as the storage plugin takes it.
+        path: where the file is fetched to, relative to the folder of fetched files.
     """
 
     key: str
@@ -57,7 +57,7 @@ def remote_files(config: Config) -> list[RemoteFile]:
     """The files that a config names by URL, each once.
 
     Raises:
-        UserError: a URL that cannot be fetched for its key, or leads out of the folder of fetched files.
+        UserError: a URL cannot be fetched for its key, or leads out of the folder of fetched files.
     """
     sources = {
         "dataset.source": config.dataset.source,

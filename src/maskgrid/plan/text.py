@@ -1,6 +1,6 @@
-"""What the missing passes of the network will take, from what the finished ones took.
+"""The plan in words, with the time and space that the missing work of the network will take.
 
-Time is that of Snakemake's benchmark files, one a job, which lie beside the results folder; space is that of the files.
+Times come from Snakemake's benchmark files, one per job, beside the results folder; space from the finished files.
 """
 
 import csv
@@ -20,21 +20,21 @@ from maskgrid.plan.plan import Plan
 
 _BENCHMARKS = "benchmarks"
 
-# A plan is read on a screen; statistics/settings.parquet lists all settings.
+# The plan should fit on a screen; statistics/settings.parquet lists all settings.
 _SETTINGS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one pass over the shards that it misses will take.
+    """What the missing shards of one pass will take.
 
     Attributes:
-        target: the file of the first shard that is missing, which Snakemake can be asked for.
-        n_images: images of the shards that are missing.
-        n_measured: finished shards with a benchmark file.
-        seconds_per_image: the median over these shards, with the loading of the network; None where there are none.
-        bytes_per_image: the mean over all finished shards; None where there are none.
-        devices: what the measured shards were made on: cpu, cuda, mps.
+        target: the output file of the first missing shard, to ask Snakemake for.
+        n_images: number of images in the missing shards.
+        n_measured: number of finished shards with a benchmark file.
+        seconds_per_image: the median over these shards, loading the network included; None if there are none.
+        bytes_per_image: the mean over all finished shards; None if there are none.
+        devices: the devices of the measured shards: cpu, cuda, mps.
     """
 
     target: Path
@@ -46,24 +46,24 @@ class Estimate:
 
     @property
     def hours(self) -> float | None:
-        """Hours of one device."""
+        """Hours on one device."""
         return None if self.seconds_per_image is None else self.n_images * self.seconds_per_image / 3600
 
     @property
     def n_bytes(self) -> float | None:
-        """Bytes on the disk."""
+        """Bytes on disk."""
         return None if self.bytes_per_image is None else self.n_images * self.bytes_per_image
 
 
 def estimate(layout: Layout, run: PassRun, missing: Sequence[str]) -> Estimate:
     """Extrapolate from the finished shards of a pass to the missing ones.
 
-    A shard that was resumed has the time of its last job alone; the median over shards does not follow a few of these.
+    A resumed shard has only the time of its last job; the median over shards is robust against a few of these.
 
     Args:
         layout: the results folder, with an index.
         run: the pass.
-        missing: names of the shards that it has to run over; at least one.
+        missing: names of the shards that it still has to run over; at least one.
     """
     sizes = _images_by_shard(layout)
     seconds, n_bytes, n_images, devices = [], 0, 0, set[str]()
@@ -76,7 +76,7 @@ def estimate(layout: Layout, run: PassRun, missing: Sequence[str]) -> Estimate:
             if taken is not None:
                 seconds.append(taken / sizes[shard])
                 devices.add(str(read_origin(paths[0]).get("device", "an unknown device")))
-        except (FileNotFoundError, UserError):  # removed meanwhile, or cut
+        except (FileNotFoundError, UserError):  # removed meanwhile, or truncated
             continue
     return Estimate(
         target=layout.candidates(run, missing[0]),
@@ -89,13 +89,13 @@ def estimate(layout: Layout, run: PassRun, missing: Sequence[str]) -> Estimate:
 
 
 def estimate_lines(estimates: Sequence[Estimate]) -> list[str]:
-    """Estimates in words, a line for each pass that is not complete."""
+    """Describe the estimates: one line per unfinished pass, and the sum of hours if there are several."""
     lines = [_line(each) for each in estimates]
     hours = [each.hours for each in estimates]
     known = [hour for hour in hours if hour is not None]
     if len(known) > 1:
-        complete = "" if len(known) == len(hours) else " and what is not measured"
-        lines.append(f"all together {_hours(sum(known))}{complete}")
+        complete = "" if len(known) == len(hours) else ", without the passes not measured yet"
+        lines.append(f"total {_hours(sum(known))}{complete}")
     return lines
 
 
@@ -128,7 +128,7 @@ def _images_by_shard(layout: Layout) -> dict[str, int]:
 
 
 def _seconds(path: Path) -> float | None:
-    """The wall time of a job, of its benchmark file; None where there is none that can be read."""
+    """Read a job's wall time from its benchmark file; None if it is missing or unreadable."""
     try:
         with path.open(newline="") as stream:
             rows = list(csv.DictReader(stream, delimiter="\t"))
@@ -138,7 +138,7 @@ def _seconds(path: Path) -> float | None:
 
 
 def plan_text(plan: Plan) -> str:
-    """The plan in words, for people: what there is to do before it is done."""
+    """Describe the plan for people: what a run will do."""
     shards = plan.shards()
     swept = list(swept_parameters(plan.settings))
     lines = [
@@ -154,15 +154,15 @@ def plan_text(plan: Plan) -> str:
     for run in plan.runs:
         states = {shard: _state(plan, run, shard) for shard in shards}
         lines.append(_run_line(run, list(states.values())))
-        if missing := [shard for shard, state in states.items() if state != "there"]:
+        if missing := [shard for shard, state in states.items() if state != "done"]:
             estimates.append(estimate(plan.layout, run, missing))
     lines += [f"  {'network' if number == 0 else '':9} {line}" for number, line in enumerate(estimate_lines(estimates))]
     if shards:
         done = sum(_is_replayed(plan, shard) for shard in shards)
-        lines.append(f"  replay    {done} of {len(shards)} shards hold these settings")
+        lines.append(f"  replay    {done} of {len(shards)} shards done at these settings")
     if plan.config.prompts is not None:
-        there = sum(plan.layout.prompted(shard).is_file() for shard in shards)
-        progress = f"{there} of {len(shards)} shards there" if shards else "nothing there yet"
+        done = sum(plan.layout.prompted(shard).is_file() for shard in shards)
+        progress = f"{done} of {len(shards)} shards done" if shards else "not started"
         at = f" at {len(plan.prompt_settings)} settings" if len(plan.prompt_settings) > 1 else ""
         lines.append(f"  prompts   {plan.config.prompts.source}{at}; {progress}")
     if plan.config.tracking is not None:
@@ -171,14 +171,13 @@ def plan_text(plan: Plan) -> str:
 
 
 def _tracking_line(plan: Plan, tracking: TrackingConfig) -> str:
-    n_settings = len(plan.track_settings)
-    how = tracking.prompts or f"objects found automatically, {n_settings} setting{'s' if n_settings > 1 else ''}"
+    how = tracking.prompts or f"objects found automatically, {count(len(plan.track_settings), 'setting')}"
     layout = plan.layout.tracked
     if not layout.jobs.is_file():
-        return f"  tracking  {tracking.source}; {how}; nothing there yet"
+        return f"  tracking  {tracking.source}; {how}; not started"
     jobs = read_table(layout.jobs, ["run", "group"]).to_pylist()
-    there = sum(layout.part(job["run"], job["group"]).is_file() for job in jobs)
-    return f"  tracking  {tracking.source}; {how}; {there} of {len(jobs)} jobs there"
+    done = sum(layout.part(job["run"], job["group"]).is_file() for job in jobs)
+    return f"  tracking  {tracking.source}; {how}; {done} of {len(jobs)} jobs done"
 
 
 def _is_replayed(plan: Plan, shard: str) -> bool:
@@ -187,12 +186,12 @@ def _is_replayed(plan: Plan, shard: str) -> bool:
 
 
 def _setting_lines(plan: Plan, swept: list[str]) -> list[str]:
-    """The first settings by name and by what they differ in."""
+    """The first settings, each with its values of the swept parameters."""
     lines = []
     for setting in plan.settings[:_SETTINGS_SHOWN]:
         values = setting.parameters()
         lines.append(
-            f"    {setting.label}: " + (", ".join(f"{name} {values[name]}" for name in swept) or "all as given")
+            f"    {setting.label}: " + (", ".join(f"{name} {values[name]}" for name in swept) or "as in the config")
         )
     if (n_more := len(plan.settings) - _SETTINGS_SHOWN) > 0:
         lines.append(f"    and {n_more} more")
@@ -201,10 +200,10 @@ def _setting_lines(plan: Plan, swept: list[str]) -> list[str]:
 
 def _run_line(run: PassRun, states: list[str]) -> str:
     n_prompts = run.pass_.n_points * 4**run.pass_.layer
-    there, stale = states.count("there"), states.count("narrower")
-    progress = f"{there} of {len(states)} shards there, {stale} to widen" if states else "nothing there yet"
+    done, narrow = states.count("done"), states.count("narrow")
+    progress = f"{done} of {len(states)} shards done, {narrow} to widen" if states else "not started"
     return (
-        f"    {run.folder}: {n_prompts} prompts an image, floor pred_iou "
+        f"    {run.folder}: {n_prompts} prompts per image, floor pred_iou "
         f"{run.recording.pred_iou_thresh:g}, stability {run.recording.stability_score_thresh:g}; {progress}"
     )
 
@@ -213,4 +212,4 @@ def _state(plan: Plan, run: PassRun, shard: str) -> str:
     path = plan.layout.candidates(run, shard)
     if not path.is_file():
         return "missing"
-    return "there" if read_origin(path).get("recording") == plan.recording(run, shard).as_dict() else "narrower"
+    return "done" if read_origin(path).get("recording") == plan.recording(run, shard).as_dict() else "narrow"

@@ -1,8 +1,8 @@
-"""What the rules of accuracy take."""
+"""Inputs of the accuracy rules."""
 
 
 def ground_truth_source():
-    """The annotations to measure against; the demo's come with its images."""
+    """The annotations to measure against; none for the demo, which writes them with its images."""
     path = PLAN.ground_truth()
     return (
         [str(path)] if path is not None and PLAN.config.dataset.source != "demo" else []
@@ -15,7 +15,7 @@ def accuracy_files(wildcards):
 
 
 def accuracy_results():
-    """Tables of accuracy, where there is something to measure against."""
+    """Tables of accuracy, if there are annotations to measure against."""
     if PLAN.ground_truth() is None:
         return []
     return [

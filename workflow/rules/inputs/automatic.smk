@@ -1,4 +1,4 @@
-"""What the rules of the automatic job take."""
+"""Inputs and params of the automatic job's rules."""
 
 import orjson
 
@@ -6,13 +6,13 @@ from maskgrid.config.sweep import find
 
 
 def recording_json(wildcards):
-    """What to record for a shard; as it is recorded already, where that is enough for the sweep."""
+    """What to record for a shard, as JSON; the existing recording if it is enough for the sweep."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
     return orjson.dumps(PLAN.recording(run, wildcards.shard).as_dict()).decode()
 
 
 def checkpoint_file(wildcards):
-    """A checkpoint that the user has as a file: a new one makes its passes run again."""
+    """The user's own checkpoint file, if it is one: a changed file reruns its passes."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
     return own_files(run.checkpoint)
 
@@ -23,7 +23,7 @@ def candidate_files_of(shard):
 
 
 def candidate_files(wildcards):
-    """The same, of a job's shard."""
+    """The same for a job's shard."""
     after("index")
     return candidate_files_of(wildcards.shard)
 
@@ -34,19 +34,19 @@ def selection_files(wildcards):
 
 
 def gathered_file(wildcards):
-    """The selections of all shards, as one file.
+    """The one file that stands for the selections of all shards.
 
-    A function that waits for the index: else Snakemake, which judges each job once before the checkpoint and once
-    after it, would keep for what follows a merge the verdict of before.
+    A function, so that it waits for the index. Snakemake judges each job once before the checkpoint and once after it;
+    without waiting, it would keep the first verdict for everything downstream of a merge.
     """
     after("index")
     return str(PLAN.layout.gathered)
 
 
 def deleted_files(wildcards):
-    """Candidates and selections that a COCO file is to be made from, and that were deleted when all was finished.
+    """Candidates and selections that a missing COCO file needs but that were deleted after an earlier run.
 
-    A merge names none of its shards, so the target of everything asks for them. Usually nothing is looked at.
+    A merge lists none of its shards as inputs, so the rule all asks for them. Usually this looks at no shard.
     """
     is_merged = all(Path(path).is_file() for path in annotation_files())
     if is_merged or not PLAN.layout.gathered.is_file():

@@ -1,10 +1,10 @@
-"""What the rules of the dataset take."""
+"""Inputs and params of the dataset's rules."""
 
 @cache
 def listing():
-    """A digest of what lies at the source: a new, changed or missing file makes the index run again.
+    """Digest of the files at the source: a new, changed or missing file reruns the rule index.
 
-    Jobs on other machines run one rule each and must not list the dataset for it.
+    Jobs run in processes of their own, which must not list the dataset again.
     """
     if not workflow.is_main_process:
         return "not listed"
@@ -15,28 +15,28 @@ def listing():
 
 
 def stored(file):
-    """A file that the config names by URL, as the storage plugin that takes such URLs knows it."""
+    """Register a file that the config names by URL with the storage plugin for such URLs."""
     try:
         return storage(file.url)
     except WorkflowError as error:
         scheme = file.url.partition("://")[0]
         raise WorkflowError(
-            f"{file.key}: {file.url} is fetched by a storage plugin of Snakemake: "
-            f"pip install snakemake-storage-plugin-{scheme}, or what its catalog names for such URLs. {error}"
+            f"{file.key}: {file.url} needs one of Snakemake's storage plugins: "
+            f"pip install snakemake-storage-plugin-{scheme}, or the one that its catalog lists for such URLs. {error}"
         ) from None
 
 
-# A plugin that is missing is said before any work.
+# Report a missing plugin before any work.
 STORED = {file.path: stored(file) for file in PLAN.remote if workflow.is_main_process}
 
 
 def remote_file(wildcards):
-    """What the rule fetch fetches; it runs in the main process alone."""
+    """The file for the rule fetch, which runs only in the main process."""
     return STORED[wildcards.path]
 
 
 def index_files():
-    """All that `index` writes: as long as one is missing the checkpoint is not passed, and none else asks for each."""
+    """All outputs of `index`: the rule all asks for each, because no other rule does and a missing one holds it up."""
     layout = PLAN.layout
     return [
         str(path)

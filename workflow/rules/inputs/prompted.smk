@@ -1,4 +1,4 @@
-"""What the rules of prompts take; nothing without a section prompts in the config."""
+"""Inputs and params of the prompted job's rules; empty if the config has no section prompts."""
 
 import orjson
 
@@ -9,14 +9,14 @@ PROMPT_SETTINGS = [[setting.id, setting.label] for setting in PLAN.prompt_settin
 
 
 def prompt_source():
-    """The file of prompts; the demo's comes with its images."""
+    """The file of prompts; none for the demo, which writes it with its images."""
     source = PROMPTS.get("source", "demo")
     return [str(PLAN.located(source))] if source.lower() != "demo" else []
 
 
 @cache
 def prompt_pictures():
-    """A digest of the pictures that the file of prompts names: a new or changed one makes it be read again."""
+    """Digest of the mask pictures that the file of prompts names: a new or changed one reruns the rule prompts."""
     if not workflow.is_main_process or is_url(PROMPTS.get("source")):
         return "not listed"
     from maskgrid.prompted.notes import pictures_digest
@@ -25,7 +25,7 @@ def prompt_pictures():
 
 
 def prediction(wildcards):
-    """What decides about masks, of the section prompts."""
+    """The parameters of the section prompts that affect masks, as JSON."""
     from maskgrid.prompted.notes import prediction_parameters
 
     return orjson.dumps(prediction_parameters(PLAN)).decode()
@@ -37,7 +37,7 @@ def prompted_files(wildcards):
 
 
 def prompted_results():
-    """What the prompted job gives, where the config asks for one."""
+    """The prompted job's results, if the config asks for it."""
     if not PROMPTS:
         return []
     return [

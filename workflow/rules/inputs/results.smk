@@ -1,13 +1,13 @@
-"""What the rules of results take, and what these give."""
+"""Inputs of the results' rules, and their outputs."""
 
 
 def annotation_files():
-    """A COCO file for each setting that the config names under annotations."""
+    """One COCO file per setting that the config lists under annotations."""
     return [str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()]
 
 
 def export_files():
-    """Other forms of the annotations, as the config names them."""
+    """The annotations in the other forms that the config lists."""
     return [
         str(PLAN.layout.export(form, setting.label))
         for form in PLAN.config.exports
@@ -17,14 +17,14 @@ def export_files():
 
 
 def card_files():
-    """The dataset card and its metadata, where the config wants them."""
+    """The dataset card and its metadata, if the config asks for them."""
     if "card" not in PLAN.config.exports:
         return []
     return [str(PLAN.layout.card), str(PLAN.layout.croissant)]
 
 
 def overlay_files():
-    """A contact sheet for each setting that is exported."""
+    """One contact sheet per exported setting."""
     return [
         f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()
     ]

@@ -1,4 +1,4 @@
-"""What the rules of videos take; nothing without a section tracking in the config."""
+"""Inputs and params of the tracking job's rules; empty if the config has no section tracking."""
 
 import orjson
 
@@ -9,7 +9,7 @@ TRACKING = PLAN.config.tracking.model_dump() if PLAN.config.tracking else {}
 
 @cache
 def video_listing():
-    """A digest of what lies at the source of videos: a new, changed or missing one makes their index run again."""
+    """Digest of the files at the source: a new, changed or missing video reruns the rule videos."""
     if not workflow.is_main_process:
         return "not listed"
     from maskgrid.tracked.videos import source_digest
@@ -19,14 +19,14 @@ def video_listing():
 
 
 def video_planning(wildcards):
-    """What the config says about videos, prompts and jobs, but not about masks."""
+    """The config's parameters of videos, prompts and jobs that do not affect masks, as JSON."""
     from maskgrid.tracked.parameters import planning_parameters
 
     return orjson.dumps(planning_parameters(PLAN)).decode()
 
 
 def video_files():
-    """The source of videos and that of prompts, where they are files of the user's own."""
+    """The files of videos and prompts, if they are single files or URLs."""
     files = [TRACKING.get("source"), TRACKING.get("prompts")]
     return [
         str(PLAN.located(path))
@@ -44,7 +44,7 @@ def track_jobs():
 
 
 def track_digest(wildcards):
-    """What a job works on: the one thing about videos and prompts that it depends on."""
+    """Digest of a job's videos and prompts: the job depends on nothing else about them."""
     after("videos")
     return next(
         job.digest
@@ -54,7 +54,7 @@ def track_digest(wildcards):
 
 
 def tracking_parameters(wildcards):
-    """What decides about masks, of the section tracking; for objects that are found, also how."""
+    """The parameters that affect a run's masks, as JSON; without prompts, also how objects are found."""
     from maskgrid.tracked.parameters import mask_parameters, setting_name
 
     values = mask_parameters(PLAN, setting_name(wildcards.run))
@@ -93,11 +93,11 @@ def track_exports(wildcards):
 
 
 def tracked_documents():
-    """Files of all videos together, beside the tables and the page."""
+    """Files over all videos, besides the tables and the page."""
     is_asked_for = "youtube_vis" in TRACKING.get("exports", [])
     return [str(PLAN.layout.tracked.youtube_vis)] if is_asked_for else []
 
 
 def tracked_results():
-    """What the tracking job gives, where the config asks for one."""
+    """The tracking job's results, if the config asks for it."""
     return [str(PLAN.layout.tracked.page)] if TRACKING else []

@@ -1,4 +1,4 @@
-"""What outputs are made from, as far as all three jobs say it alike."""
+"""The part of an output's origin that all three jobs share."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Origin = dict[str, Any]
 
 
 def network_origin(model: ModelConfig, checkpoint: Checkpoint) -> Origin:
-    """What the config says about the network; what it leaves open differs between machines."""
+    """What the config says about the network, without what may differ between machines, such as the device."""
     return {
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": checkpoint.sha256,
