@@ -349,7 +349,7 @@ def test_statistics_use_each_prompts_best_mask_and_list_the_worst_first():
     assert table["agreement"].to_pylist() == [0.0, 0.25, 0.5, 0.8, None]
     line = summary_line(table)
     assert line.startswith("5 prompts: 3 ok, ")
-    assert "mean IoU with given masks 0.8000 (1)" in line
+    assert "mean IoU with the source's masks 0.8000 (1)" in line
     assert summary_line(statistics_table([])) == "0 prompts: none"
 
 
@@ -366,7 +366,7 @@ def test_the_plan_names_the_source(tmp_path):
 
 def test_the_demos_prompts_need_the_demos_images(tmp_path):
     plan = make_plan(Config(dataset={"source": "photos"}, prompts={"source": "demo"}), tmp_path, tmp_path)
-    with pytest.raises(UserError, match=r"goes with dataset\.source: demo"):
+    with pytest.raises(UserError, match=r"use it only with dataset\.source: demo"):
         source_path(plan)
 
 

@@ -215,7 +215,7 @@ def test_changed_prompts_make_only_dependent_outputs_stale(prompted, demo_model,
     kept = [path for path in written if path.stem in prompted.shards() and path.stem not in stale[1]]
     content = {path: (path.read_bytes(), path.stat().st_ino) for path in kept}
     assert len(kept) == 1
-    with pytest.raises(UserError, match=r"is of other prompts.*run maskgrid prompt --shard"):
+    with pytest.raises(UserError, match=r"was made from other prompts.*run maskgrid prompt --shard"):
         merge_prompted(prompted)
     _segment(prompted, demo_model)
     assert content == {path: (path.read_bytes(), path.stat().st_ino) for path in kept}

@@ -1,4 +1,4 @@
-"""Prompts as arrays for sam2's ``predict``: from checked prompts in batches, or from a person's own arguments."""
+"""Convert prompts to arrays for sam2's ``predict``: checked prompts in batches, or the arguments of a call."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Inputs:
         point_coords: (b, n, 2), x and y.
         point_labels: int32 (b, n), 1 for a point on the object and 0 for one beside it.
         box_xyxy: (b, 4).
-        mask_logits: (b, 1, h, w), of the size of the model's mask input; or b = 1 for all prompts.
+        mask_logits: (b, 1, h, w), at the size of the model's mask input; b = 1 means one mask for all prompts.
         normalized: whether points and boxes are in 0..1 of the image instead of pixels.
     """
 
@@ -37,9 +37,9 @@ class Inputs:
 
 
 def batches(prompts: Sequence[Prompt], prompts_per_batch: int) -> Iterator[list[int]]:
-    """Positions of prompts that the decoder can take together: of one kind, with as many points.
+    """Yield positions of prompts that the decoder can take together: of one kind, with equally many points.
 
-    sam2 tells a batch by its points or boxes; masks alone it takes one by one.
+    sam2 infers the batch size from points or boxes, so prompts with only a mask go one by one.
     """
     groups: dict[object, list[int]] = {}
     for index, prompt in enumerate(prompts):
@@ -51,7 +51,7 @@ def batches(prompts: Sequence[Prompt], prompts_per_batch: int) -> Iterator[list[
 
 
 def inputs_of(prompts: Sequence[Prompt], size_hw: tuple[int, int], side_hw: tuple[int, int]) -> Inputs:
-    """A batch (see :func:`batches`) of an image of ``size_hw``, for a model whose mask input has ``side_hw``."""
+    """Stack a batch (see :func:`batches`) on an image of ``size_hw``, for a model with mask inputs of ``side_hw``."""
     codes = [prompt.mask_counts for prompt in prompts if prompt.mask_counts is not None]
     return Inputs(
         _stack([prompt.point_coords for prompt in prompts]),
@@ -71,10 +71,10 @@ def inputs_from_arguments(
     size_hw: tuple[int, int],
     side_hw: tuple[int, int],
 ) -> Inputs:
-    """The arguments of :meth:`maskgrid.Prompter.predict`, checked as the prompts of a table are.
+    """Check the arguments of :meth:`maskgrid.Prompter.predict` like the prompts of a table.
 
     Raises:
-        UserError: no prompt, or one that cannot be used.
+        UserError: there is no prompt, or an unusable one.
     """
     if all(part is None for part in (point_coords, point_labels, box, mask_input)):
         raise UserError("predict needs a prompt: give point_coords with point_labels, box or mask_input")
@@ -91,11 +91,10 @@ def inputs_from_arguments(
 
 
 def mask_logits(mask: NDArray[np.bool_], side_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """A mask as the logits that ``predict`` takes for ``mask_input``.
+    """Convert a mask to the logits that ``predict`` takes as ``mask_input``.
 
-    ``predict`` is made for the logits of an earlier prediction and says nothing of masks from elsewhere. They are
-    turned into logits as sam2's video predictor does: 10 and -10, brought to the size by bilinear interpolation with
-    antialiasing.
+    ``predict`` expects the logits of an earlier prediction and has no rule for other masks. This follows sam2's video
+    predictor: 10 and -10, resized by bilinear interpolation with antialiasing.
 
     Args:
         mask: bool (H, W).
@@ -136,7 +135,7 @@ def _logits(mask: NDArray[Any], size_hw: tuple[int, int], side_hw: tuple[int, in
 
 
 def _rows(values: ArrayLike, ndim: int) -> list[Any]:
-    """What each prompt of a batch has, as plain values; a single prompt may come without the batch's dimension."""
+    """Split an array into plain values per prompt; a single prompt may lack the batch dimension."""
     try:
         array = np.asarray(values)
         rows: list[Any] = array.reshape(-1, *array.shape[1 - ndim :]).tolist()
@@ -146,6 +145,5 @@ def _rows(values: ArrayLike, ndim: int) -> list[Any]:
 
 
 def _stack(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
-    """One part of a batch's prompts as one array; None if they have none."""
-    given = [array for array in arrays if array is not None]
-    return np.stack(given) if given else None
+    present = [array for array in arrays if array is not None]
+    return np.stack(present) if present else None

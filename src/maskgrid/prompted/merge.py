@@ -1,4 +1,4 @@
-"""The stage ``prompt-merge``: the masks of all given objects as COCO, their statistics, and a picture of the worst."""
+"""The stage ``prompt-merge``: all prompted masks as COCO, their statistics, and a picture of the worst."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -36,13 +36,13 @@ _WITHOUT_MASKS = [name for name in PROMPTED.names if name != "counts"]
 def merge_prompted(plan: Plan) -> str:
     """Write ``prompted/annotations.json``, ``statistics.parquet``, ``settings.parquet`` and ``worst.jpg``.
 
-    COCO file and picture are of the baseline: the config's section itself.
+    The COCO file and the picture show the baseline: the config section's own values.
 
     Returns:
-        Statuses and mean IoUs, for people: a line, and where there is a sweep one for each setting.
+        Statuses and mean IoUs for people: one line, plus one per setting if there is a sweep.
 
     Raises:
-        UserError: the config has no prompts, a shard has not been segmented, or is of other prompts or images.
+        UserError: the config has no prompts, or a shard is not segmented yet or was made from other prompts or images.
     """
     layout, shards = plan.layout, plan.shards()
     paths = [layout.prompted(shard) for shard in shards]
@@ -77,19 +77,19 @@ def _rows(paths: Iterable[Path], setting: PromptSetting, columns: list[str] | No
 
 
 def _without_image(prompts: Path, setting: PromptSetting) -> Rows:
-    """Prompts that no shard has: of images that are not there, or cannot be used."""
+    """Rows for the prompts in no shard: their images are missing or unusable."""
     empty = {**dict.fromkeys(PROMPTED.names), "setting_id": setting.id}
     return [{**empty, **object_values(row)} for row in read_unsharded(prompts)]
 
 
-def _categories(given: Rows, paths: list[Path]) -> Rows:
-    """COCO's categories: those of the source as they are, and one for each name that has no id there."""
+def _categories(known: Rows, paths: list[Path]) -> Rows:
+    """COCO's categories: the source's unchanged, plus one for each name without an id there."""
     tables = [read_table(path, ["category_id", "category"]) for path in paths]
     columns = [(row["category_id"], row["category"]) for table in tables for row in table.to_pylist()]
-    named = {str(category.get("name")) for category in given}
+    named = {str(category.get("name")) for category in known}
     names = sorted({_category_name(name) for category_id, name in columns if category_id is None} - named)
-    first_id = max((int(category["id"]) for category in given), default=0) + 1
-    return [*given, *({"id": number, "name": name} for number, name in enumerate(names, start=first_id))]
+    first_id = max((int(category["id"]) for category in known), default=0) + 1
+    return [*known, *({"id": number, "name": name} for number, name in enumerate(names, start=first_id))]
 
 
 def _category_name(name: str | None) -> str:
@@ -102,19 +102,16 @@ def _info(plan: Plan, fingerprint: str) -> dict[str, Any]:
         "description": "Masks of given objects by SAM 2, made by maskgrid",
         "maskgrid_version": maskgrid_version(),
         "checkpoint": plan.config.model.checkpoint,
-        # The file's name alone: where it lies says nothing about the masks.
+        # Only the file's name: its folder does not affect the masks.
         "prompts": {**prompts.model_dump(exclude={"sweep"}), "source": Path(prompts.source).name},
         "fingerprint": fingerprint,
     }
 
 
 def _entries(
-    paths: list[Path],
-    setting: PromptSetting,
-    known: dict[str, tuple[int, tuple[int, int]]],
-    category_ids: dict[str, int],
+    paths: list[Path], setting: PromptSetting, known: Images, category_ids: dict[str, int]
 ) -> Iterator[tuple[str, int, bytes]]:
-    """The annotations of each image as JSON, shard by shard, as :func:`maskgrid.masks.coco.write_coco` takes them."""
+    """Yield each image's annotations as JSON for :func:`maskgrid.masks.coco.write_coco`, shard by shard."""
     for path in paths:
         for key, rows in groupby(_rows([path], setting), lambda row: row["image_key"]):
             if key in known:
@@ -148,6 +145,6 @@ def _annotation(
 
 
 def _as_written(source_id: str) -> int | str:
-    """COCO's ids are numbers, and a table's may be anything; a number of more than 64 bits stays text."""
+    """Convert a whole number of up to 64 bits to an int, as COCO's ids are; leave any other id as text."""
     is_number = len(source_id) <= _LONGEST_NUMBER and source_id.isascii() and source_id.isdigit()
     return int(source_id) if is_number and str(int(source_id)) == source_id else source_id

@@ -1,4 +1,4 @@
-"""What the outputs of the prompted job are made from, as :mod:`maskgrid.automatic.notes` tells it of the others."""
+"""Origins and fingerprints of the prompted job's outputs."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -20,20 +20,20 @@ from maskgrid.plan.origin import Origin, network_origin
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted.tables import read_prompts
 
-# What the config says of the source and the sweep, and not of the prediction.
+# Fields of the config's section about the source and the sweep, not about the prediction.
 _OF_SOURCE = ("source", "use", "normalized", "sweep")
 
 
 def prompts_origin(plan: Plan, path: Path, source: PromptSource | None = None) -> Origin:
-    """What ``prompts.parquet`` is made from: the contents of the source and the index of the images.
+    """Return the origin of ``prompts.parquet``: the contents of the source and the index of the images.
 
     Args:
         plan: the plan.
         path: the file of prompts.
-        source: what is read from it, where it has been read.
+        source: its content; None to read it.
 
     Raises:
-        UserError: there is no index, or the file cannot be read as what its suffix says.
+        UserError: there is no index, or the file cannot be read in the format of its suffix.
     """
     config = plan.prompts
     source = source or read_source(path, config.use)
@@ -45,36 +45,36 @@ def prompts_origin(plan: Plan, path: Path, source: PromptSource | None = None) -
         "normalized": config.normalized,
         "images": index["fingerprint"],
     }
-    # The table names shards, but what it says of the objects is the same however images are spread over them.
+    # Not in the fingerprint: the table names shards, but its objects do not depend on how images are sharded.
     others = {"categories": source.categories, "shard_size": index["shard_size"]}
     return {**content, **others, "fingerprint": fingerprint(content)}
 
 
 def require_current_prompts(plan: Plan) -> None:
-    """See that ``prompts.parquet`` is of the images, shards and words of today, as far as that can be told at once.
+    """Check that ``prompts.parquet`` matches the current index, shards and config, without reading the source again.
 
     Raises:
-        UserError: it is not, or a table is missing or cut off.
+        UserError: it does not, or a table is missing or truncated.
     """
     config, path = plan.config.prompts, plan.layout.prompts
-    was, index = read_origin(path), read_origin(plan.layout.images)
-    now = {"images": index["fingerprint"], "shard_size": index["shard_size"]}
+    origin, index = read_origin(path), read_origin(plan.layout.images)
+    current = {"images": index["fingerprint"], "shard_size": index["shard_size"]}
     if config is not None:
-        now |= {"use": config.use, "normalized": config.normalized}
-    for name, value in now.items():
-        if was.get(name) != value:
+        current |= {"use": config.use, "normalized": config.normalized}
+    for name, value in current.items():
+        if origin.get(name) != value:
             words = f"another prompts.{name}" if name in ("use", "normalized") else "another index of the images"
             raise UserError(f"{path}: was made with {words}; run maskgrid prompts again")
 
 
 def prediction_parameters(plan: Plan) -> dict[str, Any] | None:
-    """What the section ``prompts`` says about masks; None if the config has no such section."""
+    """The values of the section ``prompts`` that affect masks; None if the config has no such section."""
     config = plan.config.prompts
     return config.model_dump(exclude=set(_OF_SOURCE)) if config else None
 
 
 def prediction_origin(plan: Plan, checkpoint: Checkpoint) -> Origin:
-    """What the config says of the network and its parameters."""
+    """The part of an origin that the config determines: the network, and the parameters of all settings."""
     return {
         **network_origin(plan.config.model, checkpoint),
         "prompts": prediction_parameters(plan),
@@ -83,7 +83,7 @@ def prediction_origin(plan: Plan, checkpoint: Checkpoint) -> Origin:
 
 
 def shard_origin(prediction: Origin, rows: Sequence[PromptRow], images: Mapping[str, IndexedImage]) -> Origin:
-    """What the masks of a shard are made from: the prompts and their images, and nothing of other images.
+    """Return the origin of a shard's masks: its prompts and their images, independent of all other images.
 
     Args:
         prediction: from :func:`prediction_origin`.
@@ -96,10 +96,10 @@ def shard_origin(prediction: Origin, rows: Sequence[PromptRow], images: Mapping[
 
 
 def read_shard_origin(layout: Layout, shard: str, prediction: Origin) -> Origin:
-    """The same, from the tables that lie there now.
+    """:func:`shard_origin` of the tables now on disk.
 
     Raises:
-        UserError: the index or the table of prompts is missing or cut off.
+        UserError: the index or the table of prompts is missing or truncated.
     """
     images = {image.image_key: image for image in read_shard(layout.images.parent, shard)}
     return shard_origin(prediction, rows_of_shard(layout, shard, images), images)
@@ -109,16 +109,16 @@ def rows_of_shard(layout: Layout, shard: str, images: Mapping[str, IndexedImage]
     """The prompts on a shard's images, in order.
 
     Raises:
-        UserError: the table of prompts is missing or cut off.
+        UserError: the table of prompts is missing or truncated.
     """
     return [row for row in read_prompts(layout.prompts, shard) if row.image_key in images]
 
 
 def merged_origin(plan: Plan) -> Origin:
-    """What the tables of all prompts are made from, the same however images are spread over shards.
+    """Return the origin of the merged outputs, independent of how images are sharded.
 
     Raises:
-        UserError: a table is missing or cut off, or a shard's masks are of other prompts, images or parameters.
+        UserError: a table is missing or truncated, or a shard's masks have other prompts, images or parameters.
     """
     require_current_prompts(plan)
     layout, prediction = plan.layout, prediction_origin(plan, plan.checkpoint())
@@ -126,7 +126,7 @@ def merged_origin(plan: Plan) -> Origin:
         path = layout.prompted(shard)
         if read_origin(path).get("fingerprint") != read_shard_origin(layout, shard, prediction)["fingerprint"]:
             raise UserError(
-                f"{path}: is of other prompts, images or parameters; run maskgrid prompt --shard {shard} again"
+                f"{path}: was made from other prompts, images or parameters; run maskgrid prompt --shard {shard} again"
             )
     origin = {
         **prediction,
@@ -137,22 +137,22 @@ def merged_origin(plan: Plan) -> Origin:
 
 
 def pictures_digest(path: Path) -> str:
-    """A digest of sizes and times of the pictures that a table of prompts names as masks.
+    """Hash sizes and times of the pictures that a table of prompts names as masks.
 
-    The table is read again when it changes. COCO files, which hold their masks, are not opened for it.
+    The stage ``prompts`` runs again when it changes. COCO files contain their masks, so they are not opened.
     """
     if path.suffix.lower() == ".json":
         return "none"
     try:
         source = read_source(path, "mask")
-    except UserError:  # the stage that reads it says so
+    except UserError:  # reported by the stage that reads it
         return "unreadable"
     states = [[name, *path_state(source.folder / name)] for name in _pictures(source)]
     return hashlib.sha256(orjson.dumps(states)).hexdigest()
 
 
 def _pictures(source: PromptSource) -> list[str]:
-    """The pictures that masks are given as, each once, as the source writes them."""
+    """The distinct pictures that the source names as masks, as it writes them."""
     return sorted({entry.mask for entry in source.entries if isinstance(entry.mask, str)})
 
 
@@ -167,7 +167,7 @@ def _digest_of_pictures(source: PromptSource) -> str:
         path = source.folder / name
         try:
             content = _digest_of_file(path)
-        except (OSError, ValueError):  # its prompt has a status that says so
+        except (OSError, ValueError):  # reported in the prompt's status
             content = "unreadable"
         digest.update(orjson.dumps([name, content]))
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The stage ``prompt``: the given objects of one shard's images through the network."""
+"""The stage ``prompt``: segment the prompts on one shard's images."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -36,12 +36,12 @@ _NO_PIXEL = "no pixel of its logits is above mask_threshold, or max_sprinkle_are
 
 
 def make_prompter(model: ModelConfig, checkpoint: Checkpoint) -> "Prompter":
-    """Load the network on the config's device; of several CUDA devices, on one that no other job has.
+    """Load the network on the config's device; with several CUDA devices, on one that no other job uses.
 
     Raises:
-        UserError: the weights do not fit their config, or the device is not there.
+        UserError: the weights do not fit their config, or there is no such device.
     """
-    # torch, for which a shard that is finished already need not wait.
+    # These import torch, which a finished shard does not need.
     from maskgrid.network.device import take_device
     from maskgrid.network.model import build_model
     from maskgrid.prompted.prompter import Prompter
@@ -54,14 +54,13 @@ def make_prompter(model: ModelConfig, checkpoint: Checkpoint) -> "Prompter":
 def prompt_shard(plan: Plan, shard: str, load: Load = make_prompter) -> None:
     """Segment the prompts on a shard's images, and write ``prompted/{shard}.parquet``.
 
-    Finished images are kept in a journal beside the output, so that a killed job goes on after the last one, and the
-    output itself until the shards are merged. An output that was made from the same prompts, images and parameters
-    stays as it is.
+    A journal beside the output keeps finished images, so that a killed job continues after the last one, and the
+    output itself until the shards are merged. An output made from the same prompts, images and parameters is kept.
 
     Args:
         plan: the plan of the run.
         shard: the shard's name.
-        load: gives the network once an image needs it; a process that has it already hands it out here.
+        load: returns the network; called when the first image needs it.
 
     Raises:
         UserError: the config has no prompts, or a table of an earlier stage is missing.
@@ -84,7 +83,7 @@ def prompt_shard(plan: Plan, shard: str, load: Load = make_prompter) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is done with every image."""
+    """What is the same for every image."""
 
     settings: Sequence[PromptSetting]
     max_pixels: int
@@ -94,7 +93,7 @@ class _Work:
 def _tables(
     rows: list[PromptRow], images: dict[str, IndexedImage], journal: Journal, work: _Work
 ) -> Iterator[pa.Table]:
-    """The results of every image that has prompts, from the journal or, for the rest, from the network."""
+    """Yield the results of each image with prompts, from the journal if it has them, else from the network."""
     by_image = [(key, list(group)) for key, group in groupby(rows, lambda row: row.image_key)]
     prompter: Prompter | None = None
     for number, (key, of_image) in enumerate(shown(by_image, len(by_image), "prompt", "images")):
@@ -110,7 +109,7 @@ def _tables(
 def _image_values(
     image: IndexedImage, rows: list[PromptRow], prompter: "Prompter", work: _Work
 ) -> list[dict[str, Any]]:
-    """The rows of one image at all settings: its masks, and what of its prompts has none."""
+    """The rows of one image at all settings: its masks, and its prompts without a mask."""
     prompts = [row.prompt for row in rows if row.prompt is not None]
     status, message = PromptStatus.OK, None
     results: list[list[PromptedMasks]] = [[] for _ in work.settings]
@@ -137,7 +136,6 @@ def _image_values(
 def _setting_values(
     rows: list[PromptRow], results: "list[PromptedMasks]", size_hw: tuple[int, int], failed: dict[str, Any] | None
 ) -> Iterator[dict[str, Any]]:
-    """The rows of one image at one setting."""
     drawn = iter(results)
     for row in rows:
         if row.prompt is None:

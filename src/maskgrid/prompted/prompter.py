@@ -1,7 +1,7 @@
-"""Prompts of an image through the network, for a notebook and for the stage ``prompt``.
+"""Segment prompts on an image, for notebooks and for the stage ``prompt``.
 
-One prompt at a time gives the masks and scores of ``SAM2ImagePredictor.predict`` bit for bit. Two prompts in a batch
-change last bits in the decoder's kernels, so the default is one.
+One prompt at a time gives the masks and scores of ``SAM2ImagePredictor.predict`` bit for bit. With two in a batch the
+decoder's kernels differ in the last bits, so the default is one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,12 +32,12 @@ _LESS_MEMORY = "Take a smaller image or fewer prompts at once, or end other prog
 
 @dataclass(frozen=True, slots=True)
 class PromptedMasks:
-    """What the network drew for one prompt: all masks, or the best alone.
+    """The masks of one prompt: all of them, or only the best.
 
     Attributes:
-        mask_index: int64 (n,), each mask's position among those that the decoder returned.
+        mask_index: int64 (n,), each mask's position in the decoder's output.
         predicted_iou: float32 (n,).
-        counts: COCO's compressed run-length codes, of the image's size.
+        counts: COCO's compressed run-length codes, at the image's size.
     """
 
     mask_index: NDArray[np.int64]
@@ -55,12 +55,12 @@ class _Tensors:
     mask_input: Tensor | None
 
 
-# What the decoder makes of a batch: logits (n, c, h, w) and predicted IoU (n, c).
+# The decoder's output for a batch: logits (n, c, h, w) and predicted IoU (n, c).
 _Prediction = tuple[Tensor, NDArray[np.float32]]
 
 
 class Prompter:
-    """Masks from prompts, with the parameters and the results of ``SAM2ImagePredictor``.
+    """Segments prompts with the parameters and results of ``SAM2ImagePredictor``.
 
     Example:
         >>> prompter = Prompter(load_model("demo"))
@@ -78,11 +78,11 @@ class Prompter:
         """Wrap a model.
 
         Args:
-            model: sam2's own model object on its device, as from :func:`maskgrid.load_model`.
-            mask_threshold: the logit above which a pixel belongs to a mask. This and the areas are for
+            model: sam2's own model object on its device, for instance from :func:`maskgrid.load_model`.
+            mask_threshold: the logit above which a pixel belongs to a mask. This and the areas apply to
                 :meth:`predict`; :meth:`run_settings` takes them from its settings.
-            max_hole_area: fill holes up to this area, in pixels of the low-resolution logits. sam2 does it only with
-                its CUDA extension, maskgrid on every device.
+            max_hole_area: fill holes up to this area, in pixels of the low-resolution logits. sam2 needs its CUDA
+                extension for this; maskgrid does it on every device.
             max_sprinkle_area: remove islands up to this area.
         """
         self.predictor = make_predictor(model)
@@ -91,13 +91,13 @@ class Prompter:
         self.chunk_px = chunk_px(self.predictor.device)
 
     def set_image(self, image: ImageLike) -> None:
-        """Run the encoder on an image, for the calls of :meth:`predict` that follow.
+        """Run the encoder on an image, for the following calls of :meth:`predict`.
 
         Args:
             image: uint8 (H, W, 3) RGB, a PIL image, or a path.
 
         Raises:
-            UserError: it is no such image, or cannot be read.
+            UserError: it is not such an image, or cannot be read.
             MachineError: the device has failed, or its memory is too small.
         """
         with device_errors(_LESS_MEMORY):
@@ -114,31 +114,31 @@ class Prompter:
         return_logits: bool = False,
         normalize_coords: bool = True,
     ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
-        """Segment the object that a prompt shows, on the image that was set.
+        """Segment the object that a prompt shows on the current image.
 
-        Several prompts of one kind may come at once, in a first dimension b; the results have it too, if b > 1.
+        Several prompts of one kind may come at once, along a first dimension b; the results have it too if b > 1.
 
         Args:
             point_coords: (n, 2) or (b, n, 2), x before y, in pixels of the image.
             point_labels: (n,) or (b, n), 1 for a point on the object and 0 for one beside it.
             box: (4,) or (b, 4), XYXY in pixels of the image.
-            mask_input: logits from an earlier call, one mask a prompt, (1, h, w) or (b, 1, h, w). Or, unlike sam2, a
-                boolean mask (H, W) of the image, from wherever.
-            multimask_output: three masks a prompt (part, object, whole) instead of one.
-            return_logits: give the logits of the masks instead of the masks.
-            normalize_coords: False if points and boxes are in 0..1 of the image and not in pixels.
+            mask_input: logits from an earlier call, one mask per prompt, (1, h, w) or (b, 1, h, w). Or, unlike in
+                sam2, any boolean mask (H, W) of the image.
+            multimask_output: return three masks per prompt (part, object, whole) instead of one.
+            return_logits: return logits instead of masks.
+            normalize_coords: False if points and boxes are in 0..1 of the image, not in pixels.
 
         Returns:
             Masks, bool (c, H, W), or float32 logits; their predicted IoU, float32 (c,); and their low-resolution
             logits, float32 (c, h, w), clamped to -32..32, for ``mask_input``.
 
         Raises:
-            UserError: no image was set, no prompt, or one that cannot be used.
+            UserError: no image was set, or there is no prompt or an unusable one.
             FloatingPointError: the network returned values that are not numbers.
             MachineError: the device has failed, or its memory is too small.
         """
         if not self.predictor._is_image_set:
-            raise UserError("predict: there is no image yet; call set_image first")
+            raise UserError("predict: no image is set; call set_image first")
         size_hw: tuple[int, int] = self.predictor._orig_hw[0]
         arguments = point_coords, point_labels, box, mask_input, not normalize_coords
         inputs = inputs_from_arguments(*arguments, size_hw, self._side_hw)
@@ -155,35 +155,35 @@ class Prompter:
         return found[of_one], scores[of_one], low_res.float().cpu().numpy()[of_one]
 
     def run(self, image: NDArray[np.uint8], prompts: Sequence[Prompt], config: PromptConfig) -> list[PromptedMasks]:
-        """What each prompt gives with one setting (see :meth:`run_settings`)."""
+        """:meth:`run_settings` for one setting."""
         return self.run_settings(image, prompts, [config])[0]
 
     @torch.no_grad()
     def run_settings(
         self, image: NDArray[np.uint8], prompts: Sequence[Prompt], settings: Sequence[PromptConfig]
     ) -> list[list[PromptedMasks]]:
-        """Segment the objects that prompts point at, with one encoder pass for all settings.
+        """Segment prompts, with one encoder pass for all settings.
 
-        The decoder runs once for each combination of ``multimask_output`` and ``refine_rounds``; the thresholds of all
-        settings are applied to its logits.
+        The decoder runs once for each combination of ``multimask_output`` and ``refine_rounds``; each setting's
+        thresholds are then applied to its logits.
+
+        If memory runs out, fewer masks are upsampled at once, which changes no result, and then fewer prompts are
+        decoded at once.
 
         Args:
             image: uint8 (H, W, 3) RGB.
-            prompts: any number, of any kinds; masks are of the image's size.
+            prompts: any number, of any kinds; masks have the image's size.
             settings: the parameters; ``prompts_per_batch`` is the same in all.
 
         Returns:
-            For each setting what each prompt gives, in their order.
-
-        Where memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
-        decoded at once.
+            For each setting, the masks of each prompt, in order.
 
         Raises:
             FloatingPointError: the network returned values that are not numbers.
-            ImageTooLargeError: the device's memory does not hold one mask of the image.
-            MachineError: the device has gone, or its memory does not hold the network's work on one prompt.
+            ImageTooLargeError: the device's memory cannot hold one mask of the image.
+            MachineError: the device has failed, or its memory is too small for the network with one prompt.
         """
-        # No more than there are: halving starts where it makes a difference.
+        # The largest actual batch, so that the first halving already makes a difference.
         most = max(map(len, batches(prompts, settings[0].prompts_per_batch)), default=1)
         return with_less(lambda size: self._run(image, prompts, settings, size), most)
 
@@ -214,7 +214,7 @@ class Prompter:
         return side_hw
 
     def _tensors(self, inputs: Inputs) -> _Tensors:
-        """A batch in the model's frame, by sam2's own conversion."""
+        """Convert a batch to the model's frame, with sam2's own code."""
         mask_input, coords, labels, boxes = self.predictor._prep_prompts(
             inputs.point_coords, inputs.point_labels, inputs.box_xyxy, inputs.mask_logits, not inputs.normalized
         )
@@ -223,7 +223,7 @@ class Prompter:
     def _decode(self, inputs: _Tensors, multimask_output: bool, refine_rounds: int) -> _Prediction:
         logits, scores, low_res = self._predict(inputs, multimask_output)
         for _ in range(refine_rounds):
-            # As in sam2's notebooks: the best mask as a prompt beside the given ones, and one mask of it.
+            # As in sam2's notebooks: prompt with the best mask too, and ask for a single mask.
             best = _best(scores)
             mask_input = low_res[torch.arange(len(best)), torch.from_numpy(best)][:, None]
             inputs = _Tensors(inputs.point_coords, inputs.point_labels, inputs.boxes, mask_input)
@@ -243,7 +243,7 @@ class Prompter:
             yield PromptedMasks(kept, row[kept], counts)
 
     def _predict(self, inputs: _Tensors, multimask_output: bool) -> tuple[Tensor, NDArray[np.float32], Tensor]:
-        """Logits (n, c, h, w), predicted IoU (n, c), and the logits clamped, as a next step takes them."""
+        """Return logits (n, c, h, w), predicted IoU (n, c), and the clamped logits, for use as ``mask_input``."""
         logits, scores, low_res = self.predictor._predict(
             inputs.point_coords,
             inputs.point_labels,
@@ -260,7 +260,7 @@ class Prompter:
     def _full_size(
         self, logits: Tensor, size_hw: tuple[int, int], make: Callable[[Tensor], Iterable[Mask]]
     ) -> list[Mask]:
-        """What ``make`` makes of logits (n, h, w) once they are up-sampled to the image, a few at a time."""
+        """Upsample logits (n, h, w) to the image a few at a time, and convert them to masks with ``make``."""
         upsample = self.predictor._transforms.upsample
 
         def made(chunk_px: int) -> list[Mask]:
@@ -272,6 +272,6 @@ class Prompter:
 
 
 def _best(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The index of each prompt's best mask (n,); of equal ones the first, as sam2's notebooks choose."""
+    """The index of each prompt's best mask (n,); on ties the first, as in sam2's notebooks."""
     best: NDArray[np.int64] = scores.argmax(axis=1)
     return best

@@ -1,4 +1,4 @@
-"""The stage ``prompts``: read the source once, check every prompt against its image, and sort them by shard."""
+"""The stage ``prompts``: read the source, check each prompt against its image, and sort them by shard."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ class KnownImage:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width of an image that is good."""
+        """Height and width of a good image."""
         return int(self.height or 0), int(self.width or 0)
 
 
@@ -45,7 +45,7 @@ def write_prompts(plan: Plan) -> None:
     """Write ``prompted/prompts.parquet``: every object of the source, with a status.
 
     Raises:
-        UserError: the config has no prompts, or the source cannot be read or has not one usable prompt.
+        UserError: the config has no prompts, the source cannot be read, or it has no usable prompt.
     """
     config = plan.prompts
     path = source_path(plan)
@@ -71,23 +71,23 @@ def write_prompts(plan: Plan) -> None:
 
 
 def source_path(plan: Plan) -> Path:
-    """The file that prompts are read from.
+    """Return the path of the prompts' file.
 
     Raises:
-        UserError: it is the demo's, and the dataset is not.
+        UserError: the prompts are the demo's, but the dataset is not.
     """
     source = plan.prompts.source
     if source.lower() != DEMO:
         return plan.located(source)
     if plan.config.dataset.source.lower() != DEMO:
         raise UserError(
-            "prompts.source: 'demo' are the objects of the demo's images; it goes with dataset.source: demo"
+            "prompts.source: 'demo' means the objects on the demo's images; use it only with dataset.source: demo"
         )
     return plan.layout.root / DEMO / GROUND_TRUTH
 
 
 def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:
-    """An entry of a source as a prompt for its image, or with the reason why it is none."""
+    """Check an entry of a source against its image: return the prompt, or the reason why it is unusable."""
     prompt = reference = None
     status, message = str(PromptStatus.OK), None
     try:
@@ -125,7 +125,10 @@ def _size_of(entry: Entry, image: KnownImage | None) -> tuple[int, int]:
 
 
 def _reference(entry: Entry, prompt: Prompt, size_hw: tuple[int, int], folder: Path) -> tuple[bytes | None, str | None]:
-    """The object's mask in the source, to compare with; one that cannot be read does not spoil the prompt."""
+    """Return the object's mask in the source, for comparison, and a message if it cannot be read.
+
+    An unreadable mask does not make the prompt unusable.
+    """
     if prompt.mask_counts is not None or entry.mask is None:
         return prompt.mask_counts, None
     try:
@@ -135,7 +138,7 @@ def _reference(entry: Entry, prompt: Prompt, size_hw: tuple[int, int], folder: P
 
 
 def _by_key(plan: Plan, entries: list[Entry]) -> list[Entry]:
-    """The entries with their images' keys: a source may name images by absolute paths of the dataset's files."""
+    """Replace absolute paths of the dataset's files, by which a source may name images, with image keys."""
     if not any(entry.image_key.startswith("/") for entry in entries):
         return entries
     files = read_table(plan.layout.files, ["image_key", "path"])

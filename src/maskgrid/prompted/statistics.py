@@ -1,4 +1,4 @@
-"""How a mask agrees with what was given of its object."""
+"""Statistics of prompted masks: how well each agrees with its prompt and with the object's mask in the source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from maskgrid.masks import rle
 from maskgrid.prompted.tables import PROMPT_SETTINGS, PROMPT_STATISTICS
 
 _MEAN = "_mean"
-# What nothing was drawn for agrees with nothing, and has neither an area nor a score that says something.
+# Averaged over prompts with a mask only: an empty mask's agreement is 0, but its area and score mean nothing.
 _OF_DRAWN = ("area_px_mean", "predicted_iou_mean")
 _SHOWN = {"area_px_mean": "area", "predicted_iou_mean": "predicted", "box_iou_mean": "box", "mask_iou_mean": "mask"}
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A mask against the box and the mask that the source gives; None where it gives none.
+    """A mask compared with the prompt's box and the object's mask in the source; None where there is none.
 
     Attributes:
-        box_iou: IoU of the mask's extent with the given box, cut to the image.
-        area_over_box: the mask's area over that box's.
-        mask_iou: IoU with the given mask.
-        area_over_mask: the mask's area over the given one's.
+        box_iou: IoU of the mask's extent with the box, cut to the image.
+        area_over_box: the mask's area divided by that box's.
+        mask_iou: IoU with the source's mask.
+        area_over_mask: the mask's area divided by that mask's.
     """
 
     box_iou: float | None
@@ -45,16 +45,16 @@ def agreement(counts: bytes, prompt: Prompt, reference_counts: bytes | None, siz
     Args:
         counts: the mask's compressed run-length code.
         prompt: in image pixels.
-        reference_counts: the object's mask in the source.
+        reference_counts: the object's mask in the source; None if it has none.
         size_hw: the image's height and width.
     """
     box_iou = area_over_box = mask_iou = area_over_mask = None
     area_px = rle.area_px(counts, size_hw)
     if prompt.box_xyxy is not None:
-        given = np.clip(prompt.box_xyxy, 0, [size_hw[1], size_hw[0]] * 2)
-        given[2:] -= given[:2]
-        box_iou = _iou(np.array(rle.true_box_xywh(counts, size_hw)), given)
-        area_over_box = area_px / float(given[2] * given[3])
+        box_xywh = np.clip(prompt.box_xyxy, 0, [size_hw[1], size_hw[0]] * 2)
+        box_xywh[2:] -= box_xywh[:2]
+        box_iou = _iou(np.array(rle.true_box_xywh(counts, size_hw)), box_xywh)
+        area_over_box = area_px / float(box_xywh[2] * box_xywh[3])
     if reference_counts is not None:
         mask_iou = float(rle.pairwise_iou([counts], [reference_counts], size_hw)[0, 0])
         area_over_mask = area_px / rle.area_px(reference_counts, size_hw)
@@ -62,13 +62,13 @@ def agreement(counts: bytes, prompt: Prompt, reference_counts: bytes | None, siz
 
 
 def statistics_table(rows: Sequence[dict[str, Any]], setting: str = BASELINE) -> pa.Table:
-    """A row for each prompt at one setting, by its best mask, with the lowest agreement first.
+    """Build a row for each prompt at one setting, from its best mask, with the lowest agreement first.
 
-    Agreement is the IoU with the given mask; where there is none, of the extent with the given box; where there is
-    neither, the network's own estimate. Prompts that cannot be used agree with nothing and come last.
+    Agreement is the IoU with the source's mask; without one, the IoU of the mask's extent with the prompt's box; with
+    neither, the network's own estimate. Unusable prompts have no agreement and come last.
 
     Args:
-        rows: of ``prompted_schemas.PROMPTED``, the masks of a prompt one after another.
+        rows: rows of ``tables.PROMPTED``, the masks of each prompt one after another.
         setting: the setting's label.
     """
     prompts: dict[tuple[str, int], dict[str, Any]] = {}
@@ -84,16 +84,16 @@ def statistics_table(rows: Sequence[dict[str, Any]], setting: str = BASELINE) ->
 
 
 def summary_line(table: pa.Table) -> str:
-    """What the table of statistics says over all prompts, in one line."""
+    """Summarize the table of statistics in one line."""
     statuses = sorted(table["status"].value_counts().to_pylist(), key=lambda entry: -int(entry["counts"]))
     drawn = table.filter(pc.equal(table["status"], str(PromptStatus.OK)))
     parts = [", ".join(f"{entry['counts']} {entry['values']}" for entry in statuses) or "none"]
     for name, words in (
-        ("box_iou", "of extents with given boxes"),
-        ("mask_iou", "with given masks"),
+        ("box_iou", "of extents with the prompts' boxes"),
+        ("mask_iou", "with the source's masks"),
         ("predicted_iou", "as predicted"),
     ):
-        # The network's estimate of a mask that is empty says nothing.
+        # The network's estimate for an empty mask means nothing.
         values = drawn[name] if name == "predicted_iou" else table[name]
         if count := len(values) - values.null_count:
             parts.append(f"mean IoU {words} {pc.mean(values).as_py():.4f} ({count})")
@@ -119,23 +119,18 @@ def _iou(first_xywh: NDArray[np.float64], second_xywh: NDArray[np.float64]) -> f
 
 
 def settings_table(settings: Sequence[PromptSetting], statistics: Sequence[pa.Table]) -> pa.Table:
-    """Rows of ``prompted_schemas.PROMPT_SETTINGS``.
-
-    Args:
-        settings: baseline first.
-        statistics: of each setting, ``prompted_schemas.PROMPT_STATISTICS``.
-    """
+    """Build the table of ``tables.PROMPT_SETTINGS`` from each setting's ``tables.PROMPT_STATISTICS``."""
     rows = [_row(setting, table) for setting, table in zip(settings, statistics, strict=True)]
     return pa.Table.from_pylist(rows, PROMPT_SETTINGS)
 
 
 def settings_lines(table: pa.Table) -> Iterator[str]:
-    """The table for people, with the parameters that differ; nothing where there is one setting alone."""
+    """Yield the table for people, with the parameters that differ; nothing if there is only one setting."""
     rows = table.to_pylist()
     if len(rows) < 2:
         return
     swept = [name for name in PROMPT_SWEEPABLE if len({row[name] for row in rows}) > 1]
-    yield "Settings, with means over the objects that have a mask (area, predicted), a given box, a given mask:"
+    yield "Settings, with means over objects with a mask (area, predicted), a prompt box, a mask in the source:"
     heads = ["setting", *swept, "masks", *(f"{word}{' IoU' if word != 'area' else ''}" for word in _SHOWN.values())]
     yield from table_lines([heads, *([row["setting"], *_cells(row, swept)] for row in rows)])
 

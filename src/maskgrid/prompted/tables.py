@@ -1,4 +1,4 @@
-"""Prompts as a Parquet table: a row an object of the source, the bad ones too."""
+"""The columns of the prompted job's tables, and reading and writing the table of prompts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from maskgrid.dataset.objects import CATEGORY_COLUMNS, PromptRow, prompt_columns
 from maskgrid.dataset.tables import BBOX, COUNTS
 from maskgrid.io.tables import column, read_table, status_columns
 
-# What the source says of an object, in this table and in those of the results.
+# About an object, from the source; in the table of prompts and in those of the results.
 OBJECT_COLUMNS = [
     column("image_key", pa.string(), "the image, as the source names it"),
     column("prompt_index", pa.int32(), "position among the image's objects, in the order of the source, from 0"),
@@ -19,6 +19,7 @@ OBJECT_COLUMNS = [
     *CATEGORY_COLUMNS,
 ]
 
+# One row per object of the source, including bad ones.
 PROMPTS = pa.schema(
     [
         *OBJECT_COLUMNS,
@@ -46,7 +47,7 @@ _AREA = column("area_px", pa.int32(), "pixels of the mask", nullable=True)
 _SETTING_ID = column("setting_id", pa.string(), "the parameters: a row of prompted/settings.parquet")
 _SETTING = column("setting", pa.string(), "the setting's name, or its id where it has none")
 
-# A row a mask at a setting, and one for each prompt that has none.
+# One row per mask and setting, and one for each prompt without a mask.
 PROMPTED = pa.schema(
     [
         _SETTING_ID,
@@ -63,7 +64,7 @@ PROMPTED = pa.schema(
     ]
 )
 
-# A row a prompt at a setting.
+# One row per prompt and setting.
 PROMPT_STATISTICS = pa.schema(
     [
         _SETTING_ID,
@@ -92,7 +93,7 @@ _MEANS = {
     "area_over_mask": "the mask's area over that mask's, over the same",
 }
 
-# A row a setting. The parameters stand in the order of prompt_settings.PROMPT_SWEEPABLE.
+# One row per setting. The parameters are in the order of maskgrid.config.settings.PROMPT_SWEEPABLE.
 PROMPT_SETTINGS = pa.schema(
     [
         _SETTING_ID,
@@ -113,30 +114,30 @@ PROMPT_SETTINGS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ShardedPrompt:
-    """A row of the table: an object, and the shard that its image is in."""
+    """A row of ``PROMPTS``: an object, and its image's shard."""
 
     row: PromptRow
     shard: str | None
 
 
 def prompts_table(prompts: Iterable[ShardedPrompt]) -> pa.Table:
-    """Rows of ``PROMPTS``, by shard, so that a job reads its own alone; the ones without a shard last."""
+    """Build the table of ``PROMPTS``, sorted by shard so that a job reads only its own; those without one last."""
     table = pa.Table.from_pylist([_values(prompt) for prompt in prompts], PROMPTS)
     return table.sort_by([("shard", "ascending"), ("image_key", "ascending"), ("prompt_index", "ascending")])
 
 
 def read_prompts(path: Path, shard: str) -> list[PromptRow]:
-    """The prompts of a shard's images, by image key and in the order of the source.
+    """The prompts on a shard's images, by image key and in the order of the source.
 
     Raises:
-        maskgrid.io.errors.UserError: the file is missing or cut off, or of another version.
+        maskgrid.io.errors.UserError: the file is missing, truncated or from another version.
     """
     table = read_table(path, filters=[("shard", "=", shard)], schema=PROMPTS)
     return [_row(values) for values in table.to_pylist()]
 
 
 def read_unsharded(path: Path) -> list[PromptRow]:
-    """The prompts of images that cannot be used or are not there.
+    """The prompts whose images are missing or unusable.
 
     Raises:
         maskgrid.io.errors.UserError: as :func:`read_prompts`.

@@ -1,4 +1,4 @@
-"""Checks of what the prompted job has written, for the command ``verify``."""
+"""Check the outputs of the prompted job, for the command ``verify``."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,12 +10,12 @@ from maskgrid.prompted.prompts import source_path
 
 
 def is_begun(plan: Plan) -> bool:
-    """Whether the config asks for prompts and they have been read."""
+    """Return whether the config asks for prompts and the stage ``prompts`` has run."""
     return plan.config.prompts is not None and plan.layout.prompts.is_file()
 
 
 def verify(plan: Plan) -> Iterator[Problem]:
-    """Name what is wrong with the files of the prompted job; nothing if the config has no prompts.
+    """Yield problems with the files of the prompted job; none if the config has no prompts.
 
     Reads the source again, and the pictures that it names as masks.
     """
@@ -32,7 +32,7 @@ def verify(plan: Plan) -> Iterator[Problem]:
             return str(read_shard_origin(layout, shard, prediction())["fingerprint"])
 
         yield from check_tables([layout.prompted(shard)], expected, "prompts, images or parameters")
-    made = cache(lambda: str(merged_origin(plan)["fingerprint"]))
-    yield from check_tables([layout.prompted_statistics, layout.prompted_settings], made, "masks of given objects")
-    yield from check_annotations(layout.prompted_annotations, made, "masks of given objects")
-    yield from check_picture(layout.prompted_worst, made)
+    merged = cache(lambda: str(merged_origin(plan)["fingerprint"]))
+    yield from check_tables([layout.prompted_statistics, layout.prompted_settings], merged, "prompted masks")
+    yield from check_annotations(layout.prompted_annotations, merged, "prompted masks")
+    yield from check_picture(layout.prompted_worst, merged)

@@ -1,4 +1,4 @@
-"""A picture of the masks that agree least with what was given."""
+"""A picture of the prompted masks with the lowest agreement."""
 
 from typing import Any
 
@@ -28,12 +28,12 @@ _LABEL_RGB = {1: (0, 200, 0), 0: (230, 0, 0)}
 def draw_worst(layout: Layout, statistics: pa.Table, fingerprint: str) -> None:
     """Write ``prompted/worst.jpg``: the first masks of the statistics, each with its prompt.
 
-    The mask is blue, the given box orange; points on the object are green and others red.
+    Masks are blue and boxes orange; points on the object are green, others red.
 
     Args:
         layout: the results folder.
-        statistics: of :func:`maskgrid.prompted.statistics.statistics_table`.
-        fingerprint: of what the masks are made from, for the picture's comment.
+        statistics: from :func:`maskgrid.prompted.statistics.statistics_table`.
+        fingerprint: the masks' fingerprint, for the picture's comment.
     """
     drawn = statistics.filter(pc.equal(statistics["status"], "ok")).slice(0, _N_TILES).to_pylist()
     places = files_by_key(layout.files, [row["image_key"] for row in drawn])
@@ -49,7 +49,7 @@ def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
     masks = read_table(layout.prompted(place["shard"]), filters=filters).to_pylist()
     best = max(masks, key=lambda mask: mask["predicted_iou"])
     try:
-        # The index has checked the image's size.
+        # No size limit: the index has checked the image's size.
         path, span = place_of(place)
         pixels = read_image(path, 1 << 62, place["sha256"], span).pixels
     except BadImage as error:
@@ -64,7 +64,7 @@ def _cutout(pixels: Pixels, mask: dict[str, Any]) -> Pixels:
     box_xyxy = None if mask["box_xyxy"] is None else np.clip(mask["box_xyxy"], 0, [width, height, width, height])
     x0, y0, side = _window(mask["bbox_xywh"], box_xyxy, width, height)
     scale = _TILE_PX / side
-    # One interpolation for the whole map: what lies beyond the image stays grey.
+    # From the image to the tile; the tile stays grey beyond the image.
     matrix = np.array([[scale, 0, -x0 * scale], [0, scale, -y0 * scale]])
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     cut = drawn[max(0, y0) : y0 + side, max(0, x0) : x0 + side]
@@ -85,7 +85,7 @@ def _cutout(pixels: Pixels, mask: dict[str, Any]) -> Pixels:
 def _window(
     bbox_xywh: list[int], box_xyxy: NDArray[np.float64] | None, width: int, height: int
 ) -> tuple[int, int, int]:
-    """Left, top and side of a square around a mask's extent and its box, both within the image, with a margin."""
+    """Left, top and side of a square, with a margin, around a mask's extent and its box, both within the image."""
     x, y, w, h = bbox_xywh
     extent_xyxy = np.array([x, y, x + w, y + h], np.float64)
     boxes = np.array([extent_xyxy, extent_xyxy if box_xyxy is None else box_xyxy])
