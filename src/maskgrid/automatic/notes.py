@@ -12,7 +12,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin
 from maskgrid.network.checkpoints import Checkpoint
-from maskgrid.plan.origin import Origin, network_origin
+from maskgrid.plan.notes import Origin, network_origin
 from maskgrid.plan.passes import PassRun, Recording, setting_runs
 from maskgrid.plan.plan import Plan
 

@@ -16,7 +16,7 @@ from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.tables import read_origin
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.layout import Layout
-from maskgrid.plan.origin import Origin, network_origin
+from maskgrid.plan.notes import Origin, network_origin
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted.tables import read_prompts
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from maskgrid.io.tables import open_file, read_origin, read_table, write_batches
 from maskgrid.masks import rle
-from maskgrid.plan.origin import Origin
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.frames import FrameFolder
 from maskgrid.tracked.index import Video, read_videos

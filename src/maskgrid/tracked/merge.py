@@ -15,7 +15,7 @@ from maskgrid.io.fingerprint import git_state, maskgrid_version, package_version
 from maskgrid.io.journal import forget_journal
 from maskgrid.io.tables import read_origin, read_table, write_table
 from maskgrid.io.wording import number
-from maskgrid.plan.origin import Origin
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.documents import write_youtube_vis
 from maskgrid.tracked.index import read_videos

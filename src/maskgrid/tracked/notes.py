@@ -9,7 +9,7 @@ from maskgrid.io.fingerprint import digest, fingerprint, package_versions
 from maskgrid.io.tables import read_origin
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.layout import TrackedLayout
-from maskgrid.plan.origin import Origin, network_origin
+from maskgrid.plan.notes import Origin, network_origin
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.index import Video
 from maskgrid.tracked.jobs import Job

@@ -16,7 +16,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_origin, read_table, write_table
-from maskgrid.plan.origin import Origin
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.passes import passes_of
 from maskgrid.plan.plan import Plan
 from maskgrid.results.accuracy.annotations import read_annotations, truth_tables
