@@ -1,4 +1,4 @@
-"""What must not wait for torch: ``import maskgrid``, ``maskgrid plan``, and parsing the workflow, as each job does."""
+"""What must not wait for torch: ``import maskgrid``, ``maskgrid plan``, ``maskgrid verify``, and parsing the workflow, as each job does."""
 
 import json
 import re
@@ -16,6 +16,7 @@ CODE = {
     "package": "import maskgrid",
     "help": "from maskgrid.cli.main import make_parser; make_parser()",
     "plan": "from maskgrid.cli.main import main; assert main(['plan']) == 0",
+    "verify": "import maskgrid.results.verify",
     "workflow": f"from snakemake.cli import main; main(['-s', {str(ROOT / 'Snakefile')!r}, '-n', '--cores', '1'])",
 }
 # Snakemake ends by sys.exit.

@@ -22,8 +22,7 @@ from maskgrid.io.files import is_hidden, is_part
 from maskgrid.io.journal import is_journal
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted import verify as prompted
-from maskgrid.results.accuracy.stage import accuracy_origin
-from maskgrid.results.report.data import report_fingerprint
+from maskgrid.results.notes import accuracy_origin, report_fingerprint
 from maskgrid.tracked import verify as tracked
 
 _TABLES = ("settings", "mask_counts", "summary", "effects", "interactions")

@@ -10,19 +10,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, read_shard_results
-from maskgrid.automatic.notes import statistics_origin
 from maskgrid.config.settings import Setting
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_origin, read_table, write_table
-from maskgrid.plan.notes import Origin
 from maskgrid.plan.passes import passes_of
 from maskgrid.plan.plan import Plan
 from maskgrid.results.accuracy.annotations import read_annotations, truth_tables
 from maskgrid.results.accuracy.image_truth import ImageTruth, TrueObjects
 from maskgrid.results.accuracy.summary import accuracy_summary, write_accuracy
 from maskgrid.results.accuracy.tables import SHARD_ACCURACY
+from maskgrid.results.notes import accuracy_origin
 
 log = logging.getLogger(__name__)
 
@@ -182,16 +181,3 @@ def _masks(selected: pa.Table, passes: list[Candidates], setting: Setting) -> tu
         codes[at], scores[at] = rows.counts[place], rows.predicted_iou[place]
     redrawn = selected["counts"].to_pylist()
     return [code if new is None else new for code, new in zip(codes, redrawn, strict=True)], scores
-
-
-def accuracy_origin(plan: Plan) -> Origin:
-    """The origin of the accuracies: the fingerprints of the statistics and of the true objects.
-
-    Raises:
-        UserError: a table is missing or truncated.
-    """
-    content = {
-        "statistics": statistics_origin(plan)["fingerprint"],
-        "objects": read_origin(plan.layout.ground_truth("objects"))["fingerprint"],
-    }
-    return {**content, "fingerprint": fingerprint(content)}

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.plan.plan import Plan
@@ -161,19 +159,3 @@ def checkpoint_hashes(plan: Plan, shards: Sequence[str]) -> dict[str, str]:
             path = plan.layout.candidates(run, shard)
             hashes[f"checkpoint {run.checkpoint}"] = read_origin(path).get("checkpoint_sha256", "unknown")
     return hashes
-
-
-def report_fingerprint(plan: Plan) -> str:
-    """Fingerprint of the report's pages and pictures, from the existing tables.
-
-    Raises:
-        UserError: a table is missing or truncated.
-    """
-    recordings = set()
-    for run in plan.runs:  # what the explorer replays
-        for shard in plan.shards():
-            recorded = read_origin(plan.layout.candidates(run, shard)).get("recording")
-            recordings.add(orjson.dumps([*run.folder.split("/"), recorded], option=orjson.OPT_SORT_KEYS))
-    tables = ["summary", *(["accuracy_summary"] if plan.ground_truth() else [])]
-    statistics = [read_origin(plan.layout.statistics(table)).get("fingerprint") for table in tables]
-    return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})

@@ -18,7 +18,7 @@ from maskgrid.masks.pictures import Thumbnail, data_uri, jpeg
 from maskgrid.pages.markup import asset, page
 from maskgrid.plan.passes import PASS_PARAMETERS, PassRun, Recording, passes_of
 from maskgrid.plan.plan import Plan
-from maskgrid.results.report.data import report_fingerprint
+from maskgrid.results.notes import report_fingerprint
 from maskgrid.results.report.samples import Sample, is_answered
 
 _SIDE = 640

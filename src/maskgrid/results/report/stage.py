@@ -6,7 +6,8 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.progress import shown
 from maskgrid.pages.markup import asset, element, join, page, text
 from maskgrid.plan.plan import Plan
-from maskgrid.results.report.data import ReportData, read_report_data, report_fingerprint
+from maskgrid.results.notes import report_fingerprint
+from maskgrid.results.report.data import ReportData, read_report_data
 from maskgrid.results.report.explorer import explorer_page
 from maskgrid.results.report.figures import effects_section, maps_section, responses_section, trade_off_section
 from maskgrid.results.report.overview import (

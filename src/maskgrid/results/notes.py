@@ -1,0 +1,38 @@
+"""What the accuracies and the report are made from: ``verify`` asks for it too, and must not wait for torch."""
+
+import orjson
+
+from maskgrid.automatic.notes import statistics_origin
+from maskgrid.io.fingerprint import fingerprint
+from maskgrid.io.tables import read_origin
+from maskgrid.plan.notes import Origin
+from maskgrid.plan.plan import Plan
+
+
+def accuracy_origin(plan: Plan) -> Origin:
+    """The origin of the accuracies: the fingerprints of the statistics and of the true objects.
+
+    Raises:
+        UserError: a table is missing or truncated.
+    """
+    content = {
+        "statistics": statistics_origin(plan)["fingerprint"],
+        "objects": read_origin(plan.layout.ground_truth("objects"))["fingerprint"],
+    }
+    return {**content, "fingerprint": fingerprint(content)}
+
+
+def report_fingerprint(plan: Plan) -> str:
+    """Fingerprint of the report's pages and pictures, from the existing tables.
+
+    Raises:
+        UserError: a table is missing or truncated.
+    """
+    recordings = set()
+    for run in plan.runs:  # what the explorer replays
+        for shard in plan.shards():
+            recorded = read_origin(plan.layout.candidates(run, shard)).get("recording")
+            recordings.add(orjson.dumps([*run.folder.split("/"), recorded], option=orjson.OPT_SORT_KEYS))
+    tables = ["summary", *(["accuracy_summary"] if plan.ground_truth() else [])]
+    statistics = [read_origin(plan.layout.statistics(table)).get("fingerprint") for table in tables]
+    return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})
