@@ -1,4 +1,4 @@
-"""What must not wait for torch: ``import maskgrid``, ``maskgrid plan``, ``maskgrid verify``, and parsing the workflow, as each job does."""
+"""What must not wait for torch: ``import maskgrid``, ``maskgrid plan`` and ``verify``, and parsing the workflow."""
 
 import json
 import re
