@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maskgrid.tracked.records import BadPrompt, FramePrompt, check_prompts, usable_prompts
+from maskgrid.tracked.records import BadPrompt, FramePrompt, check_prompts
 
 POINT = np.array([[3, 4]], np.float32)
 LABEL = np.array([1], np.int32)
@@ -35,25 +35,21 @@ BAD = {
     "(n, 2)": FramePrompt(0, 1, [1, 2], [1, 1]),
     "(4,)": FramePrompt(0, 1, box_xyxy=[1, 2, 3]),
     "arrays of numbers": FramePrompt(0, 1, [[1, 2], [3]], [1, 1]),
-    "no number": FramePrompt(0, 1, box_xyxy=BOX * np.float32("nan")),
-    "alone": FramePrompt(0, 1, POINT, LABEL, mask=MASK),
-    "8 x 7 pixels, and the frame 8 x 6": FramePrompt(0, 1, mask=np.ones((7, 8), np.bool_)),
+    "not a number": FramePrompt(0, 1, box_xyxy=BOX * np.float32("nan")),
+    "cannot be combined": FramePrompt(0, 1, POINT, LABEL, mask=MASK),
+    "8 x 7 pixels, but the frame 8 x 6": FramePrompt(0, 1, mask=np.ones((7, 8), np.bool_)),
     "clear_old_points": FramePrompt(0, 1, box_xyxy=BOX, clear_old_points=False),
 }
 
 
 def test_good_prompts_pass():
-    assert usable_prompts(GOOD, FourFrames()) == (GOOD, [])
     check_prompts(GOOD, FourFrames())
 
 
 @pytest.mark.parametrize("words", BAD)
 def test_bad_prompts_are_refused(words):
     prompt = BAD[words]
-    usable, refused = usable_prompts([GOOD[0], prompt, GOOD[1]], FourFrames())
-    assert usable == GOOD[:2]
-    ((found, reason),) = refused
-    assert found is prompt
-    assert words in reason
-    with pytest.raises(BadPrompt, match=f"object 1, frame {prompt.frame}"):
-        check_prompts([prompt], FourFrames())
+    with pytest.raises(BadPrompt, match=f"object 1, frame {prompt.frame}") as caught:
+        check_prompts([GOOD[0], prompt, GOOD[1]], FourFrames())
+    assert caught.value.prompt is prompt
+    assert words in caught.value.message

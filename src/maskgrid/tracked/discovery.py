@@ -1,4 +1,4 @@
-"""Objects found and tracked through a video without a prompt."""
+"""Find objects in a video and track them, without prompts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
 from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
-from maskgrid.tracked.tracker import LESS_MEMORY, give_prompt, tracked_masks
+from maskgrid.tracked.tracker import LESS_MEMORY, add_prompt, tracked_masks
 
 _NOTHING_LATER = Horizon(frozenset(), frozenset())
 
@@ -33,37 +33,37 @@ def track_automatically(
 ) -> "AutomaticTracking":
     """Find objects by automatic masks on chosen frames, and track them forward.
 
-    Every frame comes once, in order, with the masks of the objects that are tracked on it; those that cannot be seen
-    for a while are there with empty masks. Objects are numbered from 1 in the order in which they are found. Memory
-    grows with the number of objects at a time, and not with the length of the video.
+    Yields every frame once, in order, with the masks of the objects tracked on it; the mask of an object that is out of
+    sight is empty. Objects are numbered from 1 in the order in which they are found. Memory use grows with the number
+    of objects tracked at a time, not with the length of the video.
 
     Args:
         tracker: from :func:`maskgrid.tracked.tracker.load_tracker`.
-        generator: of automatic masks. ``MaskGenerator(tracker, ...)`` uses the same weights.
-        frames: the video. A frame that cannot be read raises its ``BadVideo`` through this iterator.
-        automatic: on which frames masks are generated, and which of them are new objects.
-        options: sam2's; objects are tracked forward from frame 0 only.
-        snapshot: what :meth:`AutomaticTracking.save` has written for the same arguments, to go on from there.
+        generator: makes automatic masks. ``MaskGenerator(tracker, ...)`` uses the same weights.
+        frames: the video. An unreadable frame raises ``BadVideo`` from the iterator.
+        automatic: on which frames to generate masks, and which of them are new objects.
+        options: sam2's; objects are only tracked forward from frame 0.
+        snapshot: a file written by :meth:`AutomaticTracking.save` with the same arguments, to resume from.
 
     Raises:
         UserError: options that have no meaning without prompts.
-        MachineError: here or while frames are given: the device has failed, or its memory is too small.
+        MachineError: here or while iterating: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
     if options.direction != "forward" or options.start_frame_idx or options.max_frame_num_to_track is not None:
         raise UserError(
-            "direction, start_frame_idx, max_frame_num_to_track: without prompts, objects are looked for in the whole "
-            "video and tracked forward. Choose the frames by start, stop and stride"
+            "direction, start_frame_idx, max_frame_num_to_track: without prompts, objects are searched in the whole "
+            "video and tracked forward; choose frames by start, stop and stride"
         )
     return AutomaticTracking(tracker, generator, frames, automatic or AutomaticConfig(), options, snapshot)
 
 
 class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
-    """Frames with the masks of the objects found so far; see :func:`track_automatically`.
+    """Yields frames with the masks of the objects found so far; see :func:`track_automatically`.
 
     Attributes:
-        n_given: how many frames have been given, those before a snapshot included.
-        n_frames: how many there will be.
+        n_given: number of frames yielded, including those before a snapshot.
+        n_frames: number of frames in total.
         size_hw: height and width of a frame.
         generated_on: frames on which masks were generated, since the snapshot.
     """
@@ -83,15 +83,18 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._generator, self._frames, self._automatic = generator, frames, automatic
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
             self._state = self._predictor.init_lazily(frames, options)
-        self._unseen: dict[int, int] = {}  # by tracked object, since how many frames it has not been seen
+        self._unseen: dict[int, int] = {}  # by tracked object, the number of frames since it was last seen
         self._n_found, self._last_generation = 0, 0
         self.n_given, self.n_frames, self.size_hw = 0, len(frames), frames.size_hw
         self.generated_on: list[int] = []
         if snapshot is not None:
-            self._restore(snapshot)
+            saved = read_snapshot(snapshot, self._predictor.device)
+            self.n_given, self._unseen = saved["n_given"], saved["unseen"]
+            self._n_found, self._last_generation = saved["found"]
+            self._state.update(saved["state"])
 
     def __next__(self) -> tuple[int, list[TrackedMask]]:
-        """The next frame, and the masks of the objects on it."""
+        """Return the next frame, and the masks of the objects on it."""
         frame = self.n_given
         if frame == self.n_frames:
             raise StopIteration
@@ -105,17 +108,11 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         return frame, masks
 
     def save(self, stream: IO[bytes]) -> None:
-        """Write down where tracking stands, so that it can go on after the frame that was given last."""
+        """Save the state, so that tracking can resume after the last frame yielded."""
         found = self._n_found, self._last_generation
         torch.save(
             {"n_given": self.n_given, "unseen": self._unseen, "found": found, "state": kept_state(self._state)}, stream
         )
-
-    def _restore(self, snapshot: Path) -> None:
-        saved = read_snapshot(snapshot, self._predictor.device)
-        self.n_given, self._unseen = saved["n_given"], saved["unseen"]
-        self._n_found, self._last_generation = saved["found"]
-        self._state.update(saved["state"])
 
     def _track(self, frame: int) -> list[TrackedMask]:
         if not self._unseen:
@@ -134,7 +131,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         return covered_px < self._automatic.min_coverage_frac * height * width
 
     def _find(self, frame: int, masks: list[TrackedMask]) -> bool:
-        """Give sam2 the new objects on a frame; tells whether there are any."""
+        """Prompt sam2 with the new objects on a frame; return whether there are any."""
         size_hw = self._frames.size_hw
         self._last_generation = frame
         self.generated_on.append(frame)
@@ -146,12 +143,12 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
             self._n_found += 1
             self._unseen[self._n_found] = 0
             prompt = FramePrompt(frame, self._n_found, mask=rle.decode(one.counts, size_hw))
-            give_prompt(self._predictor, self._state, prompt)
+            add_prompt(self._predictor, self._state, prompt)
         forget_mask_inputs(self._state)
         return bool(found)
 
     def _end(self, masks: list[TrackedMask]) -> None:
-        """Count the frames on which each object was not seen; let those go that were not for long."""
+        """Count the frames since each object was last seen; stop tracking those unseen for ``end_after`` frames."""
         for mask in masks:
             seen = mask.area_px > 0 and mask.object_score_logit > 0
             self._unseen[mask.object_id] = 0 if seen else self._unseen[mask.object_id] + 1
@@ -162,7 +159,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A mask that the generator has made: COCO's compressed counts, and the IoU that the network predicts for it."""
+    """An automatic mask: COCO's compressed counts, and the IoU that the network predicts for it."""
 
     counts: bytes
     predicted_iou: float
@@ -170,7 +167,7 @@ class Proposal:
 
 
 def propose(generator: MaskGenerator, pixels: NDArray[np.uint8]) -> list[Proposal]:
-    """The generator's masks of a frame, best first."""
+    """Generate the masks of a frame, best first."""
     records = generator.replay(generator.candidates(pixels), output_mode="coco_rle")
     found = [
         Proposal(one["segmentation"]["counts"].encode("ascii"), one["predicted_iou"], int(one["area"]))
@@ -182,16 +179,16 @@ def propose(generator: MaskGenerator, pixels: NDArray[np.uint8]) -> list[Proposa
 def new_objects(
     proposals: Sequence[Proposal], tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticConfig
 ) -> list[Proposal]:
-    """The proposals that show no object that is tracked, each object once.
+    """Select the proposals of untracked objects, one per object.
 
     Args:
         proposals: best first.
         tracked: the masks of tracked objects on the same frame.
-        size_hw: the frame's.
-        options: from what overlap on two masks are one object.
+        size_hw: the frame's height and width.
+        options: the overlap from which two masks are the same object.
 
     Returns:
-        The new ones, best first.
+        The selected proposals, best first.
     """
     unknown = [one for one in proposals if not _is_one_of(one, tracked, size_hw, options)]
     distinct: list[Proposal] = []

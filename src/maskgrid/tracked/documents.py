@@ -31,7 +31,8 @@ def write_youtube_vis(path: Path, runs: Sequence[Run], categories: Sequence[Entr
     """
     known = [*categories]
     names = {str(category.get("name")): int(category["id"]) for category in known}
-    for name in sorted({_category_name(row) for run in runs for row in _first_rows(run)} - set(names)):
+    used = {_category_name(rows[0]) for run in runs for rows in by_objects(run.path)}
+    for name in sorted(used - set(names)):
         names[name] = max((int(category["id"]) for category in known), default=0) + 1
         known.append({"id": names[name], "name": name, "supercategory": CATEGORY["supercategory"]})
     head = {"info": {"maskgrid_version": maskgrid_version(), **info}, "licenses": [], "categories": known}
@@ -149,10 +150,6 @@ def _annotation(
         "object_id": first["object_id"],
         "source_id": first["source_id"],
     }
-
-
-def _first_rows(run: Run) -> Iterator[Entry]:
-    yield from (rows[0] for rows in by_objects(run.path))
 
 
 def _category_name(row: Entry) -> str:

@@ -1,4 +1,4 @@
-"""The stage ``export``: a run's masklets as SA-V's JSON, as pictures of objects or of frames, or as an overlay."""
+"""The stage ``export``: write a run's masklets as SA-V's JSON, as pictures per object or frame, or as an overlay."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -31,42 +31,24 @@ def export_run(plan: Plan, name: str, form: str) -> None:
     """
     if form not in FORMS:
         raise UserError(f"there is no form {form!r}; known are {', '.join(FORMS)}")
-    run = read_run(plan, name)
-    FORMS[form](plan, run)
-    log.info("%s", plan.layout.tracked.export(form, name))
+    path = plan.layout.tracked.export(form, name)
+    FORMS[form](plan, read_run(plan, name), path)
+    log.info("%s", path)
 
 
-def _sa_v(plan: Plan, run: Run) -> None:
-    kind = "auto" if plan.tracking.prompts is None else "manual"
-    write_sa_v(plan.layout.tracked.export("sa_v", run.name), run, kind)
-
-
-def _png(plan: Plan, run: Run) -> None:
-    write_object_pictures(run, plan.layout.tracked.export("png", run.name))
-
-
-def _palette(plan: Plan, run: Run) -> None:
-    write_palette_pictures(run, plan.layout.tracked.export("palette", run.name))
-
-
-def _overlay(plan: Plan, run: Run) -> None:
-    layout = plan.layout.tracked
-    write_overlay(run, reading_of(plan), layout.export("overlay", run.name), layout.sheet(run.name))
-
-
-FORMS: Mapping[str, Callable[[Plan, Run], None]] = {
-    "sa_v": _sa_v,
-    "png": _png,
-    "palette": _palette,
-    "overlay": _overlay,
+FORMS: Mapping[str, Callable[[Plan, Run, Path], None]] = {
+    "sa_v": lambda plan, run, path: write_sa_v(path, run, "auto" if plan.tracking.prompts is None else "manual"),
+    "png": lambda _, run, path: write_object_pictures(run, path),
+    "palette": lambda _, run, path: write_palette_pictures(run, path),
+    "overlay": lambda plan, run, path: write_overlay(run, reading_of(plan), path, plan.layout.tracked.sheet(run.name)),
 }
 
 
 def write_object_pictures(run: Run, folder: Path) -> None:
-    """Write ``{object}/{frame}.png``: 255 on the object and 0 beside it, as SA-V's evaluation sets are laid out.
+    """Write ``{object}/{frame}.png``, as in SA-V's evaluation sets: 255 on the object and 0 elsewhere.
 
-    Objects have three digits at least. Frames are named as the frame's file, or by number; a frame on which the object
-    was followed and not seen is black.
+    Objects have at least three digits. Frames are named like the frame's file, or by number; a frame on which the
+    object was tracked but not seen is black.
     """
     names = dict(zip(run.numbers, run.frame_names, strict=True))
     with atomic_folder(folder) as part:
@@ -78,10 +60,10 @@ def write_object_pictures(run: Run, folder: Path) -> None:
 
 
 def write_palette_pictures(run: Run, folder: Path) -> None:
-    """Write ``{frame}.png``: 0 for no object and else the object, in colours, as DAVIS has it.
+    """Write ``{frame}.png``, as in DAVIS: object numbers, or 0 for none, with a colour palette.
 
-    Objects are numbered from 1 in the order of their ids. One picture can say nothing of overlaps: there the lower
-    number stands, as in sam2's tool for DAVIS. More than 255 objects give pictures of 16 bits without colours.
+    Objects are numbered from 1 in the order of their ids. Where objects overlap, the lowest number wins, as in sam2's
+    tool for DAVIS. With more than 255 objects, pictures have 16 bits and no colours.
     """
     names = dict(zip(run.numbers, run.frame_names, strict=True))
     numbers = {rows[0]["object_id"]: number for number, rows in enumerate(by_objects(run.path), start=1)}
@@ -109,7 +91,7 @@ def _coloured(plane: NDArray[np.uint16], n_objects: int) -> PIL.Image.Image:
 def voc_palette() -> list[int]:
     """The colours of PASCAL VOC's and DAVIS's pictures: 256 times red, green, blue.
 
-    Bits 0, 3, 6 of the number are the highest of red, 1, 4, 7 of green, 2, 5 of blue (VOC devkit, VOClabelcolormap).
+    Bits 0, 3, 6 of the number are red's highest bits, 1, 4, 7 green's, 2, 5 blue's (VOC devkit, VOClabelcolormap).
     """
     colours: list[int] = []
     for number in range(256):

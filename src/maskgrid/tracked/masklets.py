@@ -1,4 +1,4 @@
-"""The stage ``masklets``, and masklets as tables: made from tracked frames, read object by object or frame by frame."""
+"""The stage ``masklets``, and tables of masklets: build them from tracked frames, read them by object or by frame."""
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -32,10 +32,10 @@ _ROWS_IN_CHUNK = 4096
 
 
 def join_masklets(plan: Plan, run: str) -> None:
-    """Write ``tracked/masklets/{run}.parquet``: a row an object and frame, a row group an object.
+    """Write ``tracked/masklets/{run}.parquet``: one row per object and frame, one row group per object.
 
     Raises:
-        UserError: a group has not been tracked, or groups do not belong together.
+        UserError: a group has not been tracked, or the groups do not belong together.
     """
     layout = plan.layout.tracked
     paths = [layout.part(run, job.group) for job in read_jobs(layout.jobs, run)]
@@ -45,15 +45,15 @@ def join_masklets(plan: Plan, run: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A video that was tracked.
+    """A tracked video.
 
     Attributes:
-        name: what its files are named by.
-        setting: the setting of the sweep.
+        name: the stem of its files.
+        setting: the sweep's setting.
         video: the video.
-        numbers: the video's own numbers of the frames that were read.
+        numbers: frame numbers in the video of the frames that were read.
         path: its masklets.
-        origin: what these were made from.
+        origin: the masklets' origin.
     """
 
     name: str
@@ -65,23 +65,23 @@ class Run:
 
     @property
     def frame_files(self) -> list[str]:
-        """A file's name for each frame that was read: its own where the video is a folder, else its number's."""
+        """A file name for each frame that was read: its own if the video is a folder, else its number."""
         if self.video.kind == "frames":
             try:
                 paths = FrameFolder(self.video.location).paths
                 return [paths[number].name for number in self.numbers]
-            except (BadVideo, IndexError):  # it has gone or changed since; its frames keep their numbers
+            except (BadVideo, IndexError):  # the folder is gone or has changed; use numbers
                 pass
         return [f"{number:05d}.jpg" for number in self.numbers]
 
     @property
     def frame_names(self) -> list[str]:
-        """The same without the suffix."""
+        """:attr:`frame_files` without suffixes."""
         return [Path(name).stem for name in self.frame_files]
 
 
 def read_run(plan: Plan, name: str) -> Run:
-    """A run by its name.
+    """Return a run by its name.
 
     Raises:
         UserError: there is no such run, or its masklets have not been joined.
@@ -95,10 +95,10 @@ def read_run(plan: Plan, name: str) -> Run:
 
 
 def by_objects(path: Path) -> Iterator[list[Row]]:
-    """The rows of each object, by frame.
+    """Yield the rows of each object, by frame.
 
     Raises:
-        UserError: the file is missing or cut off.
+        UserError: the file is missing or truncated.
     """
     with open_file(path) as file:
         for number in range(file.num_row_groups):
@@ -107,10 +107,10 @@ def by_objects(path: Path) -> Iterator[list[Row]]:
 
 
 def by_frames(path: Path, frames: Collection[int] | None = None) -> Iterator[tuple[int, list[Row]]]:
-    """Each frame that was tracked with the masks on it (object, counts, area), by object; all frames or some.
+    """Yield each tracked frame, or each of ``frames``, with the masks on it (object, counts, area), by object.
 
     Raises:
-        UserError: the file is missing or cut off.
+        UserError: the file is missing or truncated.
     """
     filters = [] if frames is None else [("frame", "in", list(frames) or [-1])]
     for frame, rows in _slices(read_table(path, _COLUMNS, filters), "frame", "object_id"):
@@ -118,15 +118,15 @@ def by_frames(path: Path, frames: Collection[int] | None = None) -> Iterator[tup
 
 
 class RowMaker:
-    """Adds to masks what is known of their objects."""
+    """Makes table rows of masks, with what the prompts say about their objects."""
 
     def __init__(self, video: Video, prompts: Sequence[VideoPrompt], numbers: range) -> None:
-        """Gather what prompts say of objects.
+        """Collect the objects' ids and categories.
 
         Args:
             video: the video.
-            prompts: of the objects; none where they are found automatically.
-            numbers: the video's own numbers of the frames that are read.
+            prompts: the objects' prompts; empty if they are found automatically.
+            numbers: frame numbers in the video of the frames that are read.
         """
         self.video, self.numbers = video, numbers
         self.prompted = {(prompt.object_id, prompt.frame) for prompt in prompts}
@@ -134,12 +134,12 @@ class RowMaker:
         for prompt in prompts:
             empty: Row = {"source_id": prompt.source_id, "category_id": None, "category": None}
             known = self.objects.setdefault(prompt.object_id, empty)
-            # The first prompt that says what the object is, says it for all.
+            # The first prompt with a category decides.
             if known["category"] is None and prompt.category is not None:
                 known |= {"category_id": prompt.category_id, "category": prompt.category}
 
     def rows(self, frame: int, masks: Sequence[TrackedMask]) -> Iterator[Row]:
-        """The rows of a frame, which counts among those that are read."""
+        """Yield the rows of a frame; ``frame`` counts among those that are read."""
         for mask in masks:
             yield self._row(mask, self.numbers[frame])
 
@@ -159,18 +159,18 @@ class RowMaker:
 
 
 def masklets_table(frames: Iterable[tuple[int, Sequence[TrackedMask]]], maker: RowMaker) -> pa.Table:
-    """Tracked frames as a table of ``MASKLETS``, in the order in which they come."""
+    """Build a table of ``MASKLETS`` from tracked frames, in their order."""
     tables, pending = [MASKLETS.empty_table()], list[Row]()
     for frame, masks in frames:
         pending += maker.rows(frame, masks)
-        if len(pending) >= _ROWS_IN_CHUNK:  # Python's objects take many times the memory
+        if len(pending) >= _ROWS_IN_CHUNK:  # Python objects take many times the memory of Arrow's
             tables.append(pa.Table.from_pylist(pending, MASKLETS))
             pending = []
     return pa.concat_tables([*tables, pa.Table.from_pylist(pending, MASKLETS)])
 
 
 def object_tables(table: pa.Table) -> Iterator[pa.Table]:
-    """Masklets as a table for each object, by object and frame; an empty one if there are none."""
+    """Split masklets into one table per object, by frame; yield an empty one if there are none."""
     if not len(table):
         yield table
     for _, rows in _slices(table, "object_id", "frame"):
@@ -178,7 +178,7 @@ def object_tables(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def _joined_tables(paths: list[Path]) -> Iterator[pa.Table]:
-    """The row groups of all parts, which hold an object each; the empty one only where there is no other."""
+    """Yield the row groups of all parts, one per object; an empty one only if there is no other."""
     n_rows = 0
     for path in paths:
         with open_file(path) as part:
@@ -192,7 +192,7 @@ def _joined_tables(paths: list[Path]) -> Iterator[pa.Table]:
 
 
 def _slices(table: pa.Table, column: str, then: str) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of each value of a column, ascending, sorted by another within."""
+    """Yield each value of a column, ascending, with its rows sorted by another column."""
     table = table.sort_by([(column, "ascending"), (then, "ascending")])
     start = 0
     for entry in pc.value_counts(table[column]).to_pylist():  # in the order of the rows

@@ -1,4 +1,4 @@
-"""The stage ``track-merge``: statistics of all runs, one document, a page, and how it all came about."""
+"""The stage ``track-merge``: statistics of all runs, a YouTube-VIS document, a page, and the provenance."""
 
 import logging
 import platform
@@ -19,7 +19,7 @@ from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.documents import write_youtube_vis
 from maskgrid.tracked.index import read_videos
-from maskgrid.tracked.jobs import Job, read_jobs
+from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.masklets import Run, read_run
 from maskgrid.tracked.notes import merged_origin
 from maskgrid.tracked.page import tracking_page
@@ -34,7 +34,7 @@ def merge_tracked(plan: Plan) -> str:
     """Write the statistics, ``youtube_vis.json``, ``index.html`` and ``provenance.json``.
 
     Returns:
-        What came of it in one line, for people.
+        A summary in one line, for people.
 
     Raises:
         maskgrid.io.errors.UserError: the config has no tracking, or a run's masklets are missing.
@@ -61,12 +61,13 @@ def merge_tracked(plan: Plan) -> str:
         write_youtube_vis(layout.youtube_vis, [run for run in runs if run.setting == BASELINE], categories, info)
     write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, origin["fingerprint"]))
     _write_provenance(plan, runs, origin)
-    _forget_journals(plan, jobs)
+    for job in jobs:
+        forget_journal(layout.part(job.run, job.group))
     return summary_line(summary, objects)
 
 
 def summary_line(summary: Sequence[Row], objects: Sequence[Row]) -> str:
-    """What came of all videos, in one line."""
+    """Summarize all videos in one line."""
     good = [row for row in summary if row["status"] == "ok"]
     n_masklets = sum(row["n_masklets"] for row in summary)
     seen = [row["n_visible"] for row in objects if row["n_visible"]]
@@ -78,7 +79,7 @@ def summary_line(summary: Sequence[Row], objects: Sequence[Row]) -> str:
 
 
 def _statistics(plan: Plan, runs: Sequence[Run]) -> list[RunStatistics]:
-    """Of every video, sorted by key; those that were not tracked too."""
+    """Statistics of every video by setting and key, including those that were not tracked."""
     layout = plan.layout.tracked
     rows = read_prompts(read_table(layout.prompts, schema=PROMPTS))
     prompts: dict[str, list[VideoPrompt]] = {key: list(group) for key, group in groupby(rows, lambda r: r.video_key)}
@@ -94,11 +95,11 @@ def _statistics(plan: Plan, runs: Sequence[Run]) -> list[RunStatistics]:
 
 
 def _parameters(plan: Plan) -> dict[str, str | None]:
-    """The parameters of each setting of automatic tracking as JSON; none of them where prompts are given."""
-    given = plan.tracking.prompts is not None
-    return {
-        setting.label: None if given else orjson.dumps(setting.parameters()).decode() for setting in plan.track_settings
-    }
+    """The parameters of each setting of automatic tracking, as JSON; None if the config has prompts."""
+    settings = plan.track_settings
+    if plan.tracking.prompts is not None:
+        return dict.fromkeys(setting.label for setting in settings)
+    return {setting.label: orjson.dumps(setting.parameters()).decode() for setting in settings}
 
 
 def _write_provenance(plan: Plan, runs: Sequence[Run], origin: Origin) -> None:
@@ -113,8 +114,3 @@ def _write_provenance(plan: Plan, runs: Sequence[Run], origin: Origin) -> None:
         "fingerprint": origin["fingerprint"],
     }
     write_bytes(plan.layout.tracked.provenance, orjson.dumps(content, option=orjson.OPT_INDENT_2))
-
-
-def _forget_journals(plan: Plan, jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        forget_journal(plan.layout.tracked.part(job.run, job.group))

@@ -1,4 +1,4 @@
-"""What the outputs of tracking are made from."""
+"""Origins and fingerprints of the outputs of tracking."""
 
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -18,7 +18,7 @@ from maskgrid.tracked.prompts import VideoPrompt, passes_of, prompt_contents
 
 
 def job_origin(plan: Plan, checkpoint: Checkpoint, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Origin:
-    """What config, video and prompts say about the masklets of a job; what they leave open differs between machines."""
+    """The part of a job's origin that config, video and prompts determine; the same on all machines."""
     reading = reading_of(plan)
     objects = {
         str(object_id): digest(prompt_contents([row for row in prompts if row.object_id == object_id]))
@@ -34,29 +34,29 @@ def job_origin(plan: Plan, checkpoint: Checkpoint, job: Job, video: Video, promp
     }
 
 
-def part_origin(of_job: Origin, device_type: str) -> Origin:
-    """What the masklets of a job are made from.
+def part_origin(origin: Origin, device_type: str) -> Origin:
+    """Complete the origin of a job's masklets.
 
     Args:
-        of_job: from :func:`job_origin`.
+        origin: from :func:`job_origin`.
         device_type: cpu, cuda or mps; their arithmetic differs in the last bits.
     """
-    origin = {**of_job, "device": device_type, "packages": {**package_versions(), "av": version("av")}}
-    return {**origin, "fingerprint": fingerprint(origin)}
+    content = {**origin, "device": device_type, "packages": {**package_versions(), "av": version("av")}}
+    return {**content, "fingerprint": fingerprint(content)}
 
 
 def masklets_origin(paths: list[Path]) -> Origin:
-    """What the masklets of a run are made from, from the origins of its groups; the same whatever the groups were.
+    """Join the origins of a run's groups; the result does not depend on how objects are grouped.
 
     Raises:
-        UserError: a group is missing or cut off, or the groups do not belong together.
+        UserError: a group is missing or truncated, or the groups do not belong together.
     """
     origins = [_part_origin(path) for path in paths]
     content = {name: value for name, value in origins[0].items() if name not in ("fingerprint", "schema_version")}
     content["objects"] = {}
     for path, origin in zip(paths, origins, strict=True):
         if any(origin[name] != content[name] for name in content if name not in ("objects", "status", "message")):
-            raise UserError(f"{path}: was made otherwise than {paths[0].name}; run maskgrid track for this group again")
+            raise UserError(f"{path}: does not belong to {paths[0].name}; run maskgrid track for this group again")
         content["objects"] |= origin["objects"]
         if origin["status"] != "ok" and content["status"] == "ok":
             content |= {"status": origin["status"], "message": origin["message"]}
@@ -71,10 +71,10 @@ def _part_origin(path: Path) -> Origin:
 
 
 def merged_origin(layout: TrackedLayout, runs: Iterable[str]) -> Origin:
-    """What the tables of all videos are made from.
+    """Return the origin of the merged outputs.
 
     Raises:
-        UserError: a table is missing or cut off.
+        UserError: a table is missing or truncated.
     """
     content = {
         "videos": read_origin(layout.videos)["fingerprint"],

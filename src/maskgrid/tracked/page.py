@@ -66,14 +66,15 @@ def tracking_page(
         objects: rows of ``OBJECTS``.
         summary: rows of ``SUMMARY``.
         settings: rows of ``SETTINGS``.
-        fingerprint: the fingerprint of the page's inputs, for its head.
+        fingerprint: the inputs' fingerprint, for the page's head.
     """
     names = {(run.setting, run.video.video_key): run.name for run in runs}
     shown = [row for row in summary if _place(row) in names][:_MOST_VIDEOS]
     with_overlay = plan.config.tracking is not None and "overlay" in plan.config.tracking.exports
+    videos = table("Videos", _VIDEO_COLUMNS, map(_video_row, summary))
     content = [
         *([_settings_section(settings)] if len(settings) > 1 else []),
-        section("videos", "Videos", paragraph(_first_words(summary, shown)), _videos_table(summary)),
+        section("videos", "Videos", paragraph(_first_words(summary, shown)), videos),
         *(_video_section(row, names[_place(row)], objects, with_overlay) for row in shown),
     ]
     links = element("a", {"href": "#videos"}, text("Videos"))
@@ -86,10 +87,6 @@ def _first_words(summary: Sequence[Row], shown: Sequence[Row]) -> str:
     words = f"{count(len(summary), 'video')}, {n_good} of them with masklets."
     n_more = sum(row["n_frames_read"] is not None for row in summary) - len(shown)
     return f"{words} Below are the first {len(shown)}; {n_more} more are in the tables." if n_more > 0 else words
-
-
-def _videos_table(summary: Sequence[Row]) -> Html:
-    return table("Videos", _VIDEO_COLUMNS, (_video_row(row) for row in summary))
 
 
 def _video_row(row: Row) -> TableRow:

@@ -1,4 +1,4 @@
-"""sam2's video predictor over frames that are read lazily, in a precision of its own, the same on every device."""
+"""sam2's video predictor, with lazily read frames and a choice of precision, working alike on every device."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -19,18 +19,18 @@ from maskgrid.tracked.records import Frames
 
 State = dict[str, Any]
 
-# Those of ImageNet, as in sam2.utils.misc.load_video_frames.
+# ImageNet's, as in sam2.utils.misc.load_video_frames.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# sam2 asks for a frame once while it tracks, and twice or three times where there are prompts.
+# Frames to keep: sam2 reads a frame once while tracking, and two or three times where it has prompts.
 _KEPT = 4
 
 
 class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
-    """sam2's video predictor, less what keeps it from long videos and from machines without CUDA.
+    """sam2's video predictor, changed to work on long videos and on machines without CUDA.
 
     Attributes:
         dtype: below float32, the network runs under ``torch.autocast``.
-        hole_area: sam2's ``fill_hole_area``, which its own code would leave undone without its CUDA extension.
+        hole_area: sam2's ``fill_hole_area``, which sam2 itself ignores without its CUDA extension.
     """
 
     dtype: torch.dtype = torch.float32
@@ -42,7 +42,7 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         self.memory_attention.register_forward_pre_hook(_promote_memory, with_kwargs=True)
 
     def with_options(self, options: TrackOptions) -> Self:
-        """The same network, with options of its own."""
+        """Return a copy with other options that shares the network."""
         other = copy.copy(self)
         other.fill_hole_area = 0
         other.hole_area = options.fill_hole_area
@@ -52,7 +52,7 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         return other
 
     def init_lazily(self, frames: Frames, options: TrackOptions) -> State:
-        """``init_state`` for frames that are read when they are needed."""
+        """``init_state``, but frames are read when needed."""
         device = torch.device("cpu") if options.offload_video_to_cpu else self.device
         loaded = LazyImages(frames, self.image_size, device), *frames.size_hw
         with _replaced("load_video_frames", lambda **_: loaded):
@@ -64,14 +64,14 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         return state
 
     def propagate_quietly(self, state: State, frames: range) -> Iterator[tuple[int, list[int], Tensor]]:
-        """``propagate_in_video`` over consecutive frames, forwards or backwards, without a bar of progress.
+        """``propagate_in_video`` over consecutive frames, forwards or backwards, without a progress bar.
 
-        Backwards, sam2 takes no start at frame 0: frame 1 is tracked again before it then, with the same result.
+        Backwards, sam2 cannot start at frame 0: this then starts at frame 1, which gives the same result again.
         """
         reverse = frames.step < 0
         start = max(frames[0], 1) if reverse else frames[0]
         outputs = self.propagate_in_video(state, start, abs(frames[-1] - start), reverse)
-        with _replaced("tqdm", lambda items, **_: items):  # which is called once, before the first output
+        with _replaced("tqdm", lambda items, **_: items):  # called once, before the first output
             first = next(outputs)
         if first[0] in frames:
             yield first
@@ -97,12 +97,12 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def _consolidate_temp_output_across_obj(self, state: State, *_: Any, **__: Any) -> State:  # noqa: ANN401
-        # The masks of all objects in full size, which sam2 shows after each prompt; here nobody looks at them.
+        # sam2 returns the full-size masks of all objects after each prompt; nothing here uses them.
         size_hw = state["video_height"], state["video_width"]
         return {"pred_masks_video_res": torch.zeros(1, 1, 1, 1, device=state["device"]).expand(1, 1, *size_hw)}
 
     def _clear_obj_non_cond_mem_around_input(self, state: State, frame_idx: int, obj_idx: int) -> None:
-        # sam2 1.1.0 calls this method and has only the one for all objects, by another name.
+        # sam2 1.1.0 calls this method but does not define it; it has only one for all objects, by another name.
         reach = self.memory_temporal_stride_for_eval * self.num_maskmem
         outputs = state["output_dict_per_obj"][obj_idx]["non_cond_frame_outputs"]
         for frame in range(frame_idx - reach, frame_idx + reach + 1):
@@ -110,27 +110,27 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
 
 
 class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ignore[misc]
-    """The same with sam2's ``vos_optimized``: the network's parts are compiled."""
+    """The same with sam2's ``vos_optimized``: parts of the network are compiled."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
         """As sam2's; called by Hydra."""
         super().__init__(*arguments, **named)
-        # With CUDA graphs, every call of a compiled part takes the memory of what the one before returned. sam2 copies
-        # some of it, but not what the memory attention returns (its issue 501), nor for the image predictor.
+        # With CUDA graphs, each call of a compiled part overwrites the output of the call before. sam2 copies some
+        # outputs, but not the memory attention's (its issue 501), nor those for the image predictor.
         for part in (self.memory_attention, self.sam_prompt_encoder, self.sam_mask_decoder):
             part.forward = _copying(part.forward)
 
 
 class LazyImages:
-    """A sequence of what sam2's ``load_video_frames_from_jpg_images`` makes of frames, made when it is asked for."""
+    """The tensors of sam2's ``load_video_frames_from_jpg_images`` as a sequence, each made on access."""
 
     def __init__(self, frames: Frames, image_size: int, device: torch.device) -> None:
-        """Set up; nothing is read.
+        """Set up, without reading a frame.
 
         Args:
             frames: the video.
             image_size: width and height of the network's input.
-            device: where the tensors go.
+            device: the tensors' device.
         """
         self._frames, self._image_size, self._device = frames, image_size, device
         self._mean = torch.tensor(_MEAN, device=device)[:, None, None]
@@ -142,7 +142,7 @@ class LazyImages:
         return len(self._frames)
 
     def __getitem__(self, frame: int) -> Tensor:
-        """A frame as the network takes it: float32 (3, image_size, image_size)."""
+        """A frame as the network's input: float32 (3, image_size, image_size)."""
         image = self._recent.pop(frame, None)
         self._recent[frame] = self._make(frame) if image is None else image
         if len(self._recent) > _KEPT:
@@ -151,7 +151,7 @@ class LazyImages:
 
     def _make(self, frame: int) -> Tensor:
         resized = PIL.Image.fromarray(self._frames.read(frame)).resize((self._image_size, self._image_size))
-        # In this order, and laid out in memory as sam2 has it: every last bit of a result depends on it.
+        # In sam2's order of operations and memory layout: the last bits of results depend on both.
         scaled = torch.from_numpy(np.array(resized) / 255.0).permute(2, 0, 1)
         image = scaled.to(torch.float32, memory_format=torch.contiguous_format).to(self._device)
         return image.sub_(self._mean).div_(self._std)
@@ -159,7 +159,7 @@ class LazyImages:
 
 @contextmanager
 def _replaced(name: str, value: object) -> Iterator[None]:
-    """Have sam2's module find something else under a name."""
+    """Replace a name in sam2's module for a while."""
     original = getattr(sam2_video_predictor, name)
     setattr(sam2_video_predictor, name, value)
     try:
@@ -169,10 +169,10 @@ def _replaced(name: str, value: object) -> Iterator[None]:
 
 
 def _promote_memory(_: object, arguments: Any, named: State) -> tuple[Any, State]:  # noqa: ANN401
-    """Let a memory of features alone reach the network in float32.
+    """Convert a memory that has only features to float32.
 
-    sam2 keeps them in bfloat16. Object pointers beside them promote the whole memory; without any, as on a frame before
-    an object's first prompt, sam2 fails unless it runs under autocast.
+    sam2 keeps features in bfloat16. Object pointers beside them promote the whole memory; without any, as on a frame
+    before an object's first prompt, sam2 fails unless it runs under autocast.
     """
     dtype = torch.promote_types(named["memory"].dtype, named["memory_pos"].dtype)
     return arguments, {**named, "memory": named["memory"].to(dtype)}

@@ -64,10 +64,10 @@ def read_prompts(table: pa.Table) -> list[VideoPrompt]:
 def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading) -> list[FramePrompt]:
     """Convert a video's good prompts to the tracker's form, with frames counted among those that are read.
 
-    Points of one object on one frame accumulate, as clicks do; a box comes before the points given with it.
+    Points for one object on one frame accumulate, like clicks; a box starts over.
     """
     position = _positions(video, reading)
-    given: set[tuple[int, int]] = set()
+    prompted: set[tuple[int, int]] = set()  # objects and frames with a prompt so far
     found = []
     for row in sorted(prompts, key=lambda row: (row.round, row.prompt_index)):
         if row.prompt is None or row.frame is None:
@@ -82,11 +82,11 @@ def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading
                 point_labels=prompt.point_labels,
                 box_xyxy=_float32(prompt.box_xyxy),
                 mask=None if mask is None else rle.decode(mask, video.size_hw),
-                clear_old_points=key not in given or prompt.box_xyxy is not None,
+                clear_old_points=key not in prompted or prompt.box_xyxy is not None,
                 round=row.round,
             )
         )
-        given.add(key)
+        prompted.add(key)
     return found
 
 
@@ -108,7 +108,7 @@ def good_prompts(path: Path, video_key: str) -> list[VideoPrompt]:
     """The good prompts of a video, of all its objects, from ``prompts.parquet``.
 
     Raises:
-        UserError: the table is missing or cut off.
+        UserError: the table is missing or truncated.
     """
     filters = [("video_key", "=", video_key), ("status", "=", "ok")]
     return read_prompts(read_table(path, filters=filters, schema=PROMPTS))

@@ -1,6 +1,6 @@
-"""What goes into tracking and what comes out: frames, prompts, and masks; and which prompts cannot be used."""
+"""The inputs and outputs of tracking: frames, prompts and masks; and a check of the prompts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -31,19 +31,18 @@ class Frames(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramePrompt:
-    """What shows one object on one frame: points, a box, or both; or a mask.
+    """A prompt for one object on one frame: points, a box, or both; or a mask.
 
     Attributes:
-        frame: counts from 0 among the frames that are read; sam2's ``frame_idx``.
-        object_id: any whole number; prompts with the same one show the same object. sam2's ``obj_id``.
+        frame: counted from 0 among the frames that are read; sam2's ``frame_idx``.
+        object_id: any whole number, the same in all prompts for one object; sam2's ``obj_id``.
         point_coords: (n, 2), x before y, in pixels of the frame.
         point_labels: (n,), 1 for a point on the object and 0 for one beside it.
         box_xyxy: (4,), in pixels of the frame.
         mask: boolean (H, W).
-        clear_old_points: forget points given earlier for the same object on the same frame; sam2's.
-        round: orders corrections. The prompts of round 0 are all given before anything is tracked; those of round 1
-            correct what was tracked with them, and so on. After each round the video is tracked again, as in sam2's
-            notebook.
+        clear_old_points: forget earlier points for the same object on the same frame; sam2's.
+        round: the round of corrections. Prompts of round 0 come before any tracking; those of round 1 correct its
+            result, and so on. After each round the video is tracked again, as in sam2's notebook.
     """
 
     frame: int
@@ -58,14 +57,14 @@ class FramePrompt:
 
 @dataclass(frozen=True, slots=True)
 class TrackedMask:
-    """An object's mask on a frame; empty masks included.
+    """An object's mask on a frame, possibly empty.
 
     Attributes:
-        frame: counts from 0 among the frames that are read.
-        object_id: the object, as its prompts name it.
+        frame: counted from 0 among the frames that are read.
+        object_id: the object's number, from its prompts.
         counts: the mask as COCO's compressed run-length code.
-        area_px: pixels of the mask; 0 where the object is not seen.
-        object_score_logit: sam2's: above 0 the network takes the object to be visible.
+        area_px: pixels of the mask; 0 if the object is not seen.
+        object_score_logit: sam2's; above 0 the network considers the object visible.
         size_hw: height and width of the frame.
     """
 
@@ -83,11 +82,11 @@ class TrackedMask:
 
 
 class BadPrompt(UserError):
-    """A prompt that cannot be given.
+    """A prompt cannot be used.
 
     Attributes:
-        prompt: which.
-        message: why, for a person.
+        prompt: the prompt.
+        message: why, for people.
     """
 
     def __init__(self, prompt: FramePrompt, message: str) -> None:
@@ -96,27 +95,15 @@ class BadPrompt(UserError):
 
 
 def check_prompts(prompts: Sequence[FramePrompt], frames: Frames) -> None:
-    """Verify that all can be given.
+    """Check that all prompts can be used.
 
     Raises:
         BadPrompt: for the first that cannot.
     """
-    for prompt, reason in usable_prompts(prompts, frames)[1]:
-        raise BadPrompt(prompt, reason)
-
-
-def usable_prompts(
-    prompts: Iterable[FramePrompt], frames: Frames
-) -> tuple[list[FramePrompt], list[tuple[FramePrompt, str]]]:
-    """Sort out the prompts that cannot be given: those that can, and the others with the reason."""
-    usable, refused = [], []
     for prompt in prompts:
         reason = _refusal(prompt, len(frames), frames.size_hw)
-        if reason is None:
-            usable.append(prompt)
-        else:
-            refused.append((prompt, reason))
-    return usable, refused
+        if reason is not None:
+            raise BadPrompt(prompt, reason)
 
 
 def _refusal(prompt: FramePrompt, n_frames: int, size_hw: tuple[int, int]) -> str | None:
@@ -124,9 +111,9 @@ def _refusal(prompt: FramePrompt, n_frames: int, size_hw: tuple[int, int]) -> st
         return f"there is no frame {prompt.frame}; frames count from 0 to {n_frames - 1}"
     if prompt.mask is not None:
         if prompt.point_coords is not None or prompt.box_xyxy is not None:
-            return "a mask stands alone, without points and box"
+            return "a mask cannot be combined with points or a box"
         if np.shape(prompt.mask) != size_hw:
-            return f"the mask has {_size(np.shape(prompt.mask))} pixels, and the frame {_size(size_hw)}"
+            return f"the mask has {_size(np.shape(prompt.mask))} pixels, but the frame {_size(size_hw)}"
         return None
     return _refusal_of_points(prompt)
 
@@ -142,15 +129,15 @@ def _refusal_of_points(prompt: FramePrompt) -> str | None:
     if len(points) == 0 and prompt.box_xyxy is None:
         return "no points, no box and no mask"
     if len(points) and points.shape[1:] != (2,):
-        return f"points are an array (n, 2), not {points.shape}"
+        return f"points must be an array (n, 2), not {points.shape}"
     if prompt.box_xyxy is not None and box.shape != (4,):
-        return f"a box is an array (4,), not {box.shape}"
+        return f"a box must be an array (4,), not {box.shape}"
     if labels.shape != points.shape[:1]:
         return "each point needs a label, 1 or 0"
     if not (np.isfinite(points).all() and np.isfinite(box).all()):
-        return "a coordinate is no number"
+        return "a coordinate is not a number"
     if prompt.box_xyxy is not None and not prompt.clear_old_points:
-        return "a box comes before any points: it cannot be added to them (clear_old_points)"
+        return "a box cannot be added to earlier points; it must come first (clear_old_points)"
     return None
 
 

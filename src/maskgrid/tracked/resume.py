@@ -90,13 +90,13 @@ def track_resumably(
 
 def _written_down(tracking: Resumable, journal: Journal, every: int, part: int) -> Iterator[FrameMasks]:
     frames = iter(tracking)
-    while given := list(islice(frames, every)):
-        if len(given) == every:
-            journal.write(part, _tables_of(given))
+    while chunk := list(islice(frames, every)):
+        if len(chunk) == every:
+            journal.write(part, _tables_of(chunk))
             with atomic_write(journal.snapshot) as stream:
                 tracking.save(stream)
             part += 1
-        yield from given
+        yield from chunk
 
 
 def _finished(journal: Journal, every: int) -> int:
@@ -117,11 +117,11 @@ def _n_given(snapshot: Path) -> int:
         return 0
 
 
-def _tables_of(given: Sequence[FrameMasks]) -> list[pa.Table]:
-    masks = [mask for _, masks in given for mask in masks]
+def _tables_of(chunk: Sequence[FrameMasks]) -> list[pa.Table]:
+    masks = [mask for _, masks in chunk for mask in masks]
     columns = {name: [getattr(mask, name) for mask in masks] for name in _MASKS.names}
     return [
-        pa.table({"frame": [frame for frame, _ in given]}, schema=_ORDER),
+        pa.table({"frame": [frame for frame, _ in chunk]}, schema=_ORDER),
         pa.table(columns, schema=_MASKS),
     ]
 

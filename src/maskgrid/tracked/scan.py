@@ -13,37 +13,37 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-# FFmpeg takes any text for the output of a terminal, and an image for a video of one frame.
+# FFmpeg reads any text as a terminal's output, and an image as a video of one frame.
 _NO_VIDEO_FORMATS = re.compile(r"tty|image2|\w+_pipe")
-# First bytes, from the offset given, of containers whose end is needed before they can be opened.
+# Offset and magic bytes of containers that cannot be opened if their end is missing.
 _CONTAINERS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"))
-# By how much a track may end before the time that its header names.
+# How far before its declared length a track may end.
 _TOLERANCE_S = 0.5
 _TOLERANCE_FRAMES = 3
 
 
 class VideoStatus(StrEnum):
-    """What became of a video; the values of the column ``status``."""
+    """The state of a video; the values of the column ``status``."""
 
     OK = "ok"
     MISSING = "missing"  # there is no such file or folder
     UNREADABLE = "unreadable"  # permissions, or the disk or network failed
     EMPTY = "empty"  # no bytes, or a folder without images
-    NOT_A_VIDEO = "not_a_video"  # no container that is known, or one without a picture track
-    UNSUPPORTED = "unsupported"  # a video of a codec that is not decoded here
-    TRUNCATED = "truncated"  # cut short or damaged
-    BAD_FRAME = "bad_frame"  # a frame of a folder is no image that can be read
+    NOT_A_VIDEO = "not_a_video"  # an unknown container, or one without a video track
+    UNSUPPORTED = "unsupported"  # FFmpeg cannot decode its codec here
+    TRUNCATED = "truncated"  # truncated or damaged
+    BAD_FRAME = "bad_frame"  # a frame of a folder is not a readable image
     SIZE_CHANGES = "size_changes"  # frames of more than one size
-    TOO_LARGE = "too_large"  # frames of more pixels than the limit
-    NO_FRAMES = "no_frames"  # the range chosen holds no frame
+    TOO_LARGE = "too_large"  # frames with more pixels than the limit
+    NO_FRAMES = "no_frames"  # no frame in the chosen range
 
 
 class BadVideo(Exception):
-    """A video that cannot be tracked.
+    """A video cannot be tracked.
 
     Attributes:
         status: why, in one word.
-        message: why, for a person; one line that names no path, so that tables do not depend on where files lie.
+        message: why, for people; one line without paths, so that tables do not depend on the files' location.
     """
 
     def __init__(self, status: VideoStatus, message: str) -> None:
@@ -58,16 +58,16 @@ class BadVideo(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoScan:
-    """The frames of a video file as decoding gives them.
+    """The result of decoding a video file.
 
     Attributes:
         size_hw: height and width as displayed, after the rotation that the file asks for.
         rotation_deg: that rotation, counter-clockwise: 0, 90, 180 or 270.
-        frame_rate_hz: the average, as the container states it; None where it does not.
-        pts: int64, when each frame is shown, in the stream's own unit; -1 where the file does not say.
+        frame_rate_hz: the average that the container states; None if it states none.
+        pts: int64, when each frame is shown, in the stream's unit; -1 if the file does not say.
         is_key: whether decoding can begin at the frame.
-        checksums: CRC-32 of the frame's planes as decoded, uint32.
-        complete: whether the scan went on to the end of the video.
+        checksums: uint32, CRC-32 of each frame's decoded planes.
+        complete: whether the scan reached the end of the video.
     """
 
     size_hw: tuple[int, int]
@@ -79,27 +79,27 @@ class VideoScan:
     complete: bool
 
     def __len__(self) -> int:
-        """How many frames were found."""
+        """The number of frames found."""
         return len(self.pts)
 
     @property
     def seekable(self) -> bool:
-        """Whether each frame has a time of its own, in order."""
+        """Whether frames have distinct, ascending times."""
         return bool((self.pts >= 0).all() and (np.diff(self.pts) > 0).all())
 
 
 def scan_video(path: Path, stop: int | None = None, max_pixels: int = 100_000_000) -> VideoScan:
     """Decode a video file once, without keeping its pixels.
 
-    Headers count frames wrongly or not at all, so they are counted by decoding.
+    Headers often have a wrong number of frames or none, so this counts them by decoding.
 
     Args:
         path: the file.
-        stop: how many frames to look at; damage behind them is not seen. None for all.
-        max_pixels: a larger width x height is refused.
+        stop: number of frames to decode; damage after them goes unnoticed. None for all.
+        max_pixels: reject a larger width x height.
 
     Raises:
-        BadVideo: the file is no video, holds no frame, is cut short or damaged, or its frames change their size.
+        BadVideo: the file is not a video, has no frames, is truncated or damaged, or its frames change size.
     """
     found = _Found()
     with open_video(path) as container:
@@ -123,7 +123,7 @@ def open_video(path: Path) -> InputContainer:
     """Open a video file.
 
     Raises:
-        BadVideo: it is not there, may not be read, or is no video.
+        BadVideo: it does not exist, cannot be read, or is not a video.
     """
     try:
         if path.stat().st_size == 0 and path.is_file():
@@ -144,10 +144,10 @@ def open_video(path: Path) -> InputContainer:
 
 
 def picture_track(container: InputContainer) -> VideoStream:
-    """The first track of moving pictures; covers of songs are none.
+    """Return the first video track, skipping cover pictures.
 
     Raises:
-        BadVideo: there is none, or none that can be decoded.
+        BadVideo: there is none, or it cannot be decoded.
     """
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
@@ -159,7 +159,7 @@ def picture_track(container: InputContainer) -> VideoStream:
 
 
 def checksum(frame: VideoFrame) -> int:
-    """CRC-32 of a frame's planes, as decoded."""
+    """Return the CRC-32 of a frame's decoded planes."""
     value = 0
     for plane in frame.planes:
         value = zlib.crc32(plane, value)
@@ -173,7 +173,7 @@ def size_of(frame: VideoFrame) -> tuple[int, int]:
 
 
 def size_changes(frame: int, size_hw: tuple[int, int], first_hw: tuple[int, int]) -> BadVideo:
-    """The error of a frame of another size than the first."""
+    """Return the error for a frame whose size differs from the first one's."""
     sizes = f"{size_hw[1]} x {size_hw[0]} pixels, and those before it {first_hw[1]} x {first_hw[0]}"
     return BadVideo(VideoStatus.SIZE_CHANGES, f"frame {frame} has {sizes}")
 
@@ -188,7 +188,7 @@ class _Found:
 
 
 def _scan(container: InputContainer, stream: VideoStream, found: _Found, stop: int | None, max_pixels: int) -> bool:
-    """Fill ``found``; tells whether the end was reached."""
+    """Fill ``found``; return whether the scan reached the end."""
     n_packets, end_s = 0, 0.0
     try:
         for packet in container.demux(stream):
@@ -224,7 +224,7 @@ def _note(frame: VideoFrame, found: _Found, max_pixels: int) -> None:
 
 
 def _declared_s(stream: VideoStream) -> float:
-    """The least length in seconds that the header allows; 0 where it states none. Matroska writes a tag a track."""
+    """The shortest length in seconds that agrees with the header (a tag per track in Matroska); 0 if it has none."""
     match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if match is None:
         return 0.0
@@ -241,6 +241,6 @@ def _cut(found: _Found, error: Exception | None = None) -> BadVideo:
 def _unopened(path: Path) -> BadVideo:
     with path.open("rb") as stream:
         head = stream.read(16)
-    if any(head[start:].startswith(mark) for start, mark in _CONTAINERS):
+    if any(head[start:].startswith(magic) for start, magic in _CONTAINERS):
         return BadVideo(VideoStatus.TRUNCATED, "begins as a video, and is cut short or damaged")
     return BadVideo(VideoStatus.NOT_A_VIDEO, "the content is no video that is known here")

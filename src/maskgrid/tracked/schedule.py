@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 
 from maskgrid.io.errors import UserError
 from maskgrid.tracked.options import TrackOptions
@@ -41,8 +42,9 @@ def plan_passes(prompts: Sequence[FramePrompt], options: TrackOptions, n_frames:
     tracked: list[tuple[range, set[int]]] = []  # frames, and the objects tracked on them
     objects: set[int] = set()
     passes: list[Pass] = []
-    for number, given in groupby(sorted(prompts, key=_round), key=_round):
-        for prompt in given:
+    by_round = attrgetter("round")
+    for number, members in groupby(sorted(prompts, key=by_round), key=by_round):
+        for prompt in members:
             objects.add(prompt.object_id)
             seen = any(prompt.frame in frames and prompt.object_id in ids for frames, ids in tracked)
             if not seen or options.add_all_frames_to_correct_as_cond:
@@ -69,7 +71,3 @@ def _directions(start: int, options: TrackOptions, n_frames: int) -> list[range]
 def last_passes(passes: Sequence[Pass]) -> dict[int, int]:
     """For each frame that any pass visits, the number of the last such pass."""
     return {frame: number for number, one in enumerate(passes) for frame in one.frames}
-
-
-def _round(prompt: FramePrompt) -> int:
-    return prompt.round

@@ -1,4 +1,4 @@
-"""What sam2 remembers of a video: forget what no frame to come can read; write the rest down, and read it back."""
+"""sam2's memory of a video: drop what no later frame can read, and save and restore the rest."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch.serialization import default_restore_location
 
 from maskgrid.tracked.predictor import State
 
-# The rest of the state is made anew from the video.
+# Saved in snapshots; the rest of the state is rebuilt from the video.
 _KEPT = (
     "point_inputs_per_obj",
     "mask_inputs_per_obj",
@@ -39,10 +39,10 @@ class Reach:
 
 
 def reach_of(model: SAM2Base) -> Reach:
-    """How far back a model looks.
+    """Return how far back a model looks.
 
-    Of ``num_maskmem - 1`` frames the nearest is the one before. The others lie on multiples of the stride, the first of
-    them at most ``stride + 1`` frames back.
+    It reads ``num_maskmem - 1`` frames: the previous one, and others at multiples of the stride, the nearest of which
+    is at most ``stride + 1`` frames back.
     """
     stride = int(model.memory_temporal_stride_for_eval)
     farthest = stride + 1 + (model.num_maskmem - 3) * stride if model.num_maskmem > 2 else model.num_maskmem - 1
@@ -51,11 +51,11 @@ def reach_of(model: SAM2Base) -> Reach:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """What tracking will come back to, after the pass that it is at.
+    """The frames that tracking will come back to after the current pass.
 
     Attributes:
         starts: frames where later passes begin.
-        prompted: frames of prompts that are still to come.
+        prompted: frames of later prompts.
     """
 
     starts: frozenset[int]
@@ -63,11 +63,10 @@ class Horizon:
 
 
 def forget(state: State, frame: int, reach: Reach, horizon: Horizon) -> None:
-    """Drop what no frame to come can read, once a frame has been tracked.
+    """Drop memory that no later frame can read, once ``frame`` has been tracked.
 
-    Conditioning frames stay. Of the others the next frames of a pass read those near them, which lie behind
-    ``frame``; the first frames of a later pass, those around its start; a correction, those around its frame, and
-    there the mask too.
+    Conditioning frames stay. Of the others, the pass's next frames read those near ``frame``, the first frames of a
+    later pass those around its start, and a correction those around its frame, and on the frame itself also the mask.
     """
     centres = {frame} | horizon.starts | horizon.prompted
     for outputs in state["output_dict_per_obj"].values():
@@ -84,20 +83,20 @@ def forget(state: State, frame: int, reach: Reach, horizon: Horizon) -> None:
 
 
 def forget_mask_inputs(state: State) -> None:
-    """Drop the masks of prompts that have been given: sam2 asks only on which frames there were any."""
+    """Drop the masks of prompts already added: sam2 only needs to know which frames had one."""
     for inputs in state["mask_inputs_per_obj"].values():
         inputs.update(dict.fromkeys(inputs))
 
 
 def kept_state(state: State) -> State:
-    """The part of an inference state that tracking has made, of tensors and plain values."""
+    """The part of an inference state that tracking changes: tensors and plain values."""
     return {name: state[name] for name in _KEPT}
 
 
 def read_snapshot(path: Path, device: torch.device) -> dict[str, Any]:
-    """What a snapshot holds, for a network on a device.
+    """Load a snapshot for a network on a device.
 
-    The snapshot may come from a process that had another GPU. What it kept in the CPU's memory stays there.
+    The snapshot may come from a process with another GPU. Tensors that were in the CPU's memory stay there.
     """
 
     def moved(storage: Any, location: str) -> Any:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""What came of objects and videos: lengths, gaps, coverage, and what was never seen."""
+"""Statistics of objects, videos and settings: lengths, gaps, coverage, and objects never seen."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,18 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RunStatistics:
-    """Rows of ``OBJECTS`` and the row of ``SUMMARY`` of one run."""
+    """The rows of ``OBJECTS`` and the row of ``SUMMARY`` for one run."""
 
     objects: list[Row]
     summary: Row
 
 
 def run_statistics(run: Run, prompts: Sequence[VideoPrompt], setting: str) -> RunStatistics:
-    """Count the masklets of a run.
+    """Compute the statistics of a run.
 
     Args:
-        run: a video that was tracked.
-        prompts: the prompts of the video, the bad ones too.
+        run: a tracked video.
+        prompts: all prompts of the video, including bad ones.
         setting: the setting's name.
     """
     tracked = {rows[0]["object_id"]: rows for rows in by_objects(run.path)}
@@ -43,11 +43,11 @@ def run_statistics(run: Run, prompts: Sequence[VideoPrompt], setting: str) -> Ru
 
 
 def lost_statistics(video_key: str, video: Video | None, prompts: Sequence[VideoPrompt], setting: str) -> RunStatistics:
-    """The rows of a video that was not tracked, and of what should have been followed in it.
+    """Make the rows of a video that was not tracked, and of its prompted objects.
 
     Args:
-        video_key: as the source of prompts names it, where there is no such video.
-        video: the video.
+        video_key: the video's key; the prompts' name for it if there is no such video.
+        video: the video, if there is one.
         prompts: its prompts.
         setting: the setting's name.
     """
@@ -63,7 +63,6 @@ def lost_statistics(video_key: str, video: Video | None, prompts: Sequence[Video
 
 
 def _object_row(rows: list[Row], run: Run, prompts: Sequence[VideoPrompt], setting: str) -> Row:
-    """An object that was followed."""
     first, n_read = rows[0], len(run.numbers)
     seen = [row for row in rows if row["area_px"] > 0]
     gaps = _gaps(np.array([run.numbers.index(row["frame"]) for row in seen], np.int64))
@@ -91,7 +90,7 @@ def _object_row(rows: list[Row], run: Run, prompts: Sequence[VideoPrompt], setti
 def _object_rows(
     prompts: Sequence[VideoPrompt], video_key: str, setting: str, tracked: set[int], origin: Row
 ) -> list[Row]:
-    """The objects of prompts that were not followed, each with the reason."""
+    """Rows for the prompted objects that were not tracked, with the reasons."""
     rows: dict[int, Row] = {}
     for prompt in prompts:
         if prompt.object_id in tracked or prompt.object_id in rows:
@@ -140,7 +139,7 @@ def _summary_row(run: Run, objects: Sequence[Row], setting: str) -> Row:
 
 
 def _coverage(run: Run) -> float:
-    """The share of a frame under at least one mask, summed over the frames."""
+    """The share of each frame under at least one mask, summed over the frames."""
     size_hw = run.video.size_hw
     total = sum(
         rle.union_area_px([mask["counts"] for mask in masks if mask["area_px"]], size_hw)
@@ -150,19 +149,19 @@ def _coverage(run: Run) -> float:
 
 
 def _gaps(positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Lengths of the stretches between positions that do not follow each other."""
+    """Lengths of the gaps between ascending positions."""
     between = np.diff(positions) - 1
     gaps: NDArray[np.int64] = between[between > 0]
     return gaps
 
 
 def settings_rows(summary: Sequence[Row], objects: Sequence[Row], parameters: Mapping[str, str | None]) -> list[Row]:
-    """Rows of ``SETTINGS``: what came of each setting over all its videos.
+    """Make the rows of ``SETTINGS``: each setting's statistics over all its videos.
 
     Args:
         summary: rows of ``SUMMARY``.
         objects: rows of ``OBJECTS``.
-        parameters: of each setting, as JSON, in the order of the rows.
+        parameters: each setting's parameters as JSON, in the order of the rows.
     """
     return [_settings_row(name, values, summary, objects) for name, values in parameters.items()]
 

@@ -10,7 +10,7 @@ _KEY = column("video_key", pa.string(), "the video's path relative to the source
 _STATUS = status_columns("ok, or in one word why not")
 _SETTING = column("setting", pa.string(), "the setting of the sweep; baseline for the config's own values")
 
-# A row a video of the source, the bad ones too.
+# One row per video of the source, including bad ones.
 VIDEOS = pa.schema(
     [
         _KEY,
@@ -26,7 +26,7 @@ VIDEOS = pa.schema(
     ]
 )
 
-# The same rows, with where a video lies and what decoding it once has shown (maskgrid.tracked.scan.VideoScan).
+# The same rows, plus each video's path and scan (maskgrid.tracked.scan.VideoScan).
 FILES = pa.schema(
     [
         *VIDEOS,
@@ -46,7 +46,7 @@ _OBJECT = [
     *CATEGORY_COLUMNS,
 ]
 
-# A row a prompt of the source, the bad ones too.
+# One row per prompt of the source, including bad ones.
 PROMPTS = pa.schema(
     [
         _KEY,
@@ -63,7 +63,7 @@ PROMPTS = pa.schema(
     ]
 )
 
-# A row a job: some objects of a video, or a whole video whose objects are found.
+# One row per job: some objects of a video, or a whole video whose objects are found automatically.
 JOBS = pa.schema(
     [
         column("run", pa.string(), "what the results are named by: the video's name, and the setting of a sweep"),
@@ -75,7 +75,7 @@ JOBS = pa.schema(
     ]
 )
 
-# A row an object and frame. Sorted by object and frame, a row group an object.
+# One row per object and frame, sorted by object and frame; one row group per object.
 MASKLETS = pa.schema(
     [
         _KEY,
@@ -89,7 +89,7 @@ MASKLETS = pa.schema(
     ]
 )
 
-# A row an object, those that were never seen or never shown too.
+# One row per object and setting, including objects that were never seen or not tracked.
 OBJECTS = pa.schema(
     [
         _SETTING,
@@ -110,7 +110,7 @@ OBJECTS = pa.schema(
     ]
 )
 
-# A row a setting and video, those that could not be used too.
+# One row per setting and video, including unusable videos.
 SUMMARY = pa.schema(
     [
         _SETTING,
@@ -128,7 +128,7 @@ SUMMARY = pa.schema(
     ]
 )
 
-# A row a setting of the sweep, over all its videos.
+# One row per setting of the sweep, over all its videos.
 SETTINGS = pa.schema(
     [
         _SETTING,

@@ -1,4 +1,4 @@
-"""The stage ``track``: the objects of one job through their video."""
+"""The stage ``track``: track the objects of one job through their video."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -38,10 +38,10 @@ Load = Callable[[ModelConfig, Checkpoint, bool], VideoPredictor]
 
 
 def make_tracker(model: ModelConfig, checkpoint: Checkpoint, vos_optimized: bool) -> VideoPredictor:
-    """Load the network as sam2's video predictor; of several CUDA devices, on one that no other job has.
+    """Load the network as sam2's video predictor; with several CUDA devices, on one that no other job uses.
 
     Raises:
-        UserError: the weights do not fit their config, or the device is not there.
+        UserError: the weights do not fit their config, or there is no such device.
     """
     device = take_device(model.device)
     log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
@@ -49,17 +49,17 @@ def make_tracker(model: ModelConfig, checkpoint: Checkpoint, vos_optimized: bool
 
 
 def track_job(plan: Plan, run: str, group: str = "0000", load: Load = make_tracker, every: int = EVERY) -> None:
-    """Follow the objects of a job through their video, and write ``tracked/parts/{run}/{group}.parquet``.
+    """Track the objects of a job through their video, and write ``tracked/parts/{run}/{group}.parquet``.
 
-    An output that was made from the same video, prompts and parameters stays as it is. A killed job goes on where its
-    last snapshot was taken. A video that cannot be read any more gives an empty table whose origin says why.
+    An output made from the same video, prompts and parameters is kept. A killed job resumes from its last snapshot. A
+    video that can no longer be read gives an empty table, with the reason in its origin.
 
     Args:
         plan: the plan of the workflow's run.
-        run: the video's name.
+        run: the name of the results.
         group: the group of objects.
-        load: gives the network once a frame needs it; a process that has it already hands it out here.
-        every: frames between two snapshots, from which a killed job goes on.
+        load: returns the network; called when a frame needs it.
+        every: number of frames between two snapshots.
 
     Raises:
         UserError: the config has no tracking, a table of an earlier stage is missing, or there is no such job.
@@ -69,8 +69,7 @@ def track_job(plan: Plan, run: str, group: str = "0000", load: Load = make_track
     (video,) = read_videos(layout.files, job.video_key)
     prompts = good_prompts(layout.prompts, job.video_key)
     checkpoint, output = plan.checkpoint(), layout.part(run, group)
-    of_job = job_origin(plan, checkpoint, job, video, prompts)
-    origin = part_origin(of_job, pick_device(model.device).type)
+    origin = part_origin(job_origin(plan, checkpoint, job, video, prompts), pick_device(model.device).type)
     journal = Journal(output, origin["fingerprint"])
     if journal.finished([output]):
         return
@@ -98,7 +97,7 @@ def _masklets(
     journal: Journal,
     every: int,
 ) -> pa.Table:
-    """Follow the job's objects, from where an earlier process has come to."""
+    """Track the job's objects, resuming where an earlier process stopped."""
     config, reading = plan.tracking, reading_of(plan)
     frames, numbers = open_frames(video, reading), reading.numbers(int(video.n_frames or 0))
     tracker, options = load(), options_of(config)
@@ -110,7 +109,7 @@ def _masklets(
         tracked, n_frames = resumably(begin, journal, every), len(frames)
     else:
         passes = passes_of(prompts, video, reading, options)
-        given = frame_prompts(mine, video, reading)
-        tracked = track_resumably(tracker, frames, given, options, journal, every, passes)
+        shown = frame_prompts(mine, video, reading)
+        tracked = track_resumably(tracker, frames, shown, options, journal, every, passes)
         n_frames = len(last_passes(passes))
     return masklets_table(progress(tracked, n_frames, "track", "frames"), RowMaker(video, mine, numbers))

@@ -1,8 +1,8 @@
-"""Prompts propagated through a video by sam2's video predictor, over frames that are read one at a time."""
+"""Propagate prompts through a video with sam2's video predictor, reading one frame at a time."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_sta
 
 LESS_MEMORY = (
     "Track fewer objects at a time (objects_per_job), keep frames and memories in the CPU's memory "
-    "(offload_video_to_cpu, offload_state_to_cpu), or end other programs on it"
+    "(offload_video_to_cpu, offload_state_to_cpu), or end other programs on the device"
 )
 
 
@@ -40,18 +40,18 @@ def load_tracker(
     """Load a checkpoint as sam2's video predictor.
 
     Args:
-        checkpoint: ``demo``, an official name, or the path of a ``.pt`` file; as for :func:`maskgrid.load_model`.
+        checkpoint: ``demo``, an official name, or the path of a ``.pt`` file, as for :func:`maskgrid.load_model`.
         config: for a ``.pt`` file, the name of a config of the sam2 package or a YAML file.
-        device: ``auto`` takes CUDA, then MPS, then the CPU.
+        device: ``auto`` prefers CUDA, then MPS, then the CPU.
         dtype: ``float32``, ``bfloat16`` or, on a GPU, ``float16``; below float32 sam2 runs under ``torch.autocast``.
-        apply_postprocessing: as in ``sam2.build_sam.build_sam2_video_predictor``, but for ``fill_hole_area``
+        apply_postprocessing: as in ``sam2.build_sam.build_sam2_video_predictor``, except for ``fill_hole_area``
             (see :class:`TrackOptions`).
-        vos_optimized: as there: compile the network. CUDA only.
+        vos_optimized: compile the network, as sam2 does. CUDA only.
         allow_unverified: accept a ``.pt`` file whose sha256 is not that of a known checkpoint.
 
     Raises:
-        UserError: as :func:`maskgrid.load_model`; compilation was asked for without CUDA, or float16 on a CPU.
-        MachineError: the device has failed, or its memory does not hold the weights.
+        UserError: as :func:`maskgrid.load_model`; or compilation without CUDA, or float16 on a CPU.
+        MachineError: the device has failed, or its memory is too small for the weights.
     """
     resolved = resolve_checkpoint(checkpoint, config, allow_unverified=allow_unverified)
     return build_tracker(resolved, pick_device(device), dtype, apply_postprocessing, vos_optimized)
@@ -67,11 +67,11 @@ def build_tracker(
     """Build sam2's video predictor from a resolved checkpoint (see :func:`load_tracker`).
 
     Raises:
-        UserError: the weights do not fit the config; compilation was asked for without CUDA, or float16 on a CPU.
-        MachineError: the device has failed, or its memory does not hold the weights.
+        UserError: the weights do not fit the config; or compilation without CUDA, or float16 on a CPU.
+        MachineError: the device has failed, or its memory is too small for the weights.
     """
     if dtype == "float16" and device.type == "cpu":
-        raise UserError("model.dtype: torch cannot follow objects in float16 on a CPU; use float32 or bfloat16")
+        raise UserError("model.dtype: torch cannot track in float16 on a CPU; use float32 or bfloat16")
     if vos_optimized and device.type != "cuda":
         raise UserError(f"vos_optimized: sam2 compiles its network for CUDA only, and the device is {device}")
     kind = CompiledVideoPredictor if vos_optimized else VideoPredictor
@@ -87,7 +87,7 @@ def build_tracker(
     assert isinstance(tracker, VideoPredictor)
     tracker.dtype = DTYPES[dtype]
     if dtype != "float32":
-        run_in(tracker, device, tracker.dtype)  # for images, which do not come by the methods of video
+        run_in(tracker, device, tracker.dtype)  # for images, which do not go through the video methods
     return tracker
 
 
@@ -106,34 +106,34 @@ def track(
         >>> for frame, masks in track(load_tracker("demo"), "clip.mp4", prompts):
         ...     print(frame, masks[0].segmentation.sum())
 
-    Each frame that tracking reaches comes once, with a mask of every object, in the order in which its last pass
-    reaches it: ascending for ``forward``, descending for ``backward``, and for ``both`` first the frames behind the
-    start, then the start and those before it. Where several passes reach a frame the last one's masks are given, as a
-    dictionary filled from ``propagate_in_video`` would hold them.
+    Yields each frame that tracking reaches once, with a mask of every object: ascending for ``forward``, descending for
+    ``backward``; for ``both`` first the frames after the start, then the start and those before it. If several passes
+    reach a frame, it comes in the last one, with that one's masks, as in a dictionary filled from
+    ``propagate_in_video``.
 
-    Masks are those of the video's resolution, cut at a logit of 0. An object that is never visible has empty masks
-    throughout (``area_px`` 0): a caller that reports objects tells it by that.
+    Masks have the video's resolution, thresholded at a logit of 0. An object that is never visible has only empty masks
+    (``area_px`` 0).
 
-    The memory that this takes does not grow with the length of the video.
+    Memory use does not grow with the length of the video.
 
     Args:
         tracker: from :func:`load_tracker`.
         video: the path of a video file or of a folder of frames, or the frames themselves: arrays (H, W, 3) of uint8
-            in RGB, PIL images, or paths. They are read one at a time; one that cannot be read raises its ``BadVideo``
-            through this iterator.
+            in RGB, PIL images, or paths. They are read one at a time; an unreadable one raises ``BadVideo`` from the
+            iterator.
         prompts: what to track. Objects are numbered in the order of their first prompt.
         options: how to track; sam2's defaults if None.
-        passes: those of all prompts (:func:`plan_passes`), where ``prompts`` are those of a group of objects only.
-        snapshot: what :meth:`Tracking.save` has written for the same arguments, to go on from there.
+        passes: the passes for the prompts of all objects (:func:`plan_passes`), if ``prompts`` has only a group's.
+        snapshot: a file written by :meth:`Tracking.save` with the same arguments, to resume from.
 
     Raises:
-        BadPrompt: a ``UserError`` of a prompt on a frame that is not there, or one without points, box and mask.
-        UserError: the video cannot be read, there are no prompts, or the start is no frame of the video.
-        MachineError: here or while frames are given: the device has failed, or its memory is too small.
+        BadPrompt: a ``UserError`` about a prompt on a missing frame, or one without points, box and mask.
+        UserError: the video cannot be read, there are no prompts, or the start is not a frame of the video.
+        MachineError: here or while iterating: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
     if not prompts and passes is None:
-        raise UserError("prompts: there is none; give a FramePrompt for each object at least")
+        raise UserError("prompts: there is none; pass at least one FramePrompt per object")
     frames = frames_of(video)
     check_prompts(prompts, frames)
     passes = plan_passes(prompts, options, len(frames)) if passes is None else passes
@@ -141,11 +141,11 @@ def track(
 
 
 class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
-    """Frames with the masks of their objects, as they are tracked; see :func:`track`.
+    """Yields frames with the masks of their objects; see :func:`track`.
 
     Attributes:
-        n_given: how many frames have been given, those before a snapshot included.
-        n_frames: how many there will be.
+        n_given: number of frames yielded, including those before a snapshot.
+        n_frames: number of frames in total.
         size_hw: height and width of a frame.
     """
 
@@ -165,24 +165,22 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self.size_hw = frames.size_hw
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
             self._state = self._predictor.init_lazily(frames, options)
-        self._at = 0, 0  # which pass, and how many of its frames are done
+        self._at = 0, 0  # number of the pass, and how many of its frames are done
         self.n_given, self.n_frames = 0, len(last_passes(passes))
         if snapshot is not None:
-            self._restore(read_snapshot(snapshot, self._predictor.device))
+            saved = read_snapshot(snapshot, self._predictor.device)
+            self._at, self.n_given = saved["at"], saved["n_given"]
+            self._state.update(saved["state"])
         self._results = self._run()
 
     def __next__(self) -> tuple[int, list[TrackedMask]]:
-        """The next frame, and the masks of all objects on it."""
+        """Return the next frame, and the masks of all objects on it."""
         with device_errors(LESS_MEMORY):
             return next(self._results)
 
     def save(self, stream: IO[bytes]) -> None:
-        """Write down where tracking stands, so that it can go on after the frame that was given last."""
+        """Save the state, so that tracking can resume after the last frame yielded."""
         torch.save({"at": self._at, "n_given": self.n_given, "state": kept_state(self._state)}, stream)
-
-    def _restore(self, saved: dict[str, Any]) -> None:
-        self._at, self.n_given = saved["at"], saved["n_given"]
-        self._state.update(saved["state"])
 
     def _run(self) -> Iterator[tuple[int, list[TrackedMask]]]:
         begun, done = self._at
@@ -190,7 +188,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
             if number > begun:
                 done = 0
             if done == 0 and (number == 0 or self._passes[number - 1].round != one.round):
-                self._give(one.round)
+                self._add_prompts(one.round)
             horizon = self._horizon(number)
             for frame, masks in self._propagate(one.frames[done:]):
                 done += 1
@@ -207,20 +205,19 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
             for frame, ids, logits in self._predictor.propagate_quietly(self._state, frames):
                 yield frame, tracked_masks(self._state, frame, ids, logits)
 
-    def _give(self, round_: int) -> None:
+    def _add_prompts(self, round_: int) -> None:
         for prompt in self._prompts:
             if prompt.round == round_:
-                give_prompt(self._predictor, self._state, prompt)
+                add_prompt(self._predictor, self._state, prompt)
         forget_mask_inputs(self._state)
 
     def _horizon(self, number: int) -> Horizon:
-        """What will be read again after a pass."""
         later = self._passes[number + 1 :]
         prompted = (prompt.frame for prompt in self._prompts if prompt.round > self._passes[number].round)
         return Horizon(frozenset(one.frames[0] for one in later), frozenset(prompted))
 
 
-def give_prompt(predictor: VideoPredictor, state: State, prompt: FramePrompt) -> None:
+def add_prompt(predictor: VideoPredictor, state: State, prompt: FramePrompt) -> None:
     """Call sam2's ``add_new_mask`` or ``add_new_points_or_box``."""
     if prompt.mask is not None:
         predictor.add_new_mask(state, prompt.frame, prompt.object_id, prompt.mask)
@@ -237,13 +234,13 @@ def give_prompt(predictor: VideoPredictor, state: State, prompt: FramePrompt) ->
 
 
 def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) -> list[TrackedMask]:
-    """The masks of a frame that sam2 has just tracked, from its logits of shape (objects, 1, H, W).
+    """Build the masks of a frame that sam2 has just tracked, from its logits of shape (objects, 1, H, W).
 
     Raises:
         FloatingPointError: the network returned values that are not numbers.
     """
     scores = [_object_score(state, frame, index) for index in range(len(ids))]
-    # Of an object whose score is no number sam2 makes an empty mask, as if it were out of sight.
+    # If an object's score is not a number, sam2 makes its mask empty, as if the object were out of sight.
     if not (np.isfinite(scores).all() and bool(logits.isfinite().all())):
         raise FloatingPointError(f"frame {frame}: the network returned scores or logits that are not numbers")
     masks = logits[:, 0] > 0

@@ -1,4 +1,4 @@
-"""Is the folder ``tracked`` what its config, videos and prompts make?"""
+"""Check the outputs of tracking, for the command ``verify``."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -22,15 +22,15 @@ _FORMS_OF_FOLDERS = ("png", "palette")
 
 
 def is_begun(plan: Plan) -> bool:
-    """Whether the config asks for tracking: it needs nothing of the other jobs, so that its files are due at once."""
+    """Return whether the config asks for tracking; it needs no outputs of the other jobs."""
     return plan.config.tracking is not None
 
 
 def verify(plan: Plan) -> list[Problem]:
-    """Check every file of tracking that the config asks for, and name those of videos that are not there any more."""
+    """Check every file of tracking that the config asks for, and report files of videos that no longer exist."""
     layout = plan.layout.tracked
     problems = [problem for path in _tables(plan)[:4] for problem in check_table(path)]
-    if problems:  # nothing else can be judged
+    if problems:  # the rest depends on these tables
         return problems
     jobs = read_jobs(layout.jobs)
     runs = sorted({job.run for job in jobs})
@@ -60,7 +60,7 @@ def _check_part(plan: Plan, checkpoint: Callable[[], Checkpoint], job: Job, vide
     origin = read_origin(path)
     prompts = good_prompts(plan.layout.tracked.prompts, job.video_key)
     expected = job_origin(plan, checkpoint(), job, video, prompts)
-    # Through JSON, as the origin went.
+    # Through JSON, like the stored origin.
     others = [name for name, value in expected.items() if origin.get(name) != orjson.loads(orjson.dumps(value))]
     if others:
         yield Problem("stale", path, f"was made with other {', '.join(others)}")
@@ -74,10 +74,10 @@ def _check_masklets(plan: Plan, run: str, jobs: list[Job]) -> Iterator[Problem]:
         return
     try:
         expected = masklets_origin([layout.part(run, job.group) for job in jobs if job.run == run])
-    except UserError:  # what is amiss with the parts has been named
+    except UserError:  # reported with the parts
         return
     if read_origin(path)["fingerprint"] != expected["fingerprint"]:
-        yield Problem("stale", path, "was put together from other parts")
+        yield Problem("stale", path, "was joined from other parts")
 
 
 def _check_exports(plan: Plan, run: str) -> Iterator[Problem]:
@@ -120,4 +120,4 @@ def _strangers(plan: Plan, jobs: list[Job]) -> Iterator[Problem]:
     for folder in ("parts", "masklets"):
         for path in sorted((layout.root / folder).rglob("*")):
             if path.is_file() and not is_hidden(path, layout.root) and path not in known:
-                yield Problem("stale", path, "is of a video or group of objects that is not asked for any more")
+                yield Problem("stale", path, "belongs to a video or group of objects that is no longer in the jobs")

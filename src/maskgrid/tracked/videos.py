@@ -45,9 +45,8 @@ def write_videos(plan: Plan) -> None:
         prompts = resolve_prompts(source.entries, videos, reading, config.normalized, source.folder)
         log.info("%d prompts: %s", len(prompts), _counted(prompt.status for prompt in prompts))
     origin = {"source": config.prompts, "use": config.use, "categories": source.categories}
-    table = prompts_table(prompts)
-    mark = fingerprint({**origin, "rows": prompt_contents(prompts)})
-    write_table(layout.prompts, table, {**origin, "fingerprint": mark})
+    origin["fingerprint"] = fingerprint({**origin, "rows": prompt_contents(prompts)})
+    write_table(layout.prompts, prompts_table(prompts), origin)
     jobs = make_jobs(plan, videos, prompts)
     rows = [asdict(job) for job in jobs]
     write_table(layout.jobs, pa.Table.from_pylist(rows, JOBS), {"fingerprint": fingerprint({"jobs": rows})})
@@ -75,9 +74,9 @@ def source_digest(plan: Plan) -> str:
         UserError: the source is missing or empty.
     """
     config = plan.tracking
-    # Files by URL are direct inputs of the stage.
-    is_given = config.source == DEMO or is_url(config.source)
-    videos = config.source if is_given else videos_digest(list_videos(config.source, plan.base_dir))
+    # Snakemake tracks files by URL itself, as inputs of the stage.
+    is_fixed = config.source == DEMO or is_url(config.source)
+    videos = config.source if is_fixed else videos_digest(list_videos(config.source, plan.base_dir))
     return digest([videos, _pictures(plan)])
 
 
