@@ -72,9 +72,9 @@ def test_a_source_without_videos_is_a_clear_error(tmp_path, source, words):
     ("name", "content", "message"),
     [
         ("list.csv", "file,label\na.mp4,1\n", "no column 'path'; its columns are file, label"),
-        ("list.csv", 'path\n"a.mp4\n', "no valid CSV"),
+        ("list.csv", 'path\n"a.mp4\n', "not valid CSV"),
         ("list.csv", "label,path\n1\n", "'path' of entry 1 is None"),
-        ("list.parquet", "not parquet", "no valid Parquet"),
+        ("list.parquet", "not parquet", "not a valid Parquet"),
     ],
 )
 def test_lists_that_cannot_be_used_are_blamed_on_the_key_that_names_them(tmp_path, name, content, message):
