@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import numpy as np
 
 from corpus import MAX_PIXELS, animation, flip_bytes, oddities, oriented_jpeg, samples, scene
-from maskgrid.dataset.images import BadImage, ImageStatus, read_image
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 
 _PROGRESS_S = 30.0
 
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def soak_reader(n_images: int, seed: int) -> int:
-    """Read damaged files; return how many raised anything but ``BadImage``."""
+    """Read damaged files; return how many raised anything but ``BadImageError``."""
     originals = [content for content in originals_of() if content]
     statuses: Counter[str] = Counter()
     unexpected: Counter[str] = Counter()
@@ -90,13 +90,13 @@ def mutate(originals: list[bytes], chance: np.random.Generator) -> bytes:
 
 
 def read_status(path: Path) -> str:
-    """Read a file and return its status; raise everything but ``BadImage``, even warnings."""
-    bad: BadImage | None = None
+    """Read a file and return its status; raise everything but ``BadImageError``, even warnings."""
+    bad: BadImageError | None = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             pixels = read_image(path, MAX_PIXELS).pixels
-    except BadImage as error:
+    except BadImageError as error:
         bad = error
     if bad is not None:
         assert bad.status in set(ImageStatus), bad.status

@@ -9,7 +9,7 @@ from killing import RememberingNetwork, tiny_plan
 from maskgrid.automatic import generate as generation
 from maskgrid.automatic.generate import generate_shard
 from maskgrid.automatic.proposer import Proposer
-from maskgrid.dataset.images import BadImage, ImageStatus, read_image
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 from maskgrid.dataset.index import index_dataset
 from maskgrid.io.errors import MachineError
 from maskgrid.io.journal import journal_folder
@@ -73,7 +73,7 @@ def test_only_the_next_image_is_read_while_the_network_runs(plan, demo_model, mo
 def test_an_unreadable_image_gets_a_row_in_its_place(plan, demo_model, monkeypatch):
     def fail(path, *others):
         if path.stem in ("0", "3"):
-            raise BadImage(ImageStatus.MISSING, "gone")
+            raise BadImageError(ImageStatus.MISSING, "gone")
         return read_image(path, *others)
 
     monkeypatch.setattr(generation, "read_image", fail)

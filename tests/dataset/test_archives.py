@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from made_archives import member, png, samples, write_tar
 from maskgrid.config.models import Config
 from maskgrid.dataset.archives import expand_archives, read_archive, read_known
-from maskgrid.dataset.images import BadImage, ImageStatus, read_image
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.sources import SourceItem, list_inputs
 from maskgrid.dataset.spans import Span, open_span
@@ -228,7 +228,7 @@ def test_an_archive_replaced_after_the_index_gives_changed_and_never_other_pixel
     statuses = Counter()
     for shard in plan.shards():
         for image in read_shard(plan.layout.images.parent, shard):
-            with pytest.raises(BadImage) as caught:
+            with pytest.raises(BadImageError) as caught:
                 read_image(image.path, 1000, image.sha256, image.span)
             statuses[caught.value.status] += 1
     assert statuses == {ImageStatus.CHANGED: 3}

@@ -26,7 +26,7 @@ from corpus import (
     samples,
     scene,
 )
-from maskgrid.dataset.images import BadImage, Image, ImageStatus, read_image
+from maskgrid.dataset.images import BadImageError, Image, ImageStatus, read_image
 
 
 def read(folder: Path, content: bytes, max_pixels: int = MAX_PIXELS) -> Image:
@@ -35,8 +35,8 @@ def read(folder: Path, content: bytes, max_pixels: int = MAX_PIXELS) -> Image:
     return read_image(path, max_pixels)
 
 
-def refusal(folder: Path, content: bytes, max_pixels: int = MAX_PIXELS) -> BadImage:
-    with pytest.raises(BadImage) as caught:
+def refusal(folder: Path, content: bytes, max_pixels: int = MAX_PIXELS) -> BadImageError:
+    with pytest.raises(BadImageError) as caught:
         read(folder, content, max_pixels)
     return caught.value
 
@@ -282,7 +282,7 @@ def test_corpus(tmp_path, name, content, statuses):
     try:
         read(tmp_path, content)
         status, message = ImageStatus.OK, "fine"
-    except BadImage as bad:
+    except BadImageError as bad:
         status, message = bad.status, bad.message
     assert status in statuses
     assert message
@@ -296,7 +296,7 @@ def test_damage_raises_no_other_exception(tmp_path, name, seed, count):
     content = bytearray(samples()[name])
     random = np.random.default_rng(seed)
     content[int(random.integers(len(content))) :] = random.bytes(count)
-    with suppress(BadImage):
+    with suppress(BadImageError):
         assert read(tmp_path, bytes(content)).pixels.ndim == 3
 
 
@@ -322,7 +322,7 @@ def test_process_wide_switches_are_restored(tmp_path, monkeypatch):
     def verdict(seed):
         try:
             return bool(read_image(tmp_path / f"{seed}.jpg", 300_000_000).pixels.size)
-        except BadImage:
+        except BadImageError:
             return False
 
     with ThreadPoolExecutor(4) as pool:
@@ -339,7 +339,7 @@ def test_damaged_tiffs_write_nothing_to_the_log(tmp_path, capfd):
     content = bytearray(stream.getvalue())
     content[200:600] = b"\xff" * 400
     (tmp_path / "cut.tif").write_bytes(content)
-    with pytest.raises(BadImage, match="cut short or damaged"):
+    with pytest.raises(BadImageError, match="cut short or damaged"):
         read_image(tmp_path / "cut.tif", MAX_PIXELS)
     assert capfd.readouterr().err == ""
     with pytest.raises(OSError, match="decoder error"):
@@ -353,7 +353,7 @@ def test_changed_content_is_refused(tmp_path):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert read_image(path, MAX_PIXELS, sha256=digest).pixels.shape == (40, 60, 3)
     path.write_bytes(encode(scene(seed=1), "PNG"))
-    with pytest.raises(BadImage) as caught:
+    with pytest.raises(BadImageError) as caught:
         read_image(path, MAX_PIXELS, sha256=digest)
     assert caught.value.status is ImageStatus.CHANGED
 
@@ -371,7 +371,7 @@ def test_paths_that_are_no_readable_file(tmp_path):
         "pipe.jpg": ImageStatus.NOT_AN_IMAGE,
     }
     for name, status in expected.items():
-        with pytest.raises(BadImage) as caught:
+        with pytest.raises(BadImageError) as caught:
             read_image(tmp_path / name, MAX_PIXELS)
         assert caught.value.status is status, name
 
@@ -384,7 +384,7 @@ def test_system_errors_give_the_status_unreadable(tmp_path, monkeypatch, number)
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "open", fail)
-    with pytest.raises(BadImage) as caught:
+    with pytest.raises(BadImageError) as caught:
         read_image(tmp_path / "a.jpg", MAX_PIXELS)
     assert (caught.value.status, caught.value.message) == (ImageStatus.UNREADABLE, os.strerror(number))
 

@@ -20,7 +20,7 @@ from maskgrid.tracked.frames import FrameFolder, VideoFile
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.records import FramePrompt
-from maskgrid.tracked.scan import BadVideo
+from maskgrid.tracked.scan import BadVideoError
 from maskgrid.tracked.schedule import plan_passes
 from maskgrid.tracked.tracker import load_tracker, track
 
@@ -359,7 +359,7 @@ def test_videos_that_cannot_be_used_are_explained(tracker, video, words):
 
 def test_frames_of_other_sizes_and_no_prompts_are_explained(tracker):
     frames = [np.zeros((40, 40, 3), np.uint8), np.zeros((40, 41, 3), np.uint8)]
-    with pytest.raises(BadVideo, match=r"^frame 1 has 41 x 40 pixels"):
+    with pytest.raises(BadVideoError, match=r"^frame 1 has 41 x 40 pixels"):
         list(track(tracker, frames, [FramePrompt(0, 1, box_xyxy=[1, 2, 30, 40])]))
     with pytest.raises(UserError, match="FramePrompt"):
         track(tracker, frames, [])

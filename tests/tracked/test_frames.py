@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from maskgrid.tracked.frames import FrameFolder, VideoFile, natural_key
-from maskgrid.tracked.scan import BadVideo, VideoStatus, scan_video
+from maskgrid.tracked.scan import BadVideoError, VideoStatus, scan_video
 
 CODECS = {"mp4": "libx264", "mkv": "libx264", "avi": "mpeg4", "webm": "libvpx-vp9", "ts": "libx264", "h264": "libx264"}
 
@@ -35,7 +35,7 @@ def decoded(path):
 
 
 def status_of(make, *arguments, **named):
-    with pytest.raises(BadVideo) as caught:
+    with pytest.raises(BadVideoError) as caught:
         make(*arguments, **named)
     assert not isinstance(arguments[0], Path) or str(arguments[0]) not in caught.value.message
     return caught.value.status

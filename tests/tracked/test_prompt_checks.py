@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maskgrid.tracked.records import BadPrompt, FramePrompt, check_prompts
+from maskgrid.tracked.records import FramePrompt, FramePromptError, check_prompts
 
 POINT = np.array([[3, 4]], np.float32)
 LABEL = np.array([1], np.int32)
@@ -49,7 +49,7 @@ def test_good_prompts_pass():
 @pytest.mark.parametrize("words", BAD)
 def test_bad_prompts_are_refused(words):
     prompt = BAD[words]
-    with pytest.raises(BadPrompt, match=f"object 1, frame {prompt.frame}") as caught:
+    with pytest.raises(FramePromptError, match=f"object 1, frame {prompt.frame}") as caught:
         check_prompts([GOOD[0], prompt, GOOD[1]], FourFrames())
     assert caught.value.prompt is prompt
     assert words in caught.value.message

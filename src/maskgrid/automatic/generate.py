@@ -13,7 +13,7 @@ from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.tables import CANDIDATES
 from maskgrid.config.models import ModelConfig
-from maskgrid.dataset.images import BadImage, ImageStatus, read_image
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import ImageTooLargeError
@@ -135,7 +135,7 @@ class _Ahead:
 def _process(image_key: str, pixels: Future[NDArray[np.uint8]], propose: Propose) -> PassResult:
     try:
         return PassResult(image_key, "ok", None, propose(pixels.result()))
-    except BadImage as error:
+    except BadImageError as error:
         status, message = str(error.status), error.message
     except FloatingPointError as error:
         status, message = "not_a_number", str(error)

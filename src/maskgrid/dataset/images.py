@@ -39,7 +39,7 @@ class ImageStatus(StrEnum):
     CHANGED = "changed"  # the content has changed since it was indexed
 
 
-class BadImage(Exception):
+class BadImageError(Exception):
     """A file that cannot be read as an image.
 
     Attributes:
@@ -137,19 +137,19 @@ def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Spa
         span: the part of the file that is the image; None for the whole file.
 
     Raises:
-        BadImage: anything is wrong with the file; no other exception is raised for it.
+        BadImageError: anything is wrong with the file; no other exception is raised for it.
     """
     try:
         _require_regular_file(path)
         with open_span(path, span) as stream, pillow_limits(max_pixels):
             if span is not None and span.length == 0:
-                raise BadImage(ImageStatus.EMPTY, "the file has no bytes")
+                raise BadImageError(ImageStatus.EMPTY, "the file has no bytes")
             if sha256 is not None and hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
-                raise BadImage(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
+                raise BadImageError(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
             stream.seek(0)
             return _decode(stream, max_pixels)
     except PixelsUnsupportedError as error:
-        raise BadImage(ImageStatus.UNSUPPORTED, str(error)) from None
+        raise BadImageError(ImageStatus.UNSUPPORTED, str(error)) from None
     except DECODE_ERRORS as error:
         raise _bad_image(error) from error
 
@@ -167,7 +167,7 @@ def rgb_pixels(image: ImageLike, max_pixels: int = 100_000_000) -> npt.NDArray[n
     if isinstance(image, str | os.PathLike):
         try:
             return read_image(Path(image).expanduser(), max_pixels).pixels
-        except BadImage as error:
+        except BadImageError as error:
             raise UserError(f"{os.fspath(image)}: {error.message}") from None
     if isinstance(image, PIL.Image.Image):
         try:
@@ -185,14 +185,14 @@ def _require_regular_file(path: Path) -> None:
     try:
         status = path.stat()
     except ValueError as error:  # a NUL in the path, which no file system allows
-        raise BadImage(ImageStatus.MISSING, str(error)) from None
+        raise BadImageError(ImageStatus.MISSING, str(error)) from None
     if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK):
-        raise BadImage(ImageStatus.UNREADABLE, "a folder that may not be listed")
+        raise BadImageError(ImageStatus.UNREADABLE, "a folder that may not be listed")
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or pipe"
-        raise BadImage(ImageStatus.NOT_AN_IMAGE, f"{kind}, not a file")
+        raise BadImageError(ImageStatus.NOT_AN_IMAGE, f"{kind}, not a file")
     if status.st_size == 0:
-        raise BadImage(ImageStatus.EMPTY, "the file has no bytes")
+        raise BadImageError(ImageStatus.EMPTY, "the file has no bytes")
 
 
 def _decode(stream: IO[bytes], max_pixels: int) -> Image:
@@ -202,7 +202,9 @@ def _decode(stream: IO[bytes], max_pixels: int) -> Image:
         raise _unidentified(stream) from None
     width, height = image.size
     if width * height > max_pixels:
-        raise BadImage(ImageStatus.TOO_LARGE, f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})")
+        raise BadImageError(
+            ImageStatus.TOO_LARGE, f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})"
+        )
     mode, file_format = image.mode, str(image.format)
     # Before load(), because Pillow rotates a TIFF while loading it and drops the tag; we rotate the rest.
     orientation = _orientation(image)
@@ -222,24 +224,26 @@ def _orientation(image: PIL.Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _unidentified(stream: IO[bytes]) -> BadImage:
+def _unidentified(stream: IO[bytes]) -> BadImageError:
     stream.seek(0)
     head = stream.read(16)
     if head.startswith(_OTHER_SIGNATURES) or head[4:8] == b"ftyp":
-        return BadImage(ImageStatus.UNSUPPORTED, f"a format that is not read here; these are: {', '.join(FORMATS)}")
+        return BadImageError(
+            ImageStatus.UNSUPPORTED, f"a format that is not read here; these are: {', '.join(FORMATS)}"
+        )
     if head.startswith(_SUPPORTED_SIGNATURES) or head[8:12] == b"WEBP":
-        return BadImage(ImageStatus.TRUNCATED, "begins as an image, but its header is cut short or damaged")
-    return BadImage(ImageStatus.NOT_AN_IMAGE, "the content is no image that is known here")
+        return BadImageError(ImageStatus.TRUNCATED, "begins as an image, but its header is cut short or damaged")
+    return BadImageError(ImageStatus.NOT_AN_IMAGE, "the content is no image that is known here")
 
 
-def _bad_image(error: BaseException) -> BadImage:
+def _bad_image(error: BaseException) -> BadImageError:
     if isinstance(error, PIL.Image.DecompressionBombError):
-        return BadImage(ImageStatus.TOO_LARGE, "many times more pixels than max_pixels allows")
+        return BadImageError(ImageStatus.TOO_LARGE, "many times more pixels than max_pixels allows")
     if isinstance(error, MemoryError):
-        return BadImage(ImageStatus.TOO_LARGE, "decoding it needs more memory than there is")
+        return BadImageError(ImageStatus.TOO_LARGE, "decoding it needs more memory than there is")
     # Errors of the operating system have a number, Pillow's do not; EINVAL comes from seeking to an offset from a
     # damaged header.
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        return BadImage(ImageStatus.MISSING if missing else ImageStatus.UNREADABLE, os.strerror(error.errno))
-    return BadImage(ImageStatus.TRUNCATED, f"cut short or damaged: {error or type(error).__name__}")
+        return BadImageError(ImageStatus.MISSING if missing else ImageStatus.UNREADABLE, os.strerror(error.errno))
+    return BadImageError(ImageStatus.TRUNCATED, f"cut short or damaged: {error or type(error).__name__}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskgrid.dataset.images import BadImage, ImageStatus, read_image
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.dataset.spans import Span, open_span
 from maskgrid.io.listings import is_outside_root
@@ -114,7 +114,7 @@ def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int 
     )
     try:
         image = read_image(item.path, max_pixels, None, item.span)
-    except BadImage as bad:
+    except BadImageError as bad:
         return replace(found, status=bad.status, message=bad.message)
     return replace(
         found,

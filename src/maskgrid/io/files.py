@@ -140,7 +140,7 @@ def is_part(path: Path) -> bool:
 
 
 def is_hidden(path: Path, root: Path) -> bool:
-    """Tell whether a file below a folder is hidden, itself or in a hidden folder."""
+    """Return whether a file below a folder is hidden, itself or in a hidden folder."""
     return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 

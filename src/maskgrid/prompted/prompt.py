@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import PromptSetting
-from maskgrid.dataset.images import BadImage, read_image
+from maskgrid.dataset.images import BadImageError, read_image
 from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, object_values, pixels_of, prompt_values
 from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import ImageTooLargeError
@@ -117,7 +117,7 @@ def _image_values(
         pixels = read_image(image.path, work.max_pixels, image.sha256, image.span).pixels
         if prompts:
             results = prompter.run_settings(pixels, prompts, [setting.config for setting in work.settings])
-    except BadImage as error:
+    except BadImageError as error:
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
     except FloatingPointError as error:
         status, message = PromptStatus.NOT_A_NUMBER, str(error)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from maskgrid.dataset.images import BadImage, read_image
+from maskgrid.dataset.images import BadImageError, read_image
 from maskgrid.dataset.tables import files_by_key, place_of
 from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import read_table
@@ -52,7 +52,7 @@ def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
         # No size limit: the index has checked the image's size.
         path, span = place_of(place)
         pixels = read_image(path, 1 << 62, place["sha256"], span).pixels
-    except BadImage as error:
+    except BadImageError as error:
         return _captioned(np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8), [*caption[:1], error.message])
     return _captioned(_cutout(pixels, best), caption)
 

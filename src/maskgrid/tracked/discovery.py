@@ -40,7 +40,7 @@ def track_automatically(
     Args:
         tracker: from :func:`maskgrid.tracked.tracker.load_tracker`.
         generator: makes automatic masks. ``MaskGenerator(tracker, ...)`` uses the same weights.
-        frames: the video. An unreadable frame raises ``BadVideo`` from the iterator.
+        frames: the video. An unreadable frame raises ``BadVideoError`` from the iterator.
         automatic: on which frames to generate masks, and which of them are new objects.
         options: sam2's; objects are only tracked forward from frame 0.
         snapshot: a file written by :meth:`AutomaticTracking.save` with the same arguments, to resume from.

@@ -11,12 +11,12 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from maskgrid.dataset.images import BadImage, ImageLike, read_image, rgb_pixels
+from maskgrid.dataset.images import BadImageError, ImageLike, read_image, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import IMAGE_SUFFIXES
 from maskgrid.tracked.records import Frames
 from maskgrid.tracked.scan import (
-    BadVideo,
+    BadVideoError,
     VideoScan,
     VideoStatus,
     checksum,
@@ -46,7 +46,7 @@ def frames_of(video: VideoLike) -> Frames:
         path = Path(video).expanduser()
         try:
             return FrameFolder(path) if path.is_dir() else VideoFile(path)
-        except BadVideo as error:
+        except BadVideoError as error:
             raise UserError(f"{os.fspath(video)}: {error.message}") from None
     if isinstance(video, Sequence | np.ndarray):
         return FrameImages(video)
@@ -79,7 +79,7 @@ class FrameImages:
 
         Raises:
             UserError: it is no image, or cannot be read.
-            BadVideo: it is not of the size of the first.
+            BadVideoError: it is not of the size of the first.
         """
         pixels = rgb_pixels(self._images[frame])
         height, width, _ = pixels.shape
@@ -109,7 +109,7 @@ class FrameFolder:
             max_pixels: reject images of larger width x height.
 
         Raises:
-            BadVideo: there is no such folder, no image in it or in the range, or the first one cannot be read.
+            BadVideoError: there is no such folder, no image in it or in the range, or the first one cannot be read.
         """
         names = _image_names(path)
         self.numbers = _chosen(len(names), start, stop, stride)
@@ -132,13 +132,13 @@ class FrameFolder:
         """The pixels of a frame, RGB as displayed (EXIF orientation applied), shape (H, W, 3).
 
         Raises:
-            BadVideo: the image cannot be read, or its size differs from the first frame's.
+            BadVideoError: the image cannot be read, or its size differs from the first frame's.
         """
         try:
             pixels = read_image(self.paths[frame], self._max_pixels).pixels
-        except BadImage as error:
+        except BadImageError as error:
             message = f"frame {frame} ({self.paths[frame].name}): {error.message}"
-            raise BadVideo(VideoStatus.BAD_FRAME, message) from None
+            raise BadVideoError(VideoStatus.BAD_FRAME, message) from None
         height, width, _ = pixels.shape
         if self._size_hw is None:
             self._size_hw = height, width
@@ -178,7 +178,7 @@ class VideoFile:
             scan: an earlier scan, which is trusted; None to decode the file now.
 
         Raises:
-            BadVideo: the file is no video, truncated or damaged, or has no frame in the range.
+            BadVideoError: the file is no video, truncated or damaged, or has no frame in the range.
         """
         self.path = path
         self.scan = scan or scan_video(path, stop, max_pixels)
@@ -198,7 +198,7 @@ class VideoFile:
         """The pixels of a frame, RGB as displayed, shape (H, W, 3).
 
         Raises:
-            BadVideo: the file has changed, or can no longer be read.
+            BadVideoError: the file has changed, or can no longer be read.
         """
         decoded = self._reader.read(self.numbers[frame])
         pixels = np.asarray(decoded.to_ndarray(format="rgb24"))
@@ -221,7 +221,7 @@ class _Reader:
         try:
             return self._decode(number)
         except av.FFmpegError as error:
-            raise BadVideo(VideoStatus.TRUNCATED, f"frame {number} cannot be decoded: {error}") from None
+            raise BadVideoError(VideoStatus.TRUNCATED, f"frame {number} cannot be decoded: {error}") from None
 
     def _decode(self, number: int) -> VideoFrame:
         key = self._key_before(number)
@@ -233,7 +233,7 @@ class _Reader:
             self.frames, self.next = self._from(0), 0
             frame = self._advance(number, _HELD_BYTES)
         if frame is None:
-            raise BadVideo(VideoStatus.TRUNCATED, f"frame {number} is not what it was: the file has changed")
+            raise BadVideoError(VideoStatus.TRUNCATED, f"frame {number} is not what it was: the file has changed")
         return frame
 
     def _advance(self, number: int, hold_bytes: int) -> VideoFrame | None:
@@ -272,20 +272,20 @@ class _Reader:
 def _chosen(count: int, start: int, stop: int | None, stride: int) -> range:
     numbers = range(count)[start:stop:stride]
     if not numbers:
-        raise BadVideo(VideoStatus.NO_FRAMES, f"of its {count} frames none is in the range from {start} to {stop}")
+        raise BadVideoError(VideoStatus.NO_FRAMES, f"of its {count} frames none is in the range from {start} to {stop}")
     return numbers
 
 
 def _image_names(path: Path) -> list[str]:
     if not path.is_dir():
-        raise BadVideo(VideoStatus.MISSING, "there is no such folder")
+        raise BadVideoError(VideoStatus.MISSING, "there is no such folder")
     try:
         names = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
-        raise BadVideo(VideoStatus.UNREADABLE, error.strerror or "the folder may not be listed") from None
+        raise BadVideoError(VideoStatus.UNREADABLE, error.strerror or "the folder may not be listed") from None
     images = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     if not images:
-        raise BadVideo(VideoStatus.EMPTY, "the folder holds no images")
+        raise BadVideoError(VideoStatus.EMPTY, "the folder holds no images")
     return sorted(images, key=natural_key)
 
 

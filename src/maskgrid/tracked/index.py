@@ -24,7 +24,7 @@ from maskgrid.io.tables import read_table, write_table
 from maskgrid.tracked.frames import FrameFolder, VideoFile
 from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.records import Frames
-from maskgrid.tracked.scan import BadVideo, VideoScan, VideoStatus, scan_video
+from maskgrid.tracked.scan import BadVideoError, VideoScan, VideoStatus, scan_video
 from maskgrid.tracked.sources import frame_files, video_state
 from maskgrid.tracked.tables import FILES, VIDEOS
 
@@ -116,13 +116,13 @@ def open_frames(video: Video, reading: Reading) -> Frames:
     """Open the frames of a good video.
 
     Raises:
-        BadVideo: the video is gone or has changed.
+        BadVideoError: the video is gone or has changed.
     """
     path, reads = video.location, asdict(reading)
     if video.kind == "frames":
         return FrameFolder(path, **reads)
     if not path.is_file():
-        raise BadVideo(VideoStatus.MISSING, "there is no such file any more")
+        raise BadVideoError(VideoStatus.MISSING, "there is no such file any more")
     return VideoFile(path, **reads, scan=_scan_of(video))
 
 
@@ -142,7 +142,7 @@ def _look(item: SourceItem, reading: Reading, known: Video | None) -> Video:
     video = Video(item.key, video_name(item.key), os.fsencode(item.path), state, kind)
     try:
         return _examined(video, reading)
-    except BadVideo as bad:
+    except BadVideoError as bad:
         return replace(video, status=str(bad.status), message=bad.message, **_hashed(video))
 
 
@@ -157,7 +157,7 @@ def _examined(video: Video, reading: Reading) -> Video:
         found = replace(video, n_frames=len(scan), **_sized(scan.size_hw), **_scan_values(scan))
     if not reading.numbers(int(found.n_frames or 0)):
         message = f"of its {found.n_frames} frames none is in the range from {reading.start} to {reading.stop}"
-        raise BadVideo(VideoStatus.NO_FRAMES, message)
+        raise BadVideoError(VideoStatus.NO_FRAMES, message)
     return replace(found, **_hashed(video))
 
 

@@ -20,7 +20,7 @@ from maskgrid.tracked.notes import masklets_origin
 from maskgrid.tracked.parameters import reading_of
 from maskgrid.tracked.prompts import VideoPrompt
 from maskgrid.tracked.records import TrackedMask
-from maskgrid.tracked.scan import BadVideo
+from maskgrid.tracked.scan import BadVideoError
 from maskgrid.tracked.tables import MASKLETS
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Run:
             try:
                 paths = FrameFolder(self.video.location).paths
                 return [paths[number].name for number in self.numbers]
-            except (BadVideo, IndexError):  # the folder is gone or has changed; use numbers
+            except (BadVideoError, IndexError):  # the folder is gone or has changed; use numbers
                 pass
         return [f"{number:05d}.jpg" for number in self.numbers]
 

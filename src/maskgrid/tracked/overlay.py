@@ -13,7 +13,7 @@ from maskgrid.tracked.index import open_frames
 from maskgrid.tracked.masklets import Run, by_frames
 from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.records import Frames
-from maskgrid.tracked.scan import BadVideo
+from maskgrid.tracked.scan import BadVideoError
 
 _MOST_FRAMES = 48
 _MOVING_PX = 480
@@ -50,7 +50,7 @@ def _pictures(run: Run, reading: Reading) -> Iterator[tuple[int, Pixels]]:
     thumbnail = Thumbnail.fit(run.video.size_hw, _MOVING_PX)
     try:
         frames: Frames | None = open_frames(run.video, reading)
-    except BadVideo:
+    except BadVideoError:
         frames = None
     for position, number in zip(positions, numbers, strict=True):
         laid = [
@@ -64,7 +64,7 @@ def _pictures(run: Run, reading: Reading) -> Iterator[tuple[int, Pixels]]:
 def _read(frames: Frames | None, position: int) -> Pixels | None:
     try:
         return None if frames is None else frames.read(position)
-    except BadVideo:
+    except BadVideoError:
         return None
 
 

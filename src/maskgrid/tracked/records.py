@@ -81,7 +81,7 @@ class TrackedMask:
         return rle.decode(self.counts, self.size_hw)
 
 
-class BadPrompt(UserError):
+class FramePromptError(UserError):
     """A prompt cannot be used.
 
     Attributes:
@@ -98,12 +98,12 @@ def check_prompts(prompts: Sequence[FramePrompt], frames: Frames) -> None:
     """Check that all prompts can be used.
 
     Raises:
-        BadPrompt: for the first that cannot.
+        FramePromptError: for the first that cannot.
     """
     for prompt in prompts:
         reason = _refusal(prompt, len(frames), frames.size_hw)
         if reason is not None:
-            raise BadPrompt(prompt, reason)
+            raise FramePromptError(prompt, reason)
 
 
 def _refusal(prompt: FramePrompt, n_frames: int, size_hw: tuple[int, int]) -> str | None:

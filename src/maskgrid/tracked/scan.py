@@ -38,7 +38,7 @@ class VideoStatus(StrEnum):
     NO_FRAMES = "no_frames"  # no frame in the chosen range
 
 
-class BadVideo(Exception):
+class BadVideoError(Exception):
     """A video cannot be tracked.
 
     Attributes:
@@ -99,7 +99,7 @@ def scan_video(path: Path, stop: int | None = None, max_pixels: int = 100_000_00
         max_pixels: reject a larger width x height.
 
     Raises:
-        BadVideo: the file is not a video, has no frames, is truncated or damaged, or its frames change size.
+        BadVideoError: the file is not a video, has no frames, is truncated or damaged, or its frames change size.
     """
     found = _Found()
     with open_video(path) as container:
@@ -107,7 +107,7 @@ def scan_video(path: Path, stop: int | None = None, max_pixels: int = 100_000_00
         rate_hz = float(stream.average_rate) if stream.average_rate else None
         complete = _scan(container, stream, found, stop, max_pixels)
     if found.size_hw is None:
-        raise BadVideo(VideoStatus.EMPTY, "the video holds no frame")
+        raise BadVideoError(VideoStatus.EMPTY, "the video holds no frame")
     return VideoScan(
         found.size_hw,
         found.rotation_deg,
@@ -123,23 +123,23 @@ def open_video(path: Path) -> InputContainer:
     """Open a video file.
 
     Raises:
-        BadVideo: it does not exist, cannot be read, or is not a video.
+        BadVideoError: it does not exist, cannot be read, or is not a video.
     """
     try:
         if path.stat().st_size == 0 and path.is_file():
-            raise BadVideo(VideoStatus.EMPTY, "the file has no bytes")
+            raise BadVideoError(VideoStatus.EMPTY, "the file has no bytes")
         container = av.open(str(path))
     except FileNotFoundError:
-        raise BadVideo(VideoStatus.MISSING, "there is no such file") from None
+        raise BadVideoError(VideoStatus.MISSING, "there is no such file") from None
     except IsADirectoryError:
-        raise BadVideo(VideoStatus.NOT_A_VIDEO, "a folder, not a file") from None
+        raise BadVideoError(VideoStatus.NOT_A_VIDEO, "a folder, not a file") from None
     except PermissionError as error:
-        raise BadVideo(VideoStatus.UNREADABLE, error.strerror or "it may not be read") from None
+        raise BadVideoError(VideoStatus.UNREADABLE, error.strerror or "it may not be read") from None
     except (av.FFmpegError, OSError):
         raise _unopened(path) from None
     if _NO_VIDEO_FORMATS.fullmatch(container.format.name):
         container.close()
-        raise BadVideo(VideoStatus.NOT_A_VIDEO, "the content is no video that is known here")
+        raise BadVideoError(VideoStatus.NOT_A_VIDEO, "the content is no video that is known here")
     return container
 
 
@@ -147,15 +147,15 @@ def picture_track(container: InputContainer) -> VideoStream:
     """Return the first video track, skipping cover pictures.
 
     Raises:
-        BadVideo: there is none, or it cannot be decoded.
+        BadVideoError: there is none, or it cannot be decoded.
     """
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             if stream.codec_context is None:
-                raise BadVideo(VideoStatus.UNSUPPORTED, "its codec is not decoded here")
+                raise BadVideoError(VideoStatus.UNSUPPORTED, "its codec is not decoded here")
             stream.thread_type = "AUTO"
             return stream
-    raise BadVideo(VideoStatus.NOT_A_VIDEO, "the file has no track of pictures")
+    raise BadVideoError(VideoStatus.NOT_A_VIDEO, "the file has no track of pictures")
 
 
 def checksum(frame: VideoFrame) -> int:
@@ -172,10 +172,10 @@ def size_of(frame: VideoFrame) -> tuple[int, int]:
     return size if frame.rotation % 180 == 0 else size[::-1]
 
 
-def size_changes(frame: int, size_hw: tuple[int, int], first_hw: tuple[int, int]) -> BadVideo:
+def size_changes(frame: int, size_hw: tuple[int, int], first_hw: tuple[int, int]) -> BadVideoError:
     """Return the error for a frame whose size differs from the first one's."""
     sizes = f"{size_hw[1]} x {size_hw[0]} pixels, and those before it {first_hw[1]} x {first_hw[0]}"
-    return BadVideo(VideoStatus.SIZE_CHANGES, f"frame {frame} has {sizes}")
+    return BadVideoError(VideoStatus.SIZE_CHANGES, f"frame {frame} has {sizes}")
 
 
 @dataclass(slots=True)
@@ -214,7 +214,7 @@ def _note(frame: VideoFrame, found: _Found, max_pixels: int) -> None:
     if found.size_hw is None:
         if size_hw[0] * size_hw[1] > max_pixels:
             message = f"{size_hw[1]} x {size_hw[0]} pixels, more than max_pixels allows ({max_pixels})"
-            raise BadVideo(VideoStatus.TOO_LARGE, message)
+            raise BadVideoError(VideoStatus.TOO_LARGE, message)
         found.size_hw, found.rotation_deg = size_hw, frame.rotation % 360
     elif size_hw != found.size_hw:
         raise size_changes(len(found.pts), size_hw, found.size_hw)
@@ -233,14 +233,14 @@ def _declared_s(stream: VideoStream) -> float:
     return declared_s - max(_TOLERANCE_S, frames_s)
 
 
-def _cut(found: _Found, error: Exception | None = None) -> BadVideo:
+def _cut(found: _Found, error: Exception | None = None) -> BadVideoError:
     reason = f" ({error})" if error is not None else ""
-    return BadVideo(VideoStatus.TRUNCATED, f"cut short or damaged after {len(found.pts)} frames{reason}")
+    return BadVideoError(VideoStatus.TRUNCATED, f"cut short or damaged after {len(found.pts)} frames{reason}")
 
 
-def _unopened(path: Path) -> BadVideo:
+def _unopened(path: Path) -> BadVideoError:
     with path.open("rb") as stream:
         head = stream.read(16)
     if any(head[start:].startswith(magic) for start, magic in _CONTAINERS):
-        return BadVideo(VideoStatus.TRUNCATED, "begins as a video, and is cut short or damaged")
-    return BadVideo(VideoStatus.NOT_A_VIDEO, "the content is no video that is known here")
+        return BadVideoError(VideoStatus.TRUNCATED, "begins as a video, and is cut short or damaged")
+    return BadVideoError(VideoStatus.NOT_A_VIDEO, "the content is no video that is known here")

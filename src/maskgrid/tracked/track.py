@@ -24,7 +24,7 @@ from maskgrid.tracked.parameters import options_of, reading_of
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.prompts import VideoPrompt, frame_prompts, good_prompts, passes_of
 from maskgrid.tracked.resume import resumably, track_resumably
-from maskgrid.tracked.scan import BadVideo
+from maskgrid.tracked.scan import BadVideoError
 from maskgrid.tracked.schedule import last_passes
 from maskgrid.tracked.tables import MASKLETS
 from maskgrid.tracked.tracker import build_tracker
@@ -77,7 +77,7 @@ def track_job(plan: Plan, run: str, group: str = "0000", load: Load = make_track
     status, message, table = "ok", None, MASKLETS.empty_table()
     try:
         table = _masklets(plan, job, video, prompts, begin, journal, every)
-    except BadVideo as bad:
+    except BadVideoError as bad:
         status, message = str(bad.status), bad.message
     except FloatingPointError as error:
         status, message = "not_a_number", str(error)

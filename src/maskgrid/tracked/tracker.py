@@ -119,15 +119,15 @@ def track(
     Args:
         tracker: from :func:`load_tracker`.
         video: the path of a video file or of a folder of frames, or the frames themselves: arrays (H, W, 3) of uint8
-            in RGB, PIL images, or paths. They are read one at a time; an unreadable one raises ``BadVideo`` from the
-            iterator.
+            in RGB, PIL images, or paths. They are read one at a time; an unreadable one raises ``BadVideoError`` from
+            the iterator.
         prompts: what to track. Objects are numbered in the order of their first prompt.
         options: how to track; sam2's defaults if None.
         passes: the passes for the prompts of all objects (:func:`plan_passes`), if ``prompts`` has only a group's.
         snapshot: a file written by :meth:`Tracking.save` with the same arguments, to resume from.
 
     Raises:
-        BadPrompt: a ``UserError`` about a prompt on a missing frame, or one without points, box and mask.
+        FramePromptError: a ``UserError`` about a prompt on a missing frame, or one without points, box and mask.
         UserError: the video cannot be read, there are no prompts, or the start is not a frame of the video.
         MachineError: here or while iterating: the device has failed, or its memory is too small.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from maskgrid.automatic.candidates import Candidates, read_shard_results
 from maskgrid.automatic.filters import Replay
 from maskgrid.config.settings import Setting
-from maskgrid.dataset.images import BadImage, read_image
+from maskgrid.dataset.images import BadImageError, read_image
 from maskgrid.dataset.tables import files_by_key, place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
@@ -81,7 +81,7 @@ def _sample(plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], file
         path, span = place_of(files[key])
         try:
             pixels = read_image(path, plan.config.dataset.max_pixels, files[key]["sha256"], span).pixels
-        except BadImage as error:
+        except BadImageError as error:
             log.warning("%s: %s; it is drawn without its pixels", key, error.message)
     replays = {checkpoint: Replay(candidates) for checkpoint, candidates in passes.items()}
     return Sample(key, first.size_hw, pixels, replays)
