@@ -4,14 +4,19 @@
 include: "inputs/automatic.smk"
 
 
-# Each shard has a digest, so a new index alone is no reason to run again.
+# Each shard has a digest, so a new index alone is no reason to run again. update() keeps the old tables while the job
+# runs, so that images which are in them already do not go through the network again.
 rule generate:
     input:
         index=ancient("results/dataset/files.parquet"),
         checkpoint=checkpoint_file,
     output:
-        candidates="results/candidates/{checkpoint}/{pass_name}/{shard}.parquet",
-        images="results/candidates/{checkpoint}/{pass_name}/{shard}.images.parquet",
+        candidates=update(
+            "results/candidates/{checkpoint}/{pass_name}/{shard}.parquet"
+        ),
+        images=update(
+            "results/candidates/{checkpoint}/{pass_name}/{shard}.images.parquet"
+        ),
     log:
         "logs/generate/{checkpoint}/{pass_name}/{shard}.log",
     benchmark:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
+from maskgrid.automatic.earlier_results import EarlierResults
 from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.tables import CANDIDATES
@@ -76,15 +77,19 @@ def generate_shard(
     of_pass = pass_origin(model, weights, run)
     origin = candidates_origin(of_pass, recording, digest, pick_device(model.device).type)
     journal = Journal(outputs[-1], origin["fingerprint"])
-    if journal.finished(outputs, redo=True):
+    if journal.finished(outputs):
         return
+    earlier = EarlierResults.read(plan.layout, run, shard, origin, images)
+    if earlier.tables:
+        log.info("%d of %d images are the same as in earlier results", len(earlier.tables), len(images))
 
     def begin() -> Propose:
         network = load(model, weights)
         return lambda pixels: network.run(pixels, run.pass_, recording, points_per_batch)
 
-    parts = list(shown(_parts(images, max_pixels, journal, begin), len(images), pass_name, "images"))
+    parts = list(shown(_parts(images, max_pixels, journal, earlier, begin), len(images), pass_name, "images"))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
+    origin["members"] = {image.image_key: image.sha256 for image in images}
     write_table(outputs[0], pa.concat_tables(part[1] for part in parts), origin)
     write_table(outputs[1], rows, origin)
     journal.keep(outputs)
@@ -92,23 +97,34 @@ def generate_shard(
 
 
 def _parts(
-    images: list[IndexedImage], max_pixels: int, journal: Journal, begin: Callable[[], Propose]
+    images: list[IndexedImage],
+    max_pixels: int,
+    journal: Journal,
+    earlier: EarlierResults,
+    begin: Callable[[], Propose],
 ) -> Iterator[list[pa.Table]]:
-    """The tables of every image (its candidates and its row), from the journal or else from the network."""
+    """The tables of every image (its candidates and its row): from the journal, earlier results, or the network."""
     propose: Propose | None = None
     # One image is read while the network runs; the journal's next part is always the current image's.
     with ThreadPoolExecutor(1, "maskgrid-read") as reader:
-        ahead = _Ahead(images, max_pixels, reader)
+        ahead = _Ahead([image for image in images if image.image_key not in earlier.tables], max_pixels, reader)
+        n_before = 0
         for number, image in enumerate(images):
             tables = journal.read(number, 2)
+            if tables is not None:
+                n_before += 1
+                yield tables
+                continue
+            tables = earlier.take(image.image_key)
             if tables is None:
                 if propose is None:
-                    if number:
-                        log.info("%d of %d images were finished before", number, len(images))
+                    if n_before:
+                        log.info("%d of %d images were finished before", n_before, len(images))
                     propose = begin()
-                result = _process(image.image_key, ahead.take(number), propose)
+                result = _process(image.image_key, ahead.take(image.image_key), propose)
                 tables = [_rows_of(result), image_table(result)]
-                journal.write(number, tables)
+            # Also what is taken over: a process killed while it replaces the earlier outputs leaves no others.
+            journal.write(number, tables)
             yield tables
 
 
@@ -117,10 +133,12 @@ class _Ahead:
 
     def __init__(self, images: list[IndexedImage], max_pixels: int, reader: ThreadPoolExecutor) -> None:
         self.images, self.max_pixels, self.reader = images, max_pixels, reader
+        self.numbers = {image.image_key: number for number, image in enumerate(images)}
         self.next: tuple[int, Future[NDArray[np.uint8]]] | None = None
 
-    def take(self, number: int) -> Future[NDArray[np.uint8]]:
+    def take(self, image_key: str) -> Future[NDArray[np.uint8]]:
         """The pixels of an image, or the error from reading it; starts to read the next one."""
+        number = self.numbers[image_key]
         at, pixels = self.next or (-1, None)
         if pixels is None or at != number:  # the first image, or one after an image from the journal
             pixels = self._begin(number)

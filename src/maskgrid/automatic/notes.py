@@ -57,7 +57,7 @@ def selections_origin(plan: Plan, shard: str) -> Origin:
         origin = read_origin(path)
         if origin.get("images") != images:
             raise UserError(f"{path}: has other images than the index; run maskgrid generate for this shard again")
-        passes[run.folder] = _without(origin, "recording", "images", "fingerprint", "schema_version")
+        passes[run.folder] = _without(origin, "recording", "images", "members", "fingerprint", "schema_version")
     content = {"settings": settings, "images": images, "passes": passes}
     return {**content, "fingerprint": fingerprint(content)}
 

@@ -5,6 +5,7 @@ all others stay valid.
 """
 
 import hashlib
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,36 @@ def members_digest(members: Iterable[tuple[str, str]]) -> str:
         # As JSON, because a key may contain any separator.
         digest.update(orjson.dumps([key, sha256]))
     return digest.hexdigest()
+
+
+def related(name: str, names: Iterable[str]) -> list[str]:
+    """The shards among ``names`` that images of this shard may have been in before: itself, and those above and below.
+
+    Args:
+        name: a shard's name.
+        names: names of shards of any time; other names are ignored.
+
+    Returns:
+        The names, itself first, then by distance in the trie.
+    """
+    place = _place(name)
+    if place is None:
+        return []
+    found = []
+    for other in names:
+        if (there := _place(other)) is not None:
+            (depth, prefix), (other_depth, other_prefix) = sorted((place, there))
+            if other_prefix >> (other_depth - depth) == prefix:
+                found.append((other_depth - depth, other))
+    return [other for _, other in sorted(found)]
+
+
+def _place(name: str) -> tuple[int, int] | None:
+    """The inverse of :func:`_name`; None for other names."""
+    if name == "all":
+        return 0, 0
+    found = re.fullmatch(r"d(\d{2,})-([0-9a-f]+)", name)
+    return (int(found[1]), int(found[2], 16)) if found else None
 
 
 def _leaves(hashes: Sequence[int], shard_size: int) -> Iterator[tuple[int, int, int, int]]:

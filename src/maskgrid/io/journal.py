@@ -74,14 +74,9 @@ class Journal:
             log.info("%s: cannot keep the outputs: %s", self.folder, error)
         self._drop_parts()
 
-    def finished(self, outputs: Sequence[Path], redo: bool = False) -> bool:
-        """Return whether nothing is left to do: the outputs are current, or can be restored.
-
-        Args:
-            outputs: the tables to make.
-            redo: make current outputs again, unless :meth:`keep` has kept them.
-        """
-        if not redo and all(_fingerprint_of(output) == self.fingerprint for output in outputs):
+    def finished(self, outputs: Sequence[Path]) -> bool:
+        """Return whether nothing is left to do: the outputs, which are tables, are current or can be restored."""
+        if all(_fingerprint_of(output) == self.fingerprint for output in outputs):
             self.keep(outputs)
             for output in outputs:
                 output.touch()
