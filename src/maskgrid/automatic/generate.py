@@ -1,29 +1,31 @@
 """The stage ``generate``: one pass of the network over the images of one shard."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
-from maskgrid.automatic.earlier_results import EarlierResults
 from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.automatic.proposer import Proposer
-from maskgrid.automatic.tables import CANDIDATES
+from maskgrid.automatic.tables import CANDIDATES, PASS_IMAGES
 from maskgrid.config.models import ModelConfig
+from maskgrid.dataset.earlier import earlier_outputs, rows_by_image
 from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
-from maskgrid.io.errors import ImageTooLargeError
+from maskgrid.io.errors import ImageTooLargeError, UserError
 from maskgrid.io.journal import Journal
 from maskgrid.io.progress import shown
-from maskgrid.io.tables import write_table
+from maskgrid.io.tables import read_origin, write_table
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.network.device import pick_device, take_device
 from maskgrid.network.model import build_model
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.passes import Recording
 from maskgrid.plan.plan import Plan
 
@@ -79,9 +81,8 @@ def generate_shard(
     journal = Journal(outputs[-1], origin["fingerprint"])
     if journal.finished(outputs):
         return
-    earlier = EarlierResults.read(plan.layout, run, shard, origin, images)
-    if earlier.tables:
-        log.info("%d of %d images are the same as in earlier results", len(earlier.tables), len(images))
+    members = {image.image_key: image.sha256 for image in images}
+    earlier = _earlier(outputs, origin, members)
 
     def begin() -> Propose:
         network = load(model, weights)
@@ -89,25 +90,43 @@ def generate_shard(
 
     parts = list(shown(_parts(images, max_pixels, journal, earlier, begin), len(images), pass_name, "images"))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
-    origin["members"] = {image.image_key: image.sha256 for image in images}
+    origin["members"] = members
     write_table(outputs[0], pa.concat_tables(part[1] for part in parts), origin)
     write_table(outputs[1], rows, origin)
     journal.keep(outputs)
     log.info("%s/%s: %d candidates in %d images", run.folder, shard, rows.num_rows, len(images))
 
 
+def _earlier(outputs: tuple[Path, Path], origin: Origin, members: Mapping[str, str]) -> dict[str, list[pa.Table]]:
+    """The tables of images that earlier jobs have finished, by key."""
+    found: dict[str, list[pa.Table]] = {}
+    for path, keys in earlier_outputs(outputs[1], origin, members):
+        images_path = path.with_name(f"{path.stem}.images.parquet")
+        try:
+            if read_origin(path)["fingerprint"] != read_origin(images_path).get("fingerprint"):
+                continue  # a process was killed between the two
+            rows, images = rows_by_image(path, CANDIDATES, keys), rows_by_image(images_path, PASS_IMAGES, keys)
+        except UserError as error:
+            log.warning("%s", error)
+            continue
+        found |= {key: [rows[key], image] for key, image in images.items() if image["status"].to_pylist() == ["ok"]}
+    if found:
+        log.info("%d of %d images are the same as in earlier results", len(found), len(members))
+    return found
+
+
 def _parts(
     images: list[IndexedImage],
     max_pixels: int,
     journal: Journal,
-    earlier: EarlierResults,
+    earlier: Mapping[str, list[pa.Table]],
     begin: Callable[[], Propose],
 ) -> Iterator[list[pa.Table]]:
     """The tables of every image (its candidates and its row): from the journal, earlier results, or the network."""
     propose: Propose | None = None
     # One image is read while the network runs; the journal's next part is always the current image's.
     with ThreadPoolExecutor(1, "maskgrid-read") as reader:
-        ahead = _Ahead([image for image in images if image.image_key not in earlier.tables], max_pixels, reader)
+        ahead = _Ahead([image for image in images if image.image_key not in earlier], max_pixels, reader)
         n_before = 0
         for number, image in enumerate(images):
             tables = journal.read(number, 2)
@@ -115,7 +134,7 @@ def _parts(
                 n_before += 1
                 yield tables
                 continue
-            tables = earlier.take(image.image_key)
+            tables = earlier.get(image.image_key)
             if tables is None:
                 if propose is None:
                     if n_before:

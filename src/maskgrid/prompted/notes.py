@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from maskgrid.dataset.objects import PromptRow, content_of, object_values
 from maskgrid.dataset.sources import path_state
 from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import UserError
-from maskgrid.io.fingerprint import fingerprint
+from maskgrid.io.fingerprint import digest, fingerprint
 from maskgrid.io.tables import read_origin
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.layout import Layout
@@ -90,9 +91,20 @@ def shard_origin(prediction: Origin, rows: Sequence[PromptRow], images: Mapping[
         rows: the prompts on the shard's images.
         images: these images, by key.
     """
-    members = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
-    content = {**prediction, "images": members, "objects": [_content(row) for row in rows]}
+    shown = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
+    content = {**prediction, "images": shown, "objects": [_content(row) for row in rows]}
     return {**prediction, "fingerprint": fingerprint(content)}
+
+
+def members_of(rows: Sequence[PromptRow], images: Mapping[str, IndexedImage]) -> dict[str, str]:
+    """A digest of the content of each image and of its prompts, by image key.
+
+    Args:
+        rows: the prompts on the images, sorted by image key.
+        images: the images, by key.
+    """
+    by_image = groupby(rows, lambda row: row.image_key)
+    return {key: digest([images[key].sha256, [_content(row) for row in mine]]) for key, mine in by_image}
 
 
 def read_shard_origin(layout: Layout, shard: str, prediction: Origin) -> Origin:

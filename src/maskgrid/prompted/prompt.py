@@ -1,27 +1,36 @@
 """The stage ``prompt``: segment the prompts on one shard's images."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
 from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import PromptSetting
+from maskgrid.dataset.earlier import earlier_outputs, rows_by_image
 from maskgrid.dataset.images import BadImageError, read_image
 from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, object_values, pixels_of, prompt_values
 from maskgrid.dataset.tables import IndexedImage, read_shard
-from maskgrid.io.errors import ImageTooLargeError
+from maskgrid.io.errors import ImageTooLargeError, UserError
 from maskgrid.io.journal import Journal
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import write_table
 from maskgrid.masks import rle
 from maskgrid.network.checkpoints import Checkpoint
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
-from maskgrid.prompted.notes import prediction_origin, require_current_prompts, rows_of_shard, shard_origin
+from maskgrid.prompted.notes import (
+    members_of,
+    prediction_origin,
+    require_current_prompts,
+    rows_of_shard,
+    shard_origin,
+)
 from maskgrid.prompted.statistics import agreement
 from maskgrid.prompted.tables import PROMPTED
 
@@ -32,6 +41,8 @@ log = logging.getLogger(__name__)
 
 Load: TypeAlias = "Callable[[ModelConfig, Checkpoint], Prompter]"
 
+# These depend on the machine, or on a file that was not there; another try may succeed.
+_PASSING = frozenset({PromptStatus.BAD_IMAGE, PromptStatus.NOT_A_NUMBER, PromptStatus.TOO_LARGE})
 _NO_PIXEL = "no pixel of its logits is above mask_threshold, or max_sprinkle_area took them all"
 
 
@@ -74,9 +85,11 @@ def prompt_shard(plan: Plan, shard: str, load: Load = make_prompter) -> None:
     journal = Journal(output, origin["fingerprint"])
     if journal.finished([output]):
         return
+    members = members_of(rows, images)
+    earlier = _earlier(output, origin, members)
     work = _Work(plan.prompt_settings, plan.config.dataset.max_pixels, partial(load, plan.config.model, checkpoint))
-    tables = list(_tables(rows, images, journal, work))
-    write_table(output, pa.concat_tables([PROMPTED.empty_table(), *tables]), origin)
+    tables = list(_tables(rows, images, journal, earlier, work))
+    write_table(output, pa.concat_tables([PROMPTED.empty_table(), *tables]), {**origin, "members": members})
     journal.keep([output])
     log.info("%s: %d prompts in %d images", shard, len(rows), len(tables))
 
@@ -90,14 +103,33 @@ class _Work:
     load: "Callable[[], Prompter]"
 
 
+def _earlier(output: Path, origin: Origin, members: Mapping[str, str]) -> dict[str, pa.Table]:
+    """The results of images that earlier jobs have finished, with the same prompts, by key."""
+    found: dict[str, pa.Table] = {}
+    for path, keys in earlier_outputs(output, origin, members):
+        try:
+            tables = rows_by_image(path, PROMPTED, keys)
+        except UserError as error:
+            log.warning("%s", error)
+            continue
+        found |= {key: rows for key, rows in tables.items() if not _PASSING.intersection(rows["status"].to_pylist())}
+    if found:
+        log.info("%d of %d images are the same as in earlier results", len(found), len(members))
+    return found
+
+
 def _tables(
-    rows: list[PromptRow], images: dict[str, IndexedImage], journal: Journal, work: _Work
+    rows: list[PromptRow],
+    images: dict[str, IndexedImage],
+    journal: Journal,
+    earlier: Mapping[str, pa.Table],
+    work: _Work,
 ) -> Iterator[pa.Table]:
-    """Yield the results of each image with prompts, from the journal if it has them, else from the network."""
+    """Yield the results of each image with prompts: from the journal, earlier results, or the network."""
     by_image = [(key, list(group)) for key, group in groupby(rows, lambda row: row.image_key)]
     prompter: Prompter | None = None
     for number, (key, of_image) in enumerate(shown(by_image, len(by_image), "prompt", "images")):
-        tables = journal.read(number, 1)
+        tables = [earlier[key]] if key in earlier else journal.read(number, 1)
         if tables is None:
             prompter = prompter or work.load()
             values = _image_values(images[key], of_image, prompter, work)

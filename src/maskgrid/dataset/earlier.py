@@ -1,0 +1,87 @@
+"""What earlier jobs wrote about images whose content, network and parameters are the same now.
+
+The origin of a shard's output notes the content of each of its images, in ``members``. So when a shard changes, only
+its new images go through the network; the others are taken over, from the shard's own earlier output or from those of
+shards that it was split from or joined from.
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from maskgrid.dataset.shards import related
+from maskgrid.io.errors import UserError
+from maskgrid.io.tables import read_origin, read_table
+
+log = logging.getLogger(__name__)
+
+# Entries of an origin that differ between shards.
+_OF_SHARD = frozenset({"images", "members", "fingerprint"})
+
+
+def earlier_outputs(
+    output: Path, origin: Mapping[str, Any], members: Mapping[str, str]
+) -> Iterator[tuple[Path, list[str]]]:
+    """Yield tables of earlier jobs with results that would be the same now, and the keys of these images.
+
+    Args:
+        output: the shard's output; earlier ones lie beside it.
+        origin: what it will be made from.
+        members: the content of each of its images, by key.
+    """
+    names = (path.stem for path in output.parent.glob("*.parquet"))
+    left = dict(members)
+    for name in related(output.stem, names):
+        path = output.with_name(f"{name}.parquet")
+        keys = _same(path, origin, left)
+        if keys:
+            yield path, keys
+            for key in keys:
+                del left[key]
+
+
+def rows_by_image(path: Path, schema: pa.Schema, keys: Collection[str]) -> dict[str, pa.Table]:
+    """Read the rows of some images; an image's rows are contiguous, and an image without rows gets none.
+
+    Returns:
+        Tables that are written with the same bytes as newly made ones of the same rows.
+
+    Raises:
+        UserError: the table is damaged, or has other columns than ``schema``.
+    """
+    # cast() drops what Parquet adds to the fields' metadata, which would be written again.
+    table = read_table(path, schema=schema).cast(schema)
+    spans = _spans(table["image_key"])
+    return {key: _own(table.slice(first, stop - first)) for key in keys for first, stop in [spans.get(key, (0, 0))]}
+
+
+def _same(path: Path, origin: Mapping[str, Any], members: Mapping[str, str]) -> list[str]:
+    try:
+        earlier = read_origin(path)
+    except UserError:  # damaged: the network can do it again
+        return []
+    if any(earlier.get(name) != value for name, value in origin.items() if name not in _OF_SHARD):
+        return []
+    known = earlier.get("members", {})
+    return [key for key, content in members.items() if known.get(key) == content]
+
+
+def _own(rows: pa.Table) -> pa.Table:
+    """Rows that name no image but their own: a slice shares the dictionary of its whole table."""
+    field = rows.schema.field("image_key")
+    if not rows.num_rows:
+        return rows.schema.empty_table()
+    if not pa.types.is_dictionary(field.type):
+        return rows
+    keys = rows["image_key"].cast(pa.string()).combine_chunks().dictionary_encode()
+    return rows.set_column(rows.schema.get_field_index("image_key"), field, keys)
+
+
+def _spans(keys: pa.ChunkedArray) -> dict[str, tuple[int, int]]:
+    runs = pc.run_end_encode(keys.cast(pa.string()).combine_chunks())
+    ends = runs.run_ends.to_pylist()
+    return dict(zip(runs.values.to_pylist(), zip([0, *ends], ends, strict=False), strict=True))
