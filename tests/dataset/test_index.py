@@ -197,7 +197,7 @@ def test_a_changed_file_is_read_again(tmp_path, reads):
     os.utime(source / "1.png", ns=(before["1.png"]["mtime_ns"],) * 2)
     os.utime(source / "2.png", ns=(1, 1))
     after = rows(make_index(source, tmp_path / "dataset"))
-    assert sorted(reads) == ["1.png", "2.png"]
+    assert reads == ["1.png"]  # the other has another time alone, so its content is hashed and not decoded
     assert after["1.png"]["size_bytes"] == len(content) - 1
     assert after["2.png"]["sha256"] == before["2.png"]["sha256"]
 

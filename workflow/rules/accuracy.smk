@@ -7,8 +7,7 @@ include: "inputs/accuracy.smk"
 rule truth:
     input:
         ground_truth_source(),
-        images="results/dataset/images.parquet",
-        files="results/dataset/files.parquet",
+        index=ancient("results/dataset/files.parquet"),
     output:
         "results/ground_truth/images.parquet",
         "results/ground_truth/objects.parquet",
@@ -18,7 +17,9 @@ rule truth:
         "../../environment.yml"
     params:
         **CALL,
+        images=images_fingerprint,
         ground_truth=lambda wildcards: PLAN.config.dataset.ground_truth,
+        content=lambda wildcards: ground_truth_content(),
     message:
         "Reading the annotated objects"
     shell:

@@ -11,9 +11,7 @@ rule generate:
         index=ancient("results/dataset/files.parquet"),
         checkpoint=checkpoint_file,
     output:
-        candidates=update(
-            "results/candidates/{checkpoint}/{pass_name}/{shard}.parquet"
-        ),
+        candidates=update("results/candidates/{checkpoint}/{pass_name}/{shard}.parquet"),
         images=update(
             "results/candidates/{checkpoint}/{pass_name}/{shard}.images.parquet"
         ),
@@ -27,6 +25,7 @@ rule generate:
         gpu=1,
     params:
         **CALL,
+        **PASS_WEIGHTS,
         digest=shard_digest,
         recording=recording_json,
         dtype=PLAN.config.model.dtype,

@@ -13,8 +13,10 @@ from snakemake.utils import update_config
 from maskgrid.cli.workflow_config import refuse_repeated_keys, typed
 from maskgrid.config.files import parse_config, save_config
 from maskgrid.io.errors import UserError, disk_failure
-from maskgrid.network.checkpoints import own_files
+from maskgrid.io.fingerprint import sha256_of
+from maskgrid.network.checkpoints import own_content, own_files
 from maskgrid.plan.plan import make_plan
+from maskgrid.plan.remote import is_url
 
 CONFIG_FILE = "results/config.json"
 SOURCE_FOLDER = str(
@@ -69,8 +71,47 @@ with one_line_errors():
 # Adding a value to a sweep, or naming a setting, changes the tables.
 SETTINGS_DIGEST = PLAN.settings_digest()
 
-# The user's own checkpoint file, if the config names one: a changed file reruns prompts and videos.
-CHECKPOINT_FILES = own_files(PLAN.config.model.checkpoint)
+
+def named(path):
+    """A file that the config names, as an input whose time does not count.
+
+    Its content is in the rule's params: a file put in the place of another may be older. Files by URL are outputs of
+    the rule fetch, so their times count.
+    """
+    located = str(PLAN.located(path))
+    return located if is_url(path) else ancient(located)
+
+
+@cache
+def content_of(path):
+    """The hash of a file that the config names, for params; the main process alone decides what runs."""
+    if not workflow.is_main_process or path is None or is_url(path):
+        return "not read"
+    located = PLAN.located(path)
+    return sha256_of(located) if located.is_file() else "not there"
+
+
+# The user's own weights and their YAML, if the config names some.
+CHECKPOINT_FILES = [
+    ancient(path)
+    for path in own_files(PLAN.config.model.checkpoint, PLAN.config.model.config)
+]
+
+
+@cache
+def weights_of(checkpoint):
+    """The content of the user's own weights and their config, for params; None for named checkpoints."""
+    if not workflow.is_main_process:
+        return "not read"
+    return own_content(checkpoint, PLAN.config.model.config)
+
+
+# A param of prompts and videos, for the user's own weights alone: named ones never change.
+WEIGHTS = (
+    {"weights": lambda wildcards: weights_of(PLAN.config.model.checkpoint)}
+    if CHECKPOINT_FILES
+    else {}
+)
 
 
 def write_config():

@@ -19,6 +19,7 @@ rule prompts:
         images=images_fingerprint,
         shard_size=PLAN.config.dataset.shard_size,
         source=lambda wildcards: PROMPTS.get("source"),
+        content=lambda wildcards: content_of(PROMPTS_FILE),
         use=PROMPTS.get("use"),
         normalized=PROMPTS.get("normalized"),
         pictures=lambda wildcards: prompt_pictures(),
@@ -48,6 +49,7 @@ rule prompt:
         gpu=1,
     params:
         **CALL,
+        **WEIGHTS,
         digest=shard_digest,
         prediction=prediction,
         settings=[setting_id for setting_id, _ in PROMPT_SETTINGS],

@@ -27,6 +27,7 @@ checkpoint videos:
         planning=video_planning,
         max_pixels=PLAN.config.dataset.max_pixels,
         listing=lambda wildcards: video_listing(),
+        prompts=lambda wildcards: content_of(TRACKED_PROMPTS),
     message:
         "Listing and checking the videos and their prompts"
     shell:
@@ -51,6 +52,7 @@ rule track:
         gpu=1,
     params:
         **CALL,
+        **WEIGHTS,
         digest=track_digest,
         tracking=tracking_parameters,
         checkpoint=PLAN.config.model.checkpoint,

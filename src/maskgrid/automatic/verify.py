@@ -12,9 +12,12 @@ from maskgrid.automatic.notes import (
     selections_origin,
 )
 from maskgrid.config.settings import Setting
+from maskgrid.dataset.changes import source_changes
 from maskgrid.io.checks import UNNEEDED, Problem, check_annotations, check_origin, check_table, check_tables, same_run
+from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden
 from maskgrid.io.tables import read_origin
+from maskgrid.io.wording import count, some
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.passes import PassRun, Recording
 from maskgrid.plan.plan import Plan
@@ -46,6 +49,18 @@ def check_index(plan: Plan) -> list[Problem]:
     paths = (plan.layout.images, plan.layout.files, plan.layout.shards, plan.layout.archives)
     problems = [problem for path in paths for problem in check_table(path)]
     return problems or [problem for path in paths[1:] for problem in same_run(paths[0], path)]
+
+
+def check_source(plan: Plan) -> Iterator[Problem]:
+    """Check that the source has the images of the index, with the same content, if it is still there."""
+    try:
+        changes = source_changes(plan)
+    except UserError:  # results may outlive their images
+        return
+    if changes is not None and changes.affects_results:
+        named = (("new", changes.new), ("of other content", changes.changed), ("gone", changes.gone))
+        listed = [f"{count(len(keys), 'image')} {how} ({some(keys)})" for how, keys in named if keys]
+        yield Problem("stale", plan.layout.images, f"the source has changed: {', '.join(listed)}")
 
 
 def _check_candidates(

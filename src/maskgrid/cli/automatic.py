@@ -41,7 +41,7 @@ COMMANDS = (
 
 def show_plan(plan: "Plan") -> str:
     """Describe the plan, and how the source has changed since the index."""
-    from maskgrid.dataset.index import source_changes
+    from maskgrid.dataset.changes import source_changes
     from maskgrid.plan.text import plan_text
 
     changes = source_changes(plan)

@@ -16,7 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from maskgrid.dataset.demo.images import DEMO_VERSION, write_demo
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row
 from maskgrid.dataset.shards import Shard, assign_shards
-from maskgrid.dataset.sources import SourceItem, file_state, list_inputs, listing_digest
+from maskgrid.dataset.sources import SourceItem, list_inputs, listing_digest
 from maskgrid.dataset.tables import (
     ARCHIVES_FILE,
     ARCHIVES_SCHEMA,
@@ -105,7 +105,9 @@ def index_images(
     return pa.concat_tables([FILES_SCHEMA.empty_table(), *chunks])
 
 
-def write_index(index: pa.Table, shard_size: int, folder: Path, archives: pa.Table | None = None) -> list[Shard]:
+def write_index(
+    index: pa.Table, shard_size: int, folder: Path, archives: pa.Table | None = None, max_pixels: int | None = None
+) -> list[Shard]:
     """Assign the good images to shards and write the dataset's tables.
 
     Args:
@@ -113,6 +115,7 @@ def write_index(index: pa.Table, shard_size: int, folder: Path, archives: pa.Tab
         shard_size: maximum number of images in a shard.
         folder: the folder ``dataset``; created if missing.
         archives: the archives that contain the images.
+        max_pixels: the limit that the images were examined with.
 
     Returns:
         The shards, sorted by name; empty if no image is good.
@@ -131,7 +134,9 @@ def write_index(index: pa.Table, shard_size: int, folder: Path, archives: pa.Tab
     write_table(folder / SHARDS_FILE, _shards_table(shards), origin)
     write_table(folder / ARCHIVES_FILE, ARCHIVES_SCHEMA.empty_table() if archives is None else archives, origin)
     by_shard = index.sort_by([("shard", "ascending"), ("image_key", "ascending")])
-    write_table(folder / FILES_FILE, by_shard, origin, rows_in_group=_ROWS_IN_GROUP)
+    # Here alone: this table's bytes depend on the machine in any case.
+    examined = {} if max_pixels is None else {"max_pixels": max_pixels}
+    write_table(folder / FILES_FILE, by_shard, origin | examined, rows_in_group=_ROWS_IN_GROUP)
     return shards
 
 
@@ -165,7 +170,7 @@ def index_dataset(plan: Plan) -> None:
     # Valid for any config, because each of its rows is checked against the file's size and time.
     journal = Journal(plan.layout.files, fingerprint({"journal": "index"}))
     index = index_images(items, plan.config.dataset.max_pixels, previous, True, journal)
-    shards = write_index(index, plan.config.dataset.shard_size, folder, archives)
+    shards = write_index(index, plan.config.dataset.shard_size, folder, archives, plan.config.dataset.max_pixels)
     forget_journal(plan.layout.files)
     log.info("%d inputs: %s; %d shards", len(items), tally(Counter(index["status"].to_pylist())), len(shards))
     if not shards:
@@ -186,45 +191,6 @@ def source_digest(plan: Plan) -> str:
     if is_url(source):  # its files are inputs of the index, one by one
         return source
     return listing_digest(source, plan.base_dir)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceChanges:
-    """Numbers of source files that are new, changed in size or time, or gone since the index."""
-
-    n_new: int
-    n_changed: int
-    n_gone: int
-
-    def __bool__(self) -> bool:
-        return bool(self.n_new or self.n_changed or self.n_gone)
-
-    def __str__(self) -> str:
-        return f"{self.n_new} new, {self.n_changed} changed and {self.n_gone} gone"
-
-
-def source_changes(plan: Plan) -> SourceChanges | None:
-    """Compare the source with its index; None without an index, or if the source is the demo or a URL.
-
-    Raises:
-        UserError: the source is missing or empty.
-    """
-    source = plan.config.dataset.source
-    if source == DEMO or is_url(source):
-        return None
-    there = {item.key: file_state(item) for item in list_inputs(source, plan.base_dir)}
-    files, archives = read_previous(plan.layout.images.parent), read_known(plan.layout.archives)
-    if files is None or archives is None:
-        return None
-    single = files.filter(pc.is_null(files["archive"]))
-    known = dict(zip(single["image_key"].to_pylist(), _states(single), strict=True))
-    known |= dict(zip(archives["archive"].to_pylist(), _states(archives), strict=True))
-    n_changed = sum(there[key] != known[key] for key in there.keys() & known.keys())
-    return SourceChanges(len(there.keys() - known.keys()), n_changed, len(known.keys() - there.keys()))
-
-
-def _states(table: pa.Table) -> list[tuple[int | None, int | None]]:
-    return list(zip(table["size_bytes"].to_pylist(), table["mtime_ns"].to_pylist(), strict=True))
 
 
 def _source(plan: Plan) -> Path | str:

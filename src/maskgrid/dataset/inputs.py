@@ -23,6 +23,8 @@ _LASTING = frozenset(
         ImageStatus.TRUNCATED,
     }
 )
+# Columns that the file's bytes alone decide, for such a status.
+_OF_CONTENT = ("status", "message", "width", "height", "exif_orientation", "mode", "format")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,18 @@ class EarlierRows:
         self, item: SourceItem, size_bytes: int | None, mtime_ns: int | None, offset: int | None
     ) -> dict[str, Any] | None:
         """The row of an input, if its file's size and time and its place in its archive are the same."""
-        if item.key not in self.places:
+        row = self.row(item.key)
+        if row is None:
             return None
-        row: dict[str, Any] = self.table.slice(self.places[item.key], 1).to_pylist()[0]
         is_same = (size_bytes, mtime_ns, offset) == (row["size_bytes"], row["mtime_ns"], row["member_offset"])
         return row if is_same else None
+
+    def row(self, key: str) -> dict[str, Any] | None:
+        """The row of an input; None if it has none."""
+        if key not in self.places:
+            return None
+        row: dict[str, Any] = self.table.slice(self.places[key], 1).to_pylist()[0]
+        return row
 
 
 def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) -> InputRow:
@@ -89,7 +98,7 @@ def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) ->
         fields = {name: old[name] for name in InputRow.__slots__}
         return InputRow(**{**fields, "path": os.fsencode(item.path)})
     try:
-        return _examine(item, max_pixels, size, mtime_ns)
+        return _examine(item, max_pixels, size, mtime_ns, earlier)
     except Exception as error:  # a bug, hard to find without the file's name
         error.add_note(f"while reading {item.path}")
         raise
@@ -101,17 +110,23 @@ def _still_holds(old: dict[str, Any], max_pixels: int) -> bool:
     return old["status"] in _LASTING
 
 
-def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int | None) -> InputRow:
+def _examine(
+    item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int | None, earlier: EarlierRows | None
+) -> InputRow:
     found = InputRow(
         image_key=item.key,
         path=os.fsencode(item.path),
         status=ImageStatus.OK,
         size_bytes=size,
         mtime_ns=mtime_ns,
-        sha256=_hash(item.path, item.span),
+        sha256=content_sha256(item),
         archive=item.archive,
         member_offset=None if item.span is None else item.span.offset,
     )
+    old = earlier.row(item.key) if earlier is not None and found.sha256 is not None else None
+    if old is not None and old["sha256"] == found.sha256 and _still_holds(old, max_pixels):
+        of_content = {name: old[name] for name in _OF_CONTENT}
+        return replace(found, **of_content)
     try:
         image = read_image(item.path, max_pixels, None, item.span)
     except BadImageError as bad:
@@ -124,6 +139,11 @@ def _examine(item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int 
         mode=image.mode,
         format=image.format,
     )
+
+
+def content_sha256(item: SourceItem) -> str | None:
+    """Hash an input's bytes: hexadecimal sha256; None if they cannot be read."""
+    return _hash(item.path, item.span)
 
 
 def _hash(path: Path, span: Span | None) -> str | None:

@@ -26,6 +26,16 @@ def digest(content: Any) -> str:  # noqa: ANN401
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def sha256_of(path: Path) -> str:
+    """Hash a file's content: hexadecimal sha256.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that affect results."""
     return {name: version(name) for name in _PACKAGES}

@@ -45,6 +45,12 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def some(names: Sequence[str], n: int = 3) -> str:
+    """List the first names: ``a, b, c and 4 more``."""
+    more = len(names) - n
+    return ", ".join(names[:n]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def tally(counts: Mapping[str, int]) -> str:
     """Format counts by name: ``2 ok, 1 truncated``."""
     return ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))

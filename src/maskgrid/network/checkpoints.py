@@ -16,7 +16,8 @@ from platformdirs import user_cache_path
 
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
-from maskgrid.network.download import fetch, sha256_of
+from maskgrid.io.fingerprint import digest, sha256_of
+from maskgrid.network.download import fetch
 from maskgrid.network.official import OFFICIAL, OfficialCheckpoint
 
 DEMO = "demo"
@@ -35,12 +36,15 @@ class Checkpoint:
         path: the file.
         config: the name of a config in the ``sam2`` package, or the absolute path of a YAML file.
         sha256: the file's hash, hexadecimal.
+        config_content: for a ``.pt`` file of the user, what ``config`` says: the name in the package, or the sha256 of
+            the YAML file. None for weights whose config is fixed.
     """
 
     name: str
     path: Path
     config: str
     sha256: str
+    config_content: str | None = None
 
 
 def resolve_checkpoint(
@@ -92,9 +96,22 @@ def checkpoint_id(checkpoint: str) -> str:
     return f"{stem}-{digest[:8]}"
 
 
-def own_files(checkpoint: str) -> list[str]:
-    """The user's own file that a checkpoint needs; empty for a named checkpoint."""
-    return [] if _is_named(checkpoint) else [checkpoint]
+def own_files(checkpoint: str, config: str | None) -> list[str]:
+    """The user's own files that a checkpoint needs, weights and YAML; empty for a named checkpoint."""
+    if _is_named(checkpoint):
+        return []
+    return [checkpoint, *([config] if config is not None and config not in _package_configs() else [])]
+
+
+def own_content(checkpoint: str, config: str | None) -> str | None:
+    """A digest of the user's own weights and of their config; None for a named checkpoint.
+
+    Files that are not there count as such: Snakemake reports them.
+    """
+    if _is_named(checkpoint):
+        return None
+    paths = [Path(file).expanduser() for file in own_files(checkpoint, config)]
+    return digest([config, *(sha256_of(path) if path.is_file() else None for path in paths)])
 
 
 def _is_named(checkpoint: str) -> bool:
@@ -195,16 +212,17 @@ def _resolve_file(checkpoint: str, config: str | None, allow_unverified: bool) -
         raise UserError(f"model.checkpoint: there is no file {path.absolute()}.")
     config = _find_config(checkpoint, config)
     try:
-        digest = sha256_of(path)
+        sha256 = sha256_of(path)
+        content = sha256_of(Path(config)) if Path(config).is_absolute() else config
     except OSError as error:
         raise UserError(f"model.checkpoint: {path} cannot be read: {error.strerror}.") from error
     known = {official.sha256 for official in OFFICIAL.values()}
-    if digest not in known and not allow_unverified:
+    if sha256 not in known and not allow_unverified:
         raise UserError(
-            f"model.checkpoint: {path} holds unknown weights (sha256 {digest}). If you trust their source, "
+            f"model.checkpoint: {path} holds unknown weights (sha256 {sha256}). If you trust their source, "
             "set model.allow_unverified: true."
         )
-    return Checkpoint(checkpoint_id(checkpoint), path.absolute(), config, digest)
+    return Checkpoint(checkpoint_id(checkpoint), path.absolute(), config, sha256, content)
 
 
 def _find_config(checkpoint: str, config: str | None) -> str:

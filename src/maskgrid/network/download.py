@@ -1,6 +1,5 @@
 """Download large files: resumable, verified, and either absent or complete."""
 
-import hashlib
 import http.client
 import os
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from maskgrid.io.errors import UserError
+from maskgrid.io.fingerprint import sha256_of
 from maskgrid.io.progress import shown_bytes
 
 # Waits before each retry. They start over whenever an attempt gets further.
@@ -64,16 +64,6 @@ def fetch(url: str, target: Path, size_bytes: int, sha256: str) -> None:
     with part.open("rb") as stream:
         os.fsync(stream.fileno())
     part.replace(target)
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file: hexadecimal sha256.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _complete(url: str, part: Path, size_bytes: int, show: Callable[[int], None]) -> None:

@@ -90,15 +90,18 @@ class Plan:
 
         The demo writes its own with its images; a COCO source may turn out to have no annotations.
         """
+        file = self.ground_truth_file()
+        if file is not None:
+            return self.located(file)
+        is_demo = (self.config.dataset.ground_truth, self.config.dataset.source) == ("auto", "demo")
+        return self.layout.root / "demo" / GROUND_TRUTH if is_demo else None
+
+    def ground_truth_file(self) -> str | None:
+        """The same file as the config names it; None for the demo's own as well."""
         given, source = self.config.dataset.ground_truth, self.config.dataset.source
-        if given is None:
-            return None
         if given != "auto":
-            return self.located(given)
-        if source == "demo":
-            return self.layout.root / "demo" / GROUND_TRUTH
-        path = Path(source).expanduser()
-        return self.base_dir / path if path.suffix.lower() == ".json" else None
+            return given
+        return source if source.lower().endswith(".json") else None
 
     def exported(self) -> list[Setting]:
         """The settings that ``annotations`` lists, each with the listed name first."""

@@ -1,19 +1,16 @@
 """Origins and fingerprints of the prompted job's outputs."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from maskgrid.dataset.mask_pictures import contents_digest, pictures_in_coco, states_digest
 from maskgrid.dataset.object_sources import PromptSource, read_source
 from maskgrid.dataset.objects import PromptRow, content_of, object_values
-from maskgrid.dataset.sources import path_state
 from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import UserError
-from maskgrid.io.fingerprint import digest, fingerprint
+from maskgrid.io.fingerprint import digest, fingerprint, sha256_of
 from maskgrid.io.tables import read_origin
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.layout import Layout
@@ -40,8 +37,8 @@ def prompts_origin(plan: Plan, path: Path, source: PromptSource | None = None) -
     source = source or read_source(path, config.use)
     index = read_origin(plan.layout.images)
     content = {
-        "source_sha256": _digest_of_file(path),
-        "pictures_sha256": _digest_of_pictures(source),
+        "source_sha256": sha256_of(path),
+        "pictures_sha256": contents_digest(_pictures(source), source.folder),
         "use": config.use,
         "normalized": config.normalized,
         "images": index["fingerprint"],
@@ -149,40 +146,23 @@ def merged_origin(plan: Plan) -> Origin:
 
 
 def pictures_digest(path: Path) -> str:
-    """Hash sizes and times of the pictures that a table of prompts names as masks.
+    """Hash sizes and times of the pictures that a file of prompts names as masks.
 
-    The stage ``prompts`` runs again when it changes. COCO files contain their masks, so they are not opened.
+    The stage ``prompts`` runs again when it changes.
     """
-    if path.suffix.lower() == ".json":
-        return "none"
     try:
+        if path.suffix.lower() == ".json":
+            names = pictures_in_coco(path)
+            return states_digest(names, path.parent) if names else "none"
         source = read_source(path, "mask")
-    except UserError:  # reported by the stage that reads it
+    except (OSError, UserError):  # reported by the stage that reads it
         return "unreadable"
-    states = [[name, *path_state(source.folder / name)] for name in _pictures(source)]
-    return hashlib.sha256(orjson.dumps(states)).hexdigest()
+    return states_digest(_pictures(source), source.folder)
 
 
-def _pictures(source: PromptSource) -> list[str]:
-    """The distinct pictures that the source names as masks, as it writes them."""
-    return sorted({entry.mask for entry in source.entries if isinstance(entry.mask, str)})
-
-
-def _digest_of_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _digest_of_pictures(source: PromptSource) -> str:
-    digest = hashlib.sha256()
-    for name in _pictures(source):
-        path = source.folder / name
-        try:
-            content = _digest_of_file(path)
-        except (OSError, ValueError):  # reported in the prompt's status
-            content = "unreadable"
-        digest.update(orjson.dumps([name, content]))
-    return digest.hexdigest()
+def _pictures(source: PromptSource) -> set[str]:
+    """The pictures that the source names as masks, as it writes them."""
+    return {entry.mask for entry in source.entries if isinstance(entry.mask, str)}
 
 
 def _content(row: PromptRow) -> dict[str, Any]:

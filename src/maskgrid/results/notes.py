@@ -1,9 +1,13 @@
 """What the accuracies and the report are made from: ``verify`` asks for it too, and must not wait for torch."""
 
+from pathlib import Path
+
 import orjson
 
 from maskgrid.automatic.notes import statistics_origin
-from maskgrid.io.fingerprint import fingerprint
+from maskgrid.dataset.mask_pictures import contents_digest, pictures_in_coco, states_digest
+from maskgrid.io.errors import UserError
+from maskgrid.io.fingerprint import fingerprint, sha256_of
 from maskgrid.io.tables import read_origin
 from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
@@ -20,6 +24,31 @@ def accuracy_origin(plan: Plan) -> Origin:
         "objects": read_origin(plan.layout.ground_truth("objects"))["fingerprint"],
     }
     return {**content, "fingerprint": fingerprint(content)}
+
+
+def truth_origin(plan: Plan, path: Path) -> Origin:
+    """The origin of the tables of true objects: the contents of the annotations and the index of the images.
+
+    Raises:
+        UserError: the annotations cannot be read, or there is no index.
+    """
+    try:
+        annotations, pictures = sha256_of(path), pictures_in_coco(path)
+    except OSError as error:
+        raise UserError(f"dataset.ground_truth: {path} cannot be read: {error.strerror}") from None
+    content = {"annotations_sha256": annotations, "images": read_origin(plan.layout.images)["fingerprint"]}
+    if pictures:
+        content["pictures_sha256"] = contents_digest(pictures, path.parent)
+    return {**content, "fingerprint": fingerprint(content)}
+
+
+def pictures_digest(path: Path) -> str:
+    """Hash sizes and times of the pictures that the annotations name as masks; the stage ``truth`` follows it."""
+    try:
+        names = pictures_in_coco(path)
+    except OSError:  # reported by the stage that reads it
+        return "unreadable"
+    return states_digest(names, path.parent) if names else "none"
 
 
 def report_fingerprint(plan: Plan) -> str:

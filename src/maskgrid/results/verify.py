@@ -22,7 +22,7 @@ from maskgrid.io.files import is_hidden, is_part
 from maskgrid.io.journal import is_journal
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted import verify as prompted
-from maskgrid.results.notes import accuracy_origin, report_fingerprint
+from maskgrid.results.notes import accuracy_origin, report_fingerprint, truth_origin
 from maskgrid.tracked import verify as tracked
 
 _TABLES = ("settings", "mask_counts", "summary", "effects", "interactions")
@@ -49,6 +49,7 @@ def _check_all(plan: Plan) -> list[Problem]:
         of_index = automatic.check_index(plan)
         problems += of_index
         if not of_index:  # without an index, no results of images can be checked
+            problems += automatic.check_source(plan)
             problems += [*automatic.verify(plan), *_verify(plan)] if is_automatic else []
             problems += prompted.verify(plan)
     return [*problems, *(tracked.verify(plan) if has_tracking else ())]
@@ -72,10 +73,13 @@ def _check_statistics(plan: Plan) -> Iterator[Problem]:
 
 
 def _check_ground_truth(plan: Plan) -> Iterator[Problem]:
-    if plan.ground_truth() is None:
+    truth = plan.ground_truth()
+    if truth is None:
         return
     layout = plan.layout
-    for path in (*map(layout.ground_truth, ("images", "objects")), *map(layout.shard_accuracy, plan.shards())):
+    tables = [layout.ground_truth(name) for name in ("images", "objects")]
+    yield from check_tables(tables, lambda: truth_origin(plan, truth)["fingerprint"], "annotations or images")
+    for path in map(layout.shard_accuracy, plan.shards()):
         yield from check_table(path)
     paths = [layout.statistics(name) for name in ("accuracy", "accuracy_summary")]
     yield from check_tables(paths, lambda: accuracy_origin(plan)["fingerprint"], "masks or annotated objects")

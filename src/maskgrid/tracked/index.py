@@ -140,10 +140,24 @@ def _look(item: SourceItem, reading: Reading, known: Video | None) -> Video:
     if known is not None and known.state == state and known.status in _LASTING:
         return replace(known, path=os.fsencode(item.path))
     video = Video(item.key, video_name(item.key), os.fsencode(item.path), state, kind)
+    if known is not None and _holds(known, video, reading):
+        return replace(known, path=video.path, state=state)
     try:
         return _examined(video, reading)
     except BadVideoError as bad:
         return replace(video, status=str(bad.status), message=bad.message, **_hashed(video))
+
+
+def _holds(known: Video, video: Video, reading: Reading) -> bool:
+    """Return whether a row of an earlier index is right for a file of another time: same content, read as far."""
+    earlier = known.state.partition(" ")[2]
+    is_read_so = earlier == f"{reading.start} {reading.stop} {reading.max_pixels}" and known.kind == video.kind
+    return (
+        is_read_so
+        and known.status in _LASTING
+        and known.sha256 is not None
+        and _hashed(video).get("sha256") == known.sha256
+    )
 
 
 def _examined(video: Video, reading: Reading) -> Video:
@@ -181,6 +195,14 @@ def _scan_of(video: Video) -> VideoScan:
         checksums=np.array(video.checksums, np.uint32),
         complete=bool(video.complete),
     )
+
+
+def is_same_content(video: Video, item: SourceItem) -> bool:
+    """Return whether a source's video still has the content of its row."""
+    state = video_state(item)
+    if video.state.split(" ")[0] == state and video.location == item.path:
+        return True
+    return _hashed(replace(video, path=os.fsencode(item.path))).get("sha256") == video.sha256
 
 
 def _hashed(video: Video) -> dict[str, Any]:

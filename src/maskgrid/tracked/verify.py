@@ -7,16 +7,20 @@ from typing import Any
 
 import orjson
 
+from maskgrid.dataset.demo.clips import DEMO
 from maskgrid.io.checks import Problem, check_end, check_picture, check_table, info_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden
 from maskgrid.io.tables import read_origin
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.plan import Plan
-from maskgrid.tracked.index import Video, read_videos
+from maskgrid.plan.remote import is_url
+from maskgrid.tracked.index import Video, is_same_content, read_videos
 from maskgrid.tracked.jobs import Job, read_jobs
 from maskgrid.tracked.notes import job_origin, masklets_origin, merged_origin
 from maskgrid.tracked.prompts import good_prompts
+from maskgrid.tracked.sources import list_videos
+from maskgrid.tracked.videos import checked_prompts
 
 _FORMS_OF_FOLDERS = ("png", "palette")
 
@@ -36,6 +40,7 @@ def verify(plan: Plan) -> list[Problem]:
     runs = sorted({job.run for job in jobs})
     videos = {video.video_key: video for video in read_videos(layout.files)}
     checkpoint = cache(plan.checkpoint)
+    problems += [*_check_sources(plan, list(videos.values()))]
     for job in jobs:
         problems += _check_part(plan, checkpoint, job, videos[job.video_key])
     for run in runs:
@@ -49,6 +54,36 @@ def _tables(plan: Plan) -> tuple[Path, ...]:
     layout = plan.layout.tracked
     planned = layout.videos, layout.files, layout.prompts, layout.jobs
     return (*planned, layout.objects, layout.summary, layout.settings)
+
+
+def _check_sources(plan: Plan, videos: list[Video]) -> Iterator[Problem]:
+    """Check that videos and prompts are those of the tables, if they are still there."""
+    layout = plan.layout.tracked
+    for key, how in _changed_videos(plan, {video.video_key: video for video in videos}):
+        yield Problem("stale", layout.videos, f"the video {key} {how}")
+    try:
+        _, expected = checked_prompts(plan, videos)
+    except UserError:
+        return
+    if read_origin(layout.prompts)["fingerprint"] != expected["fingerprint"]:
+        yield Problem("stale", layout.prompts, "was made from other prompts or videos")
+
+
+def _changed_videos(plan: Plan, known: dict[str, Video]) -> Iterator[tuple[str, str]]:
+    source = plan.tracking.source
+    if source == DEMO or is_url(source):
+        return
+    try:
+        items = {item.key: item for item in list_videos(source, plan.base_dir)}
+    except UserError:  # results may outlive their videos
+        return
+    for key in sorted(items.keys() | known.keys()):
+        if key not in known:
+            yield key, "is new"
+        elif key not in items:
+            yield key, "is gone"
+        elif not is_same_content(known[key], items[key]):
+            yield key, "has other content now"
 
 
 def _check_part(plan: Plan, checkpoint: Callable[[], Checkpoint], job: Job, video: Video) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest, fingerprint
 from maskgrid.io.tables import write_table
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 from maskgrid.tracked.index import Video, index_videos, read_previous, write_index
@@ -34,24 +35,35 @@ def write_videos(plan: Plan) -> None:
     Raises:
         UserError: the config has no section ``tracking``, a source cannot be read, or there is not a single job.
     """
-    config, layout, reading = plan.tracking, plan.layout.tracked, reading_of(plan)
-    videos = index_videos(_items(plan), reading, read_previous(layout.files))
+    config, layout = plan.tracking, plan.layout.tracked
+    videos = index_videos(_items(plan), reading_of(plan), read_previous(layout.files))
     write_index(layout.root, videos)
     log.info("%d videos: %s", len(videos), _counted(video.status for video in videos))
-    prompts: list[VideoPrompt] = []
-    source = VideoPrompts(Path(), [], [])
+    prompts, origin = checked_prompts(plan, videos)
     if config.prompts is not None:
-        source = read_video_prompts(prompts_path(plan), config)
-        prompts = resolve_prompts(source.entries, videos, reading, config.normalized, source.folder)
         log.info("%d prompts: %s", len(prompts), _counted(prompt.status for prompt in prompts))
-    origin = {"source": config.prompts, "use": config.use, "categories": source.categories}
-    origin["fingerprint"] = fingerprint({**origin, "rows": prompt_contents(prompts)})
     write_table(layout.prompts, prompts_table(prompts), origin)
     jobs = make_jobs(plan, videos, prompts)
     rows = [asdict(job) for job in jobs]
     write_table(layout.jobs, pa.Table.from_pylist(rows, JOBS), {"fingerprint": fingerprint({"jobs": rows})})
     if not jobs:
         raise UserError(_nothing_to_do(plan, videos, prompts))
+
+
+def checked_prompts(plan: Plan, videos: Sequence[Video]) -> tuple[list[VideoPrompt], Origin]:
+    """Read the prompts and check them against their videos; return the rows of ``prompts.parquet`` and their origin.
+
+    Raises:
+        UserError: the file of prompts cannot be read.
+    """
+    config = plan.tracking
+    prompts: list[VideoPrompt] = []
+    source = VideoPrompts(Path(), [], [])
+    if config.prompts is not None:
+        source = read_video_prompts(prompts_path(plan), config)
+        prompts = resolve_prompts(source.entries, videos, reading_of(plan), config.normalized, source.folder)
+    origin = {"source": config.prompts, "use": config.use, "categories": source.categories}
+    return prompts, {**origin, "fingerprint": fingerprint({**origin, "rows": prompt_contents(prompts)})}
 
 
 def prompts_path(plan: Plan) -> Path:

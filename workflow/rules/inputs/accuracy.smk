@@ -1,12 +1,23 @@
 """Inputs of the accuracy rules."""
 
+# The annotations to measure against; none for the demo, which writes them with its images.
+GROUND_TRUTH = PLAN.ground_truth_file()
+
 
 def ground_truth_source():
-    """The annotations to measure against; none for the demo, which writes them with its images."""
-    path = PLAN.ground_truth()
-    return (
-        [str(path)] if path is not None and PLAN.config.dataset.source != "demo" else []
-    )
+    """The file of annotations, as an input."""
+    return [] if GROUND_TRUTH is None else [named(GROUND_TRUTH)]
+
+
+@cache
+def ground_truth_content():
+    """Digest of the annotations and of the pictures that they name as masks."""
+    if not workflow.is_main_process or GROUND_TRUTH is None or is_url(GROUND_TRUTH):
+        return "not read"
+    from maskgrid.results.notes import pictures_digest
+
+    path = PLAN.located(GROUND_TRUTH)
+    return f"{content_of(GROUND_TRUTH)} {pictures_digest(path)}"
 
 
 def accuracy_files(wildcards):

@@ -12,9 +12,23 @@ def recording_json(wildcards):
 
 
 def checkpoint_file(wildcards):
-    """The user's own checkpoint file, if it is one: a changed file reruns its passes."""
+    """The user's own weights and their YAML, if the checkpoint is one."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
-    return own_files(run.checkpoint)
+    return [
+        ancient(path) for path in own_files(run.checkpoint, PLAN.config.model.config)
+    ]
+
+
+def pass_weights(wildcards):
+    """The content of the pass's weights, if they are the user's own."""
+    return weights_of(PLAN.run(wildcards.checkpoint, wildcards.pass_name).checkpoint)
+
+
+PASS_WEIGHTS = (
+    {"weights": pass_weights}
+    if any(own_files(run.checkpoint, None) for run in PLAN.runs)
+    else {}
+)
 
 
 def candidate_files_of(shard):

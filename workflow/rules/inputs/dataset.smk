@@ -14,6 +14,12 @@ def listing():
         return source_digest(PLAN)
 
 
+def source_inputs():
+    """The source's own file, or all files of a URL; the digest of the listing decides, unless they are fetched."""
+    files = PLAN.source_files()
+    return files if is_url(PLAN.config.dataset.source) else [*map(ancient, files)]
+
+
 def stored(file):
     """Register a file that the config names by URL with the storage plugin for such URLs."""
     try:

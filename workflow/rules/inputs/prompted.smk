@@ -8,10 +8,15 @@ PROMPTS = PLAN.config.prompts.model_dump() if PLAN.config.prompts else {}
 PROMPT_SETTINGS = [[setting.id, setting.label] for setting in PLAN.prompt_settings]
 
 
+# The file of prompts; none for the demo, which writes it with its images.
+PROMPTS_FILE = (
+    None if PROMPTS.get("source", "demo").lower() == "demo" else PROMPTS["source"]
+)
+
+
 def prompt_source():
-    """The file of prompts; none for the demo, which writes it with its images."""
-    source = PROMPTS.get("source", "demo")
-    return [str(PLAN.located(source))] if source.lower() != "demo" else []
+    """The file of prompts, as an input."""
+    return [] if PROMPTS_FILE is None else [named(PROMPTS_FILE)]
 
 
 @cache
@@ -21,7 +26,7 @@ def prompt_pictures():
         return "not listed"
     from maskgrid.prompted.notes import pictures_digest
 
-    return "".join(pictures_digest(Path(path)) for path in prompt_source())
+    return "" if PROMPTS_FILE is None else pictures_digest(PLAN.located(PROMPTS_FILE))
 
 
 def prediction(wildcards):

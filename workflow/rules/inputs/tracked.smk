@@ -5,6 +5,8 @@ import orjson
 from maskgrid.plan.remote import is_url
 
 TRACKING = PLAN.config.tracking.model_dump() if PLAN.config.tracking else {}
+# The file of prompts; none if objects are found automatically. The demo's is drawn with its clips.
+TRACKED_PROMPTS = TRACKING.get("prompts") if TRACKING.get("prompts") != "demo" else None
 
 
 @cache
@@ -29,7 +31,7 @@ def video_files():
     """The files of videos and prompts, if they are single files or URLs."""
     files = [TRACKING.get("source"), TRACKING.get("prompts")]
     return [
-        str(PLAN.located(path))
+        named(path)
         for path in files
         if path and (is_url(path) or PLAN.located(path).is_file())
     ]

@@ -1,6 +1,5 @@
 """The stages of ground truth: read the annotations, measure each shard's masks against them, summarize."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +20,7 @@ from maskgrid.results.accuracy.annotations import read_annotations, truth_tables
 from maskgrid.results.accuracy.image_truth import ImageTruth, TrueObjects
 from maskgrid.results.accuracy.summary import accuracy_summary, write_accuracy
 from maskgrid.results.accuracy.tables import SHARD_ACCURACY
-from maskgrid.results.notes import accuracy_origin
+from maskgrid.results.notes import accuracy_origin, truth_origin
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +39,7 @@ def write_truth(plan: Plan) -> None:
     if path is None:
         raise UserError("dataset.ground_truth: the config names none, and the source is not a COCO file")
     images, objects = truth_tables(read_annotations(path), read_table(plan.layout.files), path.parent)
-    content = {
-        "annotations_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "images": read_origin(plan.layout.images)["fingerprint"],
-    }
-    origin = {**content, "fingerprint": fingerprint(content)}
+    origin = truth_origin(plan, path)
     write_table(plan.layout.ground_truth("images"), images, origin)
     write_table(plan.layout.ground_truth("objects"), objects, origin, rows_in_group=8192)
     n_ok = objects["status"].to_pylist().count("ok")

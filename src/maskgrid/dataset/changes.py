@@ -1,0 +1,100 @@
+"""How the source differs from its index: which images are new, which have other content, which are gone."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskgrid.dataset.archives import expand_archives, read_known
+from maskgrid.dataset.inputs import content_sha256
+from maskgrid.dataset.sources import SourceItem, file_state, list_inputs
+from maskgrid.dataset.tables import read_previous
+from maskgrid.plan.plan import Plan
+from maskgrid.plan.remote import is_url
+
+# Hash at most so much of what has another time; a copied dataset may be terabytes.
+_MAX_BYTES = 2 << 30
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChanges:
+    """Image keys of the source by how they differ from the index.
+
+    Attributes:
+        new: not in the index.
+        changed: with other content.
+        touched: with another time or place, and the same content.
+        unread: with another time or place, and too many to read their content now.
+        gone: in the index, and not at the source.
+    """
+
+    new: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.changed or self.touched or self.unread or self.gone)
+
+    @property
+    def affects_results(self) -> bool:
+        """Whether images have come, changed or gone, as far as their content was read."""
+        return bool(self.new or self.changed or self.gone)
+
+    def __str__(self) -> str:
+        text = f"{len(self.new)} new, {len(self.changed)} changed and {len(self.gone)} gone since the index"
+        if self.touched:
+            text += f"; {len(self.touched)} with another time or place and the same content"
+        if self.unread:
+            text += f"; {len(self.unread)} with another time or place, too many to read their content now"
+        return text
+
+
+def source_changes(plan: Plan, max_bytes: int = _MAX_BYTES) -> SourceChanges | None:
+    """Compare the source with its index; None without an index, or if the source is the demo or a URL.
+
+    Args:
+        plan: the plan.
+        max_bytes: hash no more than this of files whose size is that of the index, but not their time.
+
+    Raises:
+        UserError: the source is missing or empty.
+    """
+    source = plan.config.dataset.source
+    if source == "demo" or is_url(source):
+        return None
+    listed = list_inputs(source, plan.base_dir)
+    files, archives = read_previous(plan.layout.images.parent), read_known(plan.layout.archives)
+    if files is None or archives is None:
+        return None
+    items, _ = expand_archives(listed, files, archives)
+    known: dict[str, Row] = {row["image_key"]: row for row in files.to_pylist()}
+    found: dict[str, list[str]] = {"new": [], "changed": [], "touched": [], "unread": []}
+    for item in items:
+        kind, n_read = _kind(item, known.get(item.key), max_bytes)
+        max_bytes -= n_read
+        if kind:
+            found[kind].append(item.key)
+    there = {item.key for item in items}
+    gone = tuple(key for key in known if key not in there)
+    return SourceChanges(**{kind: tuple(keys) for kind, keys in found.items()}, gone=gone)
+
+
+def _kind(item: SourceItem, row: Row | None, max_bytes: int) -> tuple[str, int]:
+    """How an input differs from its row, empty if not at all, and how many bytes were read to tell."""
+    if row is None:
+        return "new", 0
+    size, mtime_ns = file_state(item)
+    offset = None if item.span is None else item.span.offset
+    if (size, mtime_ns, offset) == (row["size_bytes"], row["mtime_ns"], row["member_offset"]):
+        is_there = Path(os.fsdecode(row["path"])) == item.path
+        return "" if is_there else "touched", 0
+    if size != row["size_bytes"] or size is None:
+        return "changed", 0
+    if size > max_bytes:
+        return "unread", 0
+    return "touched" if content_sha256(item) == row["sha256"] else "changed", size
