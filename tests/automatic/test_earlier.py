@@ -9,7 +9,7 @@ from killing import RememberingNetwork, hashes, tiny_plan
 from maskgrid.automatic.generate import generate_shard
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.dataset.index import index_dataset
-from maskgrid.dataset.shards import related
+from maskgrid.dataset.shards import ShardNames
 from maskgrid.io.tables import read_table
 
 N_IMAGES = 6
@@ -125,5 +125,6 @@ def test_damaged_or_half_replaced_outputs_are_not_taken_over(workspace):
 )
 def test_related_shards_are_those_above_and_below(name, expected):
     names = ["d05-1f", "all", "d01-0", "d01-1", "d02-2", "notes", "d2-2"]
-    assert sorted(related(name, names)) == sorted(expected)
-    assert related(name, names)[:1] == ([name] if name in names else related(name, names)[:1])
+    found = ShardNames(names).related(name)
+    assert sorted(found) == sorted(expected)
+    assert name not in names or found[0] == name

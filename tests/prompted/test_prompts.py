@@ -20,10 +20,10 @@ from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.tables import write_table
 from maskgrid.masks import rle
 from maskgrid.plan.plan import make_plan
-from maskgrid.plan.text import plan_text
 from maskgrid.prompted.prompts import KnownImage, resolve, source_path
 from maskgrid.prompted.statistics import agreement, statistics_table, summary_line
 from maskgrid.prompted.tables import PROMPTS, ShardedPrompt, prompts_table, read_prompts, read_unsharded
+from maskgrid.results.forecast import plan_text
 from workflow import snakemake
 
 HEIGHT, WIDTH = 20, 30

@@ -15,8 +15,8 @@ from maskgrid.automatic.replay import replay_shard
 from maskgrid.config.files import parse_config
 from maskgrid.dataset.index import index_dataset
 from maskgrid.plan.plan import make_plan
-from maskgrid.plan.text import plan_text
 from maskgrid.results.accept import accept
+from maskgrid.results.forecast import plan_text
 from maskgrid.results.statistics.stage import write_statistics
 from oracle import as_mask, sam2_masks
 

@@ -15,7 +15,7 @@ from killing import hashes
 from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import make_plan
-from maskgrid.plan.text import plan_text
+from maskgrid.results.forecast import plan_text
 from maskgrid.tracked.export import FORMS, export_run, voc_palette
 from maskgrid.tracked.index import open_frames, read_videos
 from maskgrid.tracked.jobs import read_jobs

@@ -1,6 +1,7 @@
 """The stage ``generate``: one pass of the network over the images of one shard."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
+from maskgrid.automatic.forecast import Measured, record_time
 from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.tables import CANDIDATES, PASS_IMAGES
 from maskgrid.config.models import ModelConfig
-from maskgrid.dataset.earlier import earlier_outputs, rows_by_image
+from maskgrid.dataset.earlier import earlier_outputs, recording_for, rows_by_image
 from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
@@ -71,7 +73,7 @@ def generate_shard(
     model, max_pixels = plan.config.model, plan.config.dataset.max_pixels
     points_per_batch = plan.config.generator.points_per_batch
     run = plan.run(checkpoint, pass_name)
-    recording = recording or plan.recording(run, shard)
+    recording = recording or recording_for(plan, run, shard)
     weights = plan.checkpoint(run.checkpoint)
     outputs = plan.layout.pass_images(run, shard), plan.layout.candidates(run, shard)
     images = read_shard(plan.layout.images.parent, shard)
@@ -84,9 +86,19 @@ def generate_shard(
     members = {image.image_key: image.sha256 for image in images}
     earlier = _earlier(outputs, origin, members)
 
+    started_s, n_seen = time.monotonic(), 0
+
     def begin() -> Propose:
+        nonlocal started_s
+        started_s = time.monotonic()
         network = load(model, weights)
-        return lambda pixels: network.run(pixels, run.pass_, recording, points_per_batch)
+
+        def propose(pixels: NDArray[np.uint8]) -> Candidates:
+            nonlocal n_seen
+            n_seen += 1
+            return network.run(pixels, run.pass_, recording, points_per_batch)
+
+        return propose
 
     parts = list(shown(_parts(images, max_pixels, journal, earlier, begin), len(images), pass_name, "images"))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
@@ -94,6 +106,9 @@ def generate_shard(
     write_table(outputs[0], pa.concat_tables(part[1] for part in parts), origin)
     write_table(outputs[1], rows, origin)
     journal.keep(outputs)
+    if n_seen:
+        seconds, n_bytes = time.monotonic() - started_s, sum(path.stat().st_size for path in outputs)
+        record_time(plan.layout, run, shard, Measured(n_seen, seconds, origin["device"], n_bytes / len(images)))
     log.info("%s/%s: %d candidates in %d images", run.folder, shard, rows.num_rows, len(images))
 
 

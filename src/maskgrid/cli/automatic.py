@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from maskgrid.plan.plan import Plan
 
 COMMANDS = (
-    Command("plan", "show what a config asks for, what is done and what is missing", "cli.automatic:show_plan"),
+    Command("plan", "show what a config asks for, what is done and what is missing", "results.forecast:plan_text"),
     Command("index", "list and check the images, and assign the good ones to shards", "dataset.index:index_dataset"),
     Command(
         "generate",
@@ -37,16 +37,6 @@ COMMANDS = (
     ),
     Command("merge", "write one setting's masks as COCO", "automatic.merge:merge_setting", (SETTING,)),
 )
-
-
-def show_plan(plan: "Plan") -> str:
-    """Describe the plan, and how the source has changed since the index."""
-    from maskgrid.dataset.changes import source_changes
-    from maskgrid.plan.text import plan_text
-
-    changes = source_changes(plan)
-    text = plan_text(plan)
-    return f"{text}\n  source    {changes} since the index: their shards will run again" if changes else text
 
 
 def generate(plan: "Plan", checkpoint: str, pass_name: str, shard: str, recording: str | None) -> None:

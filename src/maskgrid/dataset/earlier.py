@@ -7,15 +7,18 @@ shards that it was split from or joined from.
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskgrid.dataset.shards import related
+from maskgrid.dataset.shards import ShardNames
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
+from maskgrid.plan.passes import PassRun, Recording
+from maskgrid.plan.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +36,45 @@ def earlier_outputs(
         origin: what it will be made from.
         members: the content of each of its images, by key.
     """
-    names = (path.stem for path in output.parent.glob("*.parquet"))
     left = dict(members)
-    for name in related(output.stem, names):
-        path = output.with_name(f"{name}.parquet")
+    for path in _related(output):
         keys = _same(path, origin, left)
         if keys:
             yield path, keys
             for key in keys:
                 del left[key]
+
+
+def recording_for(plan: Plan, run: PassRun, shard: str) -> Recording:
+    """What ``generate`` must record for a shard.
+
+    The existing recording if it is enough, else the union with it (:meth:`Plan.recording`). A shard that is new takes
+    that of the shard which its images come from, if it is enough: else they could not be taken over.
+    """
+    path = plan.layout.candidates(run, shard)
+    for earlier in _related(path) if not path.is_file() else ():
+        try:
+            recorded = Recording.from_dict(read_origin(earlier)["recording"])
+        except (UserError, KeyError):
+            continue
+        if recorded.covers(run.recording):
+            return recorded
+    return plan.recording(run, shard)
+
+
+def _related(output: Path) -> list[Path]:
+    """The outputs beside this one that images of its shard may be in, nearest first."""
+    try:
+        names = _names(output.parent, output.parent.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return []
+    paths = (output.with_name(f"{name}.parquet") for name in names.related(output.stem))
+    return [path for path in paths if path.is_file()]
+
+
+@lru_cache(maxsize=64)
+def _names(folder: Path, mtime_ns: int) -> ShardNames:  # noqa: ARG001 - the time tells when to list it again
+    return ShardNames(path.stem for path in folder.glob("*.parquet"))
 
 
 def rows_by_image(path: Path, schema: pa.Schema, keys: Collection[str]) -> dict[str, pa.Table]:

@@ -66,26 +66,26 @@ def members_digest(members: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
-def related(name: str, names: Iterable[str]) -> list[str]:
-    """The shards among ``names`` that images of this shard may have been in before: itself, and those above and below.
+class ShardNames:
+    """Names of shards of any time, by their places in the trie."""
 
-    Args:
-        name: a shard's name.
-        names: names of shards of any time; other names are ignored.
+    def __init__(self, names: Iterable[str]) -> None:
+        """Take the names; others than of shards are ignored."""
+        self._below: dict[tuple[int, int], list[tuple[int, str]]] = {}
+        for name in names:
+            if (place := _place(name)) is not None:
+                depth, prefix = place
+                for up in range(depth + 1):
+                    self._below.setdefault((depth - up, prefix >> up), []).append((up, name))
 
-    Returns:
-        The names, itself first, then by distance in the trie.
-    """
-    place = _place(name)
-    if place is None:
-        return []
-    found = []
-    for other in names:
-        if (there := _place(other)) is not None:
-            (depth, prefix), (other_depth, other_prefix) = sorted((place, there))
-            if other_prefix >> (other_depth - depth) == prefix:
-                found.append((other_depth - depth, other))
-    return [other for _, other in sorted(found)]
+    def related(self, name: str) -> list[str]:
+        """The shards that images of this shard may have been in: itself, then those above and below, nearest first."""
+        place = _place(name)
+        if place is None:
+            return []
+        above = ((up, (place[0] - up, place[1] >> up)) for up in range(1, place[0] + 1))
+        found = [(up, other) for up, at in above for distance, other in self._below.get(at, ()) if distance == 0]
+        return [other for _, other in sorted([*self._below.get(place, ()), *found])]
 
 
 def _place(name: str) -> tuple[int, int] | None:

@@ -79,6 +79,20 @@ def resolve_checkpoint(
     return _resolve_file(checkpoint, config, allow_unverified)
 
 
+def describe_checkpoint(checkpoint: str, config: str | None, cache_dir: Path | None = None) -> tuple[Checkpoint, int]:
+    """What a checkpoint will be once it is here, and how many bytes there are to download until then.
+
+    Raises:
+        UserError: as :func:`resolve_checkpoint`, except that nothing is downloaded and own weights are not judged.
+    """
+    if checkpoint in OFFICIAL:
+        official, path = OFFICIAL[checkpoint], (cache_dir or _default_cache()) / f"{checkpoint}.pt"
+        there = path.stat().st_size if path.is_file() else 0
+        missing = 0 if there == official.size_bytes else official.size_bytes
+        return Checkpoint(checkpoint, path, official.config, official.sha256), missing
+    return resolve_checkpoint(checkpoint, config, allow_unverified=True), 0
+
+
 def checkpoint_id(checkpoint: str) -> str:
     """The id used in folder names; opens no file.
 

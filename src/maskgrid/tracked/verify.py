@@ -40,7 +40,7 @@ def verify(plan: Plan) -> list[Problem]:
     runs = sorted({job.run for job in jobs})
     videos = {video.video_key: video for video in read_videos(layout.files)}
     checkpoint = cache(plan.checkpoint)
-    problems += [*_check_sources(plan, list(videos.values()))]
+    problems += [*changed_sources(plan, list(videos.values()))]
     for job in jobs:
         problems += _check_part(plan, checkpoint, job, videos[job.video_key])
     for run in runs:
@@ -56,7 +56,7 @@ def _tables(plan: Plan) -> tuple[Path, ...]:
     return (*planned, layout.objects, layout.summary, layout.settings)
 
 
-def _check_sources(plan: Plan, videos: list[Video]) -> Iterator[Problem]:
+def changed_sources(plan: Plan, videos: list[Video]) -> Iterator[Problem]:
     """Check that videos and prompts are those of the tables, if they are still there."""
     layout = plan.layout.tracked
     for key, how in _changed_videos(plan, {video.video_key: video for video in videos}):
@@ -84,6 +84,11 @@ def _changed_videos(plan: Plan, known: dict[str, Video]) -> Iterator[tuple[str, 
             yield key, "is gone"
         elif not is_same_content(known[key], items[key]):
             yield key, "has other content now"
+
+
+def is_current_part(plan: Plan, checkpoint: Checkpoint, job: Job, video: Video) -> bool:
+    """Return whether a job's masklets are there and are those that it would make now."""
+    return not list(_check_part(plan, lambda: checkpoint, job, video))
 
 
 def _check_part(plan: Plan, checkpoint: Callable[[], Checkpoint], job: Job, video: Video) -> Iterator[Problem]:

@@ -3,12 +3,13 @@
 import orjson
 
 from maskgrid.config.sweep import find
+from maskgrid.dataset.earlier import recording_for
 
 
 def recording_json(wildcards):
     """What to record for a shard, as JSON; the existing recording if it is enough for the sweep."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
-    return orjson.dumps(PLAN.recording(run, wildcards.shard).as_dict()).decode()
+    return orjson.dumps(recording_for(PLAN, run, wildcards.shard).as_dict()).decode()
 
 
 def checkpoint_file(wildcards):
