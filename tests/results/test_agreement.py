@@ -117,7 +117,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
         (None, "b.json cannot be read: No such file"),
         (b"{", "is not valid JSON"),
         (b"[]", "is not a COCO file"),
-        (b'{"images": [{"id": 1}], "annotations": []}', "an image has no id, name or size"),
+        (b'{"images": [{"id": 1}], "annotations": []}', "the image 1 has no file_name, or no width and height"),
         (b'{"images": [], "annotations": []}', "not of the same images"),
         (b'{"images": [], "annotations": [{"image_id": 7}]}', "annotation 1"),
         (b'{"images": [{"id": 1, "file_name": "x", "height": 9, "width": 9}], "annotations": []}', "pixels"),
