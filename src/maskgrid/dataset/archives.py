@@ -5,6 +5,7 @@ Nothing from an archive is ever written to the disk, so no member's name, link o
 """
 
 import hashlib
+import logging
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -20,9 +21,11 @@ from maskgrid.dataset.sources import SourceItem, file_state, is_archive
 from maskgrid.dataset.spans import Span
 from maskgrid.dataset.tables import ARCHIVES_SCHEMA, place_of
 from maskgrid.io.errors import UserError
-from maskgrid.io.listings import IMAGE_SUFFIXES, image_key, is_outside_root
+from maskgrid.io.listings import IMAGE_SUFFIXES, image_key, is_outside_root, is_system_folder
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table
+
+log = logging.getLogger(__name__)
 
 _BLOCK = tarfile.BLOCKSIZE
 _READ_AT_ONCE = 1 << 20
@@ -63,8 +66,8 @@ def expand_archives(
     Returns:
         The inputs sorted by key, and a table of ``ARCHIVES_SCHEMA`` with a row for each archive.
     """
-    whole = {item.key: item for item in items if not is_archive(item.path)}
-    tars = [item for item in items if is_archive(item.path)]
+    whole = {item.key: item for item in items if item.problem or not is_archive(item.path)}
+    tars = [item for item in items if item.key not in whole]
     seen = {row["archive"]: row for row in known.to_pylist()} if known is not None else {}
     archives = []
     for item in shown(tars, len(tars), "archives", "archives") if progress and tars else tars:
@@ -91,11 +94,15 @@ def read_archive(item: SourceItem) -> Archive:
     """Read an archive from end to end: hash it, and find its images.
 
     A tar archive ends with blocks of zeros. One without them was truncated, between members or within one: its images
-    count, and an input with the archive's own key says that some may be missing.
+    count, and an input with the archive's own key says that some may be missing. Archives behind the end of the first
+    (``cat a.tar b.tar > c.tar``) count as well.
     """
     size, mtime_ns = file_state(item)
     if is_outside_root(item.key):
-        problem = str(ImageStatus.OUTSIDE_ROOT), "the entry leads out of the dataset's root by '..'"
+        problem = (
+            str(ImageStatus.OUTSIDE_ROOT),
+            "the entry leads out of the dataset's root by '..'; give all entries as absolute paths",
+        )
         return Archive(item.key, item.path, None, None, 0, None, [_broken(item, *problem)])
     try:
         if not item.path.is_file():
@@ -105,7 +112,14 @@ def read_archive(item: SourceItem) -> Archive:
         with item.path.open("rb") as file:
             stream = _HashedFile(file)
             members, problem_of_archive = _members(stream, size or 0)
-            found = {member.key: member for member in (_input(item, info, size or 0) for info in members) if member}
+            images = [member for member in (_input(item, info, size or 0) for info in members) if member]
+            found = {member.key: member for member in images}
+            if len(found) < len(images):
+                log.warning(
+                    "%s: %d images have the name of a later one, which replaces them as in tar itself",
+                    item.key,
+                    len(images) - len(found),
+                )
             if problem_of_archive is not None:
                 found[item.key] = _broken(item, *problem_of_archive)
             return Archive(item.key, item.path, size, mtime_ns, len(members), stream.hexdigest(), list(found.values()))
@@ -115,11 +129,28 @@ def read_archive(item: SourceItem) -> Archive:
 
 
 def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], tuple[str, str] | None]:
-    """The members' headers up to the archive's end, and the problem with that end, if any."""
+    """The members' headers up to the file's end, and the problem with that end, if any."""
     if size == 0:
         return [], (ImageStatus.EMPTY, "the archive has no bytes")
+    members, end, problem = _one_archive(stream, size, 0)
+    while problem is None:
+        start = stream.next_block(end)
+        if start is None or not _is_header(stream.block(start)):  # the end, or what is no archive
+            break
+        more, end, problem = _one_archive(stream, size, start)
+        members += more
+        if problem is not None:
+            problem = _damage(len(members), size, end)
+    return members, problem
+
+
+def _one_archive(
+    stream: "_HashedFile", size: int, start: int
+) -> tuple[list[tarfile.TarInfo], int, tuple[str, str] | None]:
+    """The members of the archive that begins at an offset, where it ends, and the problem with its end, if any."""
     members: list[tarfile.TarInfo] = []
-    end = 0
+    end = start
+    stream.seek(start)
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
             while (info := tar.next()) is not None:
@@ -128,16 +159,27 @@ def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], t
                 members.append(info)
                 end = tar.offset
                 if end > size:
-                    return members, _damage(len(members), size, end)
+                    return members, end, _damage(len(members), size, end)
     except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
         if not members:
-            return [], (ImageStatus.NOT_AN_IMAGE, f"is no tar archive that can be read: {error}")
-        return members, _damage(len(members), size, end)
+            return [], end, (ImageStatus.NOT_AN_IMAGE, f"is no tar archive that can be read: {error}")
+        return members, end, _damage(len(members), size, end)
     if stream.block(end) == bytes(_BLOCK):
-        return members, None
+        return members, end, None
     if not members:
-        return [], (ImageStatus.NOT_AN_IMAGE, "the content is no tar archive")
-    return members, _damage(len(members), size, end)
+        return [], end, (ImageStatus.NOT_AN_IMAGE, "the content is no tar archive")
+    return members, end, _damage(len(members), size, end)
+
+
+def _is_header(block: bytes) -> bool:
+    """Whether a block is a member's header, perhaps a damaged one: of POSIX's forms, or with a right checksum."""
+    if block[257:262] == b"ustar":
+        return True
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
 
 
 def _damage(n_members: int, size: int, end: int) -> tuple[str, str]:
@@ -152,6 +194,8 @@ def _input(item: SourceItem, info: tarfile.TarInfo, size: int) -> SourceItem | N
     """A member as an input; None if it is not an image by its name."""
     name = Path(info.name)
     if info.isdir() or name.suffix.lower() not in IMAGE_SUFFIXES or name.name.startswith("."):
+        return None
+    if any(is_system_folder(part) for part in name.parts[:-1]):
         return None
     problem = _member_problem(info, size)
     inside = image_key(info.name) if problem is None else image_key(info.name.replace("\0", "\\0"))
@@ -239,6 +283,16 @@ class _HashedFile:
         """The block at an offset; shorter, or empty, at the file's end."""
         self.seek(offset)
         return self.read(_BLOCK)
+
+    def next_block(self, offset: int) -> int | None:
+        """The offset of the first block from an offset on that is not all zeros; None up to the file's end."""
+        self.seek(offset)
+        while data := self.read(_READ_AT_ONCE):
+            zeros = len(data) - len(data.lstrip(b"\0"))
+            if zeros < len(data):
+                return offset + zeros // _BLOCK * _BLOCK
+            offset += zeros
+        return None
 
     def hexdigest(self) -> str:
         """The hash of the whole file."""

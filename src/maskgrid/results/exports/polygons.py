@@ -80,7 +80,7 @@ def _with_polygons(entries: list[Entry], tolerance_px: float, fidelity: Fidelity
         counts = code_of(entry["segmentation"], size_hw)
         polygons = outlines(rle.decode(counts, size_hw), tolerance_px)
         drawn = rle.from_polygons(polygons, size_hw)
-        iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0])
+        iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0]) if polygons else 1.0  # an empty mask, exactly
         fidelity.add(iou)
         area = rle.area_px(drawn, size_hw)
         yield {**entry, "segmentation": polygons, "area": area, "iou_with_mask": round(iou, 6)}
