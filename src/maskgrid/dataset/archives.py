@@ -4,18 +4,17 @@ An archive is read once from end to end, to hash it and to locate its members; t
 Nothing from an archive is ever written to the disk, so no member's name, link or size can do harm there.
 """
 
-import hashlib
 import logging
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from maskgrid.dataset.hashed_file import BLOCK, HashedFile
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.sources import SourceItem, file_state, is_archive
 from maskgrid.dataset.spans import Span
@@ -27,10 +26,6 @@ from maskgrid.io.tables import read_table
 
 log = logging.getLogger(__name__)
 
-_BLOCK = tarfile.BLOCKSIZE
-_READ_AT_ONCE = 1 << 20
-# Headers may contain long names and attributes; a larger one is an attack on memory.
-_LARGEST_HEADER = 1 << 22
 # No larger file is a decodable image, and readers may keep all of it in memory.
 _LARGEST_MEMBER = 1 << 32
 
@@ -110,7 +105,7 @@ def read_archive(item: SourceItem) -> Archive:
             problem = (ImageStatus.NOT_AN_IMAGE, "no file") if there else (ImageStatus.MISSING, "there is no such file")
             return Archive(item.key, item.path, size, mtime_ns, 0, None, [_broken(item, *problem)])
         with item.path.open("rb") as file:
-            stream = _HashedFile(file)
+            stream = HashedFile(file)
             members, problem_of_archive = _members(stream, size or 0)
             images = [member for member in (_input(item, info, size or 0) for info in members) if member]
             found = {member.key: member for member in images}
@@ -128,7 +123,7 @@ def read_archive(item: SourceItem) -> Archive:
         return Archive(item.key, item.path, size, mtime_ns, 0, None, [_broken(item, *problem)])
 
 
-def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], tuple[str, str] | None]:
+def _members(stream: HashedFile, size: int) -> tuple[list[tarfile.TarInfo], tuple[str, str] | None]:
     """The members' headers up to the file's end, and the problem with that end, if any."""
     if size == 0:
         return [], (ImageStatus.EMPTY, "the archive has no bytes")
@@ -145,7 +140,7 @@ def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], t
 
 
 def _one_archive(
-    stream: "_HashedFile", size: int, start: int
+    stream: HashedFile, size: int, start: int
 ) -> tuple[list[tarfile.TarInfo], int, tuple[str, str] | None]:
     """The members of the archive that begins at an offset, where it ends, and the problem with its end, if any."""
     members: list[tarfile.TarInfo] = []
@@ -164,7 +159,7 @@ def _one_archive(
         if not members:
             return [], end, (ImageStatus.NOT_AN_IMAGE, f"is no tar archive that can be read: {error}")
         return members, end, _damage(len(members), size, end)
-    if stream.block(end) == bytes(_BLOCK):
+    if stream.block(end) == bytes(BLOCK):
         return members, end, None
     if not members:
         return [], end, (ImageStatus.NOT_AN_IMAGE, "the content is no tar archive")
@@ -245,67 +240,3 @@ def _table(archives: Sequence[Archive]) -> pa.Table:
         for archive in archives
     ]
     return pa.Table.from_pylist(rows, ARCHIVES_SCHEMA)
-
-
-class _HashedFile:
-    """A file that is hashed while it is read, with the methods that ``tarfile`` needs."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self._hashed = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Read at most ``size`` bytes.
-
-        Raises:
-            tarfile.ReadError: more than any header has.
-        """
-        if not 0 <= size <= _LARGEST_HEADER:
-            raise tarfile.ReadError(f"a header of {size} bytes")
-        start = self._file.tell()
-        if start > self._hashed:
-            self._hash_until(start)
-        data = self._file.read(size)
-        self._digest.update(data[self._hashed - start :])
-        self._hashed = max(self._hashed, start + len(data))
-        return data
-
-    def seek(self, position: int) -> int:
-        """Go to an absolute position."""
-        return self._file.seek(position)
-
-    def tell(self) -> int:
-        """The current position."""
-        return self._file.tell()
-
-    def block(self, offset: int) -> bytes:
-        """The block at an offset; shorter, or empty, at the file's end."""
-        self.seek(offset)
-        return self.read(_BLOCK)
-
-    def next_block(self, offset: int) -> int | None:
-        """The offset of the first block from an offset on that is not all zeros; None up to the file's end."""
-        self.seek(offset)
-        while data := self.read(_READ_AT_ONCE):
-            zeros = len(data) - len(data.lstrip(b"\0"))
-            if zeros < len(data):
-                return offset + zeros // _BLOCK * _BLOCK
-            offset += zeros
-        return None
-
-    def hexdigest(self) -> str:
-        """The hash of the whole file."""
-        self._hash_until(None)
-        return self._digest.hexdigest()
-
-    def _hash_until(self, stop: int | None) -> None:
-        self._file.seek(self._hashed)
-        while stop is None or self._hashed < stop:
-            data = self._file.read(_READ_AT_ONCE if stop is None else min(_READ_AT_ONCE, stop - self._hashed))
-            if not data:
-                break
-            self._digest.update(data)
-            self._hashed += len(data)
-        if stop is not None:
-            self._file.seek(stop)
