@@ -97,6 +97,38 @@ def test_a_table_has_a_row_for_each_setting(tmp_path):
     assert column(settings, "use_m2m") == [False, True]
 
 
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "named index", "index without a name"])
+def test_every_name_in_a_table_is_kept(tmp_path, form):
+    names = ["NA", "null", "nan", "None", "#NA", "<NA>", "007", "1.0", "True", "a b"]
+    table = pd.DataFrame({"name": names, "pred_iou_thresh": [at / 100 for at in range(len(names))]})
+    suffix = form if form in ("csv", "tsv") else "parquet"
+    path = tmp_path / f"settings.{suffix}"
+    if form in ("csv", "tsv"):
+        table.to_csv(path, index=False, sep="," if form == "csv" else "\t")
+    else:
+        indexed = table.set_index("name") if "index" in form else table
+        (indexed.rename_axis(None) if form == "index without a name" else indexed).to_parquet(path)
+    settings = settings_of(path.name, tmp_path)
+    assert [setting.names for setting in settings] == [("baseline",), *((name,) for name in names)]
+
+
+def test_empty_cells_of_a_table_are_not_parameters(tmp_path):
+    (tmp_path / "settings.csv").write_text("name,pred_iou_thresh,points_per_side,checkpoint\n,0.5,,\nb,NA,8,demo\n")
+    settings = settings_of("settings.csv", tmp_path)
+    assert [setting.names for setting in settings] == [("baseline",), (), ("b",)]
+    assert column(settings, "points_per_side") == [32, 32, 8]
+
+
+@pytest.mark.parametrize("name", ["a" * 240, "ü" * 120, "a" * 241, "ü" * 121])
+def test_a_name_leaves_room_for_the_rest_of_a_files_name(name):
+    sweep = {"points": [{"name": name, "pred_iou_thresh": 0.5}]}
+    if len(name.encode()) <= 240:
+        assert settings_of(sweep)[1].names == (name,)
+    else:
+        with pytest.raises(UserError, match=r"sweep.points\[0\].name: .* has more than 240 bytes"):
+            settings_of(sweep)
+
+
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [

@@ -268,3 +268,37 @@ def test_a_span_reads_as_a_file_of_its_own(tmp_path_factory, content, data):
             assert stream.seek(position) == expected.seek(position)
             assert stream.read(size) == expected.read(size)
             assert stream.seek(0, os.SEEK_END) == expected.seek(0, os.SEEK_END)
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 19, 4096])
+def test_archives_behind_the_end_of_the_first_count(tmp_path, zeros):
+    """``cat a.tar b.tar > c.tar``, which GNU tar reads with --ignore-zeros and WebDataset reads anyway."""
+    parts = [samples(0, 3), samples(3, 5), samples(5, 6)]
+    paths = [write_tar(tmp_path / f"{number}.tar", listed) for number, listed in enumerate(parts)]
+    whole = tmp_path / "a.tar"
+    whole.write_bytes(bytes(zeros * BLOCK).join(path.read_bytes() for path in paths))
+    keys, archive = found(whole)
+    assert list(keys) == [key for path in paths for key in found(path)[0]]
+    assert set(keys.values()) == {None}
+    assert archive.sha256 == hashlib.sha256(whole.read_bytes()).hexdigest()
+    singly = [open_span(item.path, item.span).read() for path in paths for item in found(path)[1].items]
+    assert [open_span(item.path, item.span).read() for item in archive.items] == singly
+
+
+def test_a_damaged_archive_behind_the_first_is_reported(tmp_path):
+    first, second = (write_tar(tmp_path / f"{at}.tar", samples(at, at + 2)).read_bytes() for at in (0, 2))
+    (tmp_path / "a.tar").write_bytes(first + second[:100] + b"????" + second[104:])
+    keys, _ = found(tmp_path / "a.tar")
+    assert keys["a.tar"] == "truncated"
+    assert len(keys) == 1 + len(found(tmp_path / "0.tar")[0])
+
+
+def test_other_bytes_behind_the_end_are_padding(tmp_path):
+    first = write_tar(tmp_path / "0.tar", samples(0, 2)).read_bytes()
+    (tmp_path / "a.tar").write_bytes(first + b"signature" * 100)
+    assert found(tmp_path / "a.tar")[0] == found(tmp_path / "0.tar")[0]
+
+
+def test_thumbnails_in_an_archive_are_no_images(tmp_path):
+    listed = [member("a.png", png(0)), member("__MACOSX/a.png", png(1)), member("x/@eaDir/a.png/t.jpg", png(2))]
+    assert list(found(write_tar(tmp_path / "a.tar", listed))[0]) == ["a.tar/a.png"]

@@ -2,6 +2,7 @@ import hashlib
 import io
 import os
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from corpus import (
     oddities,
     oriented_jpeg,
     png_16_bit,
+    png_chunk,
     samples,
     scene,
 )
@@ -394,3 +396,101 @@ def test_a_bug_is_not_mistaken_for_a_bad_file(tmp_path, monkeypatch):
     monkeypatch.setattr(PIL.Image, "open", lambda *_args, **_kwargs: {}["bug"])
     with pytest.raises(KeyError):
         read(tmp_path, content)
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>"""
+
+
+def png_with_xmp_behind_the_pixels() -> bytes:
+    content = encode(scene(), "PNG")
+    return content[:-12] + png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP) + content[-12:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        encode(scene(), "JPEG", xmp=XMP, quality=95),
+        encode(scene(), "WEBP", xmp=XMP, lossless=True),
+        encode(scene(), "TIFF", tiffinfo={700: XMP}),
+        encode(scene(), "TIFF", tiffinfo={700: XMP}, compression="tiff_adobe_deflate"),
+        png_with_xmp_behind_the_pixels(),
+    ],
+    ids=["JPEG", "WEBP", "TIFF", "deflated TIFF", "PNG"],
+)
+def test_an_orientation_in_xmp_alone_turns_nothing_as_in_opencv_and_browsers(tmp_path, content):
+    image = read(tmp_path, content)
+    opencv = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert (image.exif_orientation, image.pixels.shape) == (1, scene().shape)
+    assert np.abs(image.pixels.astype(int) - opencv).max() <= 3
+
+
+def packed(values: np.ndarray, bits: int) -> bytes:
+    """Rows of a PNG without filter."""
+    if bits == 16:
+        rows = values.astype(">u2").reshape(len(values), -1).view(np.uint8)
+    else:
+        rows = np.packbits(
+            (values[..., None] >> np.arange(bits)[::-1] & 1).astype(np.uint8).reshape(len(values), -1), 1
+        )
+    return b"".join(b"\0" + row.tobytes() for row in rows)
+
+
+@pytest.mark.parametrize(("colour_type", "bits"), [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16)])
+def test_a_transparent_colour_is_white_at_every_depth(tmp_path, colour_type, bits):
+    """PNG, section 11.3.2: tRNS has one grey or colour, at the depth of the pixels."""
+    values = np.random.default_rng(bits).integers(0, 2**bits, (9, 12, 3 if colour_type else 1))
+    transparent = values[2, 3]
+    header = np.array([12, 9], ">u4").tobytes() + bytes([bits, colour_type, 0, 0, 0])
+    chunks = {
+        b"IHDR": header,
+        b"tRNS": transparent.astype(">u2").tobytes(),
+        b"IDAT": zlib.compress(packed(values, bits)),
+        b"IEND": b"",
+    }
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, data) for name, data in chunks.items())
+    expected = np.broadcast_to(values * (255 / (2**bits - 1)), (9, 12, 3)).copy()
+    expected[(values == transparent).all(axis=-1)] = 255
+    assert np.abs(read(tmp_path, content).pixels - expected).max() <= 1
+
+
+def bmp(bits: int, compression: int, masks: tuple[int, ...] = ()) -> bytes:
+    info = np.array([40, 7, 5], "<u4").tobytes() + np.array([1, bits], "<u2").tobytes()
+    info += np.array([compression, 80, 0, 0, 0, 0, *masks], "<u4").tobytes()
+    return b"BM" + np.array([94 + len(info), 0, 14 + len(info)], "<u4").tobytes() + info + bytes(80)
+
+
+def jpeg_with_frame(marker: int, bits: int, n_components: int) -> bytes:
+    start = encode(scene(), "JPEG")
+    at = start.index(b"\xff\xc0")
+    return (
+        start[: at + 1]
+        + bytes([marker])
+        + start[at + 2 : at + 4]
+        + bytes([bits])
+        + start[at + 5 : at + 9]
+        + (bytes([n_components]) + start[at + 10 :])
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (jpeg_with_frame(0xC1, 12, 3), "12 bits, 3 channels"),
+        (jpeg_with_frame(0xF7, 8, 3), "JPEG-LS"),
+        (jpeg_with_frame(0xC0, 8, 2), "2 channels"),
+        (bmp(16, 3, (0xF00, 0xF0, 0xF)), "BMP bitfields"),
+        (bmp(2, 0), "BMP pixel depth"),
+        (b"P7\nWIDTH 1\n", "a format that is not read"),
+        (b"PF\n7 5\n-1.0\n" + bytes(420), "a format that is not read"),
+        (b"#?RADIANCE\n", "a format that is not read"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "a format that is not read"),
+    ],
+)
+def test_images_of_kinds_that_are_not_read_are_unsupported(tmp_path, content, words):
+    bad = refusal(tmp_path, content)
+    assert (bad.status, words in bad.message) == (ImageStatus.UNSUPPORTED, True), bad.message
+
+
+def test_a_cut_avif_is_truncated(tmp_path):
+    assert refusal(tmp_path, encode(scene(), "AVIF")[:60]).status is ImageStatus.TRUNCATED

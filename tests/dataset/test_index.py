@@ -9,6 +9,7 @@ import pytest
 
 from corpus import MAX_PIXELS, encode, samples, scene, write_corpus
 from killing import tiny_plan
+from maskgrid.config.models import Config
 from maskgrid.dataset import index as index_module
 from maskgrid.dataset import index as indexing_module
 from maskgrid.dataset import inputs as inputs_module
@@ -28,6 +29,7 @@ from maskgrid.dataset.tables import (
 )
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
+from maskgrid.plan.plan import make_plan
 
 
 @pytest.fixture(scope="module")
@@ -327,3 +329,26 @@ def test_an_unexpected_error_names_the_file(tmp_path, monkeypatch):
     with pytest.raises(KeyError) as caught:
         make_index(source, tmp_path)
     assert caught.value.__notes__ == [f"while reading {source / '0.png'}"]
+
+
+@pytest.mark.parametrize(("n_bad", "more"), [(3, ""), (10, ""), (12, "; and 2 more")])
+def test_a_source_without_a_usable_image_names_the_first_with_their_reasons(tmp_path, n_bad, more):
+    (tmp_path / "photos").mkdir()
+    for number in range(n_bad):
+        (tmp_path / f"photos/{number:02d}.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    plan = make_plan(Config.model_validate({"dataset": {"source": "photos"}}), tmp_path, tmp_path / "results")
+    with pytest.raises(UserError) as caught:
+        index_dataset(plan)
+    message = str(caught.value)
+    assert message.startswith(f"dataset.source: none of the {n_bad} images in photos can be used: '00.heic': unsupp")
+    assert message.count("a format that is not read") == min(n_bad, 10)
+    assert message.endswith(more)
+    assert "\n" not in message
+
+
+def test_a_list_of_missing_files_says_where_paths_start(tmp_path):
+    (tmp_path / "list.txt").write_text("gone.jpg\n../out.jpg\n")
+    plan = make_plan(Config.model_validate({"dataset": {"source": "list.txt"}}), tmp_path, tmp_path / "results")
+    with pytest.raises(UserError, match=r"'gone.jpg': missing, .*from the list's own folder") as caught:
+        index_dataset(plan)
+    assert "give all entries as absolute paths" in str(caught.value)

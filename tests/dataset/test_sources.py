@@ -1,5 +1,6 @@
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import STRANGE_NAMES, write_corpus
+from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.list_files import read_list
 from maskgrid.dataset.sources import file_state, list_inputs, listing_digest
 from maskgrid.io.errors import UserError
@@ -269,3 +271,132 @@ def test_the_state_of_missing_files(tmp_path):
 def test_the_whole_corpus_is_listed(tmp_path):
     expected = write_corpus(tmp_path / "corpus")
     assert keys("corpus", tmp_path) == sorted(expected)
+
+
+RESULTS = [
+    "results/dataset/shards.parquet",
+    "results/report/overlays/baseline.jpg",
+    "results/demo/coins.png",
+    "deep/out/statistics/mask_counts.parquet",
+    "deep/out/prompted/worst.jpg",
+    "videos-of-mine/tracked/jobs.parquet",
+    "videos-of-mine/tracked/png/a/00000.png",
+    "prompts-of-mine/prompted/prompts.parquet",
+    "prompts-of-mine/fetched/host/a.tar",
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (".", ["a.jpg", "dataset/b.jpg", "deep/c.jpg"]),
+        ("..", ["run/a.jpg", "run/dataset/b.jpg", "run/deep/c.jpg"]),
+        ("**/*.jpg", ["a.jpg", "dataset/b.jpg", "deep/c.jpg"]),
+        ("*/*.jpg", ["dataset/b.jpg", "deep/c.jpg"]),
+        ("results", ["demo/coins.png"]),
+        ("results/demo", ["coins.png"]),
+        ("results/demo/*.png", ["coins.png"]),
+        ("prompts-of-mine/fetched/host/a.tar", ["a.tar"]),
+    ],
+)
+def test_results_are_never_input(tmp_path, source, expected):
+    run = tmp_path / "run"
+    touch(run, "a.jpg", "dataset/b.jpg", "deep/c.jpg", *RESULTS)
+    assert keys(source, run) == expected
+
+
+def test_results_in_a_list_are_rows_with_a_reason(tmp_path):
+    touch(tmp_path, "a.jpg", *RESULTS)
+    listed = ["a.jpg", "results/report/overlays/baseline.jpg", "results/demo/coins.png", "deep/out/prompted/worst.jpg"]
+    (tmp_path / "list.txt").write_text("\n".join(listed))
+    items = {item.key: item for item in list_inputs("list.txt", tmp_path)}
+    assert {key for key, item in items.items() if item.problem} == {listed[1], listed[3]}
+    assert all(item.problem is None or item.problem[0] == ImageStatus.OWN_OUTPUT for item in items.values())
+    assert file_state(items[listed[1]]) == (None, None), "as its row says, so that nothing seems changed"
+
+
+def test_what_storage_systems_make_is_no_input(tmp_path):
+    touch(tmp_path, "a.jpg", "@home/b.jpg", "recycled/c.jpg")
+    names = ["@eaDir", "@EADIR", "__MACOSX", "#recycle", "@Recycle", "$RECYCLE.BIN", ".Trash-1000", ".thumbnails"]
+    touch(tmp_path, *(f"sub/{name}/a.jpg/thumb.jpg" for name in names), "lost+found/x.jpg", "Thumbs.db")
+    assert keys(tmp_path, tmp_path) == ["@home/b.jpg", "a.jpg", "recycled/c.jpg"]
+    (tmp_path / "list.txt").write_text("sub/@eaDir/a.jpg/thumb.jpg\n")
+    assert keys("list.txt", tmp_path) == ["sub/@eaDir/a.jpg/thumb.jpg"], "a list is taken as it is"
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        (["../photos/a.png", "../photos/sub/b.png"], ["a.png", "sub/b.png"]),
+        (["../photos/a.png", "x/../../other/b.png"], ["other/b.png", "photos/a.png"]),
+        (["../photos/a.png", "b.png"], ["../photos/a.png", "b.png"]),
+    ],
+)
+def test_a_list_beside_the_images_reaches_them(tmp_path, entries, expected):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/train.txt").write_text("\n".join(entries))
+    assert keys("lists/train.txt", tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "folder"),
+    [
+        ("annotations/instances_val2017.json", "val2017"),
+        ("annotations/person_keypoints_val2017.json", "val2017"),
+        ("annotations/instances_val2017.json", "images/val2017"),
+        ("annotations/instances.json", "images"),
+        ("annotations/train.json", "train"),
+        ("instances_val2017.json", "val2017"),
+        ("labels/all.json", ""),
+    ],
+)
+def test_cocos_own_layouts_are_found(tmp_path, file, folder):
+    touch(tmp_path, f"./{folder}/a.jpg")
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}]}))
+    assert [(item.key, item.path) for item in list_inputs(file, tmp_path)] == [("a.jpg", tmp_path / folder / "a.jpg")]
+
+
+@pytest.mark.parametrize(("listed", "there"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+def test_a_listed_name_is_found_in_either_unicode_form(tmp_path, listed, there):
+    name = "ä/Müller 東京が.jpg"
+    touch(tmp_path, unicodedata.normalize(there, name))
+    (tmp_path / "list.txt").write_text(unicodedata.normalize(listed, name))
+    (item,) = list_inputs("list.txt", tmp_path)
+    assert (item.key, item.path.exists()) == (unicodedata.normalize(listed, name), True)
+
+
+def test_two_names_that_are_escaped_alike_are_two_images(tmp_path):
+    for name in (b"a\\xff.png", b"a\xff.png", b"b\xff.png"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
+    found = {item.key: item.path.read_bytes() for item in list_inputs(str(tmp_path), tmp_path)}
+    assert found == {"a\\xff.png": b"a\\xff.png", "a\\udcff.png": b"a\xff.png", "b\\xff.png": b"b\xff.png"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "txt", "parquet"])
+def test_names_that_pandas_takes_for_nothing_are_names(tmp_path, suffix):
+    names = ["NA", "NULL", "nan", "None", "null"]
+    if suffix == "parquet":
+        pq.write_table(pa.table({"path": names}), tmp_path / "list.parquet")
+    else:
+        (tmp_path / f"list.{suffix}").write_text("\n".join(["path"] * (suffix == "csv") + names))
+    assert keys(f"list.{suffix}", tmp_path) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'\xef\xbb\xbf{"images": [{"id": 1, "file_name": "a.jpg"}]}',
+        '{"images": [{"id": 1, "file_name": "a.jpg"}]}'.encode("utf-16"),
+        b'{"images": [{"id": 1, "file_name": "a.jpg", "date": NaN, "low": -Infinity}]}',
+        b'{"images": [{"id": 1.0, "file_name": "a.jpg"}, {"id": "1", "file_name": "a.jpg"}]}',
+    ],
+)
+def test_coco_files_as_other_tools_write_them(tmp_path, content):
+    (tmp_path / "list.json").write_bytes(content)
+    assert keys("list.json", tmp_path) == ["a.jpg"]
+
+
+def test_half_a_character_in_a_name_is_no_traceback(tmp_path):
+    (tmp_path / "list.json").write_bytes(b'{"images": [{"file_name": "\\ud83d.jpg", "x": NaN}]}')
+    assert keys("list.json", tmp_path) == ["\\ud83d.jpg"]

@@ -16,7 +16,7 @@ from corpus import scene
 from killing import count_steps, die_at
 from maskgrid.cli.main import main
 from maskgrid.io import files
-from maskgrid.io.files import Step, atomic_write, is_part, observed, write_bytes
+from maskgrid.io.files import Step, atomic_folder, atomic_write, is_part, observed, write_bytes
 from maskgrid.io.tables import read_table, write_table
 
 TABLE = pa.table({"number": pa.array(range(50_000), pa.int64())})
@@ -99,6 +99,24 @@ def test_a_really_full_disk(tmp_path):
     assert "Traceback" not in run.stderr
     # No output, whole or in part: only the journal of what was found so far.
     assert [path.name for path in (tmp_path / "results" / "dataset").iterdir()] == [".files.parquet.journal"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 255, "a" * 250 + ".json", "ü" * 127, "ab" * 120 + ".parquet", os.fsdecode(b"\xff" * 255)]
+)
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_a_name_of_any_length_can_be_written(tmp_path, monkeypatch, name, has_locks):
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    if not has_locks:
+        monkeypatch.setattr(files.fcntl, "flock", fail)
+    write_bytes(tmp_path / name, b"x")
+    with atomic_folder(tmp_path / "sub" / name) as folder:
+        write_bytes(folder / "a", b"y")
+    assert (tmp_path / name).read_bytes() == b"x"
+    assert (tmp_path / "sub" / name / "a").read_bytes() == b"y"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "sub"])
 
 
 def test_the_leftovers_of_a_killed_writer_are_removed(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -543,6 +544,55 @@ def test_a_source_without_a_usable_prompt_is_an_error(by_hand, capsys, content):
     assert main(["prompts"]) == 2
     assert "can be used" in (message := capsys.readouterr().err)
     assert "for instance '0.png'" in message
+
+
+def prompt_rows(folder, images, annotations):
+    (folder / "c.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": []}))
+    (folder / "config.yaml").write_text(json.dumps({"dataset": {"source": "images"}, "prompts": {"source": "c.json"}}))
+    assert main(["prompts"]) == 0
+    return pd.read_parquet(folder / "results/prompted/prompts.parquet").set_index("source_id").to_dict("index")
+
+
+def test_coco_files_as_other_tools_write_them(by_hand):
+    decomposed = unicodedata.normalize("NFD", "Müller.png")
+    (by_hand / "images/0.png").rename(by_hand / "images" / decomposed)
+    assert main(["index"]) == 0
+    note = {"category_id": 3.0, "bbox": [2, 2, 18, 10], "score": float("nan")}
+    rows = prompt_rows(
+        by_hand,
+        [
+            {"id": 1.0, "file_name": "1.png"},
+            {"id": "2", "file_name": "images/2.png"},
+            {"id": 3, "file_name": "Müller.png"},
+            {"id": 4, "file_name": "3.png", "width": str(WIDTH + 1), "height": float(HEIGHT)},
+        ],
+        [{"id": number, "image_id": number, **note} for number in range(1, 6)],
+    )
+    statuses = {number: row["status"] for number, row in rows.items()}
+    assert statuses == {"1": "ok", "2": "ok", "3": "ok", "4": "other_size", "5": "malformed"}
+    assert [rows[number]["image_key"] for number in "123"] == ["1.png", "2.png", decomposed]
+    assert rows["1"]["category_id"] == 3
+
+
+def test_two_images_with_one_id_are_an_error(by_hand, capsys):
+    images = [{"id": 1, "file_name": "1.png"}, {"id": 1.0, "file_name": "2.png"}]
+    (by_hand / "c.json").write_text(json.dumps({"images": images, "annotations": []}))
+    (by_hand / "config.yaml").write_text(json.dumps({"dataset": {"source": "images"}, "prompts": {"source": "c.json"}}))
+    assert main(["prompts"]) == 2
+    assert "have the same id, 1" in capsys.readouterr().err
+
+
+def test_pictures_of_the_runs_own_results_are_no_prompts(by_hand):
+    PIL.Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)).save(by_hand / "mask.png")
+    (by_hand / "results/tracked").mkdir()
+    shutil.copy(by_hand / "mask.png", by_hand / "results/tracked/mask.png")
+    masks = ["mask.png", "results/tracked/mask.png", "images/../results/tracked/mask.png"]
+    rows = [{"image": "1.png", "object_id": str(number), "mask": mask} for number, mask in enumerate(masks)]
+    pd.DataFrame(rows).to_json(by_hand / "boxes.jsonl", orient="records", lines=True)
+    assert main(["prompts"]) == 0
+    found = pd.read_parquet(by_hand / "results/prompted/prompts.parquet")
+    assert found["status"].tolist() == ["ok", "malformed", "malformed"]
+    assert "own results" in found["message"][1]
 
 
 @pytest.fixture(scope="module")

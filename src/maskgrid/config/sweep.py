@@ -22,6 +22,8 @@ Overrides = dict[str, Any]
 
 # results/annotations has a file with each name.
 _FILE_NAME = re.compile(rf"(?!(?:all|{BASELINE})$)[^-./\\{{}}\x00-\x1f][^/\\{{}}\x00-\x1f]*")
+# Bytes: file systems allow 255, of which names of outputs take some, such as ``.json``.
+_LONGEST_NAME = 240
 _FILE_NAME_RULE = (
     f"it becomes a file name, so use no / \\ {{ }}, begin with no dot or dash, and do not use all or {BASELINE}"
 )
@@ -229,6 +231,8 @@ def _name(space: Space[Any], point: Mapping[str, Any], where: str) -> str | None
     # A name becomes part of file names, and must not lead out of the results.
     if not isinstance(name, str) or not space.name.fullmatch(name):
         raise UserError(f"{where}.name: {name!r} cannot be a setting's name: {space.name_rule}")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise UserError(f"{where}.name: {name[:40]!r}... has more than {_LONGEST_NAME} bytes; it becomes a file name")
     return name
 
 

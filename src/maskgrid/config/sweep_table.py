@@ -1,9 +1,15 @@
 """A table of settings instead of a sweep: one row per setting, one column per parameter."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maskgrid.io.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Columns that are text whatever stands in them.
+_TEXTS = ("name", "checkpoint")
 
 
 def read_rows(path: Path, key: str) -> list[dict[str, Any]]:
@@ -25,14 +31,35 @@ def read_rows(path: Path, key: str) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{key}: no such file ({path})")
     try:
-        separator = "\t" if path.suffix == ".tsv" else ","
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
+        table = _with_index(pd.read_parquet(path)) if path.suffix == ".parquet" else _text_table(path)
     except (ValueError, OSError) as error:
         raise UserError(f"{key}: cannot be read as a table: {error}") from None
     if table.empty:
         raise UserError(f"{key}: the sweep is empty; the table has no rows")
     rows = ({str(name): _plain(cell) for name, cell in row.items()} for row in table.to_dict("records"))
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def _text_table(path: Path) -> "pd.DataFrame":
+    """The table in a text file, with its names as they are: ``NA`` is no missing name, and ``007`` no number."""
+    import pandas as pd  # as above
+
+    separator = "\t" if path.suffix == ".tsv" else ","
+    table = pd.read_csv(path, sep=separator)
+    texts = pd.read_csv(path, sep=separator, usecols=lambda name: name in _TEXTS, dtype=str, keep_default_na=False)
+    for name in texts:
+        table[name] = pd.Series([cell if cell.strip() else None for cell in texts[name]], table.index, "object")
+    return table
+
+
+def _with_index(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The table with an index that says something, such as the names, as a column; not with numbers of rows."""
+    index = table.index
+    if all(name is not None for name in index.names):
+        return table.reset_index()
+    if "name" not in table and len(table) and all(isinstance(label, str) for label in index):
+        return table.rename_axis("name").reset_index()
+    return table
 
 
 def _plain(cell: Any) -> Any:  # noqa: ANN401

@@ -4,30 +4,28 @@ An archive is read once from end to end, to hash it and to locate its members; t
 Nothing from an archive is ever written to the disk, so no member's name, link or size can do harm there.
 """
 
-import hashlib
+import logging
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from maskgrid.dataset.hashed_file import BLOCK, HashedFile
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.sources import SourceItem, file_state, is_archive
 from maskgrid.dataset.spans import Span
 from maskgrid.dataset.tables import ARCHIVES_SCHEMA, place_of
 from maskgrid.io.errors import UserError
-from maskgrid.io.listings import IMAGE_SUFFIXES, image_key, is_outside_root
+from maskgrid.io.listings import IMAGE_SUFFIXES, image_key, is_outside_root, is_system_folder
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table
 
-_BLOCK = tarfile.BLOCKSIZE
-_READ_AT_ONCE = 1 << 20
-# Headers may contain long names and attributes; a larger one is an attack on memory.
-_LARGEST_HEADER = 1 << 22
+log = logging.getLogger(__name__)
+
 # No larger file is a decodable image, and readers may keep all of it in memory.
 _LARGEST_MEMBER = 1 << 32
 
@@ -63,8 +61,8 @@ def expand_archives(
     Returns:
         The inputs sorted by key, and a table of ``ARCHIVES_SCHEMA`` with a row for each archive.
     """
-    whole = {item.key: item for item in items if not is_archive(item.path)}
-    tars = [item for item in items if is_archive(item.path)]
+    whole = {item.key: item for item in items if item.problem or not is_archive(item.path)}
+    tars = [item for item in items if item.key not in whole]
     seen = {row["archive"]: row for row in known.to_pylist()} if known is not None else {}
     archives = []
     for item in shown(tars, len(tars), "archives", "archives") if progress and tars else tars:
@@ -91,11 +89,15 @@ def read_archive(item: SourceItem) -> Archive:
     """Read an archive from end to end: hash it, and find its images.
 
     A tar archive ends with blocks of zeros. One without them was truncated, between members or within one: its images
-    count, and an input with the archive's own key says that some may be missing.
+    count, and an input with the archive's own key says that some may be missing. Archives behind the end of the first
+    (``cat a.tar b.tar > c.tar``) count as well.
     """
     size, mtime_ns = file_state(item)
     if is_outside_root(item.key):
-        problem = str(ImageStatus.OUTSIDE_ROOT), "the entry leads out of the dataset's root by '..'"
+        problem = (
+            str(ImageStatus.OUTSIDE_ROOT),
+            "the entry leads out of the dataset's root by '..'; give all entries as absolute paths",
+        )
         return Archive(item.key, item.path, None, None, 0, None, [_broken(item, *problem)])
     try:
         if not item.path.is_file():
@@ -103,9 +105,16 @@ def read_archive(item: SourceItem) -> Archive:
             problem = (ImageStatus.NOT_AN_IMAGE, "no file") if there else (ImageStatus.MISSING, "there is no such file")
             return Archive(item.key, item.path, size, mtime_ns, 0, None, [_broken(item, *problem)])
         with item.path.open("rb") as file:
-            stream = _HashedFile(file)
+            stream = HashedFile(file)
             members, problem_of_archive = _members(stream, size or 0)
-            found = {member.key: member for member in (_input(item, info, size or 0) for info in members) if member}
+            images = [member for member in (_input(item, info, size or 0) for info in members) if member]
+            found = {member.key: member for member in images}
+            if len(found) < len(images):
+                log.warning(
+                    "%s: %d images have the name of a later one, which replaces them as in tar itself",
+                    item.key,
+                    len(images) - len(found),
+                )
             if problem_of_archive is not None:
                 found[item.key] = _broken(item, *problem_of_archive)
             return Archive(item.key, item.path, size, mtime_ns, len(members), stream.hexdigest(), list(found.values()))
@@ -114,12 +123,29 @@ def read_archive(item: SourceItem) -> Archive:
         return Archive(item.key, item.path, size, mtime_ns, 0, None, [_broken(item, *problem)])
 
 
-def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], tuple[str, str] | None]:
-    """The members' headers up to the archive's end, and the problem with that end, if any."""
+def _members(stream: HashedFile, size: int) -> tuple[list[tarfile.TarInfo], tuple[str, str] | None]:
+    """The members' headers up to the file's end, and the problem with that end, if any."""
     if size == 0:
         return [], (ImageStatus.EMPTY, "the archive has no bytes")
+    members, end, problem = _one_archive(stream, size, 0)
+    while problem is None:
+        start = stream.next_block(end)
+        if start is None or not _is_header(stream.block(start)):  # the end, or what is no archive
+            break
+        more, end, problem = _one_archive(stream, size, start)
+        members += more
+        if problem is not None:
+            problem = _damage(len(members), size, end)
+    return members, problem
+
+
+def _one_archive(
+    stream: HashedFile, size: int, start: int
+) -> tuple[list[tarfile.TarInfo], int, tuple[str, str] | None]:
+    """The members of the archive that begins at an offset, where it ends, and the problem with its end, if any."""
     members: list[tarfile.TarInfo] = []
-    end = 0
+    end = start
+    stream.seek(start)
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
             while (info := tar.next()) is not None:
@@ -128,16 +154,27 @@ def _members(stream: "_HashedFile", size: int) -> tuple[list[tarfile.TarInfo], t
                 members.append(info)
                 end = tar.offset
                 if end > size:
-                    return members, _damage(len(members), size, end)
+                    return members, end, _damage(len(members), size, end)
     except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
         if not members:
-            return [], (ImageStatus.NOT_AN_IMAGE, f"is no tar archive that can be read: {error}")
-        return members, _damage(len(members), size, end)
-    if stream.block(end) == bytes(_BLOCK):
-        return members, None
+            return [], end, (ImageStatus.NOT_AN_IMAGE, f"is no tar archive that can be read: {error}")
+        return members, end, _damage(len(members), size, end)
+    if stream.block(end) == bytes(BLOCK):
+        return members, end, None
     if not members:
-        return [], (ImageStatus.NOT_AN_IMAGE, "the content is no tar archive")
-    return members, _damage(len(members), size, end)
+        return [], end, (ImageStatus.NOT_AN_IMAGE, "the content is no tar archive")
+    return members, end, _damage(len(members), size, end)
+
+
+def _is_header(block: bytes) -> bool:
+    """Whether a block is a member's header, perhaps a damaged one: of POSIX's forms, or with a right checksum."""
+    if block[257:262] == b"ustar":
+        return True
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
 
 
 def _damage(n_members: int, size: int, end: int) -> tuple[str, str]:
@@ -152,6 +189,8 @@ def _input(item: SourceItem, info: tarfile.TarInfo, size: int) -> SourceItem | N
     """A member as an input; None if it is not an image by its name."""
     name = Path(info.name)
     if info.isdir() or name.suffix.lower() not in IMAGE_SUFFIXES or name.name.startswith("."):
+        return None
+    if any(is_system_folder(part) for part in name.parts[:-1]):
         return None
     problem = _member_problem(info, size)
     inside = image_key(info.name) if problem is None else image_key(info.name.replace("\0", "\\0"))
@@ -201,57 +240,3 @@ def _table(archives: Sequence[Archive]) -> pa.Table:
         for archive in archives
     ]
     return pa.Table.from_pylist(rows, ARCHIVES_SCHEMA)
-
-
-class _HashedFile:
-    """A file that is hashed while it is read, with the methods that ``tarfile`` needs."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self._hashed = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Read at most ``size`` bytes.
-
-        Raises:
-            tarfile.ReadError: more than any header has.
-        """
-        if not 0 <= size <= _LARGEST_HEADER:
-            raise tarfile.ReadError(f"a header of {size} bytes")
-        start = self._file.tell()
-        if start > self._hashed:
-            self._hash_until(start)
-        data = self._file.read(size)
-        self._digest.update(data[self._hashed - start :])
-        self._hashed = max(self._hashed, start + len(data))
-        return data
-
-    def seek(self, position: int) -> int:
-        """Go to an absolute position."""
-        return self._file.seek(position)
-
-    def tell(self) -> int:
-        """The current position."""
-        return self._file.tell()
-
-    def block(self, offset: int) -> bytes:
-        """The block at an offset; shorter, or empty, at the file's end."""
-        self.seek(offset)
-        return self.read(_BLOCK)
-
-    def hexdigest(self) -> str:
-        """The hash of the whole file."""
-        self._hash_until(None)
-        return self._digest.hexdigest()
-
-    def _hash_until(self, stop: int | None) -> None:
-        self._file.seek(self._hashed)
-        while stop is None or self._hashed < stop:
-            data = self._file.read(_READ_AT_ONCE if stop is None else min(_READ_AT_ONCE, stop - self._hashed))
-            if not data:
-                break
-            self._digest.update(data)
-            self._hashed += len(data)
-        if stop is not None:
-            self._file.seek(stop)

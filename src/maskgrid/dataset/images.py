@@ -16,9 +16,13 @@ import numpy.typing as npt
 import PIL.Image
 from PIL import ExifTags, UnidentifiedImageError
 from PIL.Image import Transpose
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
-from maskgrid.dataset.pillow import PixelsUnsupportedError, pillow_limits, to_rgb
+from maskgrid.dataset.other_formats import unread_kind
+from maskgrid.dataset.pillow import PixelsUnsupportedError, pillow_limits, scale_transparent_colour, to_rgb
 from maskgrid.dataset.spans import Span, open_span
+from maskgrid.dataset.tiff import correct_decoding, optional_compression, require_unsigned
 from maskgrid.io.errors import UserError
 
 ImageLike = npt.NDArray[np.uint8] | PIL.Image.Image | str | os.PathLike[str]
@@ -36,6 +40,7 @@ class ImageStatus(StrEnum):
     TRUNCATED = "truncated"  # starts like an image, but is truncated or damaged
     TOO_LARGE = "too_large"  # more pixels than the limit, or than fit into memory
     OUTSIDE_ROOT = "outside_root"  # a list entry that leads out of the dataset's folder by ``..``
+    OWN_OUTPUT = "own_output"  # a list entry in a folder of maskgrid's results
     CHANGED = "changed"  # the content has changed since it was indexed
 
 
@@ -89,27 +94,11 @@ DECODE_ERRORS = (
     zlib.error,
 )
 
-# If Pillow cannot open a file, these first bytes show that it is a damaged image of one of FORMATS …
-_SUPPORTED_SIGNATURES = (
-    b"\xff\xd8\xff",
-    b"\x89PNG",
-    b"II*\0",
-    b"MM\0*",
-    b"II+\0",
-    b"BM",
-    b"GIF8",
-    *(b"P%d" % digit for digit in range(1, 7)),
-)
-# … and these that it is an image of a format that is not read: Photoshop, JPEG 2000, JPEG XL, OpenEXR, icons.
-_OTHER_SIGNATURES = (
-    b"8BPS",
-    b"\0\0\0\x0cjP  ",
-    b"\0\0\0\x0cJXL ",
-    b"\xff\x0a",
-    b"\xffO\xffQ",
-    b"v/1\x01",
-    b"\0\0\x01\0",
-)
+# So begin Pillow's messages about whole files of a kind that it has no decoder for.
+_UNREAD_KINDS = ("unknown raw mode", "conversion from", "Unsupported BMP", "Windows Media Photo")
+
+# Where Pillow keeps XMP, from which it would take an orientation where EXIF has none; browsers and OpenCV do not.
+_XMP = ("xmp", "XML:com.adobe.xmp")
 
 # EXIF orientation (EXIF 2.32, tag 0x0112) to the operation that undoes it.
 _TURNS = {
@@ -126,9 +115,9 @@ _TURNS = {
 def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Span | None = None) -> Image:
     """Read an image file as 8-bit RGB, as a viewer shows it.
 
-    EXIF orientation is applied; only the first frame of an animation is read; 16 bits are scaled to 8; transparency is
-    shown on white. Colour profiles are not applied, as in ``PIL.Image.convert`` and SAM 2's own examples (see
-    :func:`maskgrid.dataset.pillow.to_rgb`).
+    EXIF orientation is applied; one that stands in XMP alone is not, as in browsers and OpenCV. Only the first frame of
+    an animation is read; 16 bits are scaled to 8; transparency is shown on white. Colour profiles are not applied, as
+    in ``PIL.Image.convert`` and SAM 2's own examples (see :func:`maskgrid.dataset.pillow.to_rgb`).
 
     Args:
         path: the file.
@@ -200,23 +189,28 @@ def _decode(stream: IO[bytes], max_pixels: int) -> Image:
         image = PIL.Image.open(stream, formats=FORMATS)
     except UnidentifiedImageError:
         raise _unidentified(stream) from None
+    if isinstance(image, PngImageFile):
+        scale_transparent_colour(image)
     width, height = image.size
     if width * height > max_pixels:
         raise BadImageError(
             ImageStatus.TOO_LARGE, f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})"
         )
     mode, file_format = image.mode, str(image.format)
-    # Before load(), because Pillow rotates a TIFF while loading it and drops the tag; we rotate the rest.
+    # Pillow rotates a TIFF while loading it, and drops the tag; we rotate the rest.
+    tiff_orientation = _orientation(image) if isinstance(image, TiffImageFile) else None
+    load(image)
     orientation = _orientation(image)
-    image.load()
-    turn = _TURNS.get(_orientation(image))
+    turn = _TURNS.get(orientation)
     rgb = to_rgb(image)
     if turn is not None:
         rgb = rgb.transpose(turn)
-    return Image(np.array(rgb, dtype=np.uint8, order="C"), orientation, mode, file_format)
+    return Image(np.array(rgb, dtype=np.uint8, order="C"), tiff_orientation or orientation, mode, file_format)
 
 
 def _orientation(image: PIL.Image.Image) -> int:
+    for name in _XMP:
+        image.info.pop(name, None)
     try:
         value: Any = image.getexif().get(ExifTags.Base.Orientation, 1)
     except DECODE_ERRORS:
@@ -224,16 +218,36 @@ def _orientation(image: PIL.Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
+def load(image: PIL.Image.Image) -> None:
+    """Decode an opened file, as its own format says where Pillow would not.
+
+    Raises:
+        PixelsUnsupportedError: Pillow cannot decode it, or would show something else.
+        OSError, ValueError, ...: one of ``DECODE_ERRORS``.
+    """
+    if not isinstance(image, TiffImageFile):
+        image.load()
+        return
+    correct_decoding(image)
+    compression = optional_compression(image)
+    try:
+        image.load()
+    except OSError as error:
+        if compression is not None and error.errno is None:
+            raise PixelsUnsupportedError(
+                f"{compression} compression in TIFF, which this Pillow cannot decode"
+            ) from None
+        raise
+    require_unsigned(image)
+
+
 def _unidentified(stream: IO[bytes]) -> BadImageError:
-    stream.seek(0)
-    head = stream.read(16)
-    if head.startswith(_OTHER_SIGNATURES) or head[4:8] == b"ftyp":
-        return BadImageError(
-            ImageStatus.UNSUPPORTED, f"a format that is not read here; these are: {', '.join(FORMATS)}"
-        )
-    if head.startswith(_SUPPORTED_SIGNATURES) or head[8:12] == b"WEBP":
+    kind = unread_kind(stream)
+    if kind is None:
+        return BadImageError(ImageStatus.NOT_AN_IMAGE, "the content is no image that is known here")
+    if not kind:
         return BadImageError(ImageStatus.TRUNCATED, "begins as an image, but its header is cut short or damaged")
-    return BadImageError(ImageStatus.NOT_AN_IMAGE, "the content is no image that is known here")
+    return BadImageError(ImageStatus.UNSUPPORTED, f"{kind}; these are read: {', '.join(FORMATS)}")
 
 
 def _bad_image(error: BaseException) -> BadImageError:
@@ -246,4 +260,6 @@ def _bad_image(error: BaseException) -> BadImageError:
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
         return BadImageError(ImageStatus.MISSING if missing else ImageStatus.UNREADABLE, os.strerror(error.errno))
+    if str(error).startswith(_UNREAD_KINDS):
+        return BadImageError(ImageStatus.UNSUPPORTED, f"a kind of image that is not read here: {error}")
     return BadImageError(ImageStatus.TRUNCATED, f"cut short or damaged: {error or type(error).__name__}")

@@ -29,6 +29,7 @@ from maskgrid.dataset.archives import expand_archives, read_known
 from maskgrid.dataset.demo.images import DEMO_VERSION, write_demo
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row
+from maskgrid.dataset.list_files import LIST_READERS
 from maskgrid.dataset.shards import Shard, assign_shards
 from maskgrid.dataset.sources import SourceItem, list_inputs, listing_digest
 from maskgrid.dataset.tables import (
@@ -56,6 +57,8 @@ _MAX_WORKERS = 4
 _ROWS_IN_GROUP = 8192
 # A killed process loses the work on this many images at most.
 _BATCH = 256
+# Inputs that a message names with their reasons.
+_MOST_NAMED = 10
 
 log = logging.getLogger(__name__)
 
@@ -174,9 +177,17 @@ def index_dataset(plan: Plan) -> None:
     forget_journal(plan.layout.files)
     log.info("%d inputs: %s; %d shards", len(items), tally(Counter(index["status"].to_pylist())), len(shards))
     if not shards:
-        raise UserError(
-            f"dataset.source: none of the images in {plan.config.dataset.source} can be used; see {plan.layout.images}"
-        )
+        raise UserError(_nothing_usable(plan.config.dataset.source, index))
+
+
+def _nothing_usable(source: str, index: pa.Table) -> str:
+    """The message for a source without a usable image: the first inputs, each with its reason."""
+    rows = index.select(["image_key", "status", "message"]).slice(0, _MOST_NAMED).to_pylist()
+    named = "; ".join(f"{row['image_key']!r}: {row['status']}, {row['message']}" for row in rows)
+    more = f"; and {len(index) - len(rows)} more" if len(index) > len(rows) else ""
+    is_list = Path(source).suffix.lower() in LIST_READERS and "missing" in {row["status"] for row in rows}
+    hint = ". Paths in a list start from the list's own folder" if is_list else ""
+    return f"dataset.source: none of the {len(index)} images in {source} can be used: {named}{more}{hint}"
 
 
 def source_digest(plan: Plan) -> str:

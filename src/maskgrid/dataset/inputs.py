@@ -89,7 +89,7 @@ def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) ->
     if item.problem is not None:
         return InputRow(item.key, os.fsencode(item.path), *item.problem, archive=item.archive)
     if is_outside_root(item.key):
-        message = "the entry leads out of the dataset's root by '..'"
+        message = "the entry leads out of the dataset's root by '..'; give all entries as absolute paths"
         return InputRow(item.key, os.fsencode(item.path), ImageStatus.OUTSIDE_ROOT, message)
     # Before reading: if the file changes meanwhile, the next run sees another time and reads it again.
     size, mtime_ns = file_state(item)

@@ -32,10 +32,24 @@ def read_list(path: Path, key: str) -> tuple[list[str], Path]:
         entries = LIST_READERS[path.suffix.lower()](path, key)
     except OSError as error:
         raise UserError(f"{key}: {path} cannot be read: {error.strerror}.") from error
-    folder = path.parent
-    if path.suffix.lower() == ".json":
-        folder = max(folder, folder / "images", key=lambda root: _count_existing(root, entries))
-    return entries, folder
+    return entries, _folder_of(path, entries) if path.suffix.lower() == ".json" else path.parent
+
+
+def _folder_of(path: Path, entries: list[str]) -> Path:
+    """The folder with a COCO file's images: its own, ``images`` in it, or as COCO itself lays them out.
+
+    COCO has ``annotations/instances_val2017.json`` beside ``val2017/``; others have ``images/`` there, with or without
+    the subset's folder in it.
+    """
+    folder, above, subset = path.parent, path.parent.parent, path.stem.rpartition("_")[2]
+    for candidates in (
+        [folder, folder / "images"],
+        [above / subset, above / "images" / subset, above / "images", folder / subset, above],
+    ):
+        best = max(candidates, key=lambda root: _count_existing(root, entries))
+        if _count_existing(best, entries):
+            return best
+    return folder
 
 
 def _read_text(path: Path, key: str) -> list[str]:  # noqa: ARG001 - called as the other readers are

@@ -14,7 +14,15 @@ from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus, read_box, read_points
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import named_key
-from maskgrid.masks.coco_reading import listed_objects, read_json, stated_size_hw
+from maskgrid.masks.coco_reading import (
+    ImageId,
+    image_id_of,
+    images_by_id,
+    listed_objects,
+    read_json,
+    stated_size_hw,
+)
+from maskgrid.masks.segmentations import whole_number
 
 log = logging.getLogger(__name__)
 
@@ -99,10 +107,11 @@ def _coco(path: Path, use: Use) -> PromptSource:
     images, annotations, categories = (
         listed_objects(path, content, name, "prompts.source") for name in ("images", "annotations", "categories")
     )
-    known = {image["id"]: image for image in images if _hashable(image.get("id"))}
+    known = images_by_id(path, images, "prompts.source")
     names = {each["id"]: str(each.get("name", each["id"])) for each in categories if _hashable(each.get("id"))}
     entries = [_coco_entry(annotation, known, names, use) for annotation in annotations]
-    listed = {category["id"]: category for category in categories if type(category.get("id")) is int}
+    whole = [category | {"id": whole_number(category.get("id"))} for category in categories]
+    listed = {category["id"]: category for category in whole if type(category["id"]) is int}
     found = {entry.category_id: entry.category for entry in entries if entry.category_id is not None}
     unlisted = [{"id": number, "name": found[number]} for number in sorted(found.keys() - listed.keys())]
     if unlisted:
@@ -112,10 +121,11 @@ def _coco(path: Path, use: Use) -> PromptSource:
 
 
 def _coco_entry(
-    annotation: dict[str, Any], images: Mapping[Any, dict[str, Any]], categories: Mapping[Any, str], use: Use
+    annotation: dict[str, Any], images: Mapping[ImageId, dict[str, Any]], categories: Mapping[Any, str], use: Use
 ) -> Entry:
-    image_id, category_id = annotation.get("image_id"), annotation.get("category_id")
-    image = images.get(image_id, {}) if _hashable(image_id) else {}
+    image_id, category_id = annotation.get("image_id"), whole_number(annotation.get("category_id"))
+    found = image_id_of(image_id)
+    image = {} if found is None else images.get(found, {})
     name = image.get("file_name")
     broken = None if isinstance(name, str) else f"the file has no image with the id {image_id!r}"
     # Masks do not depend on the category, so an unlisted one does no harm.

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 from PIL import ImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 _MAX_16_BIT = 65535
@@ -93,11 +94,26 @@ def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """
     if image.mode.startswith("I") or image.mode == "F":
         return PIL.Image.fromarray(_grey_8_bit(image)).convert("RGB")
+    if image.mode in ("La", "RGBa"):  # colours multiplied by alpha
+        image = image.convert(image.mode.upper())
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = PIL.Image.new("RGBA", rgba.size, "white")
         return PIL.Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def scale_transparent_colour(image: PngImageFile) -> None:
+    """Bring a PNG's transparent colour to the 8 bits of the pixels, before ``load``; Pillow keeps the file's bits.
+
+    Of 16-bit colours Pillow decodes the high bytes, so colours with the same high bytes become transparent too.
+    """
+    colour = image.info.get("transparency")
+    raw_mode = str(image.tile[0].args) if image.tile else ""
+    if isinstance(colour, int) and raw_mode in ("L;2", "L;4"):
+        image.info["transparency"] = colour * (85 if raw_mode == "L;2" else 17)
+    elif isinstance(colour, tuple) and raw_mode == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _grey_8_bit(image: PIL.Image.Image) -> npt.NDArray[np.uint8]:
@@ -108,11 +124,15 @@ def _grey_8_bit(image: PIL.Image.Image) -> npt.NDArray[np.uint8]:
             raise PixelsUnsupportedError(
                 f"floating point from {low:g} to {high:g}; only values in 0 to 1 have an agreed look"
             )
-        return np.rint(values * np.float32(255)).astype(np.uint8)
+        shown = 1 - values if _white_is_zero(image) else values
+        return np.rint(shown * np.float32(255)).astype(np.uint8)
     white = _white_level(image)
     if low < 0 or high > white:
         raise PixelsUnsupportedError(f"integers from {low} to {high}; only up to 16 bits have an agreed look")
     grey = np.rint(values * np.float32(255 / white)).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
     return ~grey if _white_is_zero(image) else grey
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,16 @@ from maskgrid.io.listings import (
     in_braces,
     in_folder,
     is_outside_root,
+    is_own_output,
     matches,
     rooted,
+    spelled,
+    valid_key,
 )
 
 _LISTED_SUFFIXES = IMAGE_SUFFIXES | {ARCHIVE_SUFFIX}
 _KEY = "dataset.source"
+_OWN = ("own_output", "lies in a results folder of maskgrid, whose pictures are no input")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,15 @@ def list_inputs(source: str, base_dir: Path) -> list[SourceItem]:
 
     - A folder: all image files and tar archives below it, by suffix. Hidden files and folders are skipped; links are
       followed, and each folder is listed once. A subfolder that cannot be listed becomes an input itself, so that it
-      is reported.
+      is reported. Results of maskgrid are left out, and what storage systems make (thumbnails, recycle bins).
     - A glob (``photos/**/*.jpg``): as a folder, filtered. The root is the longest path without wildcards.
     - Numbers in braces (``images-{000..009}.tar``): each of these files, existing or not. The root is the folder before
       the braces.
     - A list, whose entries are taken as they are, with or without a known suffix, existing or not: ``.txt`` with
       one path per line, ``.csv`` or ``.parquet`` with a column ``path``, COCO ``.json`` with
       ``images[].file_name``. Relative entries start from the list's folder, which is the root. If a list has absolute
-      entries, the root is the common parent of the listed files.
+      entries, or all lead out of its folder by ``..``, the root is the common parent of the listed files. Entries that
+      are a run's results become inputs with a problem.
     - One image file or tar archive. The root is its folder.
 
     Archives are listed, not opened: :func:`maskgrid.dataset.archives.expand_archives` does that.
@@ -71,7 +76,12 @@ def list_inputs(source: str, base_dir: Path) -> list[SourceItem]:
     Raises:
         UserError: there is no such source, no image in it, or the list cannot be read.
     """
-    return [SourceItem(key, Path(path)) for key, path in _listing(source, base_dir)]
+    known: dict[str, bool] = {}
+    is_list = Path(source).suffix.lower() in LIST_READERS
+    return [
+        SourceItem(key, Path(path), problem=_OWN if is_list and is_own_output(path, known) else None)
+        for key, path in _listing(source, base_dir)
+    ]
 
 
 def listing_digest(source: str, base_dir: Path) -> str:
@@ -101,7 +111,7 @@ def is_archive(path: Path) -> bool:
 
 def file_state(item: SourceItem) -> tuple[int | None, int | None]:
     """An input's size in bytes and its file's modification time in ns; None if the file system does not tell."""
-    if is_outside_root(item.key):
+    if is_outside_root(item.key) or item.problem is not None:
         return None, None
     size, mtime_ns = path_state(item.path)
     return size if item.span is None else item.span.length, mtime_ns
@@ -170,20 +180,43 @@ def _listing(source: str, base_dir: Path) -> list[Listed]:
             f"{_KEY}: there is no file or folder {location}. Give a folder of images, a glob such as "
             f"'photos/**/*.jpg', tar archives such as 'images-{{000..009}}.tar', or a list ({', '.join(LIST_READERS)})."
         )
-    paths = dict(found)
+    paths = _by_key(found)
     if not paths:
         raise UserError(
             f"{_KEY}: no images in {location}. Images are recognized by their suffix "
-            f"({' '.join(sorted(IMAGE_SUFFIXES))}), archives by {ARCHIVE_SUFFIX}; hidden files are skipped."
+            f"({' '.join(sorted(IMAGE_SUFFIXES))}), archives by {ARCHIVE_SUFFIX}; hidden files "
+            "and a run's own results are skipped."
         )
     return sorted(paths.items())
+
+
+def _by_key(found: Iterable[Listed]) -> dict[str, str]:
+    r"""The files by key; a name with bytes that are not UTF-8 may be escaped to what another file is called.
+
+    Such a file's key then has ``\udcff`` for the byte ``\xff``.
+
+    Raises:
+        UserError: another file has that key too.
+    """
+    paths: dict[str, str] = {}
+    for key, path in found:
+        other = paths.setdefault(key, path)
+        if other == path:
+            continue
+        plain, escaped = (other, path) if other.isascii() or valid_key(other) == other else (path, other)
+        part = "/".join(escaped.split("/")[-key.count("/") - 1 :])
+        renamed = part.encode("utf-8", errors="backslashreplace").decode()
+        if renamed in paths:
+            raise UserError(f"{_KEY}: {other!r} and {path!r} cannot be told apart; rename one of them")
+        paths[key], paths[renamed] = plain, escaped
+    return paths
 
 
 def _in_file(path: Path) -> Iterator[Listed]:
     suffix = path.suffix.lower()
     if suffix in LIST_READERS:
         entries, folder = read_list(path, _KEY)
-        return rooted(entries, str(folder))
+        return ((key, spelled(entry)) for key, entry in rooted(entries, str(folder)))
     if suffix in _LISTED_SUFFIXES:
         return rooted([path.name], str(path.parent))
     compressed = ".tar." in path.name

@@ -1,6 +1,7 @@
 """Write files atomically: a file is absent or complete, never half written."""
 
 import fcntl
+import hashlib
 import io
 import os
 import shutil
@@ -16,6 +17,9 @@ from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+_LONGEST_NAME = 255  # bytes; of a file, on the usual file systems
 
 
 class Step(StrEnum):
@@ -99,7 +103,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: as :func:`atomic_write`.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{_shortened(path.name, _LONGEST_NAME - 10)}.part")
     for old in (part, part.with_suffix(".old.part")):
         shutil.rmtree(old, ignore_errors=True)
     step(Step.CREATE, path)
@@ -184,7 +188,8 @@ def _open_part(path: Path) -> tuple[Path, int]:
     can be reused. Locks may not reach other machines, so the name contains the machine's.
     """
     for number in count(1):
-        part = path.with_name(f".{path.name}.{socket.gethostname()}.{number}.part")
+        end = f".{socket.gethostname()}.{number}.part"
+        part = path.with_name(f".{_shortened(path.name, _LONGEST_NAME - len(os.fsencode(end)) - 1)}{end}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -204,6 +209,14 @@ def _open_part(path: Path) -> tuple[Path, int]:
             return _open_unlocked(path)
         os.close(descriptor)
     raise AssertionError("numbers do not end")
+
+
+def _shortened(name: str, n_bytes: int) -> str:
+    """A name of at most so many bytes: a longer one ends in a hash instead of what does not fit."""
+    if len(os.fsencode(name)) <= n_bytes:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return os.fsencode(name)[: n_bytes - len(digest)].decode(errors="ignore") + digest
 
 
 def _is_being_written(part: Path) -> bool:
@@ -226,7 +239,9 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _open_unlocked(path: Path) -> tuple[Path, int]:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(
+        prefix=f".{_shortened(path.name, _LONGEST_NAME - 20)}.", suffix=".part", dir=path.parent
+    )
     umask = os.umask(0)
     os.umask(umask)
     os.fchmod(descriptor, 0o666 & ~umask)

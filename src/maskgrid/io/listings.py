@@ -5,7 +5,9 @@ There may be millions, and the workflow lists them each time it plans: making ea
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
@@ -28,6 +30,22 @@ _UNREAD_SUFFIXES = {".heic", ".heif", ".jp2", ".j2k", ".jxl"}
 IMAGE_SUFFIXES = frozenset(_WEB_SUFFIXES | _PLAIN_SUFFIXES | _UNREAD_SUFFIXES)
 ARCHIVE_SUFFIX = ".tar"
 
+# Folders that storage systems and computers make beside people's files: thumbnails, recycle bins, snapshots. Those
+# whose names begin with a dot are hidden anyway.
+_SYSTEM_FOLDERS = frozenset(
+    {"@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "__macosx"}
+    | {"$recycle.bin", "recycler", "system volume information", "lost+found"}
+)
+# Files that only a results folder of maskgrid has, by the folder in it that holds them.
+_RESULTS = {
+    "dataset": "shards.parquet",
+    "tracked": "jobs.parquet",
+    "prompted": "prompts.parquet",
+    "statistics": "mask_counts.parquet",
+}
+# What a results folder has that may be named as a source: images drawn for the demo, files fetched from a server.
+SOURCES_IN_RESULTS = ("demo", "fetched")
+
 
 def is_outside_root(key: str) -> bool:
     """Return whether a key leads out of the dataset's root."""
@@ -42,6 +60,55 @@ def image_key(name: str) -> str:
 def named_key(name: str) -> str:
     """The key of an image named in a user's file: as :func:`image_key`, but ``x/../a.jpg`` also becomes ``a.jpg``."""
     return valid_key(os.path.normpath(name))
+
+
+def one_name(keys: Iterable[str]) -> dict[str, str]:
+    """The keys by their composed Unicode form, where only one key has it.
+
+    ``Müller.jpg`` can be spelled in two ways that look equal: macOS decomposes the ü, most other systems do not.
+    """
+    names = [(unicodedata.normalize("NFC", key), key) for key in keys if not key.isascii()]
+    times = Counter(name for name, _ in names)
+    return {name: key for name, key in names if times[name] == 1}
+
+
+def find_key(name: str, keys: Container[str], by_name: Mapping[str, str]) -> str:
+    """The key that a name means: itself, or the only one spelled like it (:func:`one_name`); else the name."""
+    return name if name in keys else by_name.get(unicodedata.normalize("NFC", name), name)
+
+
+def spelled(path: str) -> str:
+    """A listed path as the disk spells it, if it is there in composed or decomposed Unicode only."""
+    if path.isascii() or "\0" in path or os.path.lexists(path):
+        return path
+    forms = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    return next((form for form in forms if os.path.lexists(form)), path)
+
+
+def is_system_folder(name: str) -> bool:
+    """Return whether a folder is one that storage systems or computers make for themselves, by its name."""
+    return name.lower() in _SYSTEM_FOLDERS
+
+
+def is_results_folder(folder: str) -> bool:
+    """Return whether a folder holds a run's results."""
+    return any(os.path.isfile(f"{folder}/{name}/{file}") for name, file in _RESULTS.items())
+
+
+def is_own_output(path: str, known: dict[str, bool]) -> bool:
+    """Return whether a file lies in a folder of results and is no image of the demo, nor a fetched file.
+
+    Args:
+        path: the file's absolute path.
+        known: answers for folders already asked for, which this extends.
+    """
+    folder, name = os.path.split(path)
+    if folder not in known:
+        is_source = os.path.basename(folder) in SOURCES_IN_RESULTS and is_results_folder(os.path.dirname(folder))
+        known[folder] = not is_source and (
+            is_results_folder(folder) or (folder != path and is_own_output(folder, known))
+        )
+    return known[folder] and bool(name)
 
 
 def has_magic(text: str) -> bool:
@@ -66,6 +133,9 @@ def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key: str) -> Iterator[Listed]:
     """Walk a folder; yield each file with one of the suffixes, and each folder that cannot be listed.
 
+    Folders of results are left out, so that a run never reads what it has written, and so are folders that storage
+    systems make for themselves; both only below the root.
+
     Args:
         root: the absolute path of the folder.
         depth: number of levels to descend; None for all.
@@ -89,9 +159,13 @@ def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key
                 raise UserError(f"{config_key}: {root} cannot be listed: {error.strerror}.") from error
             yield valid_key(folder[start:]), folder
             continue
+        if _holds_results(folder, entries):
+            if folder != root:
+                continue
+            entries = [entry for entry in entries if entry.name in SOURCES_IN_RESULTS]
         deeper = depth is None or folder[start:].count("/") + 1 + (folder != root) < depth
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or is_system_folder(entry.name):
                 continue
             if _leads_to_folder(entry):
                 if deeper:
@@ -110,6 +184,9 @@ def rooted(entries: Sequence[str], folder: str) -> Iterator[Listed]:
     # Lexical: links in the root are the user's intention, but a ``..`` in a list may not be.
     root = os.path.normpath(folder)
     inside, outside, has_absolute = list[str](), list[str](), False
+    # If all lead out of the folder, as from ``lists/`` beside ``photos/``, that is the user's intention too.
+    if all(is_outside_root(os.path.normpath(entry)) for entry in entries):
+        entries = [os.path.join(root, entry) for entry in entries]
     for entry in entries:
         short = os.path.normpath(entry)
         if os.path.isabs(short):
@@ -153,6 +230,11 @@ def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
     return new
 
 
+def _holds_results(folder: str, entries: Sequence[os.DirEntry[str]]) -> bool:
+    """As :func:`is_results_folder`, without asking the file system about folders that lack the subfolders."""
+    return any(entry.name in _RESULTS for entry in entries) and is_results_folder(folder)
+
+
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -162,4 +244,9 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 def valid_key(name: str) -> str:
     """A file name as part of an image key: valid Unicode, other bytes escaped."""
-    return name if name.isascii() else os.fsencode(name).decode("utf-8", errors="backslashreplace")
+    if name.isascii():
+        return name
+    try:
+        return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+    except UnicodeEncodeError:  # half a character, from JSON: no file has such a name
+        return name.encode("utf-8", errors="backslashreplace").decode()

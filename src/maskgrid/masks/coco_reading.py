@@ -1,6 +1,7 @@
 """Read COCO files: any file as a whole, and those of ``coco.write_coco`` (one entry a line) image by image."""
 
 import codecs
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,21 +12,35 @@ import orjson
 
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
+from maskgrid.masks.segmentations import code_of, whole_number_of_text
 
 Entry = dict[str, Any]
+ImageId = int | str
+# Not JSON, and yet what Python's json.dump writes.
+_NOT_NUMBERS = (b"NaN", b"Infinity")
 
 
 def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
     """The content of a JSON file; ``key`` is the config key that names it.
 
+    A byte order mark, UTF-16 and ``NaN`` are read too, as other tools write them.
+
     Raises:
         UserError: it is not JSON.
         OSError: it cannot be opened.
     """
+    content = path.read_bytes()
     try:
-        return orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+        return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
-        raise UserError(f"{key}: {path} is not valid JSON: {error}") from None
+        reason: ValueError | RecursionError = error
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if is_utf_16 or any(word in content for word in _NOT_NUMBERS):
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            reason = error
+    raise UserError(f"{key}: {path} is not valid JSON: {reason}")
 
 
 def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "COCO file") -> list[dict[str, Any]]:  # noqa: ANN401
@@ -43,11 +58,40 @@ def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "C
 
 
 def stated_size_hw(image: dict[str, Any]) -> tuple[int, int] | None:
-    """The height and width stated in an entry of ``images``; None unless both are positive integers."""
-    height, width = image.get("height"), image.get("width")
+    """The height and width stated in an entry of ``images``; None unless both are positive whole numbers.
+
+    They may be written as ``120.0`` or ``"120"``.
+    """
+    height, width = (whole_number_of_text(image.get(name)) for name in ("height", "width"))
     if type(height) is int and type(width) is int and height > 0 and width > 0:
         return height, width
     return None
+
+
+def image_id_of(value: Any) -> ImageId | None:  # noqa: ANN401
+    """An image's id: ``1``, ``1.0`` and ``"1"`` are one id, since tools write all of them; None if it is no id."""
+    found = whole_number_of_text(value)
+    return found if type(found) in (int, str) else None
+
+
+def images_by_id(path: Path, images: list[Entry], key: str) -> dict[ImageId, Entry]:
+    """The entries of ``images`` with an id, by id.
+
+    Raises:
+        UserError: two images have one id; ``key`` is the config's key that names the file.
+    """
+    found: dict[ImageId, Entry] = {}
+    for image in images:
+        image_id = image_id_of(image.get("id"))
+        if image_id is None:
+            continue
+        name, other = image.get("file_name"), found.setdefault(image_id, image).get("file_name")
+        if name != other:
+            raise UserError(
+                f"{key}: {path}: the images {other!r} and {name!r} have the same id, {image_id!r}, so nobody can tell "
+                "whose objects are whose; give each image an id of its own"
+            )
+    return found
 
 
 def read_head(path: Path) -> dict[str, Any]:
@@ -111,44 +155,36 @@ def read_masks(path: Path, key: str) -> dict[str, ImageMasks]:
     except OSError as error:
         raise UserError(f"{key}: {path} cannot be read: {error.strerror}") from None
     images, annotations = (listed_objects(path, content, name, key) for name in ("images", "annotations"))
-    try:
-        masks: dict[Any, tuple[str, ImageMasks]] = {
-            row["id"]: (str(row["file_name"]), ImageMasks((int(row["height"]), int(row["width"])), []))
-            for row in images
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{key}: {path}: an image has no id, name or size ({error})") from None
+    masks: dict[str, ImageMasks] = {}
+    names: dict[ImageId, str] = {}
+    for image_id, image in images_by_id(path, images, key).items():
+        name, size_hw = image.get("file_name"), stated_size_hw(image)
+        if not isinstance(name, str) or size_hw is None:
+            raise UserError(f"{key}: {path}: the image {image_id!r} has no file_name, or no width and height")
+        if name in masks:
+            raise UserError(f"{key}: {path}: the image {name!r} is listed twice, under two ids")
+        names[image_id], masks[name] = name, ImageMasks(size_hw, [])
+    if without := sum(image_id_of(image.get("id")) is None for image in images):
+        raise UserError(f"{key}: {path}: {without} of its images have no id")
     for number, annotation in enumerate(annotations, 1):
+        image_id_or_none = image_id_of(annotation.get("image_id"))
+        found = None if image_id_or_none is None else masks.get(names.get(image_id_or_none, ""))
         try:
-            _, found = masks[annotation["image_id"]]
-            found.codes.append(run_length_code(annotation["segmentation"], found.size_hw))
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            if found is None:
+                raise ValueError(f"no image has the id {annotation.get('image_id')!r}")
+            found.codes.append(code_of(annotation.get("segmentation"), found.size_hw))
+        except ValueError as error:
             raise UserError(
                 f"{key}: {path}: annotation {number} is not a mask of an image in the file ({error})"
             ) from None
-    return dict(masks.values())
-
-
-def run_length_code(segmentation: Any, size_hw: tuple[int, int]) -> bytes:  # noqa: ANN401
-    """COCO's compressed code of a segmentation: polygons, a list of runs, or a compressed code as text.
-
-    Raises:
-        ValueError: it has another size.
-    """
-    if isinstance(segmentation, list):
-        return rle.from_polygons(segmentation, size_hw)
-    if list(segmentation["size"]) != list(size_hw):
-        raise ValueError(f"its size is {segmentation['size']}, the image's is {list(size_hw)}")
-    counts = segmentation["counts"]
-    code: bytes = rle.from_runs(counts, size_hw) if isinstance(counts, list) else counts.encode("ascii")
-    return code
+    return masks
 
 
 def compressed(segmentation: Entry) -> Entry:
     """A mask's run-length code in COCO's compressed form, counts as text."""
     if isinstance(segmentation["counts"], str):
         return segmentation
-    return rle.compressed(run_length_code(segmentation, segmentation["size"]), segmentation["size"])
+    return rle.compressed(code_of(segmentation, tuple(segmentation["size"])), segmentation["size"])
 
 
 def _entries(path: Path, start: bytes) -> Iterator[Entry]:

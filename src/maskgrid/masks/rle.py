@@ -73,7 +73,9 @@ def from_runs(runs: Sequence[int] | NDArray[np.int64], size_hw: tuple[int, int])
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]) -> bytes:
-    """Draw COCO's polygons (lists x, y, x, y, ... in pixels) as one mask; at least one polygon."""
+    """Draw COCO's polygons (lists x, y, x, y, ... in pixels) as one mask; without any, an empty mask."""
+    if not polygons:
+        return from_runs([size_hw[0] * size_hw[1]], size_hw)
     return merge([code["counts"] for code in coco_mask.frPyObjects(polygons, *size_hw)], size_hw)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from maskgrid.dataset.names import NamedImages
 from maskgrid.dataset.object_masks import read_mask
-from maskgrid.dataset.object_sources import Entry, read_prompt, read_source
+from maskgrid.dataset.object_sources import Entry, PromptSource, read_prompt, read_source
 from maskgrid.dataset.objects import BadPromptError, Prompt, PromptRow, PromptStatus, require_size
 from maskgrid.dataset.tables import read_images
 from maskgrid.io.errors import UserError
-from maskgrid.io.listings import valid_key
+from maskgrid.io.listings import SOURCES_IN_RESULTS, is_outside_root
 from maskgrid.io.tables import read_table, write_table
 from maskgrid.io.wording import tally
 from maskgrid.plan.layout import GROUND_TRUTH
@@ -54,7 +55,7 @@ def write_prompts(plan: Plan) -> None:
     images = _known_images(plan)
     indices: Counter[str] = Counter()
     prompts = []
-    for entry in _by_key(plan, source.entries):
+    for entry in _by_key(plan, source):
         image = images.get(entry.image_key)
         row = resolve(entry, image, indices[entry.image_key], config.normalized, source.folder)
         indices[entry.image_key] += 1
@@ -137,13 +138,24 @@ def _reference(entry: Entry, prompt: Prompt, size_hw: tuple[int, int], folder: P
         return None, f"not compared with the source's mask: {error.message}"
 
 
-def _by_key(plan: Plan, entries: list[Entry]) -> list[Entry]:
-    """Replace absolute paths of the dataset's files, by which a source may name images, with image keys."""
-    if not any(entry.image_key.startswith("/") for entry in entries):
-        return entries
-    files = read_table(plan.layout.files, ["image_key", "path"])
-    keys = {valid_key(os.fsdecode(row["path"])): row["image_key"] for row in files.to_pylist()}
-    return [replace(entry, image_key=keys.get(entry.image_key, entry.image_key)) for entry in entries]
+def _by_key(plan: Plan, source: PromptSource) -> list[Entry]:
+    """Replace the names that a source gives images (:meth:`NamedImages.key`) with image keys."""
+    names = NamedImages.of(read_table(plan.layout.files, ["image_key", "path"]).to_pylist(), source.folder)
+    return [
+        replace(entry, image_key=names.key(entry.image_key), broken=entry.broken or _own_picture(plan, entry, source))
+        if entry.image_key
+        else entry
+        for entry in source.entries
+    ]
+
+
+def _own_picture(plan: Plan, entry: Entry, source: PromptSource) -> str | None:
+    """The reason against a mask picture that this run wrote itself: the next run would find another one there."""
+    if not isinstance(entry.mask, str):
+        return None
+    below = os.path.relpath((source.folder / entry.mask).absolute(), plan.layout.root.absolute())
+    is_own = not is_outside_root(below) and below.split("/")[0] not in SOURCES_IN_RESULTS
+    return f"the mask {entry.mask!r} is a picture of this run's own results; copy it elsewhere" if is_own else None
 
 
 def _known_images(plan: Plan) -> dict[str, KnownImage]:

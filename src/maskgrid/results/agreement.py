@@ -19,7 +19,7 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import column, write_table
 from maskgrid.io.wording import table_lines
 from maskgrid.masks.coco_reading import ImageMasks, read_masks
-from maskgrid.masks.rle import pairwise_iou
+from maskgrid.masks.rle import areas_px, pairwise_iou
 from maskgrid.plan.layout import Layout
 
 IOU_THRESHOLD = 0.9
@@ -129,6 +129,7 @@ def match(
         Positions (n, 2) of each pair in both lists, and its IoU (n,), at least ``IOU_THRESHOLD``.
     """
     ious = pairwise_iou(first, second, size_hw)
+    ious[np.ix_(areas_px(first, size_hw) == 0, areas_px(second, size_hw) == 0)] = 1.0  # two empty masks are equal
     good = np.where(ious >= IOU_THRESHOLD, ious, 0.0)
     rows, columns = linear_sum_assignment(good, maximize=True)
     found = good[rows, columns] > 0.0

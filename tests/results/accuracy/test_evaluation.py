@@ -32,7 +32,7 @@ def test_every_object_has_a_row_with_a_status(plan):
         "malformed_mask": 2,
         "no_mask": 1,
         "bad_image": 1,
-        "unknown_image": 1,
+        "unknown_image": 2,  # an image that the dataset lacks, and an id that the file lacks
     }
     images = {row["image_key"]: row for row in read_table(plan.layout.ground_truth("images")).to_pylist()}
     assert images["broken.jpg"]["status"] == "truncated"

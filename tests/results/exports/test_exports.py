@@ -18,11 +18,12 @@ from made_results import HOSTILE, make_config
 from made_truth import make_plan_with_truth, masks_as_objects
 from maskgrid.automatic.merge import merge_setting
 from maskgrid.io.errors import UserError
+from maskgrid.io.json_lines import write_document
 from maskgrid.io.tables import read_table, write_table
 from maskgrid.masks import rle
-from maskgrid.masks.coco_reading import read_head, read_images
+from maskgrid.masks.coco_reading import read_head, read_images, read_masks
 from maskgrid.results.accuracy.stage import evaluate_shard, write_accuracies, write_truth
-from maskgrid.results.exports.polygons import outlines
+from maskgrid.results.exports.polygons import outlines, write_polygons
 from maskgrid.results.exports.stage import export_setting, write_card
 from maskgrid.results.verify import verify_results
 
@@ -203,3 +204,17 @@ def test_verify_checks_exports(plan):
 
 def test_hostile_names_are_kept_in_exports(plan):
     assert HOSTILE in {image["file_name"] for image in load(plan.layout.export("polygons", "baseline"))["images"]}
+
+
+def test_an_empty_mask_is_exported_and_read_again(tmp_path):
+    size_hw = (6, 9)
+    codes = [rle.encode(np.zeros(size_hw, bool)), rle.encode(np.ones(size_hw, bool))]
+    image = {"id": 1, "file_name": "a.png", "height": 6, "width": 9}
+    entries = [
+        {"id": at, "image_id": 1, "segmentation": rle.compressed(code, size_hw)} for at, code in enumerate(codes, 1)
+    ]
+    lists = {"images": [json.dumps(image).encode()], "annotations": [json.dumps(entry).encode() for entry in entries]}
+    write_document(tmp_path / "masks.json", {"info": {}}, lists)
+    fidelity = write_polygons(tmp_path / "masks.json", tmp_path / "polygons.json", 1)
+    assert (fidelity.n_masks, fidelity.n_changed, fidelity.least_iou) == (2, 0, 1.0)
+    assert read_masks(tmp_path / "polygons.json", "file")["a.png"].codes == codes

@@ -1,7 +1,6 @@
 """Read the annotations of a COCO file as true objects, each checked against its image."""
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from maskgrid.dataset.names import NamedImages
 from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.objects import BadPromptError, PromptStatus, require_size
 from maskgrid.io.errors import UserError
-from maskgrid.io.listings import named_key
 from maskgrid.masks import rle
-from maskgrid.masks.coco_reading import listed_objects, read_json, stated_size_hw
+from maskgrid.masks.coco_reading import (
+    ImageId,
+    image_id_of,
+    images_by_id,
+    listed_objects,
+    read_json,
+    stated_size_hw,
+)
+from maskgrid.masks.segmentations import whole_number
 from maskgrid.results.accuracy.tables import TRUE_IMAGES, TRUE_OBJECTS
 
 log = logging.getLogger(__name__)
@@ -26,38 +33,45 @@ _OK = str(PromptStatus.OK)
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """A COCO file: names and stated sizes by image id, and objects by image id, in the file's order."""
+    """A COCO file: images by id, objects by their image's id, in the file's order, and what belongs to no image."""
 
-    names: Mapping[Any, str]
-    sizes_hw: Mapping[Any, tuple[int, int] | None]
-    objects: Mapping[Any, list[Row]]
+    images: Mapping[ImageId, Row]
+    objects: Mapping[ImageId, list[Row]]
+    images_without_id: list[Row]
+    objects_without_image: list[Row]
+
+    @property
+    def have_masks(self) -> bool:
+        """Whether any object has a segmentation."""
+        listed = [*self.objects.values(), self.objects_without_image]
+        return any(annotation.get("segmentation") for objects in listed for annotation in objects)
 
 
 def read_annotations(path: Path) -> Annotations:
     """Read a COCO file; one without ``annotations`` has images without objects.
 
     Raises:
-        UserError: the file cannot be read, or is not a COCO file.
+        UserError: the file cannot be read, is not a COCO file, or two of its images have one id.
     """
     try:
         content = read_json(path, _KEY)
     except OSError as error:
         raise UserError(f"{_KEY}: {path} cannot be read: {error.strerror}") from None
-    images = listed_objects(path, content, "images", _KEY)
+    listed = listed_objects(path, content, "images", _KEY)
     annotations = listed_objects(path, content, "annotations", _KEY) if "annotations" in content else []
-    names = {image["id"]: str(image.get("file_name")) for image in images if isinstance(image.get("id"), int | str)}
-    sizes_hw = {image["id"]: stated_size_hw(image) for image in images if isinstance(image.get("id"), int | str)}
-    objects: dict[Any, list[Row]] = {}
-    n_lost = 0
+    images = images_by_id(path, listed, _KEY)
+    objects: dict[ImageId, list[Row]] = {}
+    lost: list[Row] = []
     for annotation in annotations:
-        image_id = annotation.get("image_id")
-        if isinstance(image_id, int | str) and image_id in names:
+        image_id = image_id_of(annotation.get("image_id"))
+        if image_id is not None and image_id in images:
             objects.setdefault(image_id, []).append(annotation)
         else:
-            n_lost += 1
-    if n_lost:
-        log.warning("%s: %d annotations of images that the file does not list are left out", path, n_lost)
-    return Annotations(names, sizes_hw, objects)
+            lost.append(annotation)
+    if lost:
+        log.warning("%s: %d annotations are of images that the file does not list", path, len(lost))
+    without_id = [image for image in listed if image_id_of(image.get("id")) is None]
+    return Annotations(images, objects, without_id, lost)
 
 
 def truth_tables(annotations: Annotations, files: pa.Table, folder: Path) -> tuple[pa.Table, pa.Table]:
@@ -66,28 +80,45 @@ def truth_tables(annotations: Annotations, files: pa.Table, folder: Path) -> tup
     Args:
         annotations: the file's content.
         files: the table ``dataset/files.parquet``.
-        folder: the folder that relative paths of masks start from.
+        folder: the file's folder, from which relative paths start.
 
     Returns:
         Tables of ``tables.TRUE_IMAGES`` and ``tables.TRUE_OBJECTS``, sorted by image key. Both are empty if no object
         has a segmentation: then there is nothing to measure against.
     """
+    if not annotations.have_masks:
+        return TRUE_IMAGES.empty_table(), TRUE_OBJECTS.empty_table()
     columns = ["image_key", "status", "message", "height", "width", "shard", "path"]
     known = {row["image_key"]: row for row in files.select(columns).to_pylist()}
-    by_path = {os.fsdecode(row["path"]): key for key, row in known.items()}
-    images: list[Row] = []
-    objects: list[Row] = []
-    for image_id, name in annotations.names.items():
-        key = by_path.get(name) or named_key(name)
-        listed = annotations.objects.get(image_id, [])
-        rows = list(_object_rows(key, listed, known.get(key), annotations.sizes_hw[image_id], folder))
-        objects += rows
-        images.append(_image_row(key, rows, known.get(key)))
-    if not any(annotation.get("segmentation") for listed in annotations.objects.values() for annotation in listed):
-        return TRUE_IMAGES.empty_table(), TRUE_OBJECTS.empty_table()
+    names = NamedImages.of(known.values(), folder)
+    objects: dict[str, list[Row]] = {}  # an image may be listed twice, under two ids
+    nameless: list[Row] = [_unnamed_image("the image has no id") for _ in annotations.images_without_id]
+    lost = [
+        _lost_object(each, f"the file has no image {each.get('image_id')!r}")
+        for each in annotations.objects_without_image
+    ]
+    for image_id, image in annotations.images.items():
+        name, listed = image.get("file_name"), annotations.objects.get(image_id, [])
+        if not isinstance(name, str):
+            nameless.append(_unnamed_image(f"the image {image_id!r} has no file_name"))
+            lost += [_lost_object(each, f"the image {image_id!r} has no file_name") for each in listed]
+            continue
+        key = names.key(name)
+        rows = _object_rows(key, listed, known.get(key), stated_size_hw(image), folder)
+        objects.setdefault(key, []).extend(rows)
+    images = [*nameless, *(_image_row(key, rows, known.get(key)) for key, rows in objects.items())]
     images.sort(key=lambda row: row["image_key"])
-    objects.sort(key=lambda row: row["image_key"])
-    return pa.Table.from_pylist(images, TRUE_IMAGES), pa.Table.from_pylist(objects, TRUE_OBJECTS)
+    every = sorted([*lost, *(row for rows in objects.values() for row in rows)], key=lambda row: row["image_key"])
+    return pa.Table.from_pylist(images, TRUE_IMAGES), pa.Table.from_pylist(every, TRUE_OBJECTS)
+
+
+def _unnamed_image(message: str) -> Row:
+    counts = dict.fromkeys(("n_objects", "n_crowds", "n_unusable"), 0)
+    return {"image_key": "", "status": str(PromptStatus.MALFORMED), "message": message, **counts}
+
+
+def _lost_object(annotation: Row, message: str) -> Row:
+    return _facts("", annotation) | {"status": str(PromptStatus.UNKNOWN_IMAGE), "message": message}
 
 
 def _image_row(key: str, objects: list[Row], image: Row | None) -> Row:
@@ -104,18 +135,21 @@ def _image_row(key: str, objects: list[Row], image: Row | None) -> Row:
     return row | {"status": image["status"], "message": image["message"], "shard": image["shard"]}
 
 
+def _facts(key: str, annotation: Row) -> Row:
+    category = whole_number(annotation.get("category_id"))
+    return {
+        "image_key": key,
+        "source_id": str(annotation.get("id", "")),
+        "category_id": category if type(category) is int else None,
+        "is_crowd": annotation.get("iscrowd") == 1,
+    }
+
+
 def _object_rows(
     key: str, annotations: list[Row], image: Row | None, stated_hw: tuple[int, int] | None, folder: Path
 ) -> Iterator[Row]:
     for annotation in annotations:
-        category = annotation.get("category_id")
-        row = {
-            "image_key": key,
-            "source_id": str(annotation.get("id", "")),
-            "category_id": category if type(category) is int else None,
-            "is_crowd": annotation.get("iscrowd") == 1,
-            "status": _OK,
-        }
+        row = _facts(key, annotation) | {"status": _OK}
         try:
             counts, area = _mask(annotation, image, stated_hw, folder)
             yield row | {"counts": counts, "area_px": area}

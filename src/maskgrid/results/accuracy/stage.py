@@ -45,7 +45,7 @@ def write_truth(plan: Plan) -> None:
     n_ok = objects["status"].to_pylist().count("ok")
     log.info("%s: %d objects in %d images, %d of them usable", path, objects.num_rows, images.num_rows, n_ok)
     if objects.num_rows and not n_ok:
-        first = objects.slice(0, 1).to_pylist()[0]
+        first = objects.sort_by([("image_key", "descending")]).slice(0, 1).to_pylist()[0]
         known = read_table(plan.layout.images, ["image_key"]).slice(0, 1)["image_key"].to_pylist()
         raise UserError(
             f"dataset.ground_truth: none of the {objects.num_rows} objects of {path} can be used; the first, of "

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from maskgrid.io.json_lines import dumps, write_document
 from maskgrid.io.progress import shown
 from maskgrid.masks import rle
-from maskgrid.masks.coco_reading import Entry, read_head, read_images, run_length_code
+from maskgrid.masks.coco_reading import Entry, read_head, read_images
+from maskgrid.masks.segmentations import code_of
 
 # Enlarge each pixel to a square with this side: the contour through its outermost pixels then rounds to the edges.
 _SCALE = 3
@@ -76,10 +77,10 @@ def write_polygons(source: Path, path: Path, n_images: int, tolerance_px: float 
 def _with_polygons(entries: list[Entry], tolerance_px: float, fidelity: Fidelity) -> Iterator[Entry]:
     for entry in entries:
         size_hw = tuple(entry["segmentation"]["size"])
-        counts = run_length_code(entry["segmentation"], size_hw)
+        counts = code_of(entry["segmentation"], size_hw)
         polygons = outlines(rle.decode(counts, size_hw), tolerance_px)
         drawn = rle.from_polygons(polygons, size_hw)
-        iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0])
+        iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0]) if polygons else 1.0  # an empty mask, exactly
         fidelity.add(iou)
         area = rle.area_px(drawn, size_hw)
         yield {**entry, "segmentation": polygons, "area": area, "iou_with_mask": round(iou, 6)}
