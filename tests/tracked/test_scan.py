@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from test_frames import decoded, status_of, write_video
 
+from maskgrid.tracked.checksums import checksum, is_frame
 from maskgrid.tracked.frames import VideoFile
 from maskgrid.tracked.orientation import rotation_of
-from maskgrid.tracked.scan import VideoStatus, checksum, is_frame, scan_video
+from maskgrid.tracked.scan import VideoStatus, scan_video
 
 
 def moving(n_frames, size_hw, seed=0):

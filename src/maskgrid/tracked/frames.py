@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from maskgrid.dataset.images import BadImageError, ImageLike, read_image, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import IMAGE_SUFFIXES
+from maskgrid.tracked.checksums import is_frame
 from maskgrid.tracked.orientation import displayed
 from maskgrid.tracked.records import Frames
 from maskgrid.tracked.scan import (
     BadVideoError,
     VideoScan,
     VideoStatus,
-    is_frame,
     open_video,
     picture_track,
     scan_video,
