@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from maskgrid.dataset.archives import expand_archives, read_known
-from maskgrid.dataset.demo.images import DEMO_VERSION, write_demo
+from maskgrid.dataset.demo.images import CLIPS, DEMO_VERSION, write_demo
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row
 from maskgrid.dataset.shards import Shard, assign_shards
@@ -160,7 +160,7 @@ def index_dataset(plan: Plan) -> None:
         UserError: the source is missing or empty, or none of its images can be used.
     """
     folder = plan.layout.images.parent
-    listed, previous = list_inputs(str(_source(plan)), plan.base_dir), read_previous(folder)
+    listed, previous = _listed(plan), read_previous(folder)
     items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
     # Valid for any config, because each of its rows is checked against the file's size and time.
     journal = Journal(plan.layout.files, fingerprint({"journal": "index"}))
@@ -225,6 +225,13 @@ def source_changes(plan: Plan) -> SourceChanges | None:
 
 def _states(table: pa.Table) -> list[tuple[int | None, int | None]]:
     return list(zip(table["size_bytes"].to_pylist(), table["mtime_ns"].to_pylist(), strict=True))
+
+
+def _listed(plan: Plan) -> list[SourceItem]:
+    items = list_inputs(str(_source(plan)), plan.base_dir)
+    if plan.config.dataset.source != DEMO:
+        return items
+    return [item for item in items if not item.key.startswith(f"{CLIPS}/")]  # the demo's videos
 
 
 def _source(plan: Plan) -> Path | str:

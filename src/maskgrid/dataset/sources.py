@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +107,9 @@ def file_state(item: SourceItem) -> tuple[int | None, int | None]:
     return size if item.span is None else item.span.length, mtime_ns
 
 
-def files_below(root: Path, depth: int | None, suffixes: frozenset[str], key: str) -> Iterator[tuple[str, Path]]:
+def files_below(
+    root: Path, depth: int | None, suffixes: frozenset[str], key: str, own: Collection[str] = ()
+) -> Iterator[tuple[str, Path]]:
     """Walk a folder; yield key and path of each file with one of the suffixes and of each folder that cannot be listed.
 
     Args:
@@ -115,11 +117,12 @@ def files_below(root: Path, depth: int | None, suffixes: frozenset[str], key: st
         depth: how many levels to descend; None for all.
         suffixes: in lower case, with the dot.
         key: the config's key that names the folder, for messages.
+        own: the run's own folders, which are left out.
 
     Raises:
         UserError: the root cannot be listed.
     """
-    return ((name, Path(path)) for name, path in in_folder(str(root), depth, suffixes, key))
+    return ((name, Path(path)) for name, path in in_folder(str(root), depth, suffixes, key, own))
 
 
 def listed_files(path: Path, key: str) -> Iterator[tuple[str, Path]]:

@@ -5,7 +5,7 @@ There may be millions, and the workflow lists them each time it plans: making ea
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
@@ -28,6 +28,13 @@ _UNREAD_SUFFIXES = {".heic", ".heif", ".jp2", ".j2k", ".jxl"}
 IMAGE_SUFFIXES = frozenset(_WEB_SUFFIXES | _PLAIN_SUFFIXES | _UNREAD_SUFFIXES)
 ARCHIVE_SUFFIX = ".tar"
 
+# Folders of copies and remains that systems and network drives make; hidden ones are skipped anyway.
+_SYSTEM_FOLDERS = frozenset(
+    {"@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot", "__MACOSX"}
+    | {"$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found"}
+)
+_RUN_FOLDERS = ("logs", "benchmarks", ".snakemake")
+
 
 def is_outside_root(key: str) -> bool:
     """Return whether a key leads out of the dataset's root."""
@@ -42,6 +49,18 @@ def image_key(name: str) -> str:
 def named_key(name: str) -> str:
     """The key of an image named in a user's file: as :func:`image_key`, but ``x/../a.jpg`` also becomes ``a.jpg``."""
     return valid_key(os.path.normpath(name))
+
+
+def own_folders(results: str | os.PathLike[str]) -> frozenset[str]:
+    """The real paths of a run's own folders: its results, and what Snakemake writes beside them."""
+    root = os.path.realpath(results)
+    return frozenset({root, *(os.path.join(os.path.dirname(root), name) for name in _RUN_FOLDERS)})
+
+
+def is_own_output(path: str | os.PathLike[str], own: Collection[str]) -> bool:
+    """Return whether a path is one of a run's own folders or lies in one (:func:`own_folders`)."""
+    real = os.path.realpath(path)
+    return any(real == folder or real.startswith(folder + os.sep) for folder in own)
 
 
 def has_magic(text: str) -> bool:
@@ -63,7 +82,9 @@ def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return bool(parts) and fnmatchcase(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])
 
 
-def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key: str) -> Iterator[Listed]:
+def in_folder(
+    root: str, depth: int | None, suffixes: frozenset[str], config_key: str, own: Collection[str] = ()
+) -> Iterator[Listed]:
     """Walk a folder; yield each file with one of the suffixes, and each folder that cannot be listed.
 
     Args:
@@ -71,10 +92,12 @@ def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key
         depth: number of levels to descend; None for all.
         suffixes: in lower case, with the dot.
         config_key: the config's key that names the folder, for messages.
+        own: the run's own folders, which are left out unless the root lies in them.
 
     Raises:
         UserError: the root cannot be listed.
     """
+    own = [folder for folder in own if not is_own_output(root, [folder])]
     # Follow links after all real folders: then loops end, and a link to an image's folder does not change its key.
     folders, links, seen = [root], list[str](), set[tuple[int, int]]()
     start = len(root.rstrip("/")) + 1
@@ -94,7 +117,7 @@ def in_folder(root: str, depth: int | None, suffixes: frozenset[str], config_key
             if entry.name.startswith("."):
                 continue
             if _leads_to_folder(entry):
-                if deeper:
+                if deeper and entry.name not in _SYSTEM_FOLDERS and not is_own_output(entry.path, own):
                     (links if entry.is_symlink() else folders).append(entry.path)
             elif os.path.splitext(entry.name)[1].lower() in suffixes and (entry.is_symlink() or entry.is_file()):
                 yield valid_key(entry.path[start:]), entry.path

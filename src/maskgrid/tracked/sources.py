@@ -2,20 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from maskgrid.dataset.list_files import LIST_READERS
 from maskgrid.dataset.sources import SourceItem, file_state, files_below, listed_files, split_glob
 from maskgrid.io.errors import UserError
-from maskgrid.io.listings import IMAGE_SUFFIXES, VIDEO_SUFFIXES, has_magic, image_key, matches
+from maskgrid.io.listings import IMAGE_SUFFIXES, VIDEO_SUFFIXES, has_magic, image_key, is_own_output, matches
 
 KEY = "tracking.source"
 
 _LISTS = tuple(suffix for suffix in LIST_READERS if suffix != ".json")
 
 
-def list_videos(source: str, base_dir: Path) -> list[SourceItem]:
+def list_videos(source: str, base_dir: Path, own: Collection[str] = ()) -> list[SourceItem]:
     """List the videos of a source, sorted by key; each key once.
 
     - A folder: the video files below it, by suffix, and every folder below it with images but no video files: its
@@ -24,9 +24,12 @@ def list_videos(source: str, base_dir: Path) -> list[SourceItem]:
     - A list (``.txt``, or ``.csv`` and ``.parquet`` with a column ``path``), whose entries are taken as they are.
     - One video file.
 
+    What the run itself writes is no video of its source, unless the source lies in there.
+
     Args:
         source: the path or pattern, as the user writes it.
         base_dir: the folder that a relative ``source`` starts from.
+        own: the run's own folders (:func:`maskgrid.io.listings.own_folders`).
 
     Returns:
         The videos; a key is a path relative to the source's root, POSIX style.
@@ -35,13 +38,14 @@ def list_videos(source: str, base_dir: Path) -> list[SourceItem]:
         UserError: there is no such source, no video in it, or the list cannot be read.
     """
     location = base_dir.absolute() / Path(source).expanduser()
+    own = [folder for folder in own if not is_own_output(location, [folder])]
     if location.is_dir():
-        found = _in_folder(location)
+        found = _in_folder(location, own)
     elif location.is_file():
-        found = _in_file(location)
+        found = _in_file(location, own)
     elif has_magic(source):
         root, rest = split_glob(base_dir.absolute(), Path(source).expanduser().parts, KEY)
-        found = ((key, path) for key, path in _in_folder(root) if matches(path.relative_to(root).parts, rest))
+        found = ((key, path) for key, path in _in_folder(root, own) if matches(path.relative_to(root).parts, rest))
     else:
         raise UserError(
             f"{KEY}: there is no file or folder {location}. Give a folder of videos or of frames, a glob such as "
@@ -84,9 +88,9 @@ def frame_files(folder: Path) -> list[tuple[str, Path]]:
     return sorted(files_below(folder, 1, IMAGE_SUFFIXES, KEY))
 
 
-def _in_file(path: Path) -> Iterator[tuple[str, Path]]:
+def _in_file(path: Path, own: Collection[str]) -> Iterator[tuple[str, Path]]:
     if path.suffix.lower() in _LISTS:
-        return listed_files(path, KEY)
+        return ((key, entry) for key, entry in listed_files(path, KEY) if not is_own_output(entry, own))
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return iter([(image_key(path.name), path)])
     raise UserError(
@@ -94,9 +98,9 @@ def _in_file(path: Path) -> Iterator[tuple[str, Path]]:
     )
 
 
-def _in_folder(root: Path) -> Iterator[tuple[str, Path]]:
+def _in_folder(root: Path, own: Collection[str]) -> Iterator[tuple[str, Path]]:
     """Video files, folders with images but no video files, and folders that cannot be listed."""
-    files = [path for _, path in files_below(root, None, VIDEO_SUFFIXES | IMAGE_SUFFIXES, KEY)]
+    files = [path for _, path in files_below(root, None, VIDEO_SUFFIXES | IMAGE_SUFFIXES, KEY, own)]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     others = [path for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
     folders = {path.parent for path in images} - {path.parent for path in others}

@@ -10,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from maskgrid.dataset.demo.clips import DEMO, GROUND_TRUTH, write_demo_clips
+from maskgrid.dataset.demo.images import CLIPS
 from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest, fingerprint
+from maskgrid.io.listings import own_folders
 from maskgrid.io.tables import write_table
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
@@ -62,7 +64,7 @@ def prompts_path(plan: Plan) -> Path:
 
 def demo_folder(plan: Plan) -> Path:
     """The folder of the drawn clips."""
-    return (plan.layout.root / DEMO / "clips").resolve()
+    return (plan.layout.root / DEMO / CLIPS).resolve()
 
 
 def source_digest(plan: Plan) -> str:
@@ -76,7 +78,7 @@ def source_digest(plan: Plan) -> str:
     config = plan.tracking
     # Snakemake tracks files by URL itself, as inputs of the stage.
     is_fixed = config.source == DEMO or is_url(config.source)
-    videos = config.source if is_fixed else videos_digest(list_videos(config.source, plan.base_dir))
+    videos = config.source if is_fixed else videos_digest(_listed(plan, config.source))
     return digest([videos, _pictures(plan)])
 
 
@@ -97,8 +99,12 @@ def _items(plan: Plan) -> list[SourceItem]:
     if source == DEMO:
         folder = demo_folder(plan)
         write_demo_clips(folder)
-        return list_videos(str(folder), plan.base_dir)
-    return list_videos(str(plan.located(source).absolute()) if is_url(source) else source, plan.base_dir)
+        return _listed(plan, str(folder))
+    return _listed(plan, str(plan.located(source).absolute()) if is_url(source) else source)
+
+
+def _listed(plan: Plan, source: str) -> list[SourceItem]:
+    return list_videos(source, plan.base_dir, own_folders(plan.layout.root))
 
 
 def _counted(statuses: Iterable[str]) -> str:
