@@ -1,7 +1,9 @@
 """Read COCO files: any file as a whole, and those of ``coco.write_coco`` (one entry a line) image by image."""
 
 import codecs
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -23,8 +25,12 @@ def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
         OSError: it cannot be opened.
     """
     try:
-        return orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+        return orjson.loads(content := path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
+        # NaN and Infinity are no JSON, but Python's json writes them, and pycocotools reads them.
+        with suppress(ValueError):
+            if b"NaN" in content or b"Infinity" in content:
+                return json.loads(content)
         raise UserError(f"{key}: {path} is not valid JSON: {error}") from None
 
 

@@ -71,12 +71,11 @@ def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt
     jobs = []
     for video in videos:
         if video.status == "ok":
-            good = [row for row in by_video.get(video.video_key, []) if row.status == "ok"]
-            jobs += list(_video_jobs(plan, video, good))
+            jobs += list(_video_jobs(plan, video, by_video.get(video.video_key, [])))
     return sorted(jobs, key=lambda job: (job.run, job.group))
 
 
-def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
+def _video_jobs(plan: Plan, video: Video, prompts: list[VideoPrompt]) -> Iterator[Job]:
     config, reading = plan.tracking, reading_of(plan)
     data: dict[str, Any] = {
         "sha256": video.sha256,
@@ -90,6 +89,9 @@ def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[J
             run = video.video_name if setting == BASELINE else f"{video.video_name}@{setting}"
             yield Job(run, setting, video.video_key, "0000", [], digest(data))
         return
+    good = [row for row in prompts if row.status == "ok"]
+    if lost := {row.object_id for row in prompts} - {row.object_id for row in good}:
+        data["refused"] = sorted(lost)  # they keep their numbers in pictures with palettes
     passes = list(map(str, passes_of(good, video, reading, options_of(config))))
     objects = sorted({prompt.object_id for prompt in good})
     size = len(objects) if config.non_overlap_masks or config.objects_per_job is None else config.objects_per_job

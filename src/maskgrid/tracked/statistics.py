@@ -96,9 +96,10 @@ def _object_rows(
         if prompt.object_id in tracked or prompt.object_id in rows:
             continue
         mine = [row for row in prompts if row.object_id == prompt.object_id]
-        bad = next((row for row in mine if row.status != "ok"), None)
+        bad = None if any(row.status == "ok" for row in mine) else mine[0]
+        lost = ("not_tracked", _not_followed([row.frame for row in mine if row.frame is not None], origin))
         failed = origin.get("status", "ok") != "ok"
-        status, message = (bad.status, bad.message) if bad is not None else ("not_tracked", "it was not followed")
+        status, message = (bad.status, bad.message) if bad is not None else lost
         rows[prompt.object_id] = {
             "setting": setting,
             "video_key": video_key,
@@ -115,12 +116,27 @@ def _object_rows(
     return list(rows.values())
 
 
+def _not_followed(frames: Sequence[int], origin: Row) -> str:
+    """Why a good prompt led to no mask on any frame, by the options and passes of its run."""
+    if "options" not in origin or not frames:
+        return "it was not followed"
+    direction = origin["options"]["direction"]
+    if not origin["passes"]:
+        return f"direction: {direction} follows nobody from frame {min(frames)}, the first read: take forward or both"
+    return (
+        f"it is shown on frame {min(frames)}, which is not followed: all objects start on the first frame with a "
+        f"prompt, in direction: {direction}, as far as max_frame_num_to_track"
+    )
+
+
 def _summary_row(run: Run, objects: Sequence[Row], setting: str) -> Row:
     lengths = [row["n_visible"] for row in objects if row["n_visible"]]
     n_read = len(run.numbers)
     status, message = run.origin["status"], run.origin["message"]
     if status == "ok" and not lengths:
-        status, message = "no_masklets", "no object was seen on any frame"
+        reasons = {row["message"] for row in objects if row["status"] == "not_tracked"}
+        reason = reasons.pop() if len(reasons) == 1 and not any(row["n_frames"] for row in objects) else None
+        status, message = "no_masklets", reason or "no object was seen on any frame"
     return {
         "setting": setting,
         "video_key": run.video.video_key,

@@ -22,7 +22,8 @@ from maskgrid.tracked.index import Video, index_videos, read_previous, write_ind
 from maskgrid.tracked.jobs import make_jobs
 from maskgrid.tracked.parameters import reading_of
 from maskgrid.tracked.prompt_checks import resolve_prompts
-from maskgrid.tracked.prompt_sources import VideoPrompts, read_video_prompts
+from maskgrid.tracked.prompt_entries import VideoPrompts
+from maskgrid.tracked.prompt_sources import read_video_prompts
 from maskgrid.tracked.prompts import VideoPrompt, prompt_contents, prompts_table
 from maskgrid.tracked.sources import list_videos, videos_digest
 from maskgrid.tracked.tables import JOBS
