@@ -266,7 +266,8 @@ def _note(frame: VideoFrame, found: _Found, max_pixels: int) -> None:
 
 
 def _cut(found: _Found, error: Exception | str | None = None) -> BadVideoError:
-    reason = f" ({error})" if error is not None else ""
+    words = error.strerror if isinstance(error, av.FFmpegError) else error
+    reason = f" ({words})" if words else ""
     return BadVideoError(VideoStatus.TRUNCATED, f"cut short or damaged after {len(found.pts)} frames{reason}")
 
 

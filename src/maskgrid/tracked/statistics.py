@@ -97,7 +97,7 @@ def _object_rows(
             continue
         mine = [row for row in prompts if row.object_id == prompt.object_id]
         bad = None if any(row.status == "ok" for row in mine) else mine[0]
-        lost = ("not_tracked", _not_followed([row.frame for row in mine if row.frame is not None], origin))
+        lost = ("not_tracked", _not_followed(prompts, origin))
         failed = origin.get("status", "ok") != "ok"
         status, message = (bad.status, bad.message) if bad is not None else lost
         rows[prompt.object_id] = {
@@ -116,17 +116,13 @@ def _object_rows(
     return list(rows.values())
 
 
-def _not_followed(frames: Sequence[int], origin: Row) -> str:
-    """Why a good prompt led to no mask on any frame, by the options and passes of its run."""
-    if "options" not in origin or not frames:
+def _not_followed(prompts: Sequence[VideoPrompt], origin: Row) -> str:
+    """Why good prompts led to no mask on any frame, by the options and passes of their run."""
+    frames = [row.frame for row in prompts if row.status == "ok" and row.frame is not None]
+    if origin.get("passes") != [] or not frames:
         return "it was not followed"
     direction = origin["options"]["direction"]
-    if not origin["passes"]:
-        return f"direction: {direction} follows nobody from frame {min(frames)}, the first read: take forward or both"
-    return (
-        f"it is shown on frame {min(frames)}, which is not followed: all objects start on the first frame with a "
-        f"prompt, in direction: {direction}, as far as max_frame_num_to_track"
-    )
+    return f"direction: {direction} follows nobody from frame {min(frames)}, the first read: take forward or both"
 
 
 def _summary_row(run: Run, objects: Sequence[Row], setting: str) -> Row:
