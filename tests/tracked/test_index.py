@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 from made_videos import STATUSES, drawn, write_frames, write_videos
 
+from maskgrid.config.models import Config
+from maskgrid.dataset.index import index_dataset
 from maskgrid.io.errors import UserError
+from maskgrid.plan.plan import make_plan
 from maskgrid.tracked.index import index_videos, open_frames, read_videos, video_name, write_index
 from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.sources import list_videos, videos_digest
+from maskgrid.tracked.videos import write_videos as write_videos_stage
 
 READING = Reading(1, None, 2, 1_000_000)
 
@@ -173,3 +177,35 @@ def test_names_of_files_are_distinct():
     names = [video_name(key) for key in many]
     assert len(set(names)) == len(many)
     assert all(len(name) < 150 for name in names)
+
+
+def test_the_runs_own_folders_are_never_input(tmp_path):
+    clip = drawn(n_frames=1).frames
+    for name in ("clips/a", "results/tracked/png/a/001", ".snakemake/y"):
+        write_frames(tmp_path / name, clip)
+    for name in ("clips/@eaDir/a", "__MACOSX/clips", ".Trash-1000/b", "$RECYCLE.BIN/c", "#recycle"):
+        write_frames(tmp_path / name, clip)
+    (tmp_path / "clips" / "again").symlink_to(tmp_path / "results")
+    (tmp_path / "list.txt").write_text("clips/a\nresults/tracked/png/a/001\n")
+    (tmp_path / "results/tracked/jobs.parquet").touch()
+
+    def found(source, base=tmp_path):
+        return [item.path.resolve().relative_to(tmp_path).as_posix() for item in list_videos(source, base)]
+
+    assert found(".") == found("..", tmp_path / "clips") == found("**/a") == found("list.txt") == ["clips/a"]
+    # Unless the source lies in them.
+    assert found("results/tracked/png/*/*") == found("results/tracked/png") == ["results/tracked/png/a/001"]
+
+
+def test_images_of_the_demo_are_the_same_beside_its_videos(tmp_path):
+    config = {"dataset": {"source": "demo"}, "tracking": {"source": "demo", "prompts": "demo"}}
+    keys = []
+    for name in ("alone", "together"):
+        plan = make_plan(Config.model_validate(config), tmp_path, tmp_path / name)
+        if name == "together":
+            write_videos_stage(plan)
+        index_dataset(plan)
+        keys.append(pd.read_parquet(plan.layout.images)["image_key"].tolist())
+    assert keys[0] == keys[1]
+    assert len(keys[0]) > 8
+    assert len(pd.read_parquet(tmp_path / "together/tracked/videos.parquet")) == 3

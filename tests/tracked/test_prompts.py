@@ -13,10 +13,12 @@ from maskgrid.dataset.object_sources import Entry
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.tracked.index import Video
+from maskgrid.tracked.object_ids import ObjectName, object_ids
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.parameters import Reading
-from maskgrid.tracked.prompt_checks import object_ids, resolve_prompts
-from maskgrid.tracked.prompt_sources import VideoEntry, read_video_prompts
+from maskgrid.tracked.prompt_checks import resolve_prompts
+from maskgrid.tracked.prompt_entries import VideoEntry
+from maskgrid.tracked.prompt_sources import read_video_prompts
 from maskgrid.tracked.prompts import frame_prompts, passes_of, prompts_table, read_prompts
 from maskgrid.tracked.tables import PROMPTS
 
@@ -118,16 +120,58 @@ def test_normalised_prompts_are_converted_to_pixels():
 @pytest.mark.parametrize(
     ("source_ids", "numbers"),
     [
-        (["7", "3", "7"], {"7": 7, "3": 3}),
-        (["7", "cat"], {"7": 1, "cat": 2}),
-        (["0", "1"], {"0": 1, "1": 2}),
-        (["01", "1"], {"01": 1, "1": 2}),
-        ([str(2**40)], {str(2**40): 1}),
-        (["²"], {"²": 1}),
+        (["7", "3", "7"], [7, 3, 7]),
+        (["7", "cat"], [7, 1]),
+        (["cat", "1", "dog"], [2, 1, 3]),
+        (["0", "1"], [2, 1]),
+        (["01", "1"], [2, 1]),
+        (["7.0", "3.00", "7"], [7, 3, 7]),
+        (["7.5", "7e0", "-1", ""], [1, 2, 3, 4]),
+        ([str(2**40)], [1]),
+        (["²"], [1]),
+        # Numbers are rows without an id.
+        ([1, 2, 3], [1, 2, 3]),
+        ([4, 5], [4, 5]),
+        (["2", 2], [2, 1]),
+        (["2", 2, "1"], [2, 3, 1]),
+        (["cat", 2, "2"], [1, 3, 2]),
     ],
 )
-def test_numeric_object_ids_are_kept(source_ids, numbers):
-    assert object_ids(source_ids) == numbers
+def test_whole_ids_are_kept_whatever_the_others_are(source_ids, numbers):
+    names = [ObjectName(str(one), one if isinstance(one, int) else None) for one in source_ids]
+    found = object_ids(names)
+    assert [found[name] for name in names] == numbers
+
+
+@pytest.mark.parametrize("write", ["csv", "parquet", "jsonl"])
+def test_a_row_without_an_id_is_an_object_of_its_own(tmp_path, write):
+    table = pd.DataFrame(
+        {
+            "video": ["a"] * 5,
+            "frame": [2, 2, 5, 2, 2],
+            "object_id": [2.0, None, 2.0, None, 9.0],
+            "box_xyxy": [[1.0, 1.0, 5.0, 5.0]] * 5,
+        }
+    )
+    path = tmp_path / f"p.{write}"
+    if write == "csv":
+        table.to_csv(path, index=False)
+    elif write == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_json(path, orient="records", lines=True)
+    rows = resolved(*read_video_prompts(path, TrackingConfig(source="clips")).entries)
+    assert [row.status for row in rows] == ["ok"] * 5
+    assert [row.object_id for row in rows] == [2, 1, 2, 4, 9]
+    assert [row.source_id for row in rows][1::2] == ["2", "4"]
+
+
+def test_rows_without_an_id_are_told_from_ids_by_their_source_id(tmp_path):
+    (tmp_path / "p.csv").write_text(
+        'video,frame,object_id,point_coords\na,2,2,"[[14, 5]]"\na,2,,"[[2, 2]]"\na,2,,"[[3, 3]]"\n'
+    )
+    rows = resolved(*read_video_prompts(tmp_path / "p.csv", TrackingConfig(source="clips")).entries)
+    assert [(row.object_id, row.source_id) for row in rows] == [(2, "2"), (1, "row 2"), (3, "3")]
 
 
 ROWS = [
@@ -241,7 +285,7 @@ def test_bad_annotations_of_a_document_are_rows(tmp_path):
         "8": ("a.mp4", "malformed"),
         "7": ("", "malformed"),
         "6": ("sub/x", "unknown_video"),
-        "5": ("a.mp4", "malformed"),
+        "5": ("a.mp4", "missing_frame"),  # its category is not listed, which does no harm
     }
     assert "no segmentation on any frame" in rows["8"].message
     assert "no video with the id 44" in rows["7"].message
@@ -266,3 +310,204 @@ def test_frames_of_folders_are_found_by_file_name(tmp_path):
     assert (first.status, first.frame) == ("ok", 1)
     assert second.status == "missing_frame"
     assert "'020.jpg'" in second.message
+
+
+def read(folder, document, **config):
+    (folder / "p.json").write_text(json.dumps(document))
+    return read_video_prompts(folder / "p.json", TrackingConfig(source="x", **config))
+
+
+ALL = Reading(0, None, 1, 10**6)
+ABSENT = [
+    {"bboxes": [[0, 0, 0, 0], BOX, BOX], "segmentations": [None] * 3},
+    {"bboxes": [[], BOX, BOX]},
+    {"bboxes": [None, BOX, BOX], "segmentations": [[], [[]], None]},
+    {"bboxes": [[0.0, 0.0, 0.0, 0.0], BOX, None], "segmentations": [{"size": [20, 30], "counts": [600]}, RLE, None]},
+    {"bboxes": [[0, 0, 0, 0], BOX], "segmentations": [rle.compressed(rle.encode(SQUARE & False), (20, 30)), RLE]},
+    {"bboxes": [[0, 0, 0, 0], BOX], "segmentations": [[[]], [[10, 5, 20, 5, 20, 15, 10, 15]]]},
+    {"score": float("nan"), "bboxes": [None, BOX], "segmentations": [None, RLE]},
+]
+
+
+@pytest.mark.parametrize("change", ABSENT)
+@pytest.mark.parametrize("use", ["box", "mask"])
+def test_an_object_begins_on_its_first_frame_in_any_form_of_absence(tmp_path, change, use):
+    if use == "mask" and change.get("segmentations", [None, None])[1] in (None, [[]]):
+        pytest.skip("the object has no mask")
+    note = {"id": 1, "video_id": 4, "category_id": 3, **change}
+    source = read(tmp_path, {"videos": [{"id": 4, "name": "a"}], "annotations": [note]}, use=use)
+    (row,) = resolve_prompts(source.entries, [VIDEO], ALL, False, tmp_path)
+    assert (row.status, row.frame, row.category_id, row.category) == ("ok", 1, 3, "3")
+    assert source.categories == [{"id": 3, "name": "3"}]
+
+
+@pytest.mark.parametrize(
+    ("category", "expected"), [(None, (None, None)), ("cup", (None, "cup")), (3.0, (3, "3")), (7, (7, "seven"))]
+)
+def test_categories_of_any_form(tmp_path, category, expected):
+    note = {"id": 1, "video_id": 4, "category_id": category, "segmentations": [RLE]}
+    listed = [{"id": 7, "name": "seven"}]
+    source = read(tmp_path, {"videos": [{"id": 4, "name": "a"}], "annotations": [note], "categories": listed})
+    (row,) = resolve_prompts(source.entries, [VIDEO], ALL, False, tmp_path)
+    assert (row.status, row.category_id, row.category) == ("ok", *expected)
+
+
+def test_annotations_without_an_id_are_objects_of_their_own(tmp_path):
+    notes = [
+        {"video_id": 4, "bboxes": [BOX]},
+        {"video_id": 4, "bboxes": [BOX]},
+        {"id": 2, "video_id": 4, "bboxes": [BOX]},
+    ]
+    source = read(tmp_path, {"videos": [{"id": 4, "name": "a"}], "annotations": notes}, use="box")
+    rows = resolve_prompts(source.entries, [VIDEO], ALL, False, tmp_path)
+    assert [(row.object_id, row.status) for row in rows] == [(1, "ok"), (3, "ok"), (2, "ok")]
+
+
+def coco_video(frames, stated=None, track=None):
+    """A COCO-video of one box on the first listed image; ``frames`` by file name."""
+    images = [
+        {"id": n, "video_id": 4, "file_name": name, **({} if stated is None else {"frame_id": stated[n]})}
+        for n, name in enumerate(frames)
+    ]
+    note = {"id": 1, "image_id": 0, "category_id": 3, "bbox": BOX, **(track or {"track_id": 1})}
+    return {"videos": [{"id": 4, "name": "a"}], "images": images, "annotations": [note]}
+
+
+@pytest.mark.parametrize(
+    ("frames", "stated", "expected"),
+    [
+        (["a/10.jpg", "a/1.jpg", "a/11.jpg", "a/2.jpg"], None, 2),  # in natural order
+        (["a/2.jpg", "a/1.jpg", "a/10.jpg"], None, 1),
+        (["a/1.jpg", "a/2.jpg", "a/3.jpg"], [1, 2, 3], 0),  # counted from 1
+        (["a/3.jpg", "a/1.jpg", "a/2.jpg"], [3, 1, 2], 2),
+        (["a/1.jpg", "a/2.jpg"], [0, 1], 0),
+        (["a/5.jpg", "a/6.jpg"], [5, 6], 5),
+        (["a/1.jpg", "a/3.jpg"], [1, 3], 1),
+        (["a/1.jpg"], [1], 1),
+    ],
+)
+def test_which_frame_an_image_of_a_coco_video_is(tmp_path, frames, stated, expected):
+    source = read(tmp_path, coco_video(frames, stated), use="box")
+    (row,) = resolve_prompts(source.entries, [VIDEO], ALL, False, tmp_path)
+    assert (row.status, row.frame) == ("ok", expected)
+
+
+@pytest.mark.parametrize("track", [{"track_id": None, "instance_id": 5}, {"track_id": -1, "id": 5}, {"instance_id": 5}])
+def test_an_id_that_says_nothing_joins_nothing(tmp_path, track):
+    document = coco_video(["a/1.jpg", "a/2.jpg"], None, track)
+    document["annotations"].append({**document["annotations"][0], "image_id": 1, "id": 6})
+    source = read(tmp_path, document, use="box", prompt_frames="all")
+    ids = [entry.entry.source_id for entry in source.entries]
+    assert ids == (["5", "6"] if track.get("track_id") == -1 else ["5", "5"])
+
+
+@pytest.mark.parametrize(
+    ("key", "names", "name"),
+    [
+        ("MOT17-02/img1", ["MOT17-02/img1/000001.jpg"], "MOT17-02"),
+        ("MOT17-02/img1", ["img1/000001.jpg"], "MOT17-02"),
+        ("MOT17-02", ["MOT17-02/000001.jpg"], 2),
+    ],
+)
+def test_videos_are_found_by_the_folder_of_their_images(tmp_path, key, names, name):
+    folder = tmp_path / key
+    folder.mkdir(parents=True)
+    PIL.Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "000001.jpg")
+    video = replace(VIDEO, video_key=key, path=str(folder).encode(), kind="frames", n_frames=1)
+    document = coco_video(names, [1])
+    document["videos"][0]["name"] = name
+    (row,) = resolve_prompts(read(tmp_path, document, use="box").entries, [video], ALL, False, tmp_path)
+    assert (row.video_key, row.status, row.frame) == (key, "ok", 0)
+
+
+def of_size(where, width, height):
+    """A document that states a size in one place."""
+    size = {"width": width, "height": height}
+    if where == "image":
+        document = coco_video(["a/1.jpg", "a/2.jpg"])
+        document["images"] = [image | size for image in document["images"]]
+        document["annotations"][0]["segmentation"] = [[10, 5, 20, 5, 20, 15]]
+        return document
+    note = {"id": 1, "video_id": 4, "bboxes": [BOX], "segmentations": [[[10, 5, 20, 5, 20, 15]]]}
+    video = {"id": 4, "name": "a"}
+    return {
+        "videos": [video | size if where == "video" else video],
+        "annotations": [note if where == "video" else note | size],
+    }
+
+
+@pytest.mark.parametrize("where", ["video", "annotation", "image"])
+@pytest.mark.parametrize("use", ["box", "mask"])
+def test_prompts_for_frames_of_another_size_are_refused(tmp_path, where, use):
+    def status(width, height, normalized=False):
+        source = read(tmp_path, of_size(where, width, height), use=use)
+        (row,) = resolve_prompts(source.entries, [VIDEO], ALL, normalized, tmp_path)
+        return row.status, row.message
+
+    assert status(WIDTH, HEIGHT) == ("ok", None)
+    assert status(0, 0) == ("ok", None)  # says nothing
+    found, message = status(2 * WIDTH, 2 * HEIGHT)
+    assert found == "other_size"
+    assert "60 x 40" in message
+    assert "30 x 20" in message
+
+
+def test_a_run_length_code_has_a_size_of_its_own(tmp_path):
+    document = of_size("video", 2 * WIDTH, 2 * HEIGHT)
+    for code, expected in (
+        (RLE, "ok"),
+        (rle.compressed(rle.encode(np.ones((40, 60), bool)), (40, 60)), "malformed_mask"),
+    ):
+        document["annotations"][0]["segmentations"] = [code]
+        (row,) = resolve_prompts(read(tmp_path, document).entries, [VIDEO], ALL, False, tmp_path)
+        assert row.status == expected
+
+
+LABELS = np.zeros((HEIGHT, WIDTH), np.uint8)
+LABELS[2:6, 2:9] = 1
+LABELS[8:15, 10:20] = 2
+COLOURS = [0, 0, 0, 128, 0, 0, 0, 128, 0] + [200, 10, 10] * 253
+GREYS = [grey for grey in range(256) for _ in range(3)]
+
+
+def label_picture(path, mode, palette=None, values=(0, 1, 2)):
+    plane = np.array(values, np.uint8)[LABELS]
+    picture = PIL.Image.fromarray(plane.astype(np.uint16) if mode == "I;16" else plane)
+    if palette:
+        picture.putpalette(palette)
+    picture.save(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "palette", "values", "parts"),
+    [
+        ("P", COLOURS, (0, 1, 2), True),
+        ("P", COLOURS, (0, 1, 7), True),
+        ("P", COLOURS, (0, 2, 2), False),  # one object
+        ("P", GREYS, (0, 120, 255), False),  # one object with a soft edge
+        ("P", GREYS, (0, 1, 2), True),
+        ("L", None, (0, 1, 2), True),
+        ("L", None, (0, 120, 255), False),
+        ("I;16", None, (0, 1, 2), True),
+    ],
+)
+def test_a_picture_of_several_objects_gives_each_its_own(tmp_path, mode, palette, values, parts):
+    label_picture(tmp_path / "00000.png", mode, palette, values)
+
+    def row(source_id, row=None):
+        given = VideoEntry(("a.mp4",), Entry("a.mp4", source_id, mask="00000.png"), 2, row=row)
+        (found,) = resolve_prompts([given], [VIDEO], ALL, False, tmp_path)
+        return found
+
+    everything = rle.encode(LABELS > 0)
+    for number in (1, 2):
+        only = number == LABELS
+        found = row(f"{values[number]}.0" if parts else "5")
+        assert found.status == "ok", found.message
+        assert found.prompt.mask_counts == (rle.encode(only) if parts else everything)
+    for other in (row("cat"), row("9"), row("1", row=1)):
+        if not parts:
+            assert other.status == "ok"
+            continue
+        assert other.status == "malformed_mask"
+        assert f"00000.png holds several objects (1, {values[2]}): give this one's number as object_id" in other.message

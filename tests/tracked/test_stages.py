@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
-from made_videos import STATUSES, with_points, write_videos
+from made_videos import STATUSES, drawn, with_points, write_frames, write_videos
 from pycocotools import mask as coco_mask
 
 from killing import hashes
@@ -18,7 +19,7 @@ from maskgrid.plan.plan import make_plan
 from maskgrid.results.forecast import plan_text
 from maskgrid.tracked.export import FORMS, export_run, voc_palette
 from maskgrid.tracked.index import open_frames, read_videos
-from maskgrid.tracked.jobs import read_jobs
+from maskgrid.tracked.jobs import make_jobs, read_jobs
 from maskgrid.tracked.masklets import join_masklets, read_run
 from maskgrid.tracked.merge import merge_tracked
 from maskgrid.tracked.options import TrackOptions
@@ -377,3 +378,89 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     assert set(json.loads(plan.layout.tracked.export("sa_v", "frames").read_text())["masklet_type"]) == {"auto"}
     assert f"frames, {names[1]}" in plan.layout.tracked.page.read_text()
     assert verify(plan) == []
+
+
+def small_run(folder, tracker, prompts, **tracking):
+    """Run all stages over clips/a, a folder of frames."""
+    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+    config = {"tracking": {"source": "clips", "prompts": "p.jsonl", "exports": ["png", "palette"], **tracking}}
+    plan = make_plan(Config.model_validate(config), folder, folder / "results")
+    run_stages(plan, tracker)
+    return plan
+
+
+def test_frames_that_differ_by_suffix_alone_have_pictures_of_their_own(tracker, tmp_path):
+    clip = drawn(n_frames=4)
+    write_frames(tmp_path / "clips" / "a", clip.frames[:2], ".png")
+    for number in range(2):
+        PIL.Image.fromarray(clip.frames[2 + number]).save(tmp_path / "clips/a" / f"{number}.bmp")
+    prompt = {"video": "a", "frame": 0, "object_id": 1, "point_coords": with_points(clip.masks[0, 0])}
+    plan = small_run(tmp_path, tracker, [prompt])
+    names = ["0.bmp.png", "0.png.png", "1.bmp.png", "1.png.png"]
+    assert sorted(path.name for path in (plan.layout.tracked.export("png", "a") / "001").iterdir()) == names
+    assert sorted(path.name for path in plan.layout.tracked.export("palette", "a").iterdir()) == names
+
+
+def test_numbers_in_palettes_do_not_depend_on_refused_objects(tracker, tmp_path):
+    clip = drawn(n_frames=2)
+    write_frames(tmp_path / "clips" / "a", clip.frames)
+    rows = [
+        {"video": "a", "frame": 0, "object_id": number, "point_coords": with_points(clip.masks[0, index])}
+        for index, number in ((0, 3), (0, 5), (1, 8))
+    ]
+    values, digests = [], []
+    for changes in ({}, {"point_coords": [[999, 999]]}):
+        plan = small_run(tmp_path, tracker, [rows[0], {**rows[1], **changes}, rows[2]])
+        run = read_run(plan, "a")
+        masks = masklets(plan, "a")
+        row = masks[(masks["object_id"] == 8) & (masks["frame"] == 0)].iloc[0]
+        mask = coco_mask.decode({"size": list(run.video.size_hw), "counts": row["counts"]}).astype(bool)
+        plane = np.array(PIL.Image.open(plan.layout.tracked.export("palette", "a") / "0.png"))
+        values.append(np.bincount(plane[mask]).argmax())
+        digests.append(read_jobs(plan.layout.tracked.jobs)[0].digest)
+    assert values == [3, 3]
+    # One more refused object moves numbers, so pictures must be made again although no mask changes.
+    refused = [{**rows[1], "point_coords": [[999, 999]]}, {**rows[1], "object_id": 1, "frame": 9}]
+    small_run(tmp_path, tracker, [rows[0], rows[2], *refused])
+    assert read_jobs(plan.layout.tracked.jobs)[0].digest not in digests
+
+
+@pytest.mark.parametrize(
+    ("direction", "frames", "expected"),
+    [
+        ("backward", (0,), {1: "direction: backward follows nobody from frame 0"}),
+        ("backward", (0, 1), {1: "backward follows nobody from frame 0", 2: "backward follows nobody from frame 0"}),
+        ("backward", (1, 2), {}),
+        ("forward", (0, 1), {}),
+    ],
+)
+def test_an_object_that_is_not_followed_says_why(tracker, tmp_path, direction, frames, expected):
+    clip = drawn(n_frames=3)
+    write_frames(tmp_path / "clips" / "a", clip.frames)
+    rows = [
+        {"video": "a", "frame": frame, "object_id": index + 1, "point_coords": with_points(clip.masks[frame, index])}
+        for index, frame in enumerate(frames)
+    ]
+    plan = small_run(tmp_path, tracker, rows, direction=direction)
+    objects = pd.read_parquet(plan.layout.tracked.objects).set_index("object_id")
+    lost = objects[objects["status"] == "not_tracked"]["message"].to_dict()
+    assert lost.keys() == expected.keys()
+    assert all(words in lost[number] for number, words in expected.items())
+    summary = pd.read_parquet(plan.layout.tracked.summary).iloc[0]
+    if frames[0] == 0 and direction == "backward":
+        assert summary["status"] == "no_masklets"
+
+
+def test_a_mirrored_video_is_tracked_anew_and_others_are_not(tmp_path):
+    write_frames(tmp_path / "clips" / "a", drawn(n_frames=2).frames)
+    config = Config.model_validate({"tracking": {"source": "clips"}})
+    plan = make_plan(config, tmp_path, tmp_path / "results")
+    index_videos(plan)
+    (video,) = read_videos(plan.layout.tracked.files)
+
+    def digest(rotation_deg):
+        (job,) = make_jobs(plan, [replace(video, rotation_deg=rotation_deg)], [])
+        return job.digest
+
+    assert digest(None) == digest(0) == digest(90) == digest(180) == digest(270)
+    assert len({digest(turn) for turn in (0, 3, 360, 540, 450, 630)}) == 6

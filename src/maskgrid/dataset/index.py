@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from maskgrid.dataset.archives import expand_archives, read_known
-from maskgrid.dataset.demo.images import DEMO_VERSION, write_demo
+from maskgrid.dataset.demo.images import CLIPS, DEMO_VERSION, write_demo
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row
 from maskgrid.dataset.list_files import LIST_READERS
@@ -168,7 +168,7 @@ def index_dataset(plan: Plan) -> None:
         UserError: the source is missing or empty, or none of its images can be used.
     """
     folder = plan.layout.images.parent
-    listed, previous = list_inputs(str(_source(plan)), plan.base_dir), read_previous(folder)
+    listed, previous = _listed(plan), read_previous(folder)
     items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
     # Valid for any config, because each of its rows is checked against the file's size and time.
     journal = Journal(plan.layout.files, fingerprint({"journal": "index"}))
@@ -202,6 +202,13 @@ def source_digest(plan: Plan) -> str:
     if is_url(source):  # its files are inputs of the index, one by one
         return source
     return listing_digest(source, plan.base_dir)
+
+
+def _listed(plan: Plan) -> list[SourceItem]:
+    items = list_inputs(str(_source(plan)), plan.base_dir)
+    if plan.config.dataset.source != DEMO:
+        return items
+    return [item for item in items if not item.key.startswith(f"{CLIPS}/")]  # the demo's videos
 
 
 def _source(plan: Plan) -> Path | str:

@@ -1,7 +1,7 @@
 """The stage ``export``: write a run's masklets as SA-V's JSON, as pictures per object or frame, or as an overlay."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_folder, write_bytes
+from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import png
 from maskgrid.plan.plan import Plan
@@ -39,7 +40,7 @@ def export_run(plan: Plan, name: str, form: str) -> None:
 FORMS: Mapping[str, Callable[[Plan, Run, Path], None]] = {
     "sa_v": lambda plan, run, path: write_sa_v(path, run, "auto" if plan.tracking.prompts is None else "manual"),
     "png": lambda _, run, path: write_object_pictures(run, path),
-    "palette": lambda _, run, path: write_palette_pictures(run, path),
+    "palette": lambda plan, run, path: write_palette_pictures(run, path, _shown_ids(plan, run)),
     "overlay": lambda plan, run, path: write_overlay(run, reading_of(plan), path, plan.layout.tracked.sheet(run.name)),
 }
 
@@ -59,17 +60,29 @@ def write_object_pictures(run: Run, folder: Path) -> None:
                 write_bytes(path, png(mask.view(np.uint8) * np.uint8(255)))
 
 
-def write_palette_pictures(run: Run, folder: Path) -> None:
+def write_palette_pictures(run: Run, folder: Path, shown: Collection[int] = ()) -> None:
     """Write ``{frame}.png``, as in DAVIS: object numbers, or 0 for none, with a colour palette.
 
-    Objects are numbered from 1 in the order of their ids. Where objects overlap, the lowest number wins, as in sam2's
-    tool for DAVIS. With more than 255 objects, pictures have 16 bits and no colours.
+    Objects are numbered from 1 in the order of their ids. Objects that were shown but not followed have a number too,
+    so that the others' do not depend on them. Where objects overlap, the lowest number wins, as in sam2's tool for
+    DAVIS. With more than 255 objects, pictures have 16 bits and no colours.
+
+    Args:
+        run: a tracked video.
+        folder: the output folder; replaced atomically once complete.
+        shown: the ids of all objects with prompts, good or bad.
     """
     names = dict(zip(run.numbers, run.frame_names, strict=True))
-    numbers = {rows[0]["object_id"]: number for number, rows in enumerate(by_objects(run.path), start=1)}
+    ids = {*shown, *(rows[0]["object_id"] for rows in by_objects(run.path))}
+    numbers = {object_id: number for number, object_id in enumerate(sorted(ids), start=1)}
     with atomic_folder(folder) as part:
         for frame, plane in _planes(run, numbers):
             write_bytes(part / f"{names[frame]}.png", png(_coloured(plane, len(numbers))))
+
+
+def _shown_ids(plan: Plan, run: Run) -> set[int]:
+    filters = [("video_key", "=", run.video.video_key)]
+    return set(read_table(plan.layout.tracked.prompts, ["object_id"], filters)["object_id"].to_pylist())
 
 
 def _planes(run: Run, numbers: dict[int, int]) -> Iterator[tuple[int, NDArray[np.uint16]]]:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from maskgrid.dataset.images import BadImageError, ImageLike, read_image, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import IMAGE_SUFFIXES
+from maskgrid.tracked.checksums import is_frame
+from maskgrid.tracked.orientation import displayed
 from maskgrid.tracked.records import Frames
 from maskgrid.tracked.scan import (
     BadVideoError,
     VideoScan,
     VideoStatus,
-    checksum,
     open_video,
     picture_track,
     scan_video,
@@ -200,9 +201,7 @@ class VideoFile:
         Raises:
             BadVideoError: the file has changed, or can no longer be read.
         """
-        decoded = self._reader.read(self.numbers[frame])
-        pixels = np.asarray(decoded.to_ndarray(format="rgb24"))
-        return np.ascontiguousarray(np.rot90(pixels, self.scan.rotation_deg // 90))
+        return displayed(self._reader.read(self.numbers[frame]), self.scan.rotation_deg)
 
 
 class _Reader:
@@ -246,7 +245,7 @@ class _Reader:
                 self.held.popleft()
             if found == number:
                 break
-        self.held = deque((n, frame) for n, frame in self.held if checksum(frame) == self.scan.checksums[n])
+        self.held = deque((n, frame) for n, frame in self.held if is_frame(frame, self.scan.checksums[n]))
         return self.held[-1][1] if self.held and self.held[-1][0] == number else None
 
     def _from(self, key: int) -> Iterator[tuple[int, VideoFrame]]:

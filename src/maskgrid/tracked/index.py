@@ -31,6 +31,8 @@ from maskgrid.tracked.tables import FILES, VIDEOS
 # Few, because each may hold frames of max_pixels in memory.
 _MAX_WORKERS = 4
 _LONGEST_NAME = 120
+# Changes when scans of the same file give other results: then rows of an earlier index are not reused.
+_SCAN_VERSION = 2
 # These depend only on the file. Others may change although the file does not, so they are not reused.
 _LASTING = frozenset({VideoStatus.OK, VideoStatus.EMPTY, VideoStatus.NOT_A_VIDEO, VideoStatus.TRUNCATED})
 
@@ -137,6 +139,7 @@ def video_name(key: str) -> str:
 def _look(item: SourceItem, reading: Reading, known: Video | None) -> Video:
     kind = "frames" if item.path.is_dir() else "file"
     state = f"{video_state(item)} {reading.start} {reading.stop} {reading.max_pixels}"
+    state += f" {_SCAN_VERSION}" if kind == "file" else ""
     if known is not None and known.state == state and known.status in _LASTING:
         return replace(known, path=os.fsencode(item.path))
     video = Video(item.key, video_name(item.key), os.fsencode(item.path), state, kind)

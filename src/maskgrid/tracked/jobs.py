@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from maskgrid.config.models import BASELINE
 from maskgrid.io.errors import UserError
@@ -11,6 +12,7 @@ from maskgrid.io.fingerprint import digest
 from maskgrid.io.tables import read_table
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.index import Video
+from maskgrid.tracked.orientation import is_unusual
 from maskgrid.tracked.parameters import options_of, reading_of
 from maskgrid.tracked.prompts import VideoPrompt, passes_of, prompt_contents
 from maskgrid.tracked.tables import JOBS
@@ -69,19 +71,27 @@ def make_jobs(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoPrompt
     jobs = []
     for video in videos:
         if video.status == "ok":
-            good = [row for row in by_video.get(video.video_key, []) if row.status == "ok"]
-            jobs += list(_video_jobs(plan, video, good))
+            jobs += list(_video_jobs(plan, video, by_video.get(video.video_key, [])))
     return sorted(jobs, key=lambda job: (job.run, job.group))
 
 
-def _video_jobs(plan: Plan, video: Video, good: list[VideoPrompt]) -> Iterator[Job]:
+def _video_jobs(plan: Plan, video: Video, prompts: list[VideoPrompt]) -> Iterator[Job]:
     config, reading = plan.tracking, reading_of(plan)
-    data = {"sha256": video.sha256, "reading": [reading.start, reading.stop, reading.stride], "kind": video.kind}
+    data: dict[str, Any] = {
+        "sha256": video.sha256,
+        "reading": [reading.start, reading.stop, reading.stride],
+        "kind": video.kind,
+    }
+    if is_unusual(video.rotation_deg or 0):
+        data["rotation_deg"] = video.rotation_deg
     if config.prompts is None:
         for setting in (one.label for one in plan.track_settings):
             run = video.video_name if setting == BASELINE else f"{video.video_name}@{setting}"
             yield Job(run, setting, video.video_key, "0000", [], digest(data))
         return
+    good = [row for row in prompts if row.status == "ok"]
+    if lost := {row.object_id for row in prompts} - {row.object_id for row in good}:
+        data["refused"] = sorted(lost)  # they keep their numbers in pictures with palettes
     passes = list(map(str, passes_of(good, video, reading, options_of(config))))
     objects = sorted({prompt.object_id for prompt in good})
     size = len(objects) if config.non_overlap_masks or config.objects_per_job is None else config.objects_per_job

@@ -76,8 +76,10 @@ class Run:
 
     @property
     def frame_names(self) -> list[str]:
-        """:attr:`frame_files` without suffixes."""
-        return [Path(name).stem for name in self.frame_files]
+        """:attr:`frame_files` without suffixes, or with them if they differ by nothing else."""
+        files = self.frame_files
+        stems = [Path(name).stem for name in files]
+        return stems if len(set(stems)) == len(stems) else files
 
 
 def read_run(plan: Plan, name: str) -> Run:

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from maskgrid.dataset.object_sources import read_prompt
-from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus, pixels_of
+from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus, pixels_of, require_size
 from maskgrid.io.listings import image_key
 from maskgrid.tracked.frames import FrameFolder
 from maskgrid.tracked.index import Video
+from maskgrid.tracked.label_pictures import with_single_object
+from maskgrid.tracked.object_ids import ObjectName, object_ids, whole_id
 from maskgrid.tracked.parameters import Reading
-from maskgrid.tracked.prompt_sources import VideoEntry
+from maskgrid.tracked.prompt_entries import VideoEntry
 from maskgrid.tracked.prompts import VideoPrompt
 
-_LARGEST_ID = 2**31 - 1
+_LARGEST_NUMBER = 2**31 - 1
 
 
 def resolve_prompts(
@@ -57,28 +59,36 @@ class _Checker:
             if video.kind == "frames":
                 paths = FrameFolder(video.location, 0, reading.stop).paths
                 self.names = {path.name: number for number, path in enumerate(paths)}
-        self.masks: set[tuple[str, int, int]] = set()
-        self.points: set[tuple[str, int, int]] = set()
+        self.masks: set[tuple[int, int, int]] = set()
+        self.points: set[tuple[int, int, int]] = set()
 
     def resolve(self, entries: Sequence[VideoEntry]) -> list[VideoPrompt]:
-        ids = object_ids([entry.entry.source_id for entry in entries])
-        return [self._row(index, entry, ids) for index, entry in enumerate(entries)]
+        names = [ObjectName(entry.entry.source_id, entry.row) for entry in entries]
+        ids = object_ids(names)
+        # Without an id, the row's number stands for it, unless another object has that id.
+        written = {name.text for name in names if name.row is None}
+        return [
+            self._row(index, entry, ids[name], f"row {name.row}" if name.row and name.text in written else name.text)
+            for index, (entry, name) in enumerate(zip(entries, names, strict=True))
+        ]
 
-    def _row(self, index: int, found: VideoEntry, ids: Mapping[str, int]) -> VideoPrompt:
+    def _row(self, index: int, found: VideoEntry, object_id: int, source_id: str) -> VideoPrompt:
         entry, prompt, frame, number = found.entry, None, _whole(found.frame), 0
         status, message = str(PromptStatus.OK), None
         try:
             size_hw = self._size_of(found)
             frame, number = self._frame(found), _round(found.round)
+            label = None if found.row else whole_id(entry.source_id)
+            entry = with_single_object(entry, label, size_hw, self.folder)
             prompt = pixels_of(read_prompt(entry, size_hw, self.normalized, self.folder), size_hw)
-            self._check_together((entry.source_id, frame, number), prompt)
+            self._check_together((object_id, frame, number), prompt)
         except BadPromptError as error:
             prompt, status, message = None, str(error.status), error.message
         return VideoPrompt(
             video_key=self.key,
             prompt_index=index,
-            object_id=ids[entry.source_id],
-            source_id=entry.source_id,
+            object_id=object_id,
+            source_id=source_id,
             category_id=entry.category_id,
             category=entry.category,
             frame=frame,
@@ -98,7 +108,11 @@ class _Checker:
             raise BadPromptError(PromptStatus.BAD_VIDEO, f"the video cannot be used: {self.video.status}")
         if entry.is_crowd:
             raise BadPromptError(PromptStatus.CROWD, "a crowd of objects (iscrowd: 1) has no mask of one object")
-        return self.video.size_hw
+        size_hw = self.video.size_hw
+        # A run-length code has a size of its own, which is checked.
+        if not self.normalized and not isinstance(entry.mask, dict):
+            require_size(entry.size_hw, size_hw)
+        return size_hw
 
     def _frame(self, found: VideoEntry) -> int:
         frame: Any = found.frame
@@ -120,7 +134,7 @@ class _Checker:
             raise BadPromptError(PromptStatus.MISSING_FRAME, f"there is no frame {number}: {where}")
         return number
 
-    def _check_together(self, place: tuple[str, int, int], prompt: Prompt) -> None:
+    def _check_together(self, place: tuple[int, int, int], prompt: Prompt) -> None:
         """Check that an object's prompts on one frame fit sam2's video predictor: a mask, or points and a box."""
         if prompt.mask_counts is not None and prompt.kind != "mask":
             reason = "a video's mask stands alone: give points and box in a later round, or leave the mask out"
@@ -131,16 +145,6 @@ class _Checker:
             reason = "the box comes after points on the same frame: give it in the first row of the object there"
             raise BadPromptError(PromptStatus.MALFORMED, reason)
         (self.masks if prompt.mask_counts is not None else self.points).add(place)
-
-
-def object_ids(source_ids: Sequence[str]) -> dict[str, int]:
-    """Number a video's objects: by their own ids if all are whole numbers from 1, else from 1 in order."""
-    distinct = list(dict.fromkeys(source_ids))
-    if all(text.isascii() and text.isdigit() and str(int(text)) == text for text in distinct):
-        numbers = [int(text) for text in distinct]
-        if all(0 < number <= _LARGEST_ID for number in numbers):
-            return dict(zip(distinct, numbers, strict=True))
-    return {text: number for number, text in enumerate(distinct, start=1)}
 
 
 def _known_names(videos: Sequence[Video]) -> dict[str, str]:
@@ -165,4 +169,4 @@ def _whole(value: Any) -> int | None:  # noqa: ANN401
         number = float(value) if isinstance(value, str | int | float) and type(value) is not bool else -1.0
     except ValueError:
         return None
-    return int(number) if 0 <= number <= _LARGEST_ID and number == int(number) else None
+    return int(number) if 0 <= number <= _LARGEST_NUMBER and number == int(number) else None

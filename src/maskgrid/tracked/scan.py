@@ -1,7 +1,6 @@
 """Scan a video file by decoding it once: its frames, or why it cannot be tracked."""
 
 import re
-import zlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -9,17 +8,23 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
+
+from maskgrid.tracked.checksums import checksum
+from maskgrid.tracked.containers import lacks_its_end
+from maskgrid.tracked.orientation import rotation_of
 
 # FFmpeg reads any text as a terminal's output, and an image as a video of one frame.
 _NO_VIDEO_FORMATS = re.compile(r"tty|image2|\w+_pipe")
 # Offset and magic bytes of containers that cannot be opened if their end is missing.
 _CONTAINERS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"))
-# How far before its declared length a track may end.
-_TOLERANCE_S = 0.5
-_TOLERANCE_FRAMES = 3
+# Smaller packets may say only that nothing has changed; some decoders then return no frame.
+_SMALLEST_PICTURE_BYTES = 16
+# The bit of a VP8 picture's first byte that says that it is shown (RFC 6386, 9.1).
+_VP8_SHOWN = 0x10
 
 
 class VideoStatus(StrEnum):
@@ -62,11 +67,11 @@ class VideoScan:
 
     Attributes:
         size_hw: height and width as displayed, after the rotation that the file asks for.
-        rotation_deg: that rotation, counter-clockwise: 0, 90, 180 or 270.
+        rotation_deg: that rotation, from :func:`maskgrid.tracked.orientation.rotation_of`.
         frame_rate_hz: the average that the container states; None if it states none.
         pts: int64, when each frame is shown, in the stream's unit; -1 if the file does not say.
         is_key: whether decoding can begin at the frame.
-        checksums: uint32, CRC-32 of each frame's decoded planes.
+        checksums: uint32, CRC-32 of each frame's decoded planes, without what decoders append to lines.
         complete: whether the scan reached the end of the video.
     """
 
@@ -101,11 +106,24 @@ def scan_video(path: Path, stop: int | None = None, max_pixels: int = 100_000_00
     Raises:
         BadVideoError: the file is not a video, has no frames, is truncated or damaged, or its frames change size.
     """
+    try:
+        return _scanned(path, stop, max_pixels, in_threads=True)
+    except BadVideoError as bad:
+        if bad.status != VideoStatus.TRUNCATED:
+            raise
+    # Threads report damage late, on some runs not at all. Alone, the decoder gives the same verdict each time.
+    return _scanned(path, stop, max_pixels, in_threads=False)
+
+
+def _scanned(path: Path, stop: int | None, max_pixels: int, in_threads: bool) -> VideoScan:
     found = _Found()
     with open_video(path) as container:
         stream = picture_track(container)
+        # H.264's decoder forgets in threads which frames it has mended.
+        if not in_threads or stream.codec_context.name == "h264":
+            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         rate_hz = float(stream.average_rate) if stream.average_rate else None
-        complete = _scan(container, stream, found, stop, max_pixels)
+        complete = _scan(path, container, stream, found, stop, max_pixels)
     if found.size_hw is None:
         raise BadVideoError(VideoStatus.EMPTY, "the video holds no frame")
     return VideoScan(
@@ -158,18 +176,10 @@ def picture_track(container: InputContainer) -> VideoStream:
     raise BadVideoError(VideoStatus.NOT_A_VIDEO, "the file has no track of pictures")
 
 
-def checksum(frame: VideoFrame) -> int:
-    """Return the CRC-32 of a frame's decoded planes."""
-    value = 0
-    for plane in frame.planes:
-        value = zlib.crc32(plane, value)
-    return value
-
-
 def size_of(frame: VideoFrame) -> tuple[int, int]:
     """Height and width of a frame as displayed."""
     size = frame.height, frame.width
-    return size if frame.rotation % 180 == 0 else size[::-1]
+    return size[::-1] if rotation_of(frame) % 180 == 90 else size
 
 
 def size_changes(frame: int, size_hw: tuple[int, int], first_hw: tuple[int, int]) -> BadVideoError:
@@ -185,28 +195,59 @@ class _Found:
     pts: list[int] = field(default_factory=list)
     is_key: list[bool] = field(default_factory=list)
     checksums: list[int] = field(default_factory=list)
+    is_interlaced: bool = False
+    n_packets: int = 0
+    end_s: float = 0.0
+    has_key: bool = False
+    # The times of the packets that should each give a frame.
+    pictures: list[int | None] = field(default_factory=list)
+
+    @property
+    def n_lost(self) -> int:
+        """Pictures of which the decoder made no frame."""
+        if self.is_interlaced or not self.pts:  # a packet may be a field, half a frame
+            return 0
+        times = [pts for pts in self.pictures if pts is not None]
+        if not times or self.pts[0] < 0:
+            return len(self.pictures) - len(self.pts)
+        # Pictures before the first one shown refer to others before the cut, as in the parts of a recording.
+        return sum(pts >= self.pts[0] for pts in times) - len(self.pts)
 
 
-def _scan(container: InputContainer, stream: VideoStream, found: _Found, stop: int | None, max_pixels: int) -> bool:
+def _scan(
+    path: Path, container: InputContainer, stream: VideoStream, found: _Found, stop: int | None, max_pixels: int
+) -> bool:
     """Fill ``found``; return whether the scan reached the end."""
-    n_packets, end_s = 0, 0.0
     try:
         for packet in container.demux(stream):
-            n_packets += packet.size > 0
             if packet.is_corrupt:
                 raise _cut(found)
-            if packet.pts is not None and packet.time_base is not None:
-                end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            _count(packet, found)
             for frame in packet.decode():
                 if len(found.pts) == stop:
                     return False
+                if frame.is_corrupt:
+                    raise _cut(found, "the decoder made up part of the next one")
                 _note(frame, found, max_pixels)
     except av.FFmpegError as error:
         raise _cut(found, error) from None
-    start_s = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
-    if n_packets < stream.frames or end_s - start_s < _declared_s(stream):
+    if found.n_lost > 0:
+        raise _cut(found, f"{found.n_lost} more cannot be decoded")
+    if lacks_its_end(path, container, stream, found.n_packets, found.end_s):
         raise _cut(found)
     return True
+
+
+def _count(packet: "Packet[VideoStream]", found: _Found) -> None:
+    found.n_packets += packet.size > 0
+    if packet.pts is not None and packet.time_base is not None:
+        found.end_s = max(found.end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    if packet.is_keyframe and not found.has_key:
+        found.has_key = True
+        found.pictures.clear()  # what comes before the first whole picture is not shown
+    is_hidden = packet.stream.codec_context.name == "vp8" and packet.size and not bytes(packet)[0] & _VP8_SHOWN
+    if packet.size >= _SMALLEST_PICTURE_BYTES and not packet.is_discard and not is_hidden:
+        found.pictures.append(packet.pts)
 
 
 def _note(frame: VideoFrame, found: _Found, max_pixels: int) -> None:
@@ -215,26 +256,18 @@ def _note(frame: VideoFrame, found: _Found, max_pixels: int) -> None:
         if size_hw[0] * size_hw[1] > max_pixels:
             message = f"{size_hw[1]} x {size_hw[0]} pixels, more than max_pixels allows ({max_pixels})"
             raise BadVideoError(VideoStatus.TOO_LARGE, message)
-        found.size_hw, found.rotation_deg = size_hw, frame.rotation % 360
+        found.size_hw, found.rotation_deg = size_hw, rotation_of(frame)
     elif size_hw != found.size_hw:
         raise size_changes(len(found.pts), size_hw, found.size_hw)
+    found.is_interlaced |= frame.interlaced_frame
     found.pts.append(-1 if frame.pts is None else frame.pts)
     found.is_key.append(bool(frame.key_frame))
     found.checksums.append(checksum(frame))
 
 
-def _declared_s(stream: VideoStream) -> float:
-    """The shortest length in seconds that agrees with the header (a tag per track in Matroska); 0 if it has none."""
-    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if match is None:
-        return 0.0
-    declared_s = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-    frames_s = _TOLERANCE_FRAMES / float(stream.average_rate) if stream.average_rate else 0.0
-    return declared_s - max(_TOLERANCE_S, frames_s)
-
-
-def _cut(found: _Found, error: Exception | None = None) -> BadVideoError:
-    reason = f" ({error})" if error is not None else ""
+def _cut(found: _Found, error: Exception | str | None = None) -> BadVideoError:
+    words = error.strerror if isinstance(error, av.FFmpegError) else error
+    reason = f" ({words})" if words else ""
     return BadVideoError(VideoStatus.TRUNCATED, f"cut short or damaged after {len(found.pts)} frames{reason}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from maskgrid.dataset.list_files import LIST_READERS
 from maskgrid.dataset.sources import SourceItem, file_state, files_below, listed_files, split_glob
 from maskgrid.io.errors import UserError
-from maskgrid.io.listings import IMAGE_SUFFIXES, VIDEO_SUFFIXES, has_magic, image_key, matches
+from maskgrid.io.listings import IMAGE_SUFFIXES, VIDEO_SUFFIXES, has_magic, image_key, is_own_output, matches
 
 KEY = "tracking.source"
 
@@ -23,6 +23,8 @@ def list_videos(source: str, base_dir: Path) -> list[SourceItem]:
     - A glob (``clips/*.mp4``, ``JPEGImages/*``): as a folder, filtered by the names of files and of folders of frames.
     - A list (``.txt``, or ``.csv`` and ``.parquet`` with a column ``path``), whose entries are taken as they are.
     - One video file.
+
+    What a run has written is no video (:func:`maskgrid.io.listings.is_own_output`).
 
     Args:
         source: the path or pattern, as the user writes it.
@@ -86,7 +88,8 @@ def frame_files(folder: Path) -> list[tuple[str, Path]]:
 
 def _in_file(path: Path) -> Iterator[tuple[str, Path]]:
     if path.suffix.lower() in _LISTS:
-        return listed_files(path, KEY)
+        known: dict[str, bool] = {}
+        return ((key, entry) for key, entry in listed_files(path, KEY) if not is_own_output(str(entry), known))
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return iter([(image_key(path.name), path)])
     raise UserError(

@@ -96,9 +96,10 @@ def _object_rows(
         if prompt.object_id in tracked or prompt.object_id in rows:
             continue
         mine = [row for row in prompts if row.object_id == prompt.object_id]
-        bad = next((row for row in mine if row.status != "ok"), None)
+        bad = None if any(row.status == "ok" for row in mine) else mine[0]
+        lost = ("not_tracked", _not_followed(prompts, origin))
         failed = origin.get("status", "ok") != "ok"
-        status, message = (bad.status, bad.message) if bad is not None else ("not_tracked", "it was not followed")
+        status, message = (bad.status, bad.message) if bad is not None else lost
         rows[prompt.object_id] = {
             "setting": setting,
             "video_key": video_key,
@@ -115,12 +116,23 @@ def _object_rows(
     return list(rows.values())
 
 
+def _not_followed(prompts: Sequence[VideoPrompt], origin: Row) -> str:
+    """Why good prompts led to no mask on any frame, by the options and passes of their run."""
+    frames = [row.frame for row in prompts if row.status == "ok" and row.frame is not None]
+    if origin.get("passes") != [] or not frames:
+        return "it was not followed"
+    direction = origin["options"]["direction"]
+    return f"direction: {direction} follows nobody from frame {min(frames)}, the first read: take forward or both"
+
+
 def _summary_row(run: Run, objects: Sequence[Row], setting: str) -> Row:
     lengths = [row["n_visible"] for row in objects if row["n_visible"]]
     n_read = len(run.numbers)
     status, message = run.origin["status"], run.origin["message"]
     if status == "ok" and not lengths:
-        status, message = "no_masklets", "no object was seen on any frame"
+        reasons = {row["message"] for row in objects if row["status"] == "not_tracked"}
+        reason = reasons.pop() if len(reasons) == 1 and not any(row["n_frames"] for row in objects) else None
+        status, message = "no_masklets", reason or "no object was seen on any frame"
     return {
         "setting": setting,
         "video_key": run.video.video_key,

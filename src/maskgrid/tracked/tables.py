@@ -32,7 +32,9 @@ FILES = pa.schema(
         *VIDEOS,
         column("path", pa.binary(), "where the video lies on this machine"),
         column("state", pa.string(), "a hash of sizes and times: a video of the same state is not read again"),
-        column("rotation_deg", pa.int32(), "counter-clockwise, as the file asks for", nullable=True),
+        column(
+            "rotation_deg", pa.int32(), "counter-clockwise, as the file asks for; plus 360 if mirrored", nullable=True
+        ),
         column("pts", pa.list_(pa.int64()), "when each frame is shown, in the stream's unit", nullable=True),
         column("is_key", pa.list_(pa.bool_()), "whether decoding can begin at the frame", nullable=True),
         column("checksums", pa.list_(pa.uint32()), "CRC-32 of each frame as decoded", nullable=True),

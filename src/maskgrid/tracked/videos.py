@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from maskgrid.dataset.demo.clips import DEMO, GROUND_TRUTH, write_demo_clips
+from maskgrid.dataset.demo.images import CLIPS
+from maskgrid.dataset.mask_pictures import pictures_in_coco
 from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest, fingerprint
@@ -21,7 +23,8 @@ from maskgrid.tracked.index import Video, index_videos, read_previous, write_ind
 from maskgrid.tracked.jobs import make_jobs
 from maskgrid.tracked.parameters import reading_of
 from maskgrid.tracked.prompt_checks import resolve_prompts
-from maskgrid.tracked.prompt_sources import VideoPrompts, read_video_prompts
+from maskgrid.tracked.prompt_entries import VideoPrompts
+from maskgrid.tracked.prompt_sources import read_video_prompts
 from maskgrid.tracked.prompts import VideoPrompt, prompt_contents, prompts_table
 from maskgrid.tracked.sources import list_videos, videos_digest
 from maskgrid.tracked.tables import JOBS
@@ -74,7 +77,7 @@ def prompts_path(plan: Plan) -> Path:
 
 def demo_folder(plan: Plan) -> Path:
     """The folder of the drawn clips."""
-    return (plan.layout.root / DEMO / "clips").resolve()
+    return (plan.layout.root / DEMO / CLIPS).resolve()
 
 
 def source_digest(plan: Plan) -> str:
@@ -94,11 +97,15 @@ def source_digest(plan: Plan) -> str:
 
 def _pictures(plan: Plan) -> list[Any]:
     config = plan.tracking
-    if config.prompts is None or config.prompts.endswith(".json") or config.prompts == DEMO or is_url(config.prompts):
+    if config.prompts is None or config.prompts == DEMO or is_url(config.prompts):
         return []
+    path = prompts_path(plan)
     try:
-        source = read_video_prompts(prompts_path(plan), config)
-    except UserError:  # reported by the stage that reads it
+        # Usually a document has its masks in it, and may be large.
+        if path.suffix.lower() == ".json" and not pictures_in_coco(path):
+            return []
+        source = read_video_prompts(path, config)
+    except (OSError, UserError):  # reported by the stage that reads it
         return []
     masks = {entry.entry.mask for entry in source.entries if isinstance(entry.entry.mask, str)}
     return [[name, *file_state(SourceItem(name, source.folder / name))] for name in sorted(masks)]

@@ -16,6 +16,8 @@ from maskgrid.plan.layout import GROUND_TRUTH
 
 # Raise it when the images change, so that an index of the old ones is rebuilt.
 DEMO_VERSION = "1"
+# The folder of the demo's videos, which are drawn below its images when tracking asks for them.
+CLIPS = "clips"
 
 # Below 1,000,000: scenes that the demo model was not trained on.
 _SEEDS = range(900_000, 900_008)
