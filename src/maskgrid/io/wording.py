@@ -35,7 +35,7 @@ def parameter(value: Any) -> str:  # noqa: ANN401
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "+".join(str(len(grid)) for grid in value) + " points"
     return f"{value:.6g}" if isinstance(value, float) else str(value)[-_LONGEST:]
 
