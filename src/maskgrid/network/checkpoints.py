@@ -18,6 +18,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.network.download import fetch, sha256_of
 from maskgrid.network.official import OFFICIAL, OfficialCheckpoint
+from maskgrid.network.weight_files import CONVERT, refuse_other_files
 
 DEMO = "demo"
 _PACKAGED = Path(__file__).parent / "demo"
@@ -93,8 +94,23 @@ def checkpoint_id(checkpoint: str) -> str:
 
 
 def own_files(checkpoint: str) -> list[str]:
-    """The user's own file that a checkpoint needs; empty for a named checkpoint."""
-    return [] if _is_named(checkpoint) else [checkpoint]
+    """The user's own file that a checkpoint needs, with ``~`` spelled out; empty for a named checkpoint."""
+    return [] if _is_named(checkpoint) else [str(Path(checkpoint).expanduser())]
+
+
+def require_own_file(checkpoint: str, config: str | None, allow_unverified: bool) -> None:
+    """Check what can be checked of a user's own weights in no time: before any work, and without torch.
+
+    Raises:
+        UserError: there is no such file or no such config, the file is no file of weights, or it cannot be known and
+            ``allow_unverified`` is off.
+    """
+    for path in map(Path, own_files(checkpoint)):
+        _require_known(checkpoint)
+        _require_file(path)
+        _find_config(checkpoint, config)
+        if not allow_unverified and path.stat().st_size not in {one.size_bytes for one in OFFICIAL.values()}:
+            raise UserError(_unverified(path, ""))
 
 
 def _is_named(checkpoint: str) -> bool:
@@ -102,6 +118,8 @@ def _is_named(checkpoint: str) -> bool:
 
 
 def _require_known(checkpoint: str) -> None:
+    if checkpoint.lower().endswith(".safetensors"):
+        raise UserError(f"model.checkpoint: {checkpoint} holds safetensors, which cannot be read here. {CONVERT}")
     if not checkpoint.lower().endswith(_SUFFIXES):
         names = [DEMO, *OFFICIAL]
         near = difflib.get_close_matches(checkpoint, names, n=1)
@@ -189,10 +207,25 @@ def _is_remembered(path: Path, sha256: str) -> bool:
         return False
 
 
-def _resolve_file(checkpoint: str, config: str | None, allow_unverified: bool) -> Checkpoint:
-    path = Path(checkpoint).expanduser()
+def _require_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"model.checkpoint: there is no file {path.absolute()}.")
+    try:
+        refuse_other_files(path)
+    except OSError as error:
+        raise UserError(f"model.checkpoint: {path} cannot be read: {error.strerror}.") from error
+
+
+def _unverified(path: Path, digest: str) -> str:
+    return (
+        f"model.checkpoint: {path} holds unknown weights{digest}. If you trust their source, "
+        "set model.allow_unverified: true."
+    )
+
+
+def _resolve_file(checkpoint: str, config: str | None, allow_unverified: bool) -> Checkpoint:
+    path = Path(checkpoint).expanduser()
+    _require_file(path)
     config = _find_config(checkpoint, config)
     try:
         digest = sha256_of(path)
@@ -200,10 +233,7 @@ def _resolve_file(checkpoint: str, config: str | None, allow_unverified: bool) -
         raise UserError(f"model.checkpoint: {path} cannot be read: {error.strerror}.") from error
     known = {official.sha256 for official in OFFICIAL.values()}
     if digest not in known and not allow_unverified:
-        raise UserError(
-            f"model.checkpoint: {path} holds unknown weights (sha256 {digest}). If you trust their source, "
-            "set model.allow_unverified: true."
-        )
+        raise UserError(_unverified(path, f" (sha256 {digest})"))
     return Checkpoint(checkpoint_id(checkpoint), path.absolute(), config, digest)
 
 
