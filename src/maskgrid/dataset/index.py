@@ -46,7 +46,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.journal import Journal, forget_journal
 from maskgrid.io.tables import write_table
-from maskgrid.io.wording import tally
+from maskgrid.io.wording import named_reasons, tally
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 
@@ -169,8 +169,12 @@ def index_dataset(plan: Plan) -> None:
     forget_journal(plan.layout.files)
     log.info("%d inputs: %s; %d shards", len(items), tally(Counter(index["status"].to_pylist())), len(shards))
     if not shards:
+        # By name and reason: the workflow removes the tables of a failed job.
+        rows = index.select(["image_key", "status", "message"]).to_pylist()
+        reasons = [(row["image_key"], f"{row['status']}: {row['message']}") for row in rows]
         raise UserError(
-            f"dataset.source: none of the images in {plan.config.dataset.source} can be used; see {plan.layout.images}"
+            f"dataset.source: none of the {len(reasons)} images in {plan.config.dataset.source} can be used:"
+            f"{named_reasons(reasons)}"
         )
 
 
