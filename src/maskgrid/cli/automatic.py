@@ -40,10 +40,15 @@ COMMANDS = (
 
 
 def show_plan(plan: "Plan") -> str:
-    """Describe the plan, and how the source has changed since the index."""
+    """Describe the plan, and how the source has changed since the index.
+
+    Raises:
+        UserError: the source, or a checkpoint's own file, is not there.
+    """
     from maskgrid.dataset.index import source_changes
     from maskgrid.plan.text import plan_text
 
+    plan.require_checkpoints()
     changes = source_changes(plan)
     text = plan_text(plan)
     return f"{text}\n  source    {changes} since the index: their shards will run again" if changes else text
