@@ -29,7 +29,7 @@ rule fetch:
 # checkpoint by its first output: rules whose params wait for it have this file as an input.
 checkpoint index:
     input:
-        PLAN.source_files(),
+        final(PLAN.source_files()),
     output:
         files=update("results/dataset/files.parquet"),
         images=update("results/dataset/images.parquet"),

@@ -33,7 +33,7 @@ class DatasetConfig(Section):
         100_000_000, ge=1, description="a larger image is rejected from its header, without decoding"
     )
     max_failed_fraction: Fraction = Field(
-        0.05,
+        0.2,
         description="the run fails at the end, after all other work, if more than this share of the images is unusable",
     )
     ground_truth: str | None = Field(

@@ -5,6 +5,7 @@ import orjson
 from maskgrid.config.sweep import find
 
 
+@one_line
 def recording_json(wildcards):
     """What to record for a shard, as JSON; the existing recording if it is enough for the sweep."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
@@ -14,12 +15,12 @@ def recording_json(wildcards):
 def checkpoint_file(wildcards):
     """The user's own checkpoint file, if it is one: a changed file reruns its passes."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
-    return own_files(run.checkpoint)
+    return final(own_files(run.checkpoint))
 
 
 def candidate_files_of(shard):
     """The candidates of all passes over a shard."""
-    return [str(PLAN.layout.candidates(run, shard)) for run in PLAN.runs]
+    return final(str(PLAN.layout.candidates(run, shard)) for run in PLAN.runs)
 
 
 def candidate_files(wildcards):
@@ -30,7 +31,7 @@ def candidate_files(wildcards):
 
 def selection_files(wildcards):
     """The selections of all shards."""
-    return [str(PLAN.layout.selections(shard)) for shard in shards()]
+    return final(str(PLAN.layout.selections(shard)) for shard in shards())
 
 
 def gathered_file(wildcards):
@@ -40,7 +41,7 @@ def gathered_file(wildcards):
     without waiting, it would keep the first verdict for everything downstream of a merge.
     """
     after("index")
-    return str(PLAN.layout.gathered)
+    return final([str(PLAN.layout.gathered)])
 
 
 def deleted_files(wildcards):
@@ -59,4 +60,4 @@ def deleted_files(wildcards):
             PLAN.layout.selections(shard),
         )
     ]
-    return [str(path) for path in wanted if not path.is_file()]
+    return final(str(path) for path in wanted if not path.is_file())

@@ -11,10 +11,11 @@ PROMPT_SETTINGS = [[setting.id, setting.label] for setting in PLAN.prompt_settin
 def prompt_source():
     """The file of prompts; none for the demo, which writes it with its images."""
     source = PROMPTS.get("source", "demo")
-    return [str(PLAN.located(source))] if source.lower() != "demo" else []
+    return final([str(PLAN.located(source))] if source.lower() != "demo" else [])
 
 
 @cache
+@one_line
 def prompt_pictures():
     """Digest of the mask pictures that the file of prompts names: a new or changed one reruns the rule prompts."""
     if not workflow.is_main_process or is_url(PROMPTS.get("source")):
@@ -33,16 +34,20 @@ def prediction(wildcards):
 
 def prompted_files(wildcards):
     """The masks of the prompts of all shards."""
-    return [str(PLAN.layout.prompted(shard)) for shard in shards()]
+    return final(str(PLAN.layout.prompted(shard)) for shard in shards())
 
 
 def prompted_results():
     """The prompted job's results, if the config asks for it."""
     if not PROMPTS:
         return []
-    return [
-        str(PLAN.layout.prompted_annotations),
-        str(PLAN.layout.prompted_statistics),
-        str(PLAN.layout.prompted_settings),
-        str(PLAN.layout.prompted_worst),
-    ]
+    layout = PLAN.layout
+    return final(
+        str(path)
+        for path in (
+            layout.prompted_annotations,
+            layout.prompted_statistics,
+            layout.prompted_settings,
+            layout.prompted_worst,
+        )
+    )
