@@ -127,6 +127,7 @@ rule tidy:
         prompted_results(),
         tracked_results(),
         "results/report/index.html",
+        index=ancient("results/dataset/files.parquet"),
     output:
         update("results/outputs.json"),
     log:
@@ -136,6 +137,8 @@ rule tidy:
         "../../environment.yml"
     params:
         **CALL,
+        # So that it waits for the index, as the card does: see the pitfalls in CONTRIBUTING.md.
+        images=images_fingerprint,
         asked_for=lambda wildcards: asked_for(),
     message:
         "Looking for results of another config"
