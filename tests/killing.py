@@ -38,7 +38,7 @@ from maskgrid.prompted.merge import merge_prompted
 from maskgrid.prompted.prompt import prompt_shard
 from maskgrid.prompted.prompter import PromptedMasks, Prompter
 from maskgrid.prompted.prompts import write_prompts
-from maskgrid.results.accept import accept
+from maskgrid.results.accept import accept, write_provenance
 from maskgrid.results.report.stage import write_report
 from maskgrid.results.statistics.stage import write_statistics
 
@@ -141,7 +141,12 @@ def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage
         yield "prompt-merge", merge_prompted
     yield "statistics", write_statistics
     yield "report", write_report
-    yield "accept", accept
+    yield "accept", finish
+
+
+def finish(plan: Plan) -> None:
+    write_provenance(plan)
+    accept(plan)
 
 
 def run_all(plan: Plan, network: RememberingNetwork) -> None:

@@ -18,14 +18,59 @@ def test_a_key_that_stands_twice_is_refused(tmp_path, text):
     refuse_repeated_keys(path)
 
 
-def test_text_of_the_command_line_gets_its_type_back():
-    given = {"generator": {"points_per_side": "10", "use_m2m": "true", "pred_iou_thresh": "0.5", "point_grids": "null"}}
-    assert typed(given) == {
-        "generator": {"points_per_side": 10, "use_m2m": True, "pred_iou_thresh": 0.5, "point_grids": None}
-    }
-    assert typed({"grid": {"checkpoint": ["demo", "a: b"]}, "device": "cuda:1", "n": 3, "date": "2020-01-01"}) == {
-        "grid": {"checkpoint": ["demo", "a: b"]},
-        "device": "cuda:1",
-        "n": 3,
-        "date": "2020-01-01",
-    }
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {
+                "generator": {
+                    "points_per_side": "10",
+                    "use_m2m": "true",
+                    "pred_iou_thresh": "0.5",
+                    "point_grids": "null",
+                }
+            },
+            {"generator": {"points_per_side": 10, "use_m2m": True, "pred_iou_thresh": 0.5, "point_grids": None}},
+        ),
+        ({"dataset": {"source": "2024"}}, {"dataset": {"source": "2024"}}),
+        ({"dataset": {"source": "true", "shard_size": "8"}}, {"dataset": {"source": "true", "shard_size": 8}}),
+        ({"dataset": {"ground_truth": "null"}}, {"dataset": {"ground_truth": None}}),
+        ({"dataset": {"ground_truth": "1e5"}}, {"dataset": {"ground_truth": "1e5"}}),
+        ({"dataset": {"source": "2020-01-01"}}, {"dataset": {"source": "2020-01-01"}}),
+        ({"model": {"device": "cuda:1", "dtype": "float32"}}, {"model": {"device": "cuda:1", "dtype": "float32"}}),
+        ({"annotations": ["2024", "all"], "exports": ["card"]}, {"annotations": ["2024", "all"], "exports": ["card"]}),
+        ({"prompts": {"source": "7.csv", "keep": "all"}}, {"prompts": {"source": "7.csv", "keep": "all"}}),
+        ({"prompts": "null"}, {"prompts": None}),
+        (
+            {"tracking": {"source": "1", "stop": "5", "automatic": {"end_after": "null", "max_objects": "3"}}},
+            {"tracking": {"source": "1", "stop": 5, "automatic": {"end_after": None, "max_objects": 3}}},
+        ),
+        (
+            {"sweep": {"grid": {"checkpoint": ["1.pt", "2"], "mask_threshold": ["0", "1e-3"]}}},
+            {"sweep": {"grid": {"checkpoint": ["1.pt", "2"], "mask_threshold": [0, 0.001]}}},
+        ),
+        (
+            {"sweep": [{"points": [{"name": "88", "use_m2m": "false", "points_per_side": "null"}]}]},
+            {"sweep": [{"points": [{"name": "88", "use_m2m": False, "points_per_side": None}]}]},
+        ),
+        (
+            {"sweep": {"grid": {"pred_iou_thresh": {"start": "0.7", "stop": "0.9", "step": "0.1"}}}},
+            {"sweep": {"grid": {"pred_iou_thresh": {"start": 0.7, "stop": 0.9, "step": 0.1}}}},
+        ),
+        (
+            {"generator": {"point_grids": [[["0.5", "0.25"]]], "points_per_side": "null"}},
+            {"generator": {"point_grids": [[[0.5, 0.25]]], "points_per_side": None}},
+        ),
+        ({"record": {"mask_thresholds": ["0", "1.5"]}}, {"record": {"mask_thresholds": [0, 1.5]}}),
+        ({"unknown": {"n": "3"}}, {"unknown": {"n": 3}}),
+    ],
+)
+def test_text_of_the_command_line_gets_the_type_of_its_field(given, expected):
+    assert typed(given) == expected
+
+
+@pytest.mark.parametrize("value", ["4829104857", "12e3456789", "007"])
+def test_a_number_on_the_command_line_is_text_where_text_is_wanted(value):
+    """Snakemake has made a number of it; an id can look like one."""
+    number = float(value) if "e" in value else int(value)
+    assert typed({"baseline": number}, [f"baseline={value}"]) == {"baseline": value}

@@ -234,7 +234,40 @@ def test_names_of_tracking_are_parts_of_files_names(name):
 )
 def test_trackings_sweep_is_dumped_as_results_that_exist_hold_it(sweep, dumped, tmp_path):
     config = configured("tracking.sweep", sweep)
-    assert config.tracking.model_dump()["sweep"] == dumped
+    assert config.tracking.model_dump(mode="json")["sweep"] == dumped
     save_config(config, tmp_path / "config.json")
     assert load_config(tmp_path / "config.json") == config
     assert (config.tracking.sweep is None) == (not sweep)
+
+
+GRIDS = [[[0.5, 0.5], [0.25, 0.75]]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"generator": {"points_per_side": None, "point_grids": GRIDS}},
+        {"sweep": {"grid": {"points_per_side": [None], "point_grids": [GRIDS]}}},
+        {"sweep": {"zip": {"points_per_side": [8, None], "point_grids": [None, GRIDS]}}},
+        {"sweep": {"points": [{"name": "own", "points_per_side": None, "point_grids": GRIDS}]}},
+        {"sweep": [{"points": [{"name": "own", "points_per_side": None, "point_grids": GRIDS}]}]},
+    ],
+)
+def test_a_list_as_a_value_is_frozen_wherever_it_stands(values):
+    tracking = {"source": "demo", "sweep": values.get("sweep")}
+    config = parse_config({**values, "annotations": ["all"], "tracking": tracking}, "test")
+    plan = make_plan(config, Path(), Path("results"))
+    setting = next(one for one in plan.exported() if one.generator.point_grids)
+    assert setting.generator.point_grids == (((0.5, 0.5), (0.25, 0.75)),)
+    assert setting.id == "1c984130f9"
+    assert {setting: "hashable"}[setting]
+    for one in plan.track_settings:
+        assert {one: "hashable"}[one]
+
+
+def test_exclude_compares_lists_by_value():
+    sweep = {
+        "grid": {"points_per_side": [None], "point_grids": [GRIDS, [[[0.1, 0.1]]]]},
+        "exclude": [{"point_grids": GRIDS}],
+    }
+    assert [one.generator.point_grids for one in expanded("sweep", sweep)[1:]] == [(((0.1, 0.1),),)]

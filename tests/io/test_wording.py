@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskgrid.io.wording import difference, table_lines, tally
+from maskgrid.io.wording import difference, named_reasons, table_lines, tally
 
 
 def test_a_table_has_its_first_column_to_the_left_and_the_others_to_the_right():
@@ -22,3 +22,13 @@ def test_kinds_are_counted_by_name():
 )
 def test_a_difference_has_a_star_where_its_interval_excludes_0(interval, words):
     assert difference(1, *interval) == words
+
+
+@pytest.mark.parametrize(
+    ("n", "n_lines", "last"),
+    [(0, 0, ""), (1, 1, "  0: bad"), (10, 10, "  9: bad"), (1011, 11, "  and 1,001 more, in t")],
+)
+def test_the_first_reasons_are_named(n, n_lines, last):
+    text = named_reasons([(str(number), "bad") for number in range(n)], "t")
+    assert text.count("\n") == n_lines
+    assert text.endswith(last)

@@ -14,8 +14,8 @@ import pytest
 
 from maskgrid.io import progress
 from maskgrid.io.errors import UserError
+from maskgrid.network import cache, download
 from maskgrid.network import checkpoints as weights
-from maskgrid.network import download
 from maskgrid.network.checkpoints import OFFICIAL, OfficialCheckpoint, checkpoint_id, resolve_checkpoint
 
 NAME = "sam2.1_hiera_tiny"
@@ -119,7 +119,7 @@ def test_a_good_file_is_downloaded_once(server, tmp_path):
 def test_a_verified_file_is_not_hashed_again(server, tmp_path, monkeypatch):
     resolve(server, tmp_path)
     hashed = []
-    monkeypatch.setattr(weights, "sha256_of", lambda path: hashed.append(path) or SHA256)
+    monkeypatch.setattr(cache, "sha256_of", lambda path: hashed.append(path) or SHA256)
     resolve(server, tmp_path)
     assert hashed == []
     os.utime(tmp_path / f"{NAME}.pt", ns=(1, 1))

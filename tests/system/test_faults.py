@@ -211,7 +211,9 @@ def test_too_many_failures_name_the_tables_that_list_them(demo_model, tmp_path):
     plan = tiny_plan(tmp_path / "source", tmp_path / "results", sweep=None)
     replay_shard(plan, "all")
     table = plan.layout.pass_images(plan.runs[0], "all")
-    with pytest.raises(UserError, match=rf"1 of 1 images.*1 not_a_number.*in {re.escape(str(table))}$"):
+    with pytest.raises(
+        UserError, match=rf"1 of 1 images.*1 not_a_number.*in {re.escape(str(table))}\n  image.png: not_a_number: "
+    ):
         accept(plan)
     assert not plan.layout.accepted.exists()
 

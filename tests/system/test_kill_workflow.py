@@ -20,7 +20,7 @@ from workflow import ROOT
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 # Files with times and places of the run, and outputs of stages that the library's run here leaves out.
-ASIDE = ("config.json", "provenance.json", "report/")
+ASIDE = ("config.json", "outputs.json", "provenance.json", "report/")
 
 
 @pytest.fixture(scope="module")

@@ -72,3 +72,45 @@ def test_the_workflow_can_be_a_module_of_another(tmp_path):
     assert run.finished == {"masks_index": 1}, run.output
     run = snakemake(tmp_path, None, "-s", "Snakefile", "-n")
     assert run.planned["masks_generate"] == run.planned["masks_replay"] == 1
+
+
+PREFIXED = """
+module {name}:
+    snakefile: "{root}/workflow/Snakefile"
+    config: config["{name}"]
+    prefix: "{prefix}"
+
+use rule * from {name} as {name}_*
+"""
+
+
+def test_two_modules_with_prefixes_work_beside_each_other(tmp_path):
+    (tmp_path / "images").mkdir()
+    PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "list.txt").write_text("images/a.png\n")
+    thresholds = {"points_per_side": 1, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    config = {
+        "one": {"dataset": {"source": "images"}, "generator": thresholds, "exports": ["polygons"]},
+        "two": {
+            "dataset": {"source": "list.txt"},
+            "generator": {**thresholds, "multimask_output": False},
+            "exports": [],
+        },
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(config))
+    modules = [
+        PREFIXED.format(name=name, prefix=prefix, root=ROOT) for name, prefix in (("one", "one"), ("two", "deep/two 2"))
+    ]
+    last = "rule everything:\n    default_target: True\n    input: rules.one_all.input, rules.two_all.input\n"
+    (tmp_path / "Snakefile").write_text("\n".join(['configfile: "own.yaml"', *modules, last]))
+    run = snakemake(tmp_path, None, "-s", "Snakefile")
+    assert run.code == 0, run.output
+    for name, of_name in (("one", "one"), ("deep/two 2", "two")):
+        coco = json.loads((tmp_path / name / "results/annotations/baseline.json").read_text())
+        assert coco["info"]["parameters"].items() >= config[of_name]["generator"].items()
+        assert coco["annotations"]
+    assert (tmp_path / "one/results/exports/polygons/baseline.json").is_file()
+    assert (tmp_path / "one/logs/index.log").is_file()
+    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "logs").exists()
+    assert "Nothing to be done" in snakemake(tmp_path, None, "-s", "Snakefile", "-n").output

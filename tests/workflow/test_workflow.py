@@ -148,9 +148,65 @@ def test_mistakes_stop_before_any_work(tmp_path):
 
 def test_too_many_failures_fail_the_run_after_the_rest_is_done(tmp_path):
     write_image(tmp_path / "images" / "good.png", 1)
-    (tmp_path / "images" / "bad.png").write_bytes(b"")
+    for number in range(12):
+        (tmp_path / "images" / f"bad{number:02d}.png").write_bytes(b"")
     run = snakemake(tmp_path, CONFIG)
     assert run.code != 0
-    assert "1 of 2 images could not be used (1 empty), more than dataset.max_failed_fraction: 0.05" in run.output
-    assert (tmp_path / "results/statistics/summary.parquet").is_file()
+    assert "Traceback" not in run.output
+    assert "Removing output files" not in run.output
+    assert json.loads((tmp_path / "results/provenance.json").read_text())["images"]["n"] == 13
     assert not (tmp_path / "results/accepted.json").exists()
+    # At the very end, as after a good run: the table, the paths, and then the files with their reasons.
+    _, _, end = run.output.rpartition("Exiting because a job execution failed")
+    parts = [
+        "> marks the baseline",
+        "report        results/report/index.html",
+        "maskgrid: 12 of 13 images could not be used (12 empty), more than dataset.max_failed_fraction: 0.2 allows.",
+        "  bad00.png: empty: the file has no bytes\n",
+        "  bad09.png: empty: ",
+        "  and 2 more\n",
+    ]
+    places = [end.index(part) for part in parts]
+    assert places == sorted(places)
+    assert "bad10.png" not in end
+    # The verdict alone is asked for again, and a config that allows it ends well, with the same names.
+    assert snakemake(tmp_path, None, "-n").planned == {"accept": 1, "all": 1, "total": 2}
+    run = snakemake(tmp_path, {**CONFIG, "dataset": {**CONFIG["dataset"], "max_failed_fraction": 1.0}})
+    assert run.code == 0, run.output
+    assert "WARNING: 12 of 13 images could not be used (12 empty); the reasons are in" in run.output
+    assert "  bad00.png: empty: the file has no bytes\n" in run.output
+
+
+def test_results_of_a_former_config_go_without_running_anything_else(tmp_path):
+    write_image(tmp_path / "images" / "good.png", 1)
+    before = {**CONFIG, "exports": ["card", "polygons"], "annotations": ["baseline", "loose"]}
+    before["sweep"] = {"points": [{"name": "loose", "pred_iou_thresh": 0.02}]}
+    assert snakemake(tmp_path, before).code == 0
+    results = tmp_path / "results"
+    (results / "exports/polygons/mine.json").write_bytes((results / "exports/polygons/loose.json").read_bytes())
+    # A form less: nothing runs but the card, which lists the files, and the search.
+    run = snakemake(tmp_path, {**before, "exports": ["card"]})
+    assert run.finished == {"card": 1, "tidy": 1, "all": 1}, run.output
+    assert [path.name for path in (results / "exports/polygons").iterdir()] == ["mine.json"]
+    assert "polygons" not in (results / "README.md").read_text()
+    # Another setting and no card: the file that others made is named, once it no longer belongs to the run.
+    after = {**before, "exports": [], "annotations": ["baseline"], "sweep": None}
+    run = snakemake(tmp_path, after)
+    assert run.code == 0, run.output
+    assert not run.finished["generate"]
+    assert not (results / "README.md").exists()
+    assert [path.name for path in (results / "annotations").iterdir()] == ["baseline.json"]
+    (end,) = run.output.split("report        results/report/index.html\n")[1:]
+    assert "INFO: removed results/annotations/loose.json: this config does not ask for it" in end
+    assert "WARNING: results/exports/polygons/mine.json was made for another config; it may be deleted" in end
+    assert "Nothing to be done" in snakemake(tmp_path, None, "-n").output
+
+
+def test_when_no_image_can_be_used_the_reasons_are_said(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic0000")
+    (tmp_path / "images" / "b.png").write_bytes(b"")
+    run = snakemake(tmp_path, CONFIG)
+    assert run.code != 0
+    assert "maskgrid: dataset.source: none of the 2 images in images can be used:\n  a.heic: " in run.output
+    assert "\n  b.png: empty: the file has no bytes\n" in run.output

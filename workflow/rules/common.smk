@@ -3,7 +3,7 @@
 import shlex
 import sys
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -18,7 +18,10 @@ from maskgrid.network.checkpoints import own_content, own_files
 from maskgrid.plan.plan import make_plan
 from maskgrid.plan.remote import is_url
 
-CONFIG_FILE = "results/config.json"
+IS_MODULE = not workflow.modifier.is_main_snakefile()
+# As a module with a prefix, this workflow has its results below that prefix.
+CONFIG_FILE = str(workflow.modifier.path_modifier.replace_prefix("results/config.json"))
+RESULTS = Path(CONFIG_FILE).parent
 SOURCE_FOLDER = str(
     Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1] / "src"
 )
@@ -38,7 +41,7 @@ def command(wildcards, threads):
     return MASKGRID
 
 
-OPTIONS = f"--config {CONFIG_FILE} --results results"
+OPTIONS = f"--config {shlex.quote(CONFIG_FILE)} --results {shlex.quote(str(RESULTS))}"
 # The params of every rule that calls maskgrid.
 CALL = {"maskgrid": command, "options": OPTIONS}
 
@@ -52,21 +55,40 @@ if workflow.storage_settings.default_storage_provider not in (None, "none"):
 
 @contextmanager
 def one_line_errors():
-    """Raise a user's mistakes as errors that Snakemake prints in one line, without a traceback."""
+    """End with a user's mistake in one line. Around a WorkflowError, Snakemake prints the lines that it came from."""
     try:
         yield
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise SystemExit(f"maskgrid: {error}") from None
+
+
+def one_line(function):
+    """The same for a function that Snakemake calls."""
+
+    @wraps(function)
+    def called(*arguments, **named):
+        with one_line_errors():
+            return function(*arguments, **named)
+
+    return called
+
+
+def final(paths):
+    """Mark paths of the plan and of the config as they are on the disk: a module's prefix must not be put before them."""
+    return [local(path) for path in paths] if IS_MODULE else list(paths)
 
 
 with one_line_errors():
     # As a module of another workflow, this one gets its own config; config files and options belong to the other.
-    if workflow.modifier.is_main_snakefile():
+    if not IS_MODULE:
         for path in [*workflow.overwrite_configfiles, *workflow.configfiles]:
             if workflow.is_main_process and Path(path).is_file():
                 refuse_repeated_keys(Path(path))
-        update_config(config, typed(workflow.config_settings.config))
-    PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
+        settings = workflow.config_settings
+        update_config(config, typed(settings.config, settings.config_args or ()))
+    PLAN = make_plan(parse_config(config, "config"), Path(), RESULTS)
+    if workflow.is_main_process:
+        PLAN.require_checkpoints()
 
 # Adding a value to a sweep, or naming a setting, changes the tables.
 SETTINGS_DIGEST = PLAN.settings_digest()
@@ -78,7 +100,7 @@ def named(path):
     Its content is in the rule's params: a file put in the place of another may be older. Files by URL are outputs of
     the rule fetch, so their times count.
     """
-    located = str(PLAN.located(path))
+    (located,) = final([str(PLAN.located(path))])
     return located if is_url(path) else ancient(located)
 
 
@@ -94,7 +116,7 @@ def content_of(path):
 # The user's own weights and their YAML, if the config names some.
 CHECKPOINT_FILES = [
     ancient(path)
-    for path in own_files(PLAN.config.model.checkpoint, PLAN.config.model.config)
+    for path in final(own_files(PLAN.config.model.checkpoint, PLAN.config.model.config))
 ]
 
 
@@ -140,6 +162,7 @@ def after(checkpoint):
         getattr(checkpoints, checkpoint).get()
 
 
+@one_line
 def shards():
     """The names of the shards, once the checkpoint `index` has run."""
     after("index")
@@ -147,6 +170,7 @@ def shards():
 
 
 @cache
+@one_line
 def shard_digests():
     """The digest of each shard, by name."""
     return PLAN.shard_digests()
@@ -159,6 +183,7 @@ def shard_digest(wildcards):
 
 
 @cache
+@one_line
 def _images_fingerprint():
     return PLAN.images_fingerprint()
 

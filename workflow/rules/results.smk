@@ -116,6 +116,60 @@ rule report:
         "{params.maskgrid} report {params.options} 2> >(tee {log:q} >&2)"
 
 
+# Remove what an earlier run wrote and this config does not ask for, and name the rest. Its own outputs are what the config
+# asks for, so another config alone is a reason to run. update() keeps the list of the last run.
+rule tidy:
+    input:
+        annotation_files(),
+        export_files(),
+        card_files(),
+        accuracy_results(),
+        prompted_results(),
+        tracked_results(),
+        "results/report/index.html",
+        index=ancient("results/dataset/files.parquet"),
+    output:
+        update("results/outputs.json"),
+    log:
+        "logs/tidy.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        # So that it waits for the index, as the card does: see the pitfalls in CONTRIBUTING.md.
+        images=images_fingerprint,
+        asked_for=lambda wildcards: asked_for(),
+    message:
+        "Looking for results of another config"
+    shell:
+        "{params.maskgrid} tidy {params.options} 2> >(tee {log:q} >&2)"
+
+
+# A rule of its own, so that its file stays where the next one fails.
+rule provenance:
+    input:
+        annotation_files(),
+        "results/report/index.html",
+        "results/statistics/summary.parquet",
+        index=ancient("results/dataset/files.parquet"),
+    output:
+        "results/provenance.json",
+    log:
+        "logs/provenance.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        images=images_fingerprint,
+        max_failed_fraction=PLAN.config.dataset.max_failed_fraction,
+    message:
+        "Writing how the results came about"
+    shell:
+        "{params.maskgrid} provenance {params.options} 2> >(tee {log:q} >&2)"
+
+
 # Fail if too many images were unusable, after everything else is written. On a cluster it runs beside Snakemake: it
 # takes seconds, and a profile's retries would not change its verdict.
 rule accept:
@@ -126,7 +180,6 @@ rule accept:
         index=ancient("results/dataset/files.parquet"),
     output:
         "results/accepted.json",
-        "results/provenance.json",
     log:
         "logs/accept.log",
     localrule: True

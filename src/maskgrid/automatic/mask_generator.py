@@ -85,8 +85,8 @@ class MaskGenerator:
         room = RecordConfig(
             pred_iou_thresh=pred_iou_thresh,
             stability_score_thresh=stability_score_thresh,
-            mask_thresholds=list(mask_thresholds),
-            stability_score_offsets=list(stability_score_offsets),
+            mask_thresholds=tuple(mask_thresholds),
+            stability_score_offsets=tuple(stability_score_offsets),
         )
         recording = widen(recording_of(self.parameters), room)
         return [

@@ -25,7 +25,7 @@ def option(flag: str, **how: Any) -> Option:  # noqa: ANN401
 SETTING = option("--setting", required=True, help="a setting's name or id")
 SHARD = option("--shard", required=True, help="a shard's name")
 _CONFIG = (
-    option("--config", type=Path, metavar="FILE", default=Path("config.yaml"), help="config (default: config.yaml)"),
+    option("--config", type=Path, metavar="FILE", help="config (default: config.yaml or config.yml)"),
     option("--results", type=Path, metavar="FOLDER", default=Path("results"), help="results folder (default: results)"),
     option("--base", type=Path, metavar="FOLDER", default=Path(), help="where relative paths start (default: here)"),
 )
@@ -76,10 +76,11 @@ class Command:
         if self.runs_network:
             keep_freed_memory()
         if self.reads_config:
-            from maskgrid.config.files import load_config
+            from maskgrid.config.files import CONFIG_NAMES, config_in, load_config
             from maskgrid.plan.plan import make_plan
 
-            values = [make_plan(load_config(arguments.config), arguments.base, arguments.results), *values]
+            config = arguments.config or config_in(Path()) or Path(CONFIG_NAMES[0])
+            values = [make_plan(load_config(config), arguments.base, arguments.results), *values]
         text = function(*values)
         if text is not None:
             print(text)

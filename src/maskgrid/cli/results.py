@@ -16,7 +16,9 @@ def _goal(name: str, text: str) -> Option:
 
 COMMANDS = (
     Command("statistics", "write tables of mask counts for all settings", "results.statistics.stage:write_statistics"),
-    Command("accept", "fail if too many images were unusable", "results.accept:accept"),
+    Command("tidy", "remove what the workflow wrote for a former config", "results.leftovers:tidy"),
+    Command("provenance", "write how the results came about", "results.accept:write_provenance"),
+    Command("accept", "name the images that were unusable, and fail if there are too many", "results.accept:accept"),
     Command(
         "verify",
         "list every file of the results that is missing, truncated, foreign, stale or no longer needed",
@@ -92,6 +94,7 @@ def verify(plan: "Plan", pages: bool) -> str:
         MachineError: there are such files, not counting those that are merely no longer needed.
     """
     from maskgrid.io.checks import UNNEEDED
+    from maskgrid.io.wording import count
     from maskgrid.results.verify import verify_results
 
     problems = verify_results(plan, pages)
@@ -99,7 +102,8 @@ def verify(plan: "Plan", pages: bool) -> str:
         print(problem)
     if wrong := [problem for problem in problems if problem.kind != UNNEEDED]:
         raise MachineError(f"{len(wrong)} files of {plan.layout.root} are missing or wrong")
-    return f"{plan.layout.root}: complete, and made from this config"
+    besides = f", besides {count(len(problems), 'file')} above that it does not need" if problems else ""
+    return f"{plan.layout.root}: complete, and made from this config{besides}"
 
 
 def recommend(

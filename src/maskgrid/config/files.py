@@ -36,6 +36,22 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401
     return yaml.load(text, _OnceLoader)
 
 
+CONFIG_NAMES = ("config.yaml", "config.yml")
+
+
+def config_in(folder: Path) -> Path | None:
+    """The config file of a folder, by either of its names; None if it has none.
+
+    Raises:
+        UserError: it has both.
+    """
+    there = [folder / name for name in CONFIG_NAMES if (folder / name).is_file()]
+    if len(there) > 1:
+        both = " and ".join(map(str, there))
+        raise UserError(f"{both} are both there: keep one of them, or name one (--configfile, maskgrid --config)")
+    return there[0] if there else None
+
+
 def load_config(path: Path) -> Config:
     """Read and check a config file.
 

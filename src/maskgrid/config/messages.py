@@ -37,7 +37,7 @@ def _reason(details: dict[str, Any], location: tuple[int | str, ...], model: typ
         return f"unknown key{hint or ('; known are ' + ', '.join(known) if known else '')}"
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])
-    message = str(details["msg"])
+    message = str(details["msg"]).replace("Tuple", "List").replace("valid tuple", "valid list")
     return f"{message[0].lower()}{message[1:]} (got {details['input']!r})"
 
 

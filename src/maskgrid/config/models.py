@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, model_validator
 
 from maskgrid.config.prompts import PromptConfig
-from maskgrid.config.section import Fraction, Section, Sweep
+from maskgrid.config.section import Fraction, Items, Section, Sweep
 from maskgrid.config.tracking import TrackingConfig
 
-Point = Annotated[list[Fraction], Field(min_length=2, max_length=2)]
-PointGrid = Annotated[list[Point], Field(min_length=1)]
+Point = Annotated[Items[Fraction], Field(min_length=2, max_length=2)]
+PointGrid = Annotated[Items[Point], Field(min_length=1)]
 
 BASELINE = "baseline"
 
@@ -33,7 +33,7 @@ class DatasetConfig(Section):
         100_000_000, ge=1, description="a larger image is rejected from its header, without decoding"
     )
     max_failed_fraction: Fraction = Field(
-        0.05,
+        0.2,
         description="the run fails at the end, after all other work, if more than this share of the images is unusable",
     )
     ground_truth: str | None = Field(
@@ -121,7 +121,7 @@ class GeneratorFields(Section):
     crop_n_points_downscale_factor: int = Field(
         1, ge=1, description="the grid of layer n has points_per_side / factor**n points a side"
     )
-    point_grids: Annotated[list[PointGrid], Field(min_length=1)] | None = Field(
+    point_grids: Annotated[Items[PointGrid], Field(min_length=1)] | None = Field(
         None,
         description="explicit prompts, a list of [x, y] in 0..1 for each layer; needs points_per_side: null",
     )
@@ -168,9 +168,9 @@ class RecordConfig(Section):
 
     pred_iou_thresh: Fraction | None = Field(None, description="record candidates down to this predicted IoU")
     stability_score_thresh: Fraction | None = Field(None, description="record candidates down to this stability score")
-    mask_thresholds: list[FiniteFloat] = Field(default_factory=list, description="further mask_threshold levels")
-    stability_score_offsets: list[Annotated[FiniteFloat, Field(ge=0.0)]] = Field(
-        default_factory=list, description="further stability_score_offset levels"
+    mask_thresholds: Items[FiniteFloat] = Field(default=(), description="further mask_threshold levels")
+    stability_score_offsets: Items[Annotated[FiniteFloat, Field(ge=0.0)]] = Field(
+        default=(), description="further stability_score_offset levels"
     )
 
 
@@ -186,12 +186,12 @@ class Config(Section):
     )
     record: RecordConfig = Field(default_factory=RecordConfig)
     baseline: str = Field(BASELINE, description="the setting to measure differences from: a name or an id")
-    annotations: list[str] = Field(
-        default_factory=lambda: [BASELINE],
+    annotations: Items[str] = Field(
+        default=(BASELINE,),
         description="settings to export as COCO: names, ids, baseline, all",
     )
-    exports: list[Literal["card", "sa1b", "polygons"]] = Field(
-        ["card"],
+    exports: Items[Literal["card", "sa1b", "polygons"]] = Field(
+        ("card",),
         description="further forms of the results: card (a dataset card and Croissant metadata); for the settings "
         "under annotations, sa1b (one JSON per image, in a tar archive) and polygons (COCO without run-length codes)",
     )

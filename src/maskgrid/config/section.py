@@ -1,21 +1,33 @@
 """The base of all config sections, and the form of a sweep, the same for all three jobs."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
 
 MOST_SETTINGS = 100_000  # more is a typo in a step or grid: the plan alone would take minutes and all memory
 
 Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
+Item = TypeVar("Item")
+# A list in the file; a tuple once read, so that sections can be hashed and compared. Items stay strict.
+Items = Annotated[tuple[Item, ...], Field(strict=False)]
+
+
+def frozen(value: Any) -> Any:  # noqa: ANN401
+    """Turn lists into tuples, inner ones too."""
+    return tuple(frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+# A parameter's value in a sweep, checked later by the parameter's own model.
+AnyValue = Annotated[Any, AfterValidator(frozen)]
 
 
 def _kind_of_values(value: Any) -> str:  # noqa: ANN401
-    return "range" if isinstance(value, dict | Range) else "list" if isinstance(value, list) else "value"
+    return "range" if isinstance(value, dict | Range) else "list" if isinstance(value, list | tuple) else "value"
 
 
 def _kind_of_sweep(value: Any) -> str:  # noqa: ANN401
-    return "table" if isinstance(value, str) else "blocks" if isinstance(value, list) else "block"
+    return "table" if isinstance(value, str) else "blocks" if isinstance(value, list | tuple) else "block"
 
 
 class Section(BaseModel):
@@ -59,8 +71,8 @@ class Range(Section):
 
 Values = Annotated[
     Annotated[Range, Tag("range")]
-    | Annotated[list[Any], Field(min_length=1), Tag("list")]
-    | Annotated[Any, Tag("value")],
+    | Annotated[Items[AnyValue], Field(min_length=1), Tag("list")]
+    | Annotated[AnyValue, Tag("value")],
     Discriminator(_kind_of_values),
 ]
 
@@ -70,13 +82,13 @@ class SweepBlock(Section):
 
     grid: dict[str, Values] = Field(default_factory=dict, description="every combination of these values")
     zip: dict[str, Values] = Field(default_factory=dict, description="values walked together, crossed with grid")
-    points: list[dict[str, Any]] = Field(default_factory=list, description="single settings, by name")
-    exclude: list[dict[str, Any]] = Field(default_factory=list, description="partial matches to leave out")
+    points: Items[dict[str, AnyValue]] = Field(default=(), description="single settings, by name")
+    exclude: Items[dict[str, AnyValue]] = Field(default=(), description="partial matches to leave out")
 
 
 Sweep = Annotated[
     Annotated[SweepBlock, Tag("block")]
-    | Annotated[list[SweepBlock], Field(min_length=1), Tag("blocks")]
+    | Annotated[Items[SweepBlock], Field(min_length=1), Tag("blocks")]
     | Annotated[str, Tag("table")],
     Discriminator(_kind_of_sweep),
 ]

@@ -1,7 +1,7 @@
 """Expand a sweep into a list of settings, each checked before any work; the same code for all jobs."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -125,11 +125,11 @@ def find(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
     return known[label]
 
 
-def values_of(values: Range | list[Any] | Any) -> list[Any]:  # noqa: ANN401
+def values_of(values: Range | tuple[Any, ...] | Any) -> list[Any]:  # noqa: ANN401
     """Spell out a range, a list, or a bare value (a list of one)."""
     if isinstance(values, Range):
         return values.values()
-    return values if isinstance(values, list) else [values]
+    return list(values) if isinstance(values, tuple) else [values]
 
 
 def _setting(space: Space[SettingT], row: Row) -> SettingT:
@@ -146,7 +146,7 @@ def _rows(space: Space[Any], base_dir: Path) -> Iterator[Row]:
     yield Row(BASELINE, {}, space.section, False)
     if isinstance(sweep, str):
         yield from _table_rows(space, base_dir / sweep, f"{key}: {sweep}")
-    elif isinstance(sweep, list):
+    elif isinstance(sweep, tuple):
         for number, block in enumerate(sweep):
             yield from _block_rows(space, block, f"{key}[{number}]")
     elif sweep is not None:
@@ -236,7 +236,7 @@ def _name(space: Space[Any], point: Mapping[str, Any], where: str) -> str | None
     return name
 
 
-def _without(space: Space[Any], rows: list[Row], exclude: list[dict[str, Any]], where: str) -> Iterator[Row]:
+def _without(space: Space[Any], rows: list[Row], exclude: Sequence[Mapping[str, Any]], where: str) -> Iterator[Row]:
     patterns = [_checked(space, pattern, f"{where}[{number}]") for number, pattern in enumerate(exclude)]
     for number, pattern in enumerate(patterns):
         if not any(_matches(pattern, row.overrides) for row in rows):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, field_validator, model_validator
 
-from maskgrid.config.section import Fraction, Section, Sweep, SweepBlock
+from maskgrid.config.section import Fraction, Items, Section, Sweep, SweepBlock
 
 Export = Literal["youtube_vis", "sa_v", "png", "palette", "overlay"]
 
@@ -98,8 +98,8 @@ class TrackingConfig(Section):
         description="without prompts: settings to compare, written like the top-level sweep; keys: those of automatic "
         "and generator",
     )
-    exports: list[Export] = Field(
-        ["youtube_vis", "overlay"],
+    exports: Items[Export] = Field(
+        ("youtube_vis", "overlay"),
         description="besides the tables: youtube_vis, sa_v (one JSON per video), png (one image per object and frame), "
         "palette (one image per frame, as in DAVIS), overlay (a small animation and a contact sheet)",
     )

@@ -47,7 +47,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.journal import Journal, forget_journal
 from maskgrid.io.tables import write_table
-from maskgrid.io.wording import tally
+from maskgrid.io.wording import named_reasons, tally
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 
@@ -57,8 +57,6 @@ _MAX_WORKERS = 4
 _ROWS_IN_GROUP = 8192
 # A killed process loses the work on this many images at most.
 _BATCH = 256
-# Inputs that a message names with their reasons.
-_MOST_NAMED = 10
 
 log = logging.getLogger(__name__)
 
@@ -181,13 +179,12 @@ def index_dataset(plan: Plan) -> None:
 
 
 def _nothing_usable(source: str, index: pa.Table) -> str:
-    """The message for a source without a usable image: the first inputs, each with its reason."""
-    rows = index.select(["image_key", "status", "message"]).slice(0, _MOST_NAMED).to_pylist()
-    named = "; ".join(f"{row['image_key']!r}: {row['status']}, {row['message']}" for row in rows)
-    more = f"; and {len(index) - len(rows)} more" if len(index) > len(rows) else ""
+    """Name the images with their reasons, since the workflow removes the tables of a failed job."""
+    rows = index.select(["image_key", "status", "message"]).to_pylist()
+    reasons = [(row["image_key"], f"{row['status']}: {row['message']}") for row in rows]
     is_list = Path(source).suffix.lower() in LIST_READERS and "missing" in {row["status"] for row in rows}
-    hint = ". Paths in a list start from the list's own folder" if is_list else ""
-    return f"dataset.source: none of the {len(index)} images in {source} can be used: {named}{more}{hint}"
+    hint = " Paths in a list start from the list's own folder." if is_list else ""
+    return f"dataset.source: none of the {len(index)} images in {source} can be used.{hint}{named_reasons(reasons)}"
 
 
 def source_digest(plan: Plan) -> str:

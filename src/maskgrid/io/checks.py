@@ -17,7 +17,7 @@ from maskgrid.io.tables import open_table, read_origin, read_table
 _ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9", ".tar": bytes(1024)}
 _PAGE = re.compile(rb'<meta name="maskgrid-fingerprint" content="([0-9a-f]{64})">')
 
-UNNEEDED = "unneeded"  # harmless: results of a shard that the index no longer has
+UNNEEDED = "unneeded"  # harmless: results of a shard that the index no longer has, or of another config
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 NONE = "-"
 _LONGEST = 40
+_REASONS_SHOWN = 10
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -35,7 +36,7 @@ def parameter(value: Any) -> str:  # noqa: ANN401
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "+".join(str(len(grid)) for grid in value) + " points"
     return f"{value:.6g}" if isinstance(value, float) else str(value)[-_LONGEST:]
 
@@ -54,6 +55,14 @@ def some(names: Sequence[str], n: int = 3) -> str:
 def tally(counts: Mapping[str, int]) -> str:
     """Format counts by name: ``2 ok, 1 truncated``."""
     return ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
+
+
+def named_reasons(reasons: Sequence[tuple[str, str]], where: str = "") -> str:
+    """The first names, each with its reason on a line of its own, then how many more there are, and where."""
+    lines = [f"  {name}: {reason}" for name, reason in reasons[:_REASONS_SHOWN]]
+    if len(reasons) > _REASONS_SHOWN:
+        lines.append(f"  and {len(reasons) - _REASONS_SHOWN:,} more{where and f', in {where}'}")
+    return "".join(f"\n{line}" for line in lines)
 
 
 def table_lines(rows: Sequence[Sequence[str]], to_right: bool = True) -> list[str]:

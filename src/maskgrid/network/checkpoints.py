@@ -3,28 +3,20 @@
 import difflib
 import hashlib
 import importlib.util
-import logging
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-from filelock import FileLock
-from platformdirs import user_cache_path
-
 from maskgrid.io.errors import UserError
-from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import digest, sha256_of
-from maskgrid.network.download import fetch
-from maskgrid.network.official import OFFICIAL, OfficialCheckpoint
+from maskgrid.network.cache import default_cache, fetch_once
+from maskgrid.network.official import OFFICIAL
+from maskgrid.network.weight_files import CONVERT, refuse_other_files
 
 DEMO = "demo"
 _PACKAGED = Path(__file__).parent / "demo"
 _SUFFIXES = (".pt", ".pth")
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ def resolve_checkpoint(
     if checkpoint == DEMO:
         return _demo()
     if checkpoint in OFFICIAL:
-        return _resolve_official(checkpoint, cache_dir or _default_cache(), base_url)
+        return _resolve_official(checkpoint, cache_dir or default_cache(), base_url)
     _require_known(checkpoint)
     return _resolve_file(checkpoint, config, allow_unverified)
 
@@ -86,7 +78,7 @@ def describe_checkpoint(checkpoint: str, config: str | None, cache_dir: Path | N
         UserError: as :func:`resolve_checkpoint`, except that nothing is downloaded and own weights are not judged.
     """
     if checkpoint in OFFICIAL:
-        official, path = OFFICIAL[checkpoint], (cache_dir or _default_cache()) / f"{checkpoint}.pt"
+        official, path = OFFICIAL[checkpoint], (cache_dir or default_cache()) / f"{checkpoint}.pt"
         there = path.stat().st_size if path.is_file() else 0
         missing = 0 if there == official.size_bytes else official.size_bytes
         return Checkpoint(checkpoint, path, official.config, official.sha256), missing
@@ -111,10 +103,11 @@ def checkpoint_id(checkpoint: str) -> str:
 
 
 def own_files(checkpoint: str, config: str | None) -> list[str]:
-    """The user's own files that a checkpoint needs, weights and YAML; empty for a named checkpoint."""
+    """The user's own files that a checkpoint needs: weights and YAML, with ``~`` spelled out; empty for a named one."""
     if _is_named(checkpoint):
         return []
-    return [checkpoint, *([config] if config is not None and config not in _package_configs() else [])]
+    files = [checkpoint, *([config] if config is not None and config not in _package_configs() else [])]
+    return [str(Path(file).expanduser()) for file in files]
 
 
 def own_content(checkpoint: str, config: str | None) -> str | None:
@@ -124,8 +117,25 @@ def own_content(checkpoint: str, config: str | None) -> str | None:
     """
     if _is_named(checkpoint):
         return None
-    paths = [Path(file).expanduser() for file in own_files(checkpoint, config)]
+    paths = map(Path, own_files(checkpoint, config))
     return digest([config, *(sha256_of(path) if path.is_file() else None for path in paths)])
+
+
+def require_own_file(checkpoint: str, config: str | None, allow_unverified: bool) -> None:
+    """Check what can be checked of a user's own weights in no time: before any work, and without torch.
+
+    Raises:
+        UserError: there is no such file or no such config, the file is no file of weights, or it cannot be known and
+            ``allow_unverified`` is off.
+    """
+    if _is_named(checkpoint):
+        return
+    _require_known(checkpoint)
+    path = Path(checkpoint).expanduser()
+    _require_file(path)
+    _find_config(checkpoint, config)
+    if not allow_unverified and path.stat().st_size not in {one.size_bytes for one in OFFICIAL.values()}:
+        raise UserError(_unverified(path, ""))
 
 
 def _is_named(checkpoint: str) -> bool:
@@ -133,6 +143,8 @@ def _is_named(checkpoint: str) -> bool:
 
 
 def _require_known(checkpoint: str) -> None:
+    if checkpoint.lower().endswith(".safetensors"):
+        raise UserError(f"model.checkpoint: {checkpoint} holds safetensors, which cannot be read here. {CONVERT}")
     if not checkpoint.lower().endswith(_SUFFIXES):
         names = [DEMO, *OFFICIAL]
         near = difflib.get_close_matches(checkpoint, names, n=1)
@@ -163,67 +175,29 @@ def _demo_sha256() -> str:
 def _resolve_official(name: str, cache_dir: Path, base_url: str | None) -> Checkpoint:
     official = OFFICIAL[name]
     path = cache_dir / f"{name}.pt"
-    # Without the lock at first: this user may not be able to write to a shared cache.
-    if not _is_verified(path, official):
-        url = f"{base_url.rstrip('/')}/{name}.pt" if base_url else official.url
-        _fetch_locked(url, path, official)
+    fetch_once(f"{base_url.rstrip('/')}/{name}.pt" if base_url else official.url, path, official)
     return Checkpoint(name, path, official.config, official.sha256)
 
 
-def _fetch_locked(url: str, path: Path, official: OfficialCheckpoint) -> None:
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"model.checkpoint: there is no file {path.absolute()}.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            if _is_verified(path, official):  # another job fetched it while this one waited
-                return
-            if path.exists():
-                _log.warning("%s is damaged or another file; removing it and fetching it again", path)
-                path.unlink()
-            fetch(url, path, official.size_bytes, official.sha256)
-            _remember(path, official.sha256)
+        refuse_other_files(path)
     except OSError as error:
-        raise UserError(
-            f"The weights cannot be written to {path.parent}: {error}. Set the environment variable "
-            "MASKGRID_CACHE to another folder."
-        ) from error
+        raise UserError(f"model.checkpoint: {path} cannot be read: {error.strerror}.") from error
 
 
-def _is_verified(path: Path, official: OfficialCheckpoint) -> bool:
-    if not path.is_file() or path.stat().st_size != official.size_bytes:
-        return False
-    if _is_remembered(path, official.sha256):
-        return True
-    if sha256_of(path) != official.sha256:
-        return False
-    _remember(path, official.sha256)
-    return True
-
-
-def _record_path(path: Path) -> Path:
-    return path.with_name(path.name + ".verified.json")
-
-
-def _record(path: Path, sha256: str) -> dict[str, str | int]:
-    state = path.stat()
-    return {"sha256": sha256, "size_bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
-
-
-def _remember(path: Path, sha256: str) -> None:
-    with suppress(OSError):  # a read-only cache: the file is hashed each time
-        write_bytes(_record_path(path), orjson.dumps(_record(path, sha256)))
-
-
-def _is_remembered(path: Path, sha256: str) -> bool:
-    try:
-        return bool(orjson.loads(_record_path(path).read_bytes()) == _record(path, sha256))
-    except (OSError, orjson.JSONDecodeError):
-        return False
+def _unverified(path: Path, digest: str) -> str:
+    return (
+        f"model.checkpoint: {path} holds unknown weights{digest}. If you trust their source, "
+        "set model.allow_unverified: true."
+    )
 
 
 def _resolve_file(checkpoint: str, config: str | None, allow_unverified: bool) -> Checkpoint:
     path = Path(checkpoint).expanduser()
-    if not path.is_file():
-        raise UserError(f"model.checkpoint: there is no file {path.absolute()}.")
+    _require_file(path)
     config = _find_config(checkpoint, config)
     try:
         sha256 = sha256_of(path)
@@ -232,10 +206,7 @@ def _resolve_file(checkpoint: str, config: str | None, allow_unverified: bool) -
         raise UserError(f"model.checkpoint: {path} cannot be read: {error.strerror}.") from error
     known = {official.sha256 for official in OFFICIAL.values()}
     if sha256 not in known and not allow_unverified:
-        raise UserError(
-            f"model.checkpoint: {path} holds unknown weights (sha256 {sha256}). If you trust their source, "
-            "set model.allow_unverified: true."
-        )
+        raise UserError(_unverified(path, f" (sha256 {sha256})"))
     return Checkpoint(checkpoint_id(checkpoint), path.absolute(), config, sha256, content)
 
 
@@ -260,8 +231,3 @@ def _package_configs() -> list[str]:
     root = Path(next(iter(spec.submodule_search_locations)))
     found = (path.relative_to(root).as_posix() for path in (root / "configs").rglob("*.yaml"))
     return sorted(name for name in found if "training" not in name)
-
-
-def _default_cache() -> Path:
-    named = os.environ.get("MASKGRID_CACHE")
-    return Path(named).expanduser().absolute() if named else user_cache_path("maskgrid")

@@ -17,6 +17,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.network.checkpoints import Checkpoint, resolve_checkpoint
 from maskgrid.network.device import pick_device
 from maskgrid.network.memory import device_errors, is_of_device
+from maskgrid.network.weights import load_weights
 
 Model = TypeVar("Model", bound=SAM2Base)
 
@@ -73,25 +74,22 @@ def built_by(build: Callable[..., SAM2Base], checkpoint: Checkpoint, **arguments
     """Build a checkpoint's model on the CPU with a function of ``sam2.build_sam``.
 
     Raises:
-        UserError: the weights do not fit the config, or the config cannot be built.
+        UserError: the weights cannot be read or do not fit the config, or the config cannot be built.
         MachineError: a CUDA device failed or is full: sam2's parts touch it if there is one, even when built for the
             CPU.
     """
     try:
         with _config_found(checkpoint.config) as config_name:
-            return build(config_name, str(checkpoint.path), device="cpu", **arguments)
-    except RuntimeError as error:
-        # sam2 logs missing keys and raises an empty error; torch names keys of a wrong shape.
-        reason = str(error).splitlines()[0] if str(error) else "parameters are missing or unknown"
-        raise UserError(
-            f"model.checkpoint: {checkpoint.path} does not fit the config {checkpoint.config}: {reason}"
-        ) from None
+            model = build(config_name, None, device="cpu", **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, RuntimeError) and is_of_device(error.__cause__):
             with device_errors(_ANOTHER_DEVICE):
                 raise error.__cause__ from None
         reason = " ".join(str(error).split())
         raise UserError(f"model.config: {checkpoint.config} cannot be built: {reason}") from None
+    # Not by sam2, which reads only files of its own form, and does not say which parameters do not fit.
+    load_weights(model, checkpoint)
+    return model
 
 
 def on_device(model: Model, device: torch.device) -> Model:

@@ -7,6 +7,7 @@ from maskgrid.plan.passes import PassRun
 
 # Suffixes of a run's exports; those without one are folders.
 _ENDS = {"sa_v": ".json", "png": "", "palette": "", "overlay": ".webp"}
+TRACKED_FORMS = tuple(_ENDS)
 GROUND_TRUTH = "ground_truth.json"
 
 
@@ -162,6 +163,11 @@ class Layout:
     def provenance(self) -> Path:
         """How the results came about."""
         return self.root / "provenance.json"
+
+    @property
+    def outputs(self) -> Path:
+        """What the workflow wrote for the last config, with sizes and times."""
+        return self.root / "outputs.json"
 
     def statistics(self, table: str) -> Path:
         """A table of statistics, such as ``settings``, ``mask_counts``, ``summary`` or ``effects``."""

@@ -15,7 +15,7 @@ from maskgrid.config.sweep import called, expand, find
 from maskgrid.config.tracking import TrackingConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
-from maskgrid.network.checkpoints import Checkpoint, resolve_checkpoint
+from maskgrid.network.checkpoints import Checkpoint, require_own_file, resolve_checkpoint
 from maskgrid.plan.layout import GROUND_TRUTH, Layout
 from maskgrid.plan.passes import PassRun, Recording, pass_runs
 from maskgrid.plan.remote import RemoteFile, fetched_path, is_url, remote_files
@@ -70,6 +70,16 @@ class Plan:
         """
         model = self.config.model
         return resolve_checkpoint(name or model.checkpoint, model.config, allow_unverified=model.allow_unverified)
+
+    def require_checkpoints(self) -> None:
+        """Check the user's own files of weights before any work: are they there, and can they be weights?
+
+        Raises:
+            UserError: as :func:`maskgrid.network.checkpoints.require_own_file`.
+        """
+        model = self.config.model
+        for name in dict.fromkeys([model.checkpoint, *(setting.checkpoint for setting in self.settings)]):
+            require_own_file(name, model.config, model.allow_unverified)
 
     def located(self, source: str) -> Path:
         """The path of a file that the config names: a URL's in the folder of fetched files, others as written."""

@@ -15,7 +15,7 @@ from maskgrid.dataset.tables import read_images
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import SOURCES_IN_RESULTS, is_outside_root
 from maskgrid.io.tables import read_table, write_table
-from maskgrid.io.wording import tally
+from maskgrid.io.wording import named_reasons, tally
 from maskgrid.plan.layout import GROUND_TRUTH
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted.notes import prompts_origin
@@ -64,10 +64,10 @@ def write_prompts(plan: Plan) -> None:
     log.info("%d prompts: %s", len(prompts), tally(statuses))
     write_table(plan.layout.prompts, prompts_table(prompts), origin, _ROWS_IN_GROUP)
     if not statuses["ok"]:
-        reason = f"; the first: {prompts[0].row.message}" if prompts else ""
+        reasons = [(f"{row.source_id} of {row.image_key}", str(row.message)) for row in (one.row for one in prompts)]
         raise UserError(
-            f"prompts.source: none of the {len(prompts)} prompts of {config.source} can be used{reason}. "
-            f"Images are named as in the dataset, for instance {next(iter(images))!r}"
+            f"prompts.source: none of the {len(prompts)} prompts of {config.source} can be used. "
+            f"Images are named as in the dataset, for instance {next(iter(images))!r}{named_reasons(reasons)}"
         )
 
 

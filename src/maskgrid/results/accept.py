@@ -1,7 +1,10 @@
-"""Accept a run if few images failed, and write ``provenance.json``: how to explain or repeat it."""
+"""The end of a run: accept it if few images failed, and write ``provenance.json``: how to explain or repeat it."""
 
+import logging
 import platform
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,12 +15,14 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import git_state, maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
-from maskgrid.io.wording import count, tally
+from maskgrid.io.wording import count, named_reasons, tally
 from maskgrid.plan.plan import Plan
 
 _FOLDERS = ("dataset", "candidates", "selections", "statistics", "annotations", "report")
 
 _PATHS_NAMED = 3
+
+log = logging.getLogger(__name__)
 
 
 def write_provenance(plan: Plan) -> None:
@@ -57,36 +62,51 @@ def _times(folder: Path) -> dict[str, str | float] | None:
 
 
 def accept(plan: Plan) -> None:
-    """Write ``provenance.json``, and ``accepted.json`` unless too many images failed.
+    """Write ``accepted.json`` unless too many images failed; name the first of those that failed either way.
 
     Raises:
         UserError: more images failed than ``dataset.max_failed_fraction`` allows; all other outputs stay.
     """
-    write_provenance(plan)
-    reasons = _statuses(plan.layout.images)
-    failed_in = {plan.layout.images: sum(status != "ok" for status in reasons.values())}
-    for path in _pass_images(plan):
-        # Passes never see images that the index rejected.
-        failed = _statuses(path, [("status", "!=", "ok")])
-        failed_in[path] = len(failed)
-        reasons |= failed
-    statuses = Counter(reasons.values())
-    n_failed = len(reasons) - statuses["ok"]
+    found = [_outcomes(plan.layout.images)]
+    # Passes never see images that the index rejected.
+    found += [_outcomes(path, [("status", "!=", "ok")]) for path in _pass_images(plan)]
+    outcomes = {key: outcome for part in found for key, outcome in part.items()}
+    failed = {key: outcome for key, outcome in sorted(outcomes.items()) if outcome.status != "ok"}
+    statuses = Counter(outcome.status for outcome in outcomes.values())
     limit = plan.config.dataset.max_failed_fraction
-    if n_failed > limit * len(reasons):
-        words = tally({status: n for status, n in statuses.items() if status != "ok"})
+    said = _said(plan, failed, len(outcomes))
+    if len(failed) > limit * len(outcomes):
         raise UserError(
-            f"{n_failed} of {len(reasons)} images could not be used ({words}), more than dataset.max_failed_fraction: "
-            f"{limit:g} allows. All other results are complete; the reasons are in "
-            f"{_named([path for path, number in failed_in.items() if number])}"
+            f"{said[0]}, more than dataset.max_failed_fraction: {limit:g} allows. "
+            f"All other results are complete; the reasons are in {said[1]}"
         )
+    if failed:
+        log.warning("%s; the reasons are in %s", *said)
     verdict = {
-        "n_images": len(reasons),
-        "n_failed": n_failed,
+        "n_images": len(outcomes),
+        "n_failed": len(failed),
         "statuses": dict(sorted(statuses.items())),
         "fingerprint": statistics_origin(plan)["fingerprint"],
     }
     write_bytes(plan.layout.accepted, orjson.dumps(verdict, option=orjson.OPT_INDENT_2))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How an image went: its status, the reason if it failed, and the table with both."""
+
+    status: str
+    message: str | None
+    table: Path
+
+
+def _said(plan: Plan, failed: Mapping[str, _Outcome], n_images: int) -> tuple[str, str]:
+    """How many images failed, and the tables with the reasons, followed by the first images and their reasons."""
+    words = tally(Counter(outcome.status for outcome in failed.values()))
+    order = [plan.layout.images, *_pass_images(plan)]
+    tables = _named([path for path in order if any(outcome.table == path for outcome in failed.values())])
+    reasons = [(key, f"{outcome.status}: {outcome.message or 'no message'}") for key, outcome in failed.items()]
+    return f"{len(failed)} of {n_images} images could not be used ({words})", f"{tables}{named_reasons(reasons)}"
 
 
 def _pass_images(plan: Plan) -> list[Path]:
@@ -94,9 +114,10 @@ def _pass_images(plan: Plan) -> list[Path]:
     return [plan.layout.pass_images(run, shard) for run in plan.runs for shard in plan.shards()]
 
 
-def _statuses(path: Path, filters: list[tuple[str, str, str]] | None = None) -> dict[str, str]:
-    table = read_table(path, ["image_key", "status"], filters)
-    return dict(zip(table["image_key"].to_pylist(), table["status"].to_pylist(), strict=True))
+def _outcomes(path: Path, filters: list[tuple[str, str, str]] | None = None) -> dict[str, _Outcome]:
+    table = read_table(path, ["image_key", "status", "message"], filters)
+    rows = zip(*(table[name].to_pylist() for name in ("image_key", "status", "message")), strict=True)
+    return {key: _Outcome(status, message, path) for key, status, message in rows}
 
 
 def _named(paths: list[Path]) -> str:

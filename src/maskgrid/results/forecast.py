@@ -24,6 +24,7 @@ def plan_text(plan: Plan) -> str:
     Raises:
         UserError: the source or a checkpoint is missing, or a table is damaged.
     """
+    plan.require_checkpoints()
     changes = source_changes(plan)
     passes = forecast(plan, changes)
     shards = plan.shards()

@@ -1,5 +1,7 @@
 """What the accuracies and the report are made from: ``verify`` asks for it too, and must not wait for torch."""
 
+import re
+import tarfile
 from pathlib import Path
 
 import orjson
@@ -11,6 +13,23 @@ from maskgrid.io.fingerprint import fingerprint, sha256_of
 from maskgrid.io.tables import read_origin
 from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
+
+_COMMENT = "maskgrid fingerprint "
+
+
+def tar_headers(fingerprint: str | None) -> dict[str, str]:
+    """The global header of an archive that says which masks it has, as git does with commits."""
+    return {"comment": f"{_COMMENT}{fingerprint}"} if fingerprint else {}
+
+
+def fingerprint_in_tar(path: Path) -> str | None:
+    """The fingerprint in an archive's global header; empty for one of ours without, None for others."""
+    with tarfile.open(path, "r:") as archive:
+        first = archive.next()
+        comment = archive.pax_headers.get("comment", "")
+    if comment.startswith(_COMMENT):
+        return comment.removeprefix(_COMMENT)
+    return "" if first is not None and re.fullmatch(r"sa_\d+\.json", first.name) else None
 
 
 def accuracy_origin(plan: Plan) -> Origin:

@@ -1,14 +1,16 @@
 """The command ``verify``: check that a results folder matches its config, images and checkpoints."""
 
 import re
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
 from maskgrid.automatic import verify as automatic
-from maskgrid.automatic.notes import statistics_origin
+from maskgrid.automatic.notes import annotations_fingerprint, dataset_origin, statistics_origin
+from maskgrid.config.settings import Setting
 from maskgrid.io.checks import (
+    UNNEEDED,
     Problem,
     check_end,
     check_origin,
@@ -17,12 +19,14 @@ from maskgrid.io.checks import (
     check_table,
     check_tables,
     differs,
+    info_of,
 )
 from maskgrid.io.files import is_hidden, is_part
 from maskgrid.io.journal import is_journal
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted import verify as prompted
-from maskgrid.results.notes import accuracy_origin, report_fingerprint, truth_origin
+from maskgrid.results.leftovers import leftovers
+from maskgrid.results.notes import accuracy_origin, fingerprint_in_tar, report_fingerprint, truth_origin
 from maskgrid.tracked import verify as tracked
 
 _TABLES = ("settings", "mask_counts", "summary", "effects", "interactions")
@@ -57,7 +61,14 @@ def _check_all(plan: Plan) -> list[Problem]:
 
 def _verify(plan: Plan) -> Iterator[Problem]:
     """Check everything made from the masks of all settings."""
-    for check in (_check_statistics, _check_report, _check_ground_truth, _check_exports, _check_verdicts):
+    for check in (
+        _check_statistics,
+        _check_report,
+        _check_ground_truth,
+        _check_exports,
+        _check_verdicts,
+        _check_leftovers,
+    ):
         yield from check(plan)
 
 
@@ -94,15 +105,31 @@ def _check_report(plan: Plan) -> Iterator[Problem]:
 def _check_exports(plan: Plan) -> Iterator[Problem]:
     """Check other forms of the annotations, and the card with its metadata."""
     layout = plan.layout
+    dataset = cache(partial(dataset_origin, plan))
     for form, setting in product(plan.config.exports, plan.exported()):
         if form != "card":
-            yield from check_end(layout.export(form, setting.label))
+
+            def expected(setting: Setting = setting) -> str:
+                return annotations_fingerprint(setting, dataset())
+
+            yield from _check_export(layout.export(form, setting.label), expected)
     if "card" in plan.config.exports:
         for path, end in ((layout.card, b" -->\n"), (layout.croissant, b"}\n")):
             problems = check_end(path, end)
             yield from problems
             if not problems and differs(_origin_in(path), lambda: statistics_origin(plan)["fingerprint"]):
                 yield Problem("stale", path, "is about another run")
+
+
+def _check_export(path: Path, expected: Callable[[], str]) -> Iterator[Problem]:
+    problems = check_end(path)
+    yield from problems
+    if problems:
+        return
+    made_from = fingerprint_in_tar(path) if path.suffix == ".tar" else (info_of(path) or {}).get("fingerprint")
+    # Archives of earlier versions do not say.
+    if made_from != "" and differs({"fingerprint": made_from}, expected):
+        yield Problem("stale", path, "was made from other masks or settings")
 
 
 def _origin_in(path: Path) -> dict[str, str]:
@@ -114,6 +141,12 @@ def _origin_in(path: Path) -> dict[str, str]:
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
     for path in (plan.layout.accepted, plan.layout.provenance):
         yield from check_origin(path, lambda: statistics_origin(plan)["fingerprint"], "another run")
+
+
+def _check_leftovers(plan: Plan) -> Iterator[Problem]:
+    """Name results of a former config."""
+    for path in leftovers(plan):
+        yield Problem(UNNEEDED, path, "was made for another config; it may be deleted")
 
 
 def _leftovers(root: Path) -> Iterator[Problem]:

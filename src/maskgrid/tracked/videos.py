@@ -16,6 +16,7 @@ from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest, fingerprint
 from maskgrid.io.tables import write_table
+from maskgrid.io.wording import named_reasons
 from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
@@ -128,13 +129,12 @@ def _nothing_to_do(plan: Plan, videos: Sequence[Video], prompts: Sequence[VideoP
     config = plan.tracking
     good = [video for video in videos if video.status == "ok"]
     if not good:
-        first = videos[0]
+        reasons = [(video.video_key, f"{video.status}: {video.message}") for video in videos]
         return (
-            f"tracking.source: none of the {len(videos)} videos of {config.source} can be used; the first, "
-            f"{first.video_key}: {first.message}. {plan.layout.tracked.videos} lists the reason for each"
+            f"tracking.source: none of the {len(videos)} videos of {config.source} can be used:{named_reasons(reasons)}"
         )
-    reason = f"; the first: {prompts[0].message}" if prompts else ""
+    reasons = [(f"{prompt.source_id} of {prompt.video_key}", str(prompt.message)) for prompt in prompts]
     return (
-        f"tracking.prompts: none of the {len(prompts)} prompts of {config.prompts} can be used{reason}. "
-        f"Videos are named by their path below the source, for instance {good[0].video_key!r}"
+        f"tracking.prompts: none of the {len(prompts)} prompts of {config.prompts} can be used. "
+        f"Videos are named by their path below the source, for instance {good[0].video_key!r}{named_reasons(reasons)}"
     )

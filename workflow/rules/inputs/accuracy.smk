@@ -22,14 +22,13 @@ def ground_truth_content():
 
 def accuracy_files(wildcards):
     """The accuracies of all shards."""
-    return [str(PLAN.layout.shard_accuracy(shard)) for shard in shards()]
+    return final(str(PLAN.layout.shard_accuracy(shard)) for shard in shards())
 
 
 def accuracy_results():
     """Tables of accuracy, if there are annotations to measure against."""
     if PLAN.ground_truth() is None:
         return []
-    return [
-        str(PLAN.layout.statistics("accuracy")),
-        str(PLAN.layout.statistics("accuracy_summary")),
-    ]
+    return final(
+        str(PLAN.layout.statistics(table)) for table in ("accuracy", "accuracy_summary")
+    )

@@ -6,6 +6,7 @@ from maskgrid.config.sweep import find
 from maskgrid.dataset.earlier import recording_for
 
 
+@one_line
 def recording_json(wildcards):
     """What to record for a shard, as JSON; the existing recording if it is enough for the sweep."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
@@ -16,7 +17,8 @@ def checkpoint_file(wildcards):
     """The user's own weights and their YAML, if the checkpoint is one."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
     return [
-        ancient(path) for path in own_files(run.checkpoint, PLAN.config.model.config)
+        ancient(path)
+        for path in final(own_files(run.checkpoint, PLAN.config.model.config))
     ]
 
 
@@ -34,7 +36,7 @@ PASS_WEIGHTS = (
 
 def candidate_files_of(shard):
     """The candidates of all passes over a shard."""
-    return [str(PLAN.layout.candidates(run, shard)) for run in PLAN.runs]
+    return final(str(PLAN.layout.candidates(run, shard)) for run in PLAN.runs)
 
 
 def candidate_files(wildcards):
@@ -45,7 +47,7 @@ def candidate_files(wildcards):
 
 def selection_files(wildcards):
     """The selections of all shards."""
-    return [str(PLAN.layout.selections(shard)) for shard in shards()]
+    return final(str(PLAN.layout.selections(shard)) for shard in shards())
 
 
 def gathered_file(wildcards):
@@ -55,7 +57,7 @@ def gathered_file(wildcards):
     without waiting, it would keep the first verdict for everything downstream of a merge.
     """
     after("index")
-    return str(PLAN.layout.gathered)
+    return final([str(PLAN.layout.gathered)])
 
 
 def deleted_files(wildcards):
@@ -74,4 +76,4 @@ def deleted_files(wildcards):
             PLAN.layout.selections(shard),
         )
     ]
-    return [str(path) for path in wanted if not path.is_file()]
+    return final(str(path) for path in wanted if not path.is_file())

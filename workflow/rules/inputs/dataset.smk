@@ -1,6 +1,7 @@
 """Inputs and params of the dataset's rules."""
 
 @cache
+@one_line
 def listing():
     """Digest of the files at the source: a new, changed or missing file reruns the rule index.
 
@@ -10,13 +11,12 @@ def listing():
         return "not listed"
     from maskgrid.dataset.index import source_digest
 
-    with one_line_errors():
-        return source_digest(PLAN)
+    return source_digest(PLAN)
 
 
 def source_inputs():
     """The source's own file, or all files of a URL; the digest of the listing decides, unless they are fetched."""
-    files = PLAN.source_files()
+    files = final(PLAN.source_files())
     return files if is_url(PLAN.config.dataset.source) else [*map(ancient, files)]
 
 
@@ -44,7 +44,7 @@ def remote_file(wildcards):
 def index_files():
     """All outputs of `index`: the rule all asks for each, because no other rule does and a missing one holds it up."""
     layout = PLAN.layout
-    return [
+    return final(
         str(path)
         for path in (layout.files, layout.images, layout.shards, layout.archives)
-    ]
+    )

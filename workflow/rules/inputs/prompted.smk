@@ -20,6 +20,7 @@ def prompt_source():
 
 
 @cache
+@one_line
 def prompt_pictures():
     """Digest of the mask pictures that the file of prompts names: a new or changed one reruns the rule prompts."""
     if not workflow.is_main_process or is_url(PROMPTS.get("source")):
@@ -38,16 +39,20 @@ def prediction(wildcards):
 
 def prompted_files(wildcards):
     """The masks of the prompts of all shards."""
-    return [str(PLAN.layout.prompted(shard)) for shard in shards()]
+    return final(str(PLAN.layout.prompted(shard)) for shard in shards())
 
 
 def prompted_results():
     """The prompted job's results, if the config asks for it."""
     if not PROMPTS:
         return []
-    return [
-        str(PLAN.layout.prompted_annotations),
-        str(PLAN.layout.prompted_statistics),
-        str(PLAN.layout.prompted_settings),
-        str(PLAN.layout.prompted_worst),
-    ]
+    layout = PLAN.layout
+    return final(
+        str(path)
+        for path in (
+            layout.prompted_annotations,
+            layout.prompted_statistics,
+            layout.prompted_settings,
+            layout.prompted_worst,
+        )
+    )

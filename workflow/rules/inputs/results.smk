@@ -3,24 +3,38 @@
 
 def annotation_files():
     """One COCO file per setting that the config lists under annotations."""
-    return [str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()]
+    return final(
+        str(PLAN.layout.annotations(setting.label)) for setting in PLAN.exported()
+    )
 
 
 def export_files():
     """The annotations in the other forms that the config lists."""
-    return [
+    return final(
         str(PLAN.layout.export(form, setting.label))
         for form in PLAN.config.exports
         if form != "card"
         for setting in PLAN.exported()
-    ]
+    )
 
 
 def card_files():
     """The dataset card and its metadata, if the config asks for them."""
     if "card" not in PLAN.config.exports:
         return []
-    return [str(PLAN.layout.card), str(PLAN.layout.croissant)]
+    return final([str(PLAN.layout.card), str(PLAN.layout.croissant)])
+
+
+def asked_for():
+    """What the config says about results for people."""
+    tracking = PLAN.config.tracking
+    return [
+        [setting.label for setting in PLAN.exported()],
+        list(PLAN.config.exports),
+        PLAN.ground_truth() is not None,
+        PLAN.config.prompts is not None,
+        list(tracking.exports) if tracking is not None else None,
+    ]
 
 
 def overlay_files():
@@ -32,4 +46,4 @@ def overlay_files():
 
 def count_files(wildcards):
     """The counts of all shards."""
-    return [str(PLAN.layout.shard_counts(shard)) for shard in shards()]
+    return final(str(PLAN.layout.shard_counts(shard)) for shard in shards())

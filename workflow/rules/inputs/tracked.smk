@@ -10,14 +10,14 @@ TRACKED_PROMPTS = TRACKING.get("prompts") if TRACKING.get("prompts") != "demo" e
 
 
 @cache
+@one_line
 def video_listing():
     """Digest of the files at the source: a new, changed or missing video reruns the rule videos."""
     if not workflow.is_main_process:
         return "not listed"
     from maskgrid.tracked.videos import source_digest
 
-    with one_line_errors():
-        return source_digest(PLAN)
+    return source_digest(PLAN)
 
 
 def video_planning(wildcards):
@@ -38,6 +38,7 @@ def video_files():
 
 
 @cache
+@one_line
 def track_jobs():
     """The jobs of all videos, once the checkpoint `videos` has run."""
     from maskgrid.tracked.jobs import read_jobs
@@ -66,11 +67,11 @@ def tracking_parameters(wildcards):
 def track_parts(wildcards):
     """The masklets of all groups of a run."""
     after("videos")
-    return [
+    return final(
         str(PLAN.layout.tracked.part(job.run, job.group))
         for job in track_jobs()
         if job.run == wildcards.run
-    ]
+    )
 
 
 def tracked_runs():
@@ -81,25 +82,25 @@ def tracked_runs():
 
 def masklet_files(wildcards):
     """The masklets of all runs."""
-    return [str(PLAN.layout.tracked.masklets(run)) for run in tracked_runs()]
+    return final(str(PLAN.layout.tracked.masklets(run)) for run in tracked_runs())
 
 
 def track_exports(wildcards):
     """The masklets of all runs in the forms that the config asks for."""
     forms = [form for form in TRACKING["exports"] if form != "youtube_vis"]
-    return [
+    return final(
         str(PLAN.layout.tracked.export(form, run))
         for run in tracked_runs()
         for form in forms
-    ]
+    )
 
 
 def tracked_documents():
     """Files over all videos, besides the tables and the page."""
     is_asked_for = "youtube_vis" in TRACKING.get("exports", [])
-    return [str(PLAN.layout.tracked.youtube_vis)] if is_asked_for else []
+    return final([str(PLAN.layout.tracked.youtube_vis)] if is_asked_for else [])
 
 
 def tracked_results():
     """The tracking job's results, if the config asks for it."""
-    return [str(PLAN.layout.tracked.page)] if TRACKING else []
+    return final([str(PLAN.layout.tracked.page)] if TRACKING else [])

@@ -20,8 +20,14 @@ _TABLES = {
     "statistics/effects.parquet": "the main effect of each parameter value",
     "statistics/interactions.parquet": "what two parameter values do together beyond both main effects",
     "statistics/settings.parquet": "the settings and their ids",
+}
+_ACCURACY = {
     "statistics/accuracy.parquet": "a row for each setting and annotated image: recall, precision, IoU",
     "statistics/accuracy_summary.parquet": "the same for each setting over all images",
+}
+_FORMS = {
+    "polygons": "the same masks as polygons: holes are lost",
+    "sa1b": "the same masks in SA-1B's form, a JSON an image",
 }
 
 
@@ -98,12 +104,16 @@ def source_name(plan: Plan) -> str:
 
 
 def _files(plan: Plan) -> dict[str, str]:
-    """The dataset's existing files and their descriptions."""
+    """The existing files that the config asks for, and their descriptions; a former config's may lie beside them."""
     listed = {
         f"annotations/{setting.label}.json": f"COCO annotations of the setting `{setting.label}`, compressed RLE"
         for setting in plan.exported()
     }
-    for setting in plan.exported():
-        listed[f"exports/polygons/{setting.label}.json"] = "the same masks as polygons: holes are lost"
-        listed[f"exports/sa1b/{setting.label}.tar"] = "the same masks in SA-1B's form, a JSON an image"
-    return {name: words for name, words in {**listed, **_TABLES}.items() if (plan.layout.root / name).is_file()}
+    for form, words in _FORMS.items():
+        if form in plan.config.exports:
+            paths = [plan.layout.export(form, setting.label) for setting in plan.exported()]
+            listed |= {path.relative_to(plan.layout.root).as_posix(): words for path in paths}
+    listed |= _TABLES
+    if plan.ground_truth() is not None:
+        listed |= _ACCURACY
+    return {name: words for name, words in listed.items() if (plan.layout.root / name).is_file()}

@@ -14,12 +14,13 @@ from maskgrid.io.files import atomic_write
 from maskgrid.io.json_lines import dumps
 from maskgrid.io.progress import shown
 from maskgrid.masks.coco_reading import Entry, compressed, read_head, read_images
+from maskgrid.results.notes import tar_headers
 
 _FIELDS = ("id", "segmentation", "bbox", "area", "predicted_iou", "stability_score", "point_coords", "crop_box")
 
 
 def write_sa1b(source: Path, path: Path, n_images: int) -> int:
-    """Write a tar archive of ``sa_{image id}.json``, in the order of ids.
+    """Write a tar archive of ``sa_{image id}.json``, in the order of ids; its global header has the masks' fingerprint.
 
     ``image.file_name`` has the image's name, which may include folders. ``bbox`` is the mask's true extent; SA-1B's own
     boxes are a pixel short.
@@ -35,9 +36,12 @@ def write_sa1b(source: Path, path: Path, n_images: int) -> int:
     Raises:
         maskgrid.io.errors.UserError: the source is missing or incomplete.
     """
-    read_head(source)
+    headers = tar_headers(read_head(source)["info"].get("fingerprint"))
     n_masks = 0
-    with atomic_write(path) as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with (
+        atomic_write(path) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as archive,
+    ):
         for image, annotations in shown(read_images(source), n_images, "SA-1B", "images"):
             content = dumps(sa1b_record(image, annotations)) + b"\n"
             # Time, owner and permissions are TarInfo's defaults, not this machine's.

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from maskgrid.io.checks import differs
+from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.plan.plan import Plan
+from maskgrid.results.notes import accuracy_origin
 from maskgrid.results.report.samples import Sample, read_samples
 from maskgrid.results.statistics.curves import Answered, answered
 from maskgrid.results.statistics.spread import ImageCounts, read_image_counts
@@ -114,11 +117,14 @@ def read_accuracy(plan: Plan) -> dict[str, dict[str, Any]]:
     """Read the rows of the accuracy summary by setting id; empty without ground truth.
 
     Raises:
-        maskgrid.io.errors.UserError: there is ground truth, but the table is missing or truncated.
+        maskgrid.io.errors.UserError: there is ground truth, but the table is missing, truncated or of another run.
     """
     if plan.ground_truth() is None:
         return {}
-    rows = read_table(plan.layout.statistics("accuracy_summary")).to_pylist()
+    path = plan.layout.statistics("accuracy_summary")
+    rows = read_table(path).to_pylist()
+    if differs(read_origin(path), lambda: accuracy_origin(plan)["fingerprint"]):
+        raise UserError(f"{path}: was made from other masks or annotated objects; run maskgrid accuracy again")
     return {row["setting_id"]: row for row in rows if row["n_truth"]}
 
 

@@ -1,0 +1,47 @@
+"""The verdict on a run: which share of bad images it bears, and what it says about them."""
+
+import json
+
+import pytest
+
+from killing import RememberingNetwork, run_all, tiny_plan, write_images
+from maskgrid.automatic.proposer import Proposer
+from maskgrid.config.models import DatasetConfig
+from maskgrid.io.errors import UserError
+from maskgrid.results.accept import accept
+
+
+@pytest.fixture(scope="module")
+def folder(demo_model, tmp_path_factory):
+    """A finished run of five good images and a truncated one."""
+    folder = tmp_path_factory.mktemp("run")
+    write_images(folder / "source")
+    run_all(tiny_plan(folder / "source", folder / "results"), RememberingNetwork(Proposer(demo_model)))
+    return folder
+
+
+def plan_of(folder, **limit):
+    return tiny_plan(folder / "source", folder / "results", dataset={"source": str(folder / "source"), **limit})
+
+
+def test_one_bad_image_of_a_few_is_named_and_does_not_fail_the_run(folder, caplog):
+    assert 1 / 10 < 1 / 6 < DatasetConfig().max_failed_fraction < 1 / 2
+    plan = plan_of(folder, shard_size=3)
+    plan.layout.accepted.unlink()
+    accept(plan)
+    assert json.loads(plan.layout.accepted.read_text())["n_failed"] == 1
+    assert f"1 of 6 images could not be used (1 truncated); the reasons are in {plan.layout.images}" in caplog.text
+    assert "\n  cut.png: truncated: " in caplog.text
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.1])
+def test_more_than_the_limit_fails_with_the_same_names(folder, limit):
+    plan = plan_of(folder, shard_size=3, max_failed_fraction=limit)
+    with pytest.raises(UserError) as caught:
+        accept(plan)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(
+        f"1 of 6 images could not be used (1 truncated), more than dataset.max_failed_fraction: {limit:g} allows. "
+    )
+    assert first.endswith(f"the reasons are in {plan.layout.images}")
+    assert second.startswith("  cut.png: truncated: ")
