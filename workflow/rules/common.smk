@@ -22,6 +22,11 @@ SOURCE_FOLDER = str(
 )
 # A conda environment has all packages but this one; without conda, jobs use the Python that runs Snakemake.
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    if not Path(SOURCE_FOLDER).is_dir():
+        raise WorkflowError(
+            "--software-deployment-method conda needs a checkout of maskgrid (-s CHECKOUT/Snakefile), because its "
+            "environments have all packages but maskgrid itself. Without the option, jobs use the installed maskgrid."
+        )
     MASKGRID = f"PYTHONPATH={shlex.quote(SOURCE_FOLDER)} python -m maskgrid"
 else:
     MASKGRID = f"{shlex.quote(sys.executable)} -m maskgrid"

@@ -22,8 +22,14 @@ COMMANDS = (
         "list every file of the results that is missing, truncated, foreign, stale or no longer needed",
         "cli.results:verify",
         (option("--pages", action="store_true", help="also read every table in full and check its checksums"),),
+        takes_overrides=True,
     ),
-    Command("summary", "print the table of settings", "results.statistics.stage:summary_of"),
+    Command(
+        "summary",
+        "print the table of settings and the paths of all results",
+        "cli.results:summary",
+        takes_overrides=True,
+    ),
     Command(
         "truth",
         "read and check the annotated objects that masks are measured against",
@@ -51,6 +57,7 @@ COMMANDS = (
             _goal("f1", "goal: the best F1 at IoU 0.5 against annotated objects"),
             _goal("recall", "goal: the best average recall against annotated objects"),
         ),
+        takes_overrides=True,
     ),
     Command(
         "agreement",
@@ -102,14 +109,24 @@ def verify(plan: "Plan", pages: bool) -> str:
     return f"{plan.layout.root}: complete, and made from this config"
 
 
+def summary(plan: "Plan") -> str:
+    """The table of settings, and the paths of all results."""
+    from maskgrid.cli.running.ending import ending_text
+
+    return ending_text(plan, 40)
+
+
 def recommend(
     plan: "Plan",
     masks: float | None,
     coverage: float | None,
-    other: Literal["steady", "f1", "recall"],
+    other: Literal["steady", "f1", "recall"] | None,
     *limits: float | None,
 ) -> str:
-    """Recommend a setting for the one goal that is given; ``limits`` are the least and most masks per image."""
+    """Recommend a setting for a goal; ``limits`` are the least and most masks per image.
+
+    Without a goal: the best F1 if there are annotated objects, else the steadiest count.
+    """
     from maskgrid.results.advice import text
     from maskgrid.results.advice.goals import Goal
 
@@ -118,7 +135,8 @@ def recommend(
     elif coverage is not None:
         goal = Goal("coverage", coverage, *limits)
     else:
-        goal = Goal(other, None, *limits)
+        default: Literal["steady", "f1"] = "steady" if plan.ground_truth() is None else "f1"
+        goal = Goal(other or default, None, *limits)
     return text.recommend(plan, goal)
 
 

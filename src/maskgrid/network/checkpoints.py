@@ -92,6 +92,12 @@ def checkpoint_id(checkpoint: str) -> str:
     return f"{stem}-{digest[:8]}"
 
 
+def is_here(name: str) -> bool:
+    """Return whether the cache has an official checkpoint; looks at the file's size alone."""
+    path = _default_cache() / f"{name}.pt"
+    return path.is_file() and path.stat().st_size == OFFICIAL[name].size_bytes
+
+
 def own_files(checkpoint: str) -> list[str]:
     """The user's own file that a checkpoint needs; empty for a named checkpoint."""
     return [] if _is_named(checkpoint) else [checkpoint]
