@@ -7,15 +7,15 @@ include: "inputs/automatic.smk"
 # Each shard has a digest, so a new index alone is no reason to run again.
 rule generate:
     input:
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
         checkpoint=checkpoint_file,
     output:
-        candidates="results/candidates/{checkpoint}/{pass_name}/{shard}.parquet",
-        images="results/candidates/{checkpoint}/{pass_name}/{shard}.images.parquet",
+        candidates="<results>/candidates/{checkpoint}/{pass_name}/{shard}.parquet",
+        images="<results>/candidates/{checkpoint}/{pass_name}/{shard}.images.parquet",
     log:
-        "logs/generate/{checkpoint}/{pass_name}/{shard}.log",
+        "<logs>/generate/{checkpoint}/{pass_name}/{shard}.log",
     benchmark:
-        "benchmarks/generate/{checkpoint}/{pass_name}/{shard}.tsv"
+        "<benchmarks>/generate/{checkpoint}/{pass_name}/{shard}.tsv"
     conda:
         "../../environment.yml"
     resources:
@@ -39,12 +39,12 @@ rule replay:
     input:
         candidate_files,
     output:
-        selections="results/selections/{shard}.parquet",
-        counts="results/selections/{shard}.counts.parquet",
+        selections="<results>/selections/{shard}.parquet",
+        counts="<results>/selections/{shard}.counts.parquet",
     log:
-        "logs/replay/{shard}.log",
+        "<logs>/replay/{shard}.log",
     benchmark:
-        "benchmarks/replay/{shard}.tsv"
+        "<benchmarks>/replay/{shard}.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -61,11 +61,11 @@ rule replay:
 rule gather:
     input:
         selection_files,
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/selections.json",
+        "<results>/selections.json",
     log:
-        "logs/gather.log",
+        "<logs>/gather.log",
     localrule: True
     conda:
         "../../environment.yml"
@@ -82,11 +82,11 @@ rule gather:
 rule merge:
     input:
         gathered_file,
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/annotations/{label}.json",
+        "<results>/annotations/{label}.json",
     log:
-        "logs/merge/{label}.log",
+        "<logs>/merge/{label}.log",
     conda:
         "../../environment.yml"
     params:

@@ -16,7 +16,10 @@ from maskgrid.io.errors import UserError, disk_failure
 from maskgrid.network.checkpoints import own_files
 from maskgrid.plan.plan import make_plan
 
-CONFIG_FILE = "results/config.json"
+# Paths in rules begin with <results>, <logs> or <benchmarks>: another run in the same folder has others, by
+# --config 'pathvars={results: other, logs: other/logs, benchmarks: other/benchmarks}'.
+RESULTS = workflow.pathvars.get("results")
+CONFIG_FILE = f"{RESULTS}/config.json"
 SOURCE_FOLDER = str(
     Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1] / "src"
 )
@@ -41,7 +44,7 @@ def command(wildcards, threads):
     return MASKGRID
 
 
-OPTIONS = f"--config {CONFIG_FILE} --results results"
+OPTIONS = shlex.join(["--config", CONFIG_FILE, "--results", RESULTS])
 # The params of every rule that calls maskgrid.
 CALL = {"maskgrid": command, "options": OPTIONS}
 
@@ -69,7 +72,8 @@ with one_line_errors():
             if workflow.is_main_process and Path(path).is_file():
                 refuse_repeated_keys(Path(path))
         update_config(config, typed(workflow.config_settings.config))
-    PLAN = make_plan(parse_config(config, "config"), Path(), Path("results"))
+    config.pop("pathvars", None)  # Snakemake's own
+    PLAN = make_plan(parse_config(config, "config"), Path(), Path(RESULTS))
 
 # Adding a value to a sweep, or naming a setting, changes the tables.
 SETTINGS_DIGEST = PLAN.settings_digest()

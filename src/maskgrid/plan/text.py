@@ -66,10 +66,13 @@ def estimate(layout: Layout, run: PassRun, missing: Sequence[str]) -> Estimate:
         missing: names of the shards that it still has to run over; at least one.
     """
     sizes = _images_by_shard(layout)
+    # Beside the results folder, or inside one with another name.
+    inside = layout.root / _BENCHMARKS
+    benchmarks = inside if inside.is_dir() else layout.root.parent / _BENCHMARKS
     seconds, n_bytes, n_images, devices = [], 0, 0, set[str]()
     for shard in sizes.keys() - set(missing):
         paths = [where(run, shard) for where in (layout.candidates, layout.pass_images)]
-        taken = _seconds(layout.root.parent / _BENCHMARKS / "generate" / run.folder / f"{shard}.tsv")
+        taken = _seconds(benchmarks / "generate" / run.folder / f"{shard}.tsv")
         try:
             n_bytes += sum(path.stat().st_size for path in paths)
             n_images += sizes[shard]

@@ -26,7 +26,7 @@ def card_files():
 def overlay_files():
     """One contact sheet per exported setting."""
     return [
-        f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()
+        f"{RESULTS}/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()
     ]
 
 

@@ -93,7 +93,7 @@ class Log:
         now_s = time.monotonic()
         for stage in (stage for stage in stages if stage.is_running):
             last_s = self.told_s.setdefault(stage.rule, stage.began_s)
-            if now_s - last_s >= _LOG_INTERVAL_S and (text := rate_text(stage)):
+            if now_s - last_s >= _LOG_INTERVAL_S and stage.n_done < stage.n_items and (text := rate_text(stage)):
                 self.told_s[stage.rule] = now_s
                 self.line(f"  {stage.rule:<16}{text}")
 

@@ -19,7 +19,7 @@ _FRAME = re.compile(
     )""",
     re.VERBOSE,
 )
-_MOST_ROWS = 6  # of the table of settings: a run's output should fit on a screen
+_MOST_ROWS = 5  # of the table of settings: a run's output should fit on a screen
 
 
 def bad_input_lines(plan: Plan, rule: str) -> list[str]:

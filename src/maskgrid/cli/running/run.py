@@ -28,6 +28,7 @@ from maskgrid.io.wording import count
 from maskgrid.network.checkpoints import DEMO
 from maskgrid.plan.plan import Plan, make_plan
 
+_RESULTS = Path("results")
 _LOCKED = "Directory cannot be locked"
 
 
@@ -102,10 +103,19 @@ def _command(request: Request, targets: list[str], config: Path) -> list[str]:
         *("--configfile", str(config)),
         *profile,
         *_cores(request),
+        *_pathvars(request.results),
         *(["--dry-run"] if request.dry_run else []),
         *([] if request.verbose else ["--logger", "maskgrid"]),
         *request.options,
     ]
+
+
+def _pathvars(results: Path) -> list[str]:
+    """Another results folder has its own logs and benchmarks, since its jobs have the same names."""
+    if results == _RESULTS:
+        return []
+    folders = {"results": results, "logs": results / "logs", "benchmarks": results / "benchmarks"}
+    return ["--config", "pathvars=" + orjson.dumps({name: str(path) for name, path in folders.items()}).decode()]
 
 
 def _cores(request: Request) -> list[str]:
@@ -168,7 +178,7 @@ def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: C
     if request.dry_run:
         print("\n".join(_dry_lines(state)))
     else:
-        if not any(stage.n_begun for stage in state.stages.values()) and not request.verbose:
+        if not (any(stage.n_begun for stage in state.stages.values()) or request.verbose or request.options):
             _say("nothing to do: all results are there and up to date")
         print(ending_text(plan))
     return code
@@ -197,7 +207,7 @@ def _dry_lines(state: RunState) -> list[str]:
 
 def _again(request: Request) -> str:
     config = [] if request.config == Path("config.yaml") else ["--config", str(request.config)]
-    results = [] if request.results == Path("results") else ["--results", str(request.results)]
+    results = [] if request.results == _RESULTS else ["--results", str(request.results)]
     profile = [] if request.profile is None else ["--profile", request.profile]
     cores = [] if request.cores is None else ["--cores", str(request.cores)]
     options = ["--", *request.options] if request.options else []
