@@ -148,6 +148,7 @@ def test_another_results_folder_holds_all_that_a_run_writes(first):
     code, out, err = done(folder, "--results", "./other one/", "generator.pred_iou_thresh=0.03")
     assert code == 0, err
     assert "other one/report/index.html" in out
+    assert "maskgrid recommend generator.pred_iou_thresh=0.03 --results 'other one'" in out
     assert {path.name for path in (folder / "other one").iterdir()} >= {"report", "annotations", "logs", "benchmarks"}
     made = json.loads((folder / "other one/config.json").read_text())
     assert made["generator"]["pred_iou_thresh"] == 0.03

@@ -1,10 +1,13 @@
 """Events become stages, lines and bars."""
 
+import re
+
 import pytest
 
 from maskgrid.cli.running.display import rate_text
 from maskgrid.cli.running.ending import failure_lines, plain_error
-from maskgrid.cli.running.stages import Failure, RunState, duration, stage_line
+from maskgrid.cli.running.stages import WORDS, Failure, RunState, duration, stage_line
+from workflow import ROOT
 
 
 def job(number, rule, **wildcards):
@@ -25,6 +28,14 @@ def after(*events):
     """The state after events that come a second apart, and the stages that they end."""
     state = RunState()
     return state, [rule for now_s, event in enumerate(events) if (rule := state.take(event, float(now_s)))]
+
+
+def test_every_rule_has_its_words():
+    text = "".join(path.read_text() for path in [ROOT / "workflow/Snakefile", *ROOT.glob("workflow/rules/*.smk")])
+    rules = re.findall(r"^(?:rule|checkpoint|use rule \w+ as) (\w+)", text, re.MULTILINE)
+    assert len(rules) > 20
+    assert set(rules) == set(WORDS)
+    assert not re.findall(r'"(?:results|logs|benchmarks)/', text)
 
 
 def test_a_stage_ends_with_its_last_expected_job():

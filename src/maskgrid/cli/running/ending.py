@@ -1,6 +1,7 @@
 """What a run leaves: bad inputs by name, the table of settings, and where everything is."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -44,14 +45,24 @@ def _bad_rows(path: Path, names: Sequence[str]) -> Iterator[str]:
         yield f"    and {len(rows) - _MOST_NAMED} more, listed in {path}"
 
 
-def ending_text(plan: Plan, max_rows: int = _MOST_ROWS) -> str:
-    """The table of settings, if there is one, what to do next, and the paths of all results that there are."""
+def ending_text(plan: Plan, max_rows: int = _MOST_ROWS, same_run: Sequence[str] = ()) -> str:
+    """The table of settings, if there is one, what to do next, and the paths of all results that there are.
+
+    Args:
+        plan: the plan.
+        max_rows: of the table.
+        same_run: words that tell another command which config and results folder this run has.
+    """
     layout, lines = plan.layout, list[str]()
     if layout.statistics("summary").is_file():
         from maskgrid.results.statistics.stage import settings_text
 
         lines.append(settings_text(plan, max_rows).rstrip())
-        lines += ["Which setting to take? maskgrid recommend", ""] if len(plan.settings) > 1 else [""]
+        lines += (
+            [f"Which setting to take? {shlex.join(['maskgrid', 'recommend', *same_run])}", ""]
+            if len(plan.settings) > 1
+            else [""]
+        )
     return "\n".join([*lines, *path_lines(plan)])
 
 
@@ -68,7 +79,7 @@ def path_lines(plan: Plan) -> list[str]:
         "YouTube-VIS": layout.tracked.youtube_vis,
         "mask counts": layout.statistics("mask_counts"),
     }
-    return [f"{name:<16}{path}" for name, path in found.items() if path.exists()]
+    return [f"{name:<17}{path}" for name, path in found.items() if path.exists()]
 
 
 def _common(paths: Sequence[Path]) -> Path:

@@ -172,7 +172,7 @@ def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: C
     if code != 0:
         for line in _why(state, child):
             _say(line)
-        if state.failures and (text := ending_text(plan)):
+        if state.failures and (text := ending_text(plan, same_run=_same_run(request))):
             print(text)
         return code
     if request.dry_run:
@@ -180,7 +180,7 @@ def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: C
     else:
         if not (any(stage.n_begun for stage in state.stages.values()) or request.verbose or request.options):
             _say("nothing to do: all results are there and up to date")
-        print(ending_text(plan))
+        print(ending_text(plan, same_run=_same_run(request)))
     return code
 
 
@@ -205,13 +205,19 @@ def _dry_lines(state: RunState) -> list[str]:
     return [f"would run: {', '.join(jobs)}", *later]
 
 
-def _again(request: Request) -> str:
+def _same_run(request: Request) -> list[str]:
+    """The words that give another command the same config and results folder."""
     config = [] if request.config == Path("config.yaml") else ["--config", str(request.config)]
     results = [] if request.results == _RESULTS else ["--results", str(request.results)]
+    return [*split_words(request.words)[1], *config, *results]
+
+
+def _again(request: Request) -> str:
     profile = [] if request.profile is None else ["--profile", request.profile]
     cores = [] if request.cores is None else ["--cores", str(request.cores)]
     options = ["--", *request.options] if request.options else []
-    return shlex.join(["maskgrid", "run", *request.words, *config, *results, *profile, *cores, *options])
+    targets = split_words(request.words)[0]
+    return shlex.join(["maskgrid", "run", *targets, *_same_run(request), *profile, *cores, *options])
 
 
 def _say(text: str) -> None:
