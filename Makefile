@@ -33,7 +33,7 @@ train-demo: $(INSTALLED)
 # Run the main job on the built-in pictures, in demo/; it ends with a table of settings and the paths of the results.
 demo: $(INSTALLED)
 	mkdir -p demo
-	cd demo && $(BIN)/snakemake --snakefile ../Snakefile --configfile ../config/demo.yaml --cores $(CORES)
+	cd demo && $(BIN)/maskgrid run --config ../config/demo.yaml --cores $(CORES)
 	@printf "\nThe demo's results are in %s; open %s\n" $(CURDIR)/demo/results $(CURDIR)/demo/results/report/index.html
 
 test: $(INSTALLED) lint

@@ -72,18 +72,13 @@ def test_items_add_up_over_jobs_and_the_rate_counts_from_the_first_item():
 
 
 @pytest.mark.parametrize(
-    ("rule", "command"),
-    [
-        ("prompt_merge", "prompt-merge"),
-        ("export_polygons", "export"),
-        ("track_sa_v", "track-export"),
-        ("index", "index"),
-    ],
+    ("rule", "command", "what"),
+    [("prompt_merge", "prompt-merge", "x"), ("export_polygons", "export", "polygons"), ("index", "index", "archives")],
 )
-def test_a_command_s_progress_goes_to_its_rule(rule, command):
-    state, _ = after(job(1, "prompt"), job(2, rule), progress(9, command, 1, 2))
+def test_a_command_s_progress_goes_to_its_rule(rule, command, what):
+    state, _ = after(job(1, "prompt"), job(3, "export_sa1b"), job(2, rule), progress(9, command, 1, 2, what=what))
     assert state.stages[rule].n_done == 1
-    assert state.stages["prompt"].n_done == 0
+    assert state.stages["prompt"].n_done == state.stages["export_sa1b"].n_done == 0
 
 
 def test_progress_of_a_job_that_is_not_known_is_left_out():

@@ -21,6 +21,7 @@ from maskgrid.io.events import SOCKET
 
 _MOST_BYTES = 1 << 20
 _LAST_LINES = 40
+_LONGEST_FOLDER = 70  # the path of a socket has at most 104 bytes on macOS
 _GRACE_S = 10.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -29,7 +30,8 @@ class Listener:
     """A socket for events. A thread empties it all the time, since senders drop what does not fit."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="maskgrid-"))
+        short = len(tempfile.gettempdir()) <= _LONGEST_FOLDER
+        self.folder = Path(tempfile.mkdtemp(prefix="maskgrid-", dir=None if short else "/tmp"))
         self.path = self.folder / "events"
         self.events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -36,6 +36,8 @@ WORDS: dict[str, str | None] = {
     "prompted": None,
     "tracked": None,
 }
+# The rules of subcommands that serve several, by what their loops say.
+_RULES_OF = {"export": {"polygons": ("export_polygons",), "SA-1B": ("export_sa1b",)}}
 _TOLD_UNITS = frozenset({"images", "frames", "videos"})
 
 
@@ -165,21 +167,17 @@ class RunState:
         return rule if stage.is_done else None
 
     def _count(self, event: Mapping[str, Any], now_s: float) -> None:
-        stage = self._stage_of(event["command"])
+        stage = self._stage_of(event["command"], event["what"])
         if stage is not None:
             stage.first_count_s, stage.last_count_s = stage.first_count_s or now_s, now_s
             stage.counts[event["job"]] = (event["done"], event["total"])
             stage.unit = event["unit"]
 
-    def _stage_of(self, command: str) -> Stage | None:
-        """The running stage that a subcommand belongs to: ``export`` may be ``export_sa1b``."""
-        rule = command.replace("-", "_")
-        running = [stage for stage in self.stages.values() if stage.is_running]
-        forms = ("track_overlay", "track_sa_v", "track_png", "track_palette") if rule == "track_export" else ()
-        for stage in running:
-            if stage.rule == rule or stage.rule in forms or (rule == "export" and stage.rule.startswith("export_")):
-                return stage
-        return None
+    def _stage_of(self, command: str, what: str) -> Stage | None:
+        """The running stage that a subcommand's loop belongs to."""
+        rules = _RULES_OF.get(command, {}).get(what) or (command.replace("-", "_"),)
+        running = (stage for stage in self.stages.values() if stage.is_running)
+        return next((stage for stage in running if stage.rule in rules), None)
 
 
 def stage_line(stage: Stage) -> str:
