@@ -135,9 +135,18 @@ def recommend(
     elif coverage is not None:
         goal = Goal("coverage", coverage, *limits)
     else:
-        default: Literal["steady", "f1"] = "steady" if plan.ground_truth() is None else "f1"
-        goal = Goal(other or default, None, *limits)
+        goal = Goal(other or ("f1" if _has_objects(plan) else "steady"), None, *limits)
     return text.recommend(plan, goal)
+
+
+def _has_objects(plan: "Plan") -> bool:
+    """Whether masks were measured against annotated objects."""
+    from maskgrid.io.tables import read_table
+
+    path = plan.layout.statistics("accuracy_summary")
+    return (
+        plan.ground_truth() is not None and path.is_file() and any(read_table(path, ["n_truth"])["n_truth"].to_pylist())
+    )
 
 
 def agreement(first: Path, second: Path, setting: str, output: Path | None) -> str:
