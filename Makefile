@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test test-loaders test-slurm bench bench-full bench-gpu bench-explorer soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -33,11 +33,25 @@ train-demo: $(INSTALLED)
 # Run the main job on the built-in pictures, in demo/; it ends with a table of settings and the paths of the results.
 demo: $(INSTALLED)
 	mkdir -p demo
-	cd demo && $(BIN)/snakemake --snakefile ../Snakefile --configfile ../config/demo.yaml --cores $(CORES)
+	cd demo && $(BIN)/maskgrid run --config ../config/demo.yaml --cores $(CORES)
 	@printf "\nThe demo's results are in %s; open %s\n" $(CURDIR)/demo/results $(CURDIR)/demo/results/report/index.html
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+# The wheel is built from the sdist, so that both are known to hold everything.
+dist: $(INSTALLED)
+	rm -rf dist build
+	$(BIN)/python -c 'from setuptools.build_meta import build_sdist; build_sdist("dist")'
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist dist/maskgrid-*.tar.gz
+
+# Install the wheel into a new environment, as the README says, and run the demo in an empty folder: up to 6 GB, minutes.
+test-wheel: dist
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder/env" && \
+	  "$$folder/env/bin/pip" install --quiet torch torchvision "setuptools>=77" wheel && \
+	  SAM2_BUILD_CUDA=0 "$$folder/env/bin/pip" install --quiet --no-build-isolation dist/maskgrid-*.whl && \
+	  mkdir "$$folder/empty" && cd "$$folder/empty" && export PATH="$$folder/env/bin:$$PATH" && \
+	  maskgrid init && maskgrid run generator.points_per_side=8 && maskgrid verify generator.points_per_side=8 && maskgrid open
 
 # Test docs/loading.md's snippets for libraries that need other versions than maskgrid's, in a temporary environment:
 # 0.6 GB, a minute.

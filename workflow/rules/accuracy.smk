@@ -7,12 +7,12 @@ include: "inputs/accuracy.smk"
 rule truth:
     input:
         ground_truth_source(),
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/ground_truth/images.parquet",
-        "results/ground_truth/objects.parquet",
+        "<results>/ground_truth/images.parquet",
+        "<results>/ground_truth/objects.parquet",
     log:
-        "logs/ground_truth/truth.log",
+        "<logs>/ground_truth/truth.log",
     conda:
         "../../environment.yml"
     params:
@@ -29,14 +29,14 @@ rule truth:
 rule evaluate:
     input:
         candidate_files,
-        objects="results/ground_truth/objects.parquet",
-        selections="results/selections/{shard}.parquet",
+        objects="<results>/ground_truth/objects.parquet",
+        selections="<results>/selections/{shard}.parquet",
     output:
-        "results/ground_truth/shards/{shard}.parquet",
+        "<results>/ground_truth/shards/{shard}.parquet",
     log:
-        "logs/ground_truth/{shard}.log",
+        "<logs>/ground_truth/{shard}.log",
     benchmark:
-        "benchmarks/ground_truth/{shard}.tsv"
+        "<benchmarks>/ground_truth/{shard}.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -51,12 +51,12 @@ rule evaluate:
 rule accuracy:
     input:
         accuracy_files,
-        "results/statistics/summary.parquet",
+        "<results>/statistics/summary.parquet",
     output:
-        "results/statistics/accuracy.parquet",
-        "results/statistics/accuracy_summary.parquet",
+        "<results>/statistics/accuracy.parquet",
+        "<results>/statistics/accuracy_summary.parquet",
     log:
-        "logs/ground_truth/accuracy.log",
+        "<logs>/ground_truth/accuracy.log",
     conda:
         "../../environment.yml"
     params:

@@ -8,17 +8,19 @@ include: "inputs/automatic.smk"
 # runs, so that images which are in them already do not go through the network again.
 rule generate:
     input:
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
         checkpoint=checkpoint_file,
     output:
-        candidates=update("results/candidates/{checkpoint}/{pass_name}/{shard}.parquet"),
+        candidates=update(
+            "<results>/candidates/{checkpoint}/{pass_name}/{shard}.parquet"
+        ),
         images=update(
-            "results/candidates/{checkpoint}/{pass_name}/{shard}.images.parquet"
+            "<results>/candidates/{checkpoint}/{pass_name}/{shard}.images.parquet"
         ),
     log:
-        "logs/generate/{checkpoint}/{pass_name}/{shard}.log",
+        "<logs>/generate/{checkpoint}/{pass_name}/{shard}.log",
     benchmark:
-        "benchmarks/generate/{checkpoint}/{pass_name}/{shard}.tsv"
+        "<benchmarks>/generate/{checkpoint}/{pass_name}/{shard}.tsv"
     conda:
         "../../environment.yml"
     resources:
@@ -43,12 +45,12 @@ rule replay:
     input:
         candidate_files,
     output:
-        selections="results/selections/{shard}.parquet",
-        counts="results/selections/{shard}.counts.parquet",
+        selections="<results>/selections/{shard}.parquet",
+        counts="<results>/selections/{shard}.counts.parquet",
     log:
-        "logs/replay/{shard}.log",
+        "<logs>/replay/{shard}.log",
     benchmark:
-        "benchmarks/replay/{shard}.tsv"
+        "<benchmarks>/replay/{shard}.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -65,11 +67,11 @@ rule replay:
 rule gather:
     input:
         selection_files,
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/selections.json",
+        "<results>/selections.json",
     log:
-        "logs/gather.log",
+        "<logs>/gather.log",
     localrule: True
     conda:
         "../../environment.yml"
@@ -86,11 +88,11 @@ rule gather:
 rule merge:
     input:
         gathered_file,
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/annotations/{label}.json",
+        "<results>/annotations/{label}.json",
     log:
-        "logs/merge/{label}.log",
+        "<logs>/merge/{label}.log",
     conda:
         "../../environment.yml"
     params:

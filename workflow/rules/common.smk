@@ -19,14 +19,25 @@ from maskgrid.plan.plan import make_plan
 from maskgrid.plan.remote import is_url
 
 IS_MODULE = not workflow.modifier.is_main_snakefile()
-# As a module with a prefix, this workflow has its results below that prefix.
-CONFIG_FILE = str(workflow.modifier.path_modifier.replace_prefix("results/config.json"))
+# Paths in rules begin with <results>, <logs> or <benchmarks>: another run in the same folder has others, by
+# --config 'pathvars={results: other, logs: other/logs, benchmarks: other/benchmarks}'. As a module with a prefix, this
+# workflow has them below that prefix.
+CONFIG_FILE = str(
+    workflow.modifier.path_modifier.replace_prefix(
+        f"{workflow.pathvars.get('results')}/config.json"
+    )
+)
 RESULTS = Path(CONFIG_FILE).parent
 SOURCE_FOLDER = str(
     Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1] / "src"
 )
 # A conda environment has all packages but this one; without conda, jobs use the Python that runs Snakemake.
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    if not Path(SOURCE_FOLDER).is_dir():
+        raise WorkflowError(
+            "--software-deployment-method conda needs a checkout of maskgrid (-s CHECKOUT/Snakefile), because its "
+            "environments have all packages but maskgrid itself. Without the option, jobs use the installed maskgrid."
+        )
     MASKGRID = f"PYTHONPATH={shlex.quote(SOURCE_FOLDER)} python -m maskgrid"
 else:
     MASKGRID = f"{shlex.quote(sys.executable)} -m maskgrid"
@@ -86,6 +97,7 @@ with one_line_errors():
                 refuse_repeated_keys(Path(path))
         settings = workflow.config_settings
         update_config(config, typed(settings.config, settings.config_args or ()))
+    config.pop("pathvars", None)  # Snakemake's own
     PLAN = make_plan(parse_config(config, "config"), Path(), RESULTS)
     if workflow.is_main_process:
         PLAN.require_checkpoints()

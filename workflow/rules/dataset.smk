@@ -10,9 +10,9 @@ rule fetch:
     input:
         remote_file,
     output:
-        "results/fetched/{path}",
+        "<results>/fetched/{path}",
     log:
-        "logs/fetch/{path}.log",
+        "<logs>/fetch/{path}.log",
     wildcard_constraints:
         path=r".+",
     localrule: True
@@ -31,12 +31,12 @@ checkpoint index:
     input:
         source_inputs(),
     output:
-        files=update("results/dataset/files.parquet"),
-        images=update("results/dataset/images.parquet"),
-        shards=update("results/dataset/shards.parquet"),
-        archives=update("results/dataset/archives.parquet"),
+        files=update("<results>/dataset/files.parquet"),
+        images=update("<results>/dataset/images.parquet"),
+        shards=update("<results>/dataset/shards.parquet"),
+        archives=update("<results>/dataset/archives.parquet"),
     log:
-        "logs/index.log",
+        "<logs>/index.log",
     conda:
         "../../environment.yml"
     params:

@@ -7,11 +7,11 @@ include: "inputs/prompted.smk"
 rule prompts:
     input:
         prompt_source(),
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/prompted/prompts.parquet",
+        "<results>/prompted/prompts.parquet",
     log:
-        "logs/prompted/prompts.log",
+        "<logs>/prompted/prompts.log",
     conda:
         "../../environment.yml"
     params:
@@ -32,15 +32,15 @@ rule prompts:
 # update() keeps the old table while the job runs, so that a shard with the same prompts is not segmented again.
 rule prompt:
     input:
-        prompts="results/prompted/prompts.parquet",
-        index=ancient("results/dataset/files.parquet"),
+        prompts="<results>/prompted/prompts.parquet",
+        index=ancient("<results>/dataset/files.parquet"),
         checkpoint=CHECKPOINT_FILES,
     output:
-        update("results/prompted/{shard}.parquet"),
+        update("<results>/prompted/{shard}.parquet"),
     log:
-        "logs/prompted/{shard}.log",
+        "<logs>/prompted/{shard}.log",
     benchmark:
-        "benchmarks/prompted/{shard}.tsv"
+        "<benchmarks>/prompted/{shard}.tsv"
     wildcard_constraints:
         shard=r"all|d\d+-[0-9a-f]+",
     conda:
@@ -65,18 +65,18 @@ rule prompt:
 rule prompt_merge:
     input:
         prompted_files,
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/prompted/annotations.json",
-        "results/prompted/statistics.parquet",
-        "results/prompted/settings.parquet",
+        "<results>/prompted/annotations.json",
+        "<results>/prompted/statistics.parquet",
+        "<results>/prompted/settings.parquet",
         report(
-            "results/prompted/worst.jpg",
+            "<results>/prompted/worst.jpg",
             category="Masks",
             caption="../report/worst.rst",
         ),
     log:
-        "logs/prompted/merge.log",
+        "<logs>/prompted/merge.log",
     conda:
         "../../environment.yml"
     params:

@@ -6,11 +6,11 @@ include: "inputs/results.smk"
 
 rule export_sa1b:
     input:
-        "results/annotations/{label}.json",
+        "<results>/annotations/{label}.json",
     output:
-        "results/exports/sa1b/{label}.tar",
+        "<results>/exports/sa1b/{label}.tar",
     log:
-        "logs/exports/sa1b/{label}.log",
+        "<logs>/exports/sa1b/{label}.log",
     conda:
         "../../environment.yml"
     params:
@@ -23,11 +23,11 @@ rule export_sa1b:
 
 rule export_polygons:
     input:
-        "results/annotations/{label}.json",
+        "<results>/annotations/{label}.json",
     output:
-        "results/exports/polygons/{label}.json",
+        "<results>/exports/polygons/{label}.json",
     log:
-        "logs/exports/polygons/{label}.log",
+        "<logs>/exports/polygons/{label}.log",
     conda:
         "../../environment.yml"
     params:
@@ -44,13 +44,13 @@ rule card:
         annotation_files(),
         export_files(),
         accuracy_results(),
-        "results/statistics/summary.parquet",
-        index=ancient("results/dataset/files.parquet"),
+        "<results>/statistics/summary.parquet",
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/README.md",
-        "results/croissant.json",
+        "<results>/README.md",
+        "<results>/croissant.json",
     log:
-        "logs/card.log",
+        "<logs>/card.log",
     conda:
         "../../environment.yml"
     params:
@@ -65,15 +65,15 @@ rule card:
 rule statistics:
     input:
         count_files,
-        index=ancient("results/dataset/files.parquet"),
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/statistics/settings.parquet",
-        "results/statistics/mask_counts.parquet",
-        "results/statistics/summary.parquet",
-        "results/statistics/effects.parquet",
-        "results/statistics/interactions.parquet",
+        "<results>/statistics/settings.parquet",
+        "<results>/statistics/mask_counts.parquet",
+        "<results>/statistics/summary.parquet",
+        "<results>/statistics/effects.parquet",
+        "<results>/statistics/interactions.parquet",
     log:
-        "logs/statistics.log",
+        "<logs>/statistics.log",
     conda:
         "../../environment.yml"
     params:
@@ -91,13 +91,15 @@ rule report:
     input:
         annotation_files(),
         accuracy_results(),
-        "results/statistics/summary.parquet",
+        "<results>/statistics/summary.parquet",
     output:
         page=report(
-            "results/report/index.html", category="Pages", caption="../report/page.rst"
+            "<results>/report/index.html",
+            category="Pages",
+            caption="../report/page.rst",
         ),
         explorer=report(
-            "results/report/explorer.html",
+            "<results>/report/explorer.html",
             category="Pages",
             caption="../report/explorer.rst",
         ),
@@ -105,7 +107,7 @@ rule report:
             overlay_files(), category="Masks", caption="../report/overlays.rst"
         ),
     log:
-        "logs/report.log",
+        "<logs>/report.log",
     conda:
         "../../environment.yml"
     params:
@@ -126,12 +128,12 @@ rule tidy:
         accuracy_results(),
         prompted_results(),
         tracked_results(),
-        "results/report/index.html",
-        index=ancient("results/dataset/files.parquet"),
+        "<results>/report/index.html",
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        update("results/outputs.json"),
+        update("<results>/outputs.json"),
     log:
-        "logs/tidy.log",
+        "<logs>/tidy.log",
     localrule: True
     conda:
         "../../environment.yml"
@@ -150,13 +152,13 @@ rule tidy:
 rule provenance:
     input:
         annotation_files(),
-        "results/report/index.html",
-        "results/statistics/summary.parquet",
-        index=ancient("results/dataset/files.parquet"),
+        "<results>/report/index.html",
+        "<results>/statistics/summary.parquet",
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/provenance.json",
+        "<results>/provenance.json",
     log:
-        "logs/provenance.log",
+        "<logs>/provenance.log",
     localrule: True
     conda:
         "../../environment.yml"
@@ -175,13 +177,13 @@ rule provenance:
 rule accept:
     input:
         annotation_files(),
-        "results/report/index.html",
-        "results/statistics/summary.parquet",
-        index=ancient("results/dataset/files.parquet"),
+        "<results>/report/index.html",
+        "<results>/statistics/summary.parquet",
+        index=ancient("<results>/dataset/files.parquet"),
     output:
-        "results/accepted.json",
+        "<results>/accepted.json",
     log:
-        "logs/accept.log",
+        "<logs>/accept.log",
     localrule: True
     conda:
         "../../environment.yml"

@@ -14,12 +14,12 @@ checkpoint videos:
     input:
         video_files(),
     output:
-        videos=update("results/tracked/videos.parquet"),
-        files=update("results/tracked/files.parquet"),
-        prompts=update("results/tracked/prompts.parquet"),
-        jobs=update("results/tracked/jobs.parquet"),
+        videos=update("<results>/tracked/videos.parquet"),
+        files=update("<results>/tracked/files.parquet"),
+        prompts=update("<results>/tracked/prompts.parquet"),
+        jobs=update("<results>/tracked/jobs.parquet"),
     log:
-        "logs/tracked/videos.log",
+        "<logs>/tracked/videos.log",
     conda:
         "../../environment.yml"
     params:
@@ -38,14 +38,14 @@ checkpoint videos:
 # runs, so that those of the same video and prompts are not made again.
 rule track:
     input:
-        jobs=ancient("results/tracked/jobs.parquet"),
+        jobs=ancient("<results>/tracked/jobs.parquet"),
         checkpoint=CHECKPOINT_FILES,
     output:
-        update("results/tracked/parts/{run}/{group}.parquet"),
+        update("<results>/tracked/parts/{run}/{group}.parquet"),
     log:
-        "logs/tracked/{run}/{group}.log",
+        "<logs>/tracked/{run}/{group}.log",
     benchmark:
-        "benchmarks/tracked/{run}/{group}.tsv"
+        "<benchmarks>/tracked/{run}/{group}.tsv"
     conda:
         "../../environment.yml"
     resources:
@@ -69,9 +69,9 @@ rule masklets:
     input:
         track_parts,
     output:
-        "results/tracked/masklets/{run}.parquet",
+        "<results>/tracked/masklets/{run}.parquet",
     log:
-        "logs/tracked/{run}/masklets.log",
+        "<logs>/tracked/{run}/masklets.log",
     conda:
         "../../environment.yml"
     params:
@@ -84,22 +84,22 @@ rule masklets:
 
 rule track_overlay:
     input:
-        "results/tracked/masklets/{run}.parquet",
+        "<results>/tracked/masklets/{run}.parquet",
     output:
         report(
-            "results/tracked/overlay/{run}.webp",
+            "<results>/tracked/overlay/{run}.webp",
             category="Videos",
             labels={"video": "{run}", "picture": "moving"},
             caption="../report/masklets.rst",
         ),
         report(
-            "results/tracked/overlay/{run}.jpg",
+            "<results>/tracked/overlay/{run}.jpg",
             category="Videos",
             labels={"video": "{run}", "picture": "side by side"},
             caption="../report/masklets.rst",
         ),
     log:
-        "logs/tracked/{run}/overlay.log",
+        "<logs>/tracked/{run}/overlay.log",
     conda:
         "../../environment.yml"
     params:
@@ -114,9 +114,9 @@ rule track_overlay:
 
 use rule track_overlay as track_sa_v with:
     output:
-        "results/tracked/sa_v/{run}.json",
+        "<results>/tracked/sa_v/{run}.json",
     log:
-        "logs/tracked/{run}/sa_v.log",
+        "<logs>/tracked/{run}/sa_v.log",
     params:
         **CALL,
         form="sa_v",
@@ -124,9 +124,9 @@ use rule track_overlay as track_sa_v with:
 
 use rule track_overlay as track_png with:
     output:
-        directory("results/tracked/png/{run}"),
+        directory("<results>/tracked/png/{run}"),
     log:
-        "logs/tracked/{run}/png.log",
+        "<logs>/tracked/{run}/png.log",
     params:
         **CALL,
         form="png",
@@ -134,9 +134,9 @@ use rule track_overlay as track_png with:
 
 use rule track_overlay as track_palette with:
     output:
-        directory("results/tracked/palette/{run}"),
+        directory("<results>/tracked/palette/{run}"),
     log:
-        "logs/tracked/{run}/palette.log",
+        "<logs>/tracked/{run}/palette.log",
     params:
         **CALL,
         form="palette",
@@ -146,17 +146,17 @@ rule track_merge:
     input:
         masklet_files,
         track_exports,
-        prompts="results/tracked/prompts.parquet",
-        videos="results/tracked/videos.parquet",
+        prompts="<results>/tracked/prompts.parquet",
+        videos="<results>/tracked/videos.parquet",
     output:
         tracked_documents(),
-        "results/tracked/objects.parquet",
-        "results/tracked/summary.parquet",
-        "results/tracked/settings.parquet",
-        "results/tracked/index.html",
-        "results/tracked/provenance.json",
+        "<results>/tracked/objects.parquet",
+        "<results>/tracked/summary.parquet",
+        "<results>/tracked/settings.parquet",
+        "<results>/tracked/index.html",
+        "<results>/tracked/provenance.json",
     log:
-        "logs/tracked/merge.log",
+        "<logs>/tracked/merge.log",
     conda:
         "../../environment.yml"
     params:

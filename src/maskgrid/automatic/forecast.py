@@ -238,7 +238,9 @@ def _measured(layout: Layout, run: PassRun) -> Iterable[Measured]:
 
 
 def _folder(layout: Layout, run: PassRun) -> Path:
-    return layout.root.parent / _BENCHMARKS / "generate" / checkpoint_id(run.checkpoint) / run.pass_.name
+    # Beside the results folder, or inside one with another name.
+    root = layout.root.parent if layout.root.name == "results" else layout.root
+    return root / _BENCHMARKS / "generate" / checkpoint_id(run.checkpoint) / run.pass_.name
 
 
 def _origin(path: Path) -> dict[str, Any]:

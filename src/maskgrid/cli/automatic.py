@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from maskgrid.plan.plan import Plan
 
 COMMANDS = (
-    Command("plan", "show what a config asks for, what is done and what is missing", "results.forecast:plan_text"),
+    Command(
+        "plan",
+        "show what a config asks for, what is done and what is missing",
+        "results.forecast:plan_text",
+        takes_overrides=True,
+    ),
     Command("index", "list and check the images, and assign the good ones to shards", "dataset.index:index_dataset"),
     Command(
         "generate",

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 from maskgrid.network.allocator import keep_freed_memory
 
-Option = tuple[str, dict[str, Any]]
+Option = tuple[tuple[str, ...], dict[str, Any]]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def option(flag: str, **how: Any) -> Option:  # noqa: ANN401
+def option(*flags: str, **how: Any) -> Option:  # noqa: ANN401
     """A command's option, as arguments of argparse's ``add_argument``."""
-    return flag, how
+    return flags, how
 
 
 SETTING = option("--setting", required=True, help="a setting's name or id")
@@ -39,10 +39,11 @@ class Command:
         name: what people type after ``maskgrid``.
         help: one line, starting with a verb.
         run: the function, as ``package.module:function`` below ``maskgrid``. It takes the plan, then the values of
-            ``one_of`` and ``options`` in order. If it returns text, the text is printed.
+            ``one_of`` and ``options`` in order. If it returns text, the text is printed; a number is the exit code.
         options: this command's own options.
-        one_of: more options, exactly one of which must be given; those with the same ``dest`` share one value.
+        one_of: more options, at most one of which may be given; those with the same ``dest`` share one value.
         reads_config: False if the function takes no plan: no ``--config``, ``--results`` or ``--base``.
+        takes_overrides: whether ``section.key=value`` on the command line changes the config, as for ``run``.
         runs_network: whether to call :func:`maskgrid.keep_freed_memory` first.
     """
 
@@ -53,34 +54,43 @@ class Command:
     one_of: tuple[Option, ...] = ()
     reads_config: bool = True
     runs_network: bool = False
+    takes_overrides: bool = False
 
-    def function(self) -> Callable[..., str | None]:
+    def function(self) -> Callable[..., str | int | None]:
         """Import the function."""
         module, _, name = self.run.partition(":")
-        function: Callable[..., str | None] = getattr(import_module(f"maskgrid.{module}"), name)
+        function: Callable[..., str | int | None] = getattr(import_module(f"maskgrid.{module}"), name)
         return function
 
     def add_to(self, commands: Commands) -> None:
         """Add a parser for the command; its default ``start`` runs the command."""
         description = f"{self.help[0].upper()}{self.help[1:]}."
-        parser = commands.add_parser(self.name, help=self.help, description=description)
-        for flag, how in _CONFIG if self.reads_config else ():
-            parser.add_argument(flag, **how)
-        goals = parser.add_mutually_exclusive_group(required=True) if self.one_of else parser
-        actions = [goals.add_argument(flag, **how) for flag, how in self.one_of]
-        actions += [parser.add_argument(flag, **how) for flag, how in self.options]
+        parser = commands.add_parser(self.name, description=description)
+        for flags, how in _CONFIG if self.reads_config else ():
+            parser.add_argument(*flags, **how)
+        if self.takes_overrides:
+            parser.add_argument("words", nargs="*", metavar="key=value", help="changes to the config, as for run")
+        goals = parser.add_mutually_exclusive_group() if self.one_of else parser
+        actions = [goals.add_argument(*flags, **how) for flags, how in self.one_of]
+        actions += [parser.add_argument(*flags, **how) for flags, how in self.options]
         parser.set_defaults(start=partial(self._start, list(dict.fromkeys(action.dest for action in actions))))
 
-    def _start(self, names: list[str], arguments: argparse.Namespace) -> None:
+    def _start(self, names: list[str], arguments: argparse.Namespace) -> int:
         function, values = self.function(), [getattr(arguments, name) for name in names]
         if self.runs_network:
             keep_freed_memory()
         if self.reads_config:
+            from maskgrid.cli.overrides import only_overrides, overridden
             from maskgrid.config.files import CONFIG_NAMES, config_in, load_config
             from maskgrid.plan.plan import make_plan
 
-            config = arguments.config or config_in(Path()) or Path(CONFIG_NAMES[0])
-            values = [make_plan(load_config(config), arguments.base, arguments.results), *values]
-        text = function(*values)
-        if text is not None:
-            print(text)
+            config = load_config(arguments.config or config_in(Path()) or Path(CONFIG_NAMES[0]))
+            if self.takes_overrides:
+                config = overridden(config, only_overrides(arguments.words))
+            values = [make_plan(config, arguments.base, arguments.results), *values]
+        result = function(*values)
+        if isinstance(result, int):
+            return result
+        if result is not None:
+            print(result)
+        return 0

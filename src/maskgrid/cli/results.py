@@ -24,8 +24,14 @@ COMMANDS = (
         "list every file of the results that is missing, truncated, foreign, stale or no longer needed",
         "cli.results:verify",
         (option("--pages", action="store_true", help="also read every table in full and check its checksums"),),
+        takes_overrides=True,
     ),
-    Command("summary", "print the table of settings", "results.statistics.stage:summary_of"),
+    Command(
+        "summary",
+        "print the table of settings and the paths of all results",
+        "cli.results:summary",
+        takes_overrides=True,
+    ),
     Command(
         "truth",
         "read and check the annotated objects that masks are measured against",
@@ -53,6 +59,7 @@ COMMANDS = (
             _goal("f1", "goal: the best F1 at IoU 0.5 against annotated objects"),
             _goal("recall", "goal: the best average recall against annotated objects"),
         ),
+        takes_overrides=True,
     ),
     Command(
         "agreement",
@@ -106,14 +113,24 @@ def verify(plan: "Plan", pages: bool) -> str:
     return f"{plan.layout.root}: complete, and made from this config{besides}"
 
 
+def summary(plan: "Plan") -> str:
+    """The table of settings, and the paths of all results."""
+    from maskgrid.cli.running.ending import ending_text
+
+    return ending_text(plan, 40)
+
+
 def recommend(
     plan: "Plan",
     masks: float | None,
     coverage: float | None,
-    other: Literal["steady", "f1", "recall"],
+    other: Literal["steady", "f1", "recall"] | None,
     *limits: float | None,
 ) -> str:
-    """Recommend a setting for the one goal that is given; ``limits`` are the least and most masks per image."""
+    """Recommend a setting for a goal; ``limits`` are the least and most masks per image.
+
+    Without a goal: the best F1 if there are annotated objects, else the steadiest count.
+    """
     from maskgrid.results.advice import text
     from maskgrid.results.advice.goals import Goal
 
@@ -122,8 +139,18 @@ def recommend(
     elif coverage is not None:
         goal = Goal("coverage", coverage, *limits)
     else:
-        goal = Goal(other, None, *limits)
+        goal = Goal(other or ("f1" if _has_objects(plan) else "steady"), None, *limits)
     return text.recommend(plan, goal)
+
+
+def _has_objects(plan: "Plan") -> bool:
+    """Whether masks were measured against annotated objects."""
+    from maskgrid.io.tables import read_table
+
+    path = plan.layout.statistics("accuracy_summary")
+    return (
+        plan.ground_truth() is not None and path.is_file() and any(read_table(path, ["n_truth"])["n_truth"].to_pylist())
+    )
 
 
 def agreement(first: Path, second: Path, setting: str, output: Path | None) -> str:

@@ -16,6 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -23,7 +24,6 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from tqdm import tqdm
 
 from maskgrid.dataset.archives import expand_archives, read_known
 from maskgrid.dataset.demo.images import CLIPS, DEMO_VERSION, write_demo
@@ -46,6 +46,7 @@ from maskgrid.dataset.tables import (
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.journal import Journal, forget_journal
+from maskgrid.io.progress import counted
 from maskgrid.io.tables import write_table
 from maskgrid.io.wording import named_reasons, tally
 from maskgrid.plan.plan import Plan
@@ -93,7 +94,7 @@ def index_images(
     n_good = 0
     with (
         ThreadPoolExecutor(min(_MAX_WORKERS, os.cpu_count() or 1)) as pool,
-        tqdm(total=len(items), desc="index", unit="image", disable=None if progress else True) as bar,
+        counted(len(items), "index", "images") if progress else nullcontext(lambda _: None) as advance,
     ):
         for number, start in enumerate(starts):
             batch = items[start : start + _BATCH]
@@ -102,7 +103,7 @@ def index_images(
             if journal and kept[number] != [chunks[-1]]:
                 journal.write(number, chunks[-1:])
             n_good += sum(row.status == ImageStatus.OK for row in rows)
-            bar.update(len(batch))
+            advance(len(batch))
     return pa.concat_tables([FILES_SCHEMA.empty_table(), *chunks])
 
 

@@ -138,6 +138,12 @@ def require_own_file(checkpoint: str, config: str | None, allow_unverified: bool
         raise UserError(_unverified(path, ""))
 
 
+def is_here(name: str) -> bool:
+    """Return whether the cache has an official checkpoint; looks at the file's size alone."""
+    path = default_cache() / f"{name}.pt"
+    return path.is_file() and path.stat().st_size == OFFICIAL[name].size_bytes
+
+
 def _is_named(checkpoint: str) -> bool:
     return checkpoint == DEMO or checkpoint in OFFICIAL
 

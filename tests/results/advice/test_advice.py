@@ -6,6 +6,7 @@ import yaml
 
 from made_results import make_config
 from made_truth import make_plan_with_truth, masks_as_objects
+from maskgrid.cli import results
 from maskgrid.config.models import Config
 from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand
@@ -18,6 +19,7 @@ from maskgrid.results.advice.steadiness import steadiness_of
 from maskgrid.results.advice.text import config_block, recommend
 from maskgrid.results.statistics.bootstrap import ratio_intervals
 from maskgrid.results.statistics.curves import answered
+from maskgrid.results.statistics.stage import settings_text
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,27 @@ def test_the_text_names_setting_reasons_and_config(plan):
     assert "Out of reach" not in said
     assert "Out of reach: the settings give" in recommend(plan, Goal("masks", 1000.0))
     assert "its uncertainty is not estimated" in recommend(plan, Goal("steady"))
+
+
+def without_a_goal(plan):
+    return results.recommend(plan, None, None, None, None, None)
+
+
+def test_without_a_goal_accuracy_decides_where_it_is_known(plan, tmp_path):
+    assert without_a_goal(plan) == recommend(plan, Goal("f1"))
+    other = make_plan_with_truth(tmp_path, lambda _: {"images": [], "annotations": []})
+    write_truth(other)
+    evaluate_shard(other, "d0")
+    write_accuracies(other)
+    assert without_a_goal(other) == recommend(other, Goal("steady"))
+
+
+def test_the_table_of_settings_has_their_accuracy(plan):
+    text = settings_text(plan, 5)
+    best = next(iter(rows(plan, "accuracy_summary").values()))
+    assert "AR@1000" in text
+    assert f"{best['f1_50']:.3f}" in text
+    assert max(map(len, text.splitlines())) <= 110
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def asked_for():
 def overlay_files():
     """One contact sheet per exported setting."""
     return [
-        f"results/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()
+        f"<results>/report/overlays/{setting.label}.jpg" for setting in PLAN.exported()
     ]
 
 

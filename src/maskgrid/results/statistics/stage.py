@@ -26,18 +26,13 @@ def write_statistics(plan: Plan) -> None:
     write_table(layout.statistics("summary"), summary, origin)
 
 
-def summary_of(plan: Plan) -> str:
-    """A table of settings for people, and the paths of the results.
+def settings_text(plan: Plan, max_rows: int) -> str:
+    """A table of settings for people, with their accuracy if there are annotated objects.
 
     Raises:
         maskgrid.io.errors.UserError: there are no statistics yet.
     """
     summary = read_table(plan.layout.statistics("summary"))
-    lines = [
-        summary_text(plan.settings, summary),
-        "",
-        f"mask counts   {plan.layout.statistics('mask_counts')}",
-        *(f"COCO          {plan.layout.annotations(setting.label)}" for setting in plan.exported()),
-        f"report        {plan.layout.root / 'report' / 'index.html'}",
-    ]
-    return "\n".join(lines)
+    path = plan.layout.statistics("accuracy_summary")
+    rows = read_table(path).to_pylist() if plan.ground_truth() is not None and path.is_file() else []
+    return summary_text(plan.settings, summary, max_rows, {row["setting_id"]: row for row in rows})

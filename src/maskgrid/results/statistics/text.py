@@ -1,6 +1,6 @@
 """The summary for the command line: one line per setting."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,18 +25,24 @@ class _Column:
         return max(map(len, (*self.words, *self.cells)))
 
 
-def summary_text(settings: Sequence[Setting], summary: pa.Table, max_rows: int = 40) -> str:
+def summary_text(
+    settings: Sequence[Setting],
+    summary: pa.Table,
+    max_rows: int = 40,
+    accuracy: Mapping[str, dict[str, Any]] | None = None,
+) -> str:
     """Lay out the summary for a terminal of 110 columns, with the swept parameters.
 
     Args:
         settings: the sweep, in any order.
         summary: the table from ``summary.summary_table``; the lines have its order.
         max_rows: maximum number of lines, including the baseline's; a note says how many are left out.
+        accuracy: rows of the table ``accuracy_summary``, by setting id; empty without annotated objects.
     """
     rows = summary.to_pylist()
     shown = _shown(rows, max_rows)
     label = _Column(("setting",), [_label(row) for row in shown])
-    results = _result_columns(shown)
+    results = [*_result_columns(shown), *_accuracy_columns(shown, accuracy or {})]
     parameters, n_hidden = _fitting(_parameter_columns(settings, shown), [label, *results])
     lines = _lay_out([label, *parameters, *results], [bool(row["is_baseline"]) for row in shown])
     return "\n".join([*lines, "", *_notes(rows, len(shown), n_hidden)]) + "\n"
@@ -76,6 +82,16 @@ def _result_columns(rows: list[dict[str, Any]]) -> list[_Column]:
         _Column(("95 %", "interval"), [interval(row["n_masks_low"], row["n_masks_high"]) for row in rows]),
         _Column(("from", "baseline"), [_difference(row) for row in rows]),
         _Column(("area", "covered"), [share(row["coverage_frac_mean"]) for row in rows]),
+    ]
+
+
+def _accuracy_columns(rows: list[dict[str, Any]], accuracy: Mapping[str, dict[str, Any]]) -> list[_Column]:
+    if not accuracy:
+        return []
+    found = [accuracy.get(row["setting_id"], {}) for row in rows]
+    return [
+        _Column(("F1", "at IoU", "0.5"), [number(row.get("f1_50"), 3) for row in found]),
+        _Column(("recall", "AR@1000"), [number(row.get("ar_1000"), 3) for row in found]),
     ]
 
 
