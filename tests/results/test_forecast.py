@@ -161,7 +161,7 @@ def test_a_finished_network_is_not_needed(plan):
 def test_a_threshold_below_the_floor_needs_the_network_and_is_estimated_from_images_of_another_floor(plan):
     for path in plan.layout.root.parent.glob("benchmarks/generate/demo/*/*.network.json"):
         path.unlink()
-    record_time(plan.layout, plan.runs[0], "all", Measured(2, 7.0, "cuda", 3_000_000.0))
+    record_time(plan.layout, plan.runs[0], "all", Measured(2, 7.0, "cuda", 3_000_000.0, 1000.0))
     text = plan_text(lower(plan))
     found = re.search(r"network   needed for 5 images in demo/crop0-grid2: (.*)", text)
     assert found[1] == "about 0.3 minutes on cuda and 15 MB (3.5 s an image, from 2 images)"
@@ -172,6 +172,18 @@ def test_generate_notes_its_time_for_images_that_went_through_the_network_alone(
     assert sum(measured.n_images for measured in one.measured) == 5
     assert one.devices == ("cpu",)
     assert one.seconds == pytest.approx(5 * one.seconds_per_image)
+
+
+def test_recording_everything_has_a_price(plan):
+    record_time(plan.layout, plan.runs[0], "all", Measured(2, 7.0, "cuda", 3_000_000.0, 1000.0))
+    for path in plan.layout.root.parent.glob("benchmarks/generate/demo/*/d*.network.json"):
+        path.unlink()
+    dataset = plan.config.dataset.model_dump()
+    everything = tiny_plan(dataset["source"], plan.layout.root, dataset=dataset, **SMALL, record="all", sweep=None)
+    text = plan_text(everything)
+    # Four points with three masks each, 3 kB a candidate.
+    assert "record    all 12 masks an image of demo/crop0-grid2, about 36 kB an image" in text
+    assert "needed for 5 images in demo/crop0-grid2: about 0.3 minutes on cuda and 180 kB" in text
 
 
 def test_without_a_measured_image_the_plan_says_so(plan):

@@ -20,7 +20,9 @@ from killing import (
     tiny_plan,
     write_images,
 )
+from maskgrid.automatic.generate import generate_shard
 from maskgrid.automatic.proposer import Proposer
+from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.tables import read_shard
 from maskgrid.plan.plan import Plan
 
@@ -91,6 +93,45 @@ def test_a_stage_killed_at_any_step_ends_with_the_same_bytes(runs, kind):
             assert die_at(lambda plan=plan, name=name: runs.stages[name](plan), step), f"{name} has no step {step}"
             _check(runs, name, plan, f"{name} killed at step {step}")
         assert not die_at(lambda name=name: runs.stages[name](runs.begin(name)), n_steps + 1)
+
+
+def test_a_shard_with_a_new_image_killed_at_any_step_loses_no_image_that_is_in_earlier_outputs(runs):
+    """The outputs of four images are replaced by those of five: the network is asked for the fifth, twice at most."""
+    source = runs.folder / "growing"
+    shutil.copytree(runs.source, source)
+    held_back = source / "4.png"
+    content = held_back.read_bytes()
+    held_back.unlink()
+
+    def plan_in(results: Path) -> Plan:
+        return tiny_plan(source, results, dataset={"source": str(source), "shard_size": 64, "max_failed_fraction": 0.5})
+
+    def generate(plan: Plan) -> None:
+        generate_shard(plan, *plan.runs[1].folder.split("/"), "all", load=runs.network.load)
+
+    before = plan_in(runs.folder / "four")
+    index_dataset(before)
+    generate(before)
+    held_back.write_bytes(content)
+    index_dataset(before)
+    anew = plan_in(runs.folder / "five")
+    index_dataset(anew)
+    generate(anew)
+    whole = hashes(anew.layout.root / "candidates")
+
+    def begin() -> Plan:
+        return plan_in(copy_of(before.layout.root, runs.folder / "killed"))
+
+    n_steps = count_steps(lambda: generate(begin()))
+    for step in range(1, n_steps + 1):
+        plan = begin()
+        runs.network.n_runs = 0
+        assert die_at(lambda plan=plan: generate(plan), step)
+        generate(plan)
+        assert {
+            name: digest for name, digest in hashes(plan.layout.root / "candidates").items() if "/." not in name
+        } == {name: digest for name, digest in whole.items() if "/." not in name}
+        assert 1 <= runs.network.n_runs <= 2, f"killed at step {step}: the network ran {runs.network.n_runs} times"
 
 
 def test_a_stage_killed_at_any_time_ends_with_the_same_bytes(runs):

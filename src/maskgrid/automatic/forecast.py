@@ -40,12 +40,14 @@ class Measured:
         seconds: the time for these, loading the network included.
         device: cpu, cuda or mps.
         bytes_per_image: bytes of candidates per image.
+        candidates_per_image: number of candidates per image.
     """
 
     n_images: int
     seconds: float
     device: str
     bytes_per_image: float
+    candidates_per_image: float
 
     @property
     def seconds_per_image(self) -> float:
@@ -89,7 +91,17 @@ class PassForecast:
     @property
     def n_bytes(self) -> float | None:
         """Bytes of candidates."""
-        return self.n_images * median(one.bytes_per_image for one in self.measured) if self.measured else None
+        if not self.measured:
+            return None
+        if self.run.recording.is_everything:
+            return self.n_images * (self.all_bytes_per_image or 0.0)
+        return self.n_images * median(one.bytes_per_image for one in self.measured)
+
+    @property
+    def all_bytes_per_image(self) -> float | None:
+        """Bytes of everything that the network proposes for an image; None if no candidate was measured."""
+        sizes = [one.bytes_per_image / one.candidates_per_image for one in self.measured if one.candidates_per_image]
+        return self.run.pass_.n_proposals * len(self.run.recording.mask_thresholds) * median(sizes) if sizes else None
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -108,7 +108,8 @@ def generate_shard(
     journal.keep(outputs)
     if n_seen:
         seconds, n_bytes = time.monotonic() - started_s, sum(path.stat().st_size for path in outputs)
-        record_time(plan.layout, run, shard, Measured(n_seen, seconds, origin["device"], n_bytes / len(images)))
+        each = n_bytes / len(images), rows.num_rows / len(images)
+        record_time(plan.layout, run, shard, Measured(n_seen, seconds, origin["device"], *each))
     log.info("%s/%s: %d candidates in %d images", run.folder, shard, rows.num_rows, len(images))
 
 

@@ -63,6 +63,11 @@ class Pass:
         """Number of prompts in each crop."""
         return len(self.points) if self.points is not None else int(self.points_per_side or 0) ** 2
 
+    @property
+    def n_proposals(self) -> int:
+        """Number of masks that the network proposes for an image."""
+        return self.n_points * int(4**self.layer) * self.n_masks_per_point
+
     def point_grid(self) -> NDArray[np.float64]:
         """The prompts where sam2 places them: float64 of shape (n, 2), (x, y) in 0..1 of the crop."""
         if self.points is not None:
@@ -131,6 +136,11 @@ class Recording:
             tuple(sorted({*self.mask_thresholds, *other.mask_thresholds})),
             tuple(sorted({*self.stability_score_offsets, *other.stability_score_offsets})),
         )
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no threshold keeps anything out."""
+        return self.pred_iou_thresh == 0 and self.stability_score_thresh == 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for metadata and Snakemake's params."""

@@ -40,6 +40,7 @@ def plan_text(plan: Plan) -> str:
         f"  passes    {len(plan.runs)} of the network answer all settings:",
         *map(_pass_line, passes),
         *network_lines(passes, len(shards) > 0),
+        *_recording_lines(passes),
     ]
     if shards:
         done = sum(_is_replayed(plan, shard) for shard in shards)
@@ -66,6 +67,19 @@ def network_lines(passes: Sequence[PassForecast], is_indexed: bool) -> list[str]
     downloads = {one.run.checkpoint: one.n_bytes_to_download for one in passes if one.n_bytes_to_download}
     lines += [f"{name} is not here yet: {_bytes(n_bytes)} to download" for name, n_bytes in downloads.items()]
     return [f"  {'network' if number == 0 else '':9} {line}" for number, line in enumerate(lines)]
+
+
+def _recording_lines(passes: Sequence[PassForecast]) -> list[str]:
+    """The price of recording everything that the network proposes."""
+    lines = []
+    for one in passes:
+        if one.run.recording.is_everything:
+            size = one.all_bytes_per_image
+            price = f", about {_bytes(size)}" if size else ""
+            lines.append(
+                f"  record    all {one.run.pass_.n_proposals:,} masks an image of {one.run.folder}{price} an image"
+            )
+    return lines
 
 
 def _work(one: PassForecast) -> str:
