@@ -186,11 +186,11 @@ def count_steps(work: Work) -> int:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of every file below a folder, including hidden ones."""
+    """The sha256 of every file below a folder, including hidden ones; not of benchmarks, which hold times."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.relative_to(folder).parts[0] != "benchmarks"
     }
 
 

@@ -103,11 +103,13 @@ def generate_shard(
     parts = list(shown(_parts(images, max_pixels, journal, earlier, begin), len(images), pass_name, "images"))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
     origin["members"] = members
-    write_table(outputs[0], pa.concat_tables(part[1] for part in parts), origin)
-    write_table(outputs[1], rows, origin)
-    journal.keep(outputs)
+    places = journal.places(outputs)
+    write_table(places[0], pa.concat_tables(part[1] for part in parts), origin)
+    write_table(places[1], rows, origin)
+    n_bytes = sum(place.stat().st_size for place in places)
+    journal.publish(outputs)
     if n_seen:
-        seconds, n_bytes = time.monotonic() - started_s, sum(path.stat().st_size for path in outputs)
+        seconds = time.monotonic() - started_s
         each = n_bytes / len(images), rows.num_rows / len(images)
         record_time(plan.layout, run, shard, Measured(n_seen, seconds, origin["device"], *each))
     log.info("%s/%s: %d candidates in %d images", run.folder, shard, rows.num_rows, len(images))

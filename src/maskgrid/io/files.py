@@ -92,6 +92,33 @@ def write_bytes(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
+def link_or_copy(path: Path, name: Path) -> None:
+    """Give a complete file a second name, which replaces a file of that name; copy it where links are not possible.
+
+    Raises:
+        OSError: the folder of the name cannot be written; ``filename`` is set.
+    """
+    end = f".{socket.gethostname()}.link.part"
+    part = name.with_name(f".{_shortened(name.name, _LONGEST_NAME - len(os.fsencode(end)) - 1)}{end}")
+    with suppress(FileNotFoundError):
+        if name.samefile(path):  # renaming one name of a file to another of its names does nothing
+            part.unlink(missing_ok=True)
+            return
+    try:
+        name.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        step(Step.LINK, name)
+        os.link(path, part)
+    except OSError:  # a file system without links
+        with path.open("rb") as source, atomic_write(name) as stream:
+            shutil.copyfileobj(source, stream)
+        return
+    step(Step.RENAME, name)
+    part.replace(name)
+    step(Step.SYNC_FOLDER, name)
+    _sync_folder(name.parent)
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Create a temporary folder that replaces the folder ``path`` when the block ends without an exception.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from maskgrid.io.errors import UserError
-from maskgrid.io.files import Step, atomic_write, remove_tree, step, write_bytes
+from maskgrid.io.files import Step, atomic_write, link_or_copy, remove_tree, step, write_bytes
 from maskgrid.io.tables import read_origin
 
 log = logging.getLogger(__name__)
@@ -60,42 +60,49 @@ class Journal:
             with atomic_write(path) as stream, pa.ipc.new_file(stream, table.schema) as writer:
                 writer.write_table(table)
 
-    def keep(self, outputs: Sequence[Path]) -> None:
-        """Keep hard links to the written outputs instead of their parts, until :func:`forget_journal`.
+    def places(self, outputs: Sequence[Path]) -> list[Path]:
+        """Where to write the outputs: in the journal, where they are safe until :func:`forget_journal`.
 
-        If Snakemake dies before it records that a job is done, it removes the job's outputs and starts the job again.
+        A workflow that is told to stop removes the outputs of running jobs, at any moment; and if it dies before it
+        records that a job is done, it removes the outputs later and starts the job again.
         """
-        try:
-            for output, link in zip(outputs, self._links(outputs), strict=True):
-                if not link.is_file():  # else an earlier process linked the same output
-                    step(Step.LINK, link)
-                    os.link(output, link)
-        except OSError as error:  # a file system without links
-            log.info("%s: cannot keep the outputs: %s", self.folder, error)
+        return [self.folder / f"finished.{number}" for number in range(len(outputs))]
+
+    def publish(self, outputs: Sequence[Path]) -> None:
+        """Give the outputs, written to :meth:`places`, their names; then drop the parts that they were made of.
+
+        Raises:
+            OSError: an output cannot be written; the next process publishes it.
+        """
+        for place, output in zip(self.places(outputs), outputs, strict=True):
+            link_or_copy(place, output)
         self._drop_parts()
 
     def finished(self, outputs: Sequence[Path]) -> bool:
-        """Return whether nothing is left to do: the outputs, which are tables, are current or can be restored."""
+        """Return whether nothing is left to do: the outputs (tables) are current, or can be published again."""
         if all(_fingerprint_of(output) == self.fingerprint for output in outputs):
-            self.keep(outputs)
+            self._keep(outputs)
             for output in outputs:
                 output.touch()
             log.info("%s: already current", outputs[-1])
             return True
-        if self.restore(outputs):
+        if all(place.is_file() for place in self.places(outputs)):
+            self.publish(outputs)
             log.info("%s: restored, an earlier process had finished it", outputs[-1])
             return True
         return False
 
-    def restore(self, outputs: Sequence[Path]) -> bool:
-        """Restore the outputs that :meth:`keep` kept; return whether there were any."""
-        links = self._links(outputs)
-        if not all(link.is_file() for link in links):
-            return False
-        for output, link in zip(outputs, links, strict=True):
-            write_bytes(output, link.read_bytes())
+    def _keep(self, outputs: Sequence[Path]) -> None:
+        """Take current outputs of an earlier process into the journal."""
+        try:
+            for place, output in zip(self.places(outputs), outputs, strict=True):
+                if not place.is_file():
+                    step(Step.LINK, place)
+                    os.link(output, place)
+        except OSError as error:  # a file system without links, or the output has just been removed: keep the parts
+            log.info("%s: cannot keep the outputs: %s", self.folder, error)
+            return
         self._drop_parts()
-        return True
 
     def _drop_parts(self) -> None:
         for part in (*sorted(self.folder.glob("*.arrow")), *([self.snapshot] if self.snapshot.is_file() else [])):
@@ -104,9 +111,6 @@ class Journal:
 
     def _paths(self, part: int, n_tables: int) -> list[Path]:
         return [self.folder / f"{part:06d}.{number}.arrow" for number in range(n_tables)]
-
-    def _links(self, outputs: Sequence[Path]) -> list[Path]:
-        return [self.folder / f"finished.{number}" for number in range(len(outputs))]
 
 
 def forget_journal(output: Path) -> None:

@@ -89,8 +89,9 @@ def prompt_shard(plan: Plan, shard: str, load: Load = make_prompter) -> None:
     earlier = _earlier(output, origin, members)
     work = _Work(plan.prompt_settings, plan.config.dataset.max_pixels, partial(load, plan.config.model, checkpoint))
     tables = list(_tables(rows, images, journal, earlier, work))
-    write_table(output, pa.concat_tables([PROMPTED.empty_table(), *tables]), {**origin, "members": members})
-    journal.keep([output])
+    (place,) = journal.places([output])
+    write_table(place, pa.concat_tables([PROMPTED.empty_table(), *tables]), {**origin, "members": members})
+    journal.publish([output])
     log.info("%s: %d prompts in %d images", shard, len(rows), len(tables))
 
 

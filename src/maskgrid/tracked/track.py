@@ -83,8 +83,9 @@ def track_job(plan: Plan, run: str, group: str = "0000", load: Load = make_track
         status, message = "not_a_number", str(error)
     if message is not None:
         log.warning("%s: %s", video.video_key, message)
-    write_batches(output, MASKLETS, object_tables(table), {**origin, "status": status, "message": message})
-    journal.keep([output])
+    (place,) = journal.places([output])
+    write_batches(place, MASKLETS, object_tables(table), {**origin, "status": status, "message": message})
+    journal.publish([output])
     log.info("%s %s: %d masks", run, group, len(table))
 
 
