@@ -56,7 +56,7 @@ def test_a_closed_pipe_ends_the_command_quietly(folder):
 
 def test_the_plan_counts_changes_of_the_source(folder, capsys):
     assert main(["plan"]) == 0
-    assert "source" not in capsys.readouterr().out
+    assert "files, not indexed yet" in capsys.readouterr().out
     assert main(["index"]) == 0
     assert main(["plan"]) == 0
     assert "since the index" not in capsys.readouterr().out
@@ -65,7 +65,10 @@ def test_the_plan_counts_changes_of_the_source(folder, capsys):
     for name in ("x.png", "y.png"):
         (folder / "photos" / name).write_bytes(b"x")
     assert main(["plan"]) == 0
-    assert "source    2 new, 1 changed and 1 gone since the index" in capsys.readouterr().out
+    assert (
+        "2 new, 0 changed and 1 gone since the index; 1 with another time or place and the same content"
+        in capsys.readouterr().out
+    )
     (folder / "config.yaml").write_text(json.dumps({"dataset": {"source": "phots"}}))
     assert main(["plan"]) == 2
     assert "phots" in capsys.readouterr().err

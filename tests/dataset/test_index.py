@@ -331,7 +331,7 @@ def test_an_unexpected_error_names_the_file(tmp_path, monkeypatch):
     assert caught.value.__notes__ == [f"while reading {source / '0.png'}"]
 
 
-@pytest.mark.parametrize(("n_bad", "more"), [(3, ""), (10, ""), (12, "; and 2 more")])
+@pytest.mark.parametrize(("n_bad", "more"), [(3, ""), (10, ""), (12, "\n  and 2 more")])
 def test_a_source_without_a_usable_image_names_the_first_with_their_reasons(tmp_path, n_bad, more):
     (tmp_path / "photos").mkdir()
     for number in range(n_bad):
@@ -340,15 +340,16 @@ def test_a_source_without_a_usable_image_names_the_first_with_their_reasons(tmp_
     with pytest.raises(UserError) as caught:
         index_dataset(plan)
     message = str(caught.value)
-    assert message.startswith(f"dataset.source: none of the {n_bad} images in photos can be used: '00.heic': unsupp")
+    assert message.startswith(
+        f"dataset.source: none of the {n_bad} images in photos can be used.\n  00.heic: unsupported: "
+    )
     assert message.count("a format that is not read") == min(n_bad, 10)
     assert message.endswith(more)
-    assert "\n" not in message
 
 
 def test_a_list_of_missing_files_says_where_paths_start(tmp_path):
     (tmp_path / "list.txt").write_text("gone.jpg\n../out.jpg\n")
     plan = make_plan(Config.model_validate({"dataset": {"source": "list.txt"}}), tmp_path, tmp_path / "results")
-    with pytest.raises(UserError, match=r"'gone.jpg': missing, .*from the list's own folder") as caught:
+    with pytest.raises(UserError, match=r"start from the list's own folder\.\n(.*\n)*  gone.jpg: missing") as caught:
         index_dataset(plan)
     assert "give all entries as absolute paths" in str(caught.value)

@@ -16,7 +16,8 @@ from maskgrid.io import progress
 from maskgrid.io.errors import UserError
 from maskgrid.network import cache, download
 from maskgrid.network import checkpoints as weights
-from maskgrid.network.checkpoints import OFFICIAL, OfficialCheckpoint, checkpoint_id, resolve_checkpoint
+from maskgrid.network.checkpoints import OFFICIAL, checkpoint_id, resolve_checkpoint
+from maskgrid.network.official import OfficialCheckpoint
 
 NAME = "sam2.1_hiera_tiny"
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"

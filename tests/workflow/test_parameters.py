@@ -23,7 +23,7 @@ CROPS = {"crop_n_layers": 1, "crop_overlap_ratio": 0.1, "crop_n_points_downscale
 POINTS = {
     "side": {"points_per_side": 2},
     "iou": {"pred_iou_thresh": 0.45},
-    "stability": {"stability_score_thresh": 0.6},
+    "stability": {"stability_score_thresh": 0.9},
     "offset": {"stability_score_offset": 0.5},
     "threshold": {"mask_threshold": 0.7},
     "nms": {"box_nms_thresh": 0.3},

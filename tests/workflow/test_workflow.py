@@ -160,7 +160,7 @@ def test_too_many_failures_fail_the_run_after_the_rest_is_done(tmp_path):
     _, _, end = run.output.rpartition("Exiting because a job execution failed")
     parts = [
         "> marks the baseline",
-        "report        results/report/index.html",
+        "report           results/report/index.html",
         "maskgrid: 12 of 13 images could not be used (12 empty), more than dataset.max_failed_fraction: 0.2 allows.",
         "  bad00.png: empty: the file has no bytes\n",
         "  bad09.png: empty: ",
@@ -196,7 +196,7 @@ def test_results_of_a_former_config_go_without_running_anything_else(tmp_path):
     assert not run.finished["generate"]
     assert not (results / "README.md").exists()
     assert [path.name for path in (results / "annotations").iterdir()] == ["baseline.json"]
-    (end,) = run.output.split("report        results/report/index.html\n")[1:]
+    (end,) = run.output.split("report           results/report/index.html\n")[1:]
     assert "INFO: removed results/annotations/loose.json: this config does not ask for it" in end
     assert "WARNING: results/exports/polygons/mine.json was made for another config; it may be deleted" in end
     assert "Nothing to be done" in snakemake(tmp_path, None, "-n").output
@@ -208,5 +208,5 @@ def test_when_no_image_can_be_used_the_reasons_are_said(tmp_path):
     (tmp_path / "images" / "b.png").write_bytes(b"")
     run = snakemake(tmp_path, CONFIG)
     assert run.code != 0
-    assert "maskgrid: dataset.source: none of the 2 images in images can be used:\n  a.heic: " in run.output
+    assert "maskgrid: dataset.source: none of the 2 images in images can be used.\n  a.heic: " in run.output
     assert "\n  b.png: empty: the file has no bytes\n" in run.output

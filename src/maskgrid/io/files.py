@@ -100,23 +100,31 @@ def link_or_copy(path: Path, name: Path) -> None:
     """
     end = f".{socket.gethostname()}.link.part"
     part = name.with_name(f".{_shortened(name.name, _LONGEST_NAME - len(os.fsencode(end)) - 1)}{end}")
-    with suppress(FileNotFoundError):
-        if name.samefile(path):  # renaming one name of a file to another of its names does nothing
-            part.unlink(missing_ok=True)
-            return
-    try:
-        name.parent.mkdir(parents=True, exist_ok=True)
+    name.parent.mkdir(parents=True, exist_ok=True)
+    while not _is_same_file(path, name):  # renaming one name of a file to another of its names does nothing
         part.unlink(missing_ok=True)
         step(Step.LINK, name)
-        os.link(path, part)
-    except OSError:  # a file system without links
-        with path.open("rb") as source, atomic_write(name) as stream:
-            shutil.copyfileobj(source, stream)
-        return
-    step(Step.RENAME, name)
-    part.replace(name)
+        try:
+            os.link(path, part)
+        except FileExistsError:  # another writer's
+            continue
+        except OSError:  # a file system without links
+            with path.open("rb") as source, atomic_write(name) as stream:
+                shutil.copyfileobj(source, stream)
+            return
+        step(Step.RENAME, name)
+        with suppress(FileNotFoundError):  # another writer has taken it
+            part.replace(name)
+    part.unlink(missing_ok=True)
     step(Step.SYNC_FOLDER, name)
     _sync_folder(name.parent)
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

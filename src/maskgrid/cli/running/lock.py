@@ -16,7 +16,7 @@ from maskgrid.io.errors import UserError
 
 FOLDER = Path(".snakemake/maskgrid")
 _SNAKEMAKE_LOCKS = Path(".snakemake/locks")
-_PATIENCE_S = 5.0
+_PATIENCE_S = 20.0
 
 
 @contextmanager

@@ -194,6 +194,9 @@ def _why(state: RunState, child: Child) -> list[str]:
         ]
     if state.errors:
         return [plain_error(text) for _, text in state.errors]
+    # A mistake that the workflow finds while it is read: no event of Snakemake tells it.
+    if told := [line.removeprefix("maskgrid: ") for line in child.last_lines if line.startswith("maskgrid: ")]:
+        return told
     return [f"Snakemake ended without a reason; the end of what it wrote:\n{chr(10).join(child.last_lines)}"]
 
 
