@@ -165,8 +165,10 @@ def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
 
 def areas_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.int64]:
     """Pixels of each mask: int64 (n,)."""
-    areas = coco_mask.area([_code(counts, size_hw) for counts in masks]) if masks else []
-    return np.array(areas, np.int64)
+    # pycocotools 2.0.11 under numpy 2 counts the masks of one call in 8 bits.
+    parts = [masks[start : start + 255] for start in range(0, len(masks), 255)]
+    areas = [coco_mask.area([_code(counts, size_hw) for counts in part]) for part in parts]
+    return np.concatenate([np.empty(0, np.int64), *areas]).astype(np.int64)
 
 
 def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
