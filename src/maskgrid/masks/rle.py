@@ -158,6 +158,14 @@ def true_box_xywh(counts: bytes, size_hw: tuple[int, int]) -> list[float]:
     return box
 
 
+def true_boxes_xyxy(masks: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """The masks' extents, float64 (n, 4), right and bottom edge exclusive; 0 0 0 0 for empty masks."""
+    boxes = np.empty((0, 4)) if not masks else coco_mask.toBbox([_code(counts, size_hw) for counts in masks])
+    boxes = np.array(boxes, np.float64)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
 def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
     """Pixels of the mask."""
     return int(coco_mask.area(_code(counts, size_hw)))
@@ -179,6 +187,13 @@ def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple
 def containment(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """Share of each mask of ``first`` that lies within each of ``second``: (n, m) float64; 0 for empty masks."""
     return _overlaps(first, second, size_hw, of_first=True)
+
+
+def holds(counts: bytes, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether a mask has pixels, given by their places down the columns (x * height + y): bool, shaped as they are."""
+    ends = np.cumsum(run_lengths(counts))
+    inside: NDArray[np.bool_] = np.searchsorted(ends, places, side="right") % 2 == 1
+    return inside
 
 
 def union_area_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> int:
