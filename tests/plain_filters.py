@@ -8,7 +8,8 @@ from maskgrid.masks import rle
 def plain_filters(selection: Selection, filters: FilterConfig, region=None) -> tuple[list[int], dict[str, int]]:
     """The positions of the masks that stay, and how many masks each filter drops."""
     masks = [rle.decode(code, selection.size_hw) for code in selection.counts()]
-    scores = selection.predicted_iou().tolist()
+    proposed = list(zip(selection.layer.tolist(), selection.row.tolist(), strict=True))
+    rank = [(-score, place) for score, place in zip(selection.predicted_iou().tolist(), proposed, strict=True)]
     points = selection.point_xy().tolist()
     height, width = selection.size_hw
     left, dropped = list(range(len(masks))), {}
@@ -61,10 +62,10 @@ def plain_filters(selection: Selection, filters: FilterConfig, region=None) -> t
     most = filters.max_aspect_ratio
     keep("aspect_ratio", where(lambda mask: most is None or max(sides(mask)) / min(sides(mask)) <= most))
     keep("region", left if filters.region is None else [at for at in left if in_region(at)])
-    by_score = sorted(left, key=lambda at: -scores[at])
+    by_score = sorted(left, key=lambda at: rank[at])
     keep("mask_nms", suppressed(by_score, iou, filters.mask_nms_thresh))
     sign = -1 if filters.containment_keeps == "larger" else 1
-    by_size = sorted(left, key=lambda at: (sign * masks[at].sum(), -scores[at]))
+    by_size = sorted(left, key=lambda at: (sign * masks[at].sum(), rank[at]))
     keep("containment", suppressed(by_size, of_smaller, filters.max_containment_frac))
-    keep("max_masks", sorted(left, key=lambda at: -scores[at])[: filters.max_masks])
+    keep("max_masks", sorted(left, key=lambda at: rank[at])[: filters.max_masks])
     return left, dropped

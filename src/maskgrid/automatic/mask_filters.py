@@ -74,11 +74,7 @@ class MaskFilters:
             height, width = self.size_hw
             raise UserError(f"filters.region: the region is not of the image's size, {width} x {height}") from None
         if min_frac is None:
-            height, width = self.size_hw
-            place = np.floor(masks.point_xy().astype(np.float64)).astype(np.int64)
-            x, y = np.clip(place[:, 0], 0, width - 1), np.clip(place[:, 1], 0, height - 1)
-            inside: Kept = rle.holds(code, x * height + y)
-            return inside
+            return rle.holds_points(code, masks.point_xy(), self.size_hw)
         codes: list[bytes] = masks.counts().tolist()
         new = [mask for mask in dict.fromkeys(codes) if (name, mask) not in self._of_region]
         shares = rle.containment(new, [code], self.size_hw)[:, 0]
@@ -89,14 +85,14 @@ class MaskFilters:
         return kept
 
     def _mask_nms(self, masks: Selection, thresh: float) -> Kept:
-        """The best-scored of masks that overlap by more than an IoU; of equal scores the first."""
-        order = np.argsort(-masks.predicted_iou(), kind="stable")
+        """The best-scored of masks that overlap by more than an IoU; of equal scores the first proposed."""
+        order = _by_score(masks)
         return self._overlaps.suppress(masks.counts().tolist(), order, thresh, "iou")
 
     def _containment(self, masks: Selection, max_frac: float, keeps_larger: bool) -> Kept:
-        """Of nested masks one; of equal sizes the best-scored, then the first."""
+        """Of nested masks one; of equal sizes the best-scored, then the first proposed."""
         area = masks.area_px().astype(np.int64)
-        order = np.lexsort((-masks.predicted_iou(), -area if keeps_larger else area))
+        order = np.lexsort((masks.row, masks.layer, -masks.predicted_iou(), -area if keeps_larger else area))
         return self._overlaps.suppress(masks.counts().tolist(), order, max_frac, "of_smaller")
 
 
@@ -128,8 +124,13 @@ def _by_shape(key: str, masks: Selection, filters: FilterConfig) -> Kept:
     return np.asarray(kept, np.bool_)
 
 
+def _by_score(masks: Selection) -> NDArray[np.int64]:
+    """Positions of masks, best predicted IoU first, equal ones as proposed: sam2's order of those may vary."""
+    return np.lexsort((masks.row, masks.layer, -masks.predicted_iou()))
+
+
 def _best(masks: Selection, n: int) -> Kept:
-    """The n masks with the highest predicted IoU; of equal scores the first."""
+    """The n masks with the highest predicted IoU; of equal scores the first proposed."""
     kept = np.zeros(len(masks), np.bool_)
-    kept[np.argsort(-masks.predicted_iou(), kind="stable")[:n]] = True
+    kept[_by_score(masks)[:n]] = True
     return kept

@@ -140,7 +140,7 @@ def _selection_rows(setting: Setting, image_key: str, selection: Selection) -> p
 def image_counts(
     setting: Setting, image_key: str, selection: Selection, covered_px: int, overlapped_px: int
 ) -> dict[str, Any]:
-    """One row of ``tables.mask_counts_schema``, without filters that are off: the masks of a setting in an image, in numbers.
+    """One row of ``tables.mask_counts_schema``: the masks of a setting in an image, in numbers.
 
     Args:
         setting: the setting.

@@ -189,10 +189,13 @@ def containment(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[
     return _overlaps(first, second, size_hw, of_first=True)
 
 
-def holds(counts: bytes, places: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether a mask has pixels, given by their places down the columns (x * height + y): bool, shaped as they are."""
+def holds_points(counts: bytes, point_xy: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Whether the pixels at points (n, 2) belong to a mask: bool (n,). Points outside count as the nearest pixel."""
+    height, width = size_hw
+    place = np.floor(point_xy.astype(np.float64)).astype(np.int64)
+    x, y = np.clip(place[:, 0], 0, width - 1), np.clip(place[:, 1], 0, height - 1)
     ends = np.cumsum(run_lengths(counts))
-    inside: NDArray[np.bool_] = np.searchsorted(ends, places, side="right") % 2 == 1
+    inside: NDArray[np.bool_] = np.searchsorted(ends, x * height + y, side="right") % 2 == 1
     return inside
 
 
