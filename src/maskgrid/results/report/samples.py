@@ -78,8 +78,9 @@ def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
 
 def _regions(plan: Plan, files: dict[str, dict[str, Any]]) -> dict[str, dict[str, bytes]]:
     """The images' parts of ``filters.region``."""
-    rows = [row for row in files.values() if row["status"] == "ok"]
-    return read_regions(plan, rows) if rows and regions_of(plan.settings) else {}
+    if not regions_of(plan.settings):
+        return {}
+    return read_regions(plan, [row for row in files.values() if row["status"] == "ok"])
 
 
 def _sample(
