@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from maskgrid.config.files import schema
+from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import SweepBlock
@@ -19,6 +20,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "dataset": DatasetConfig,
     "model": ModelConfig,
     "generator": GeneratorFields,
+    "filters": FilterFields,
     "sweep": SweepBlock,
     "record": RecordConfig,
     "prompts": PromptConfig,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
 from maskgrid.config.files import load_config, parse_config, save_config, schema
+from maskgrid.config.filters import FilterConfig
 from maskgrid.config.models import Config, DatasetConfig, GeneratorConfig, ModelConfig, RecordConfig
 from maskgrid.config.section import SweepBlock
 from maskgrid.io.errors import UserError
@@ -136,13 +137,14 @@ def test_the_shipped_config_lists_every_key_with_its_default():
         assert list(shipped[section]) == list(defaults[section])
     assert shipped["generator"] == defaults["generator"]
     assert shipped["model"] == defaults["model"]
-    assert list(shipped) == list(defaults)
+    assert shipped["filters"] == FilterConfig().model_dump()
+    assert list(shipped) == list(Config.model_fields)
 
 
 def test_the_readme_explains_every_key():
     text = (ROOT / "config/README.md").read_text()
     assert with_tables(text) == text, "run: make schema"
-    sections = [Config, DatasetConfig, ModelConfig, GeneratorConfig, SweepBlock, RecordConfig]
+    sections = [Config, DatasetConfig, ModelConfig, GeneratorConfig, FilterConfig, SweepBlock, RecordConfig]
     assert not [name for model in sections for name in model.model_fields if f"`{name}`" not in text]
 
 

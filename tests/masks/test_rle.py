@@ -142,6 +142,13 @@ def test_overlaps_are_counted_in_pixels():
     assert rle.union_area_px([], size_hw) == 0
 
 
+@pytest.mark.parametrize("n", [255, 256, 1500])
+def test_areas_of_more_masks_than_a_byte_counts(n):
+    areas = np.arange(n) % 7
+    masks = [rle.from_runs([10, int(area), 90 - int(area)], (10, 10)) for area in areas]
+    assert rle.areas_px(masks, (10, 10)).tolist() == areas.tolist()
+
+
 def test_polygons_are_drawn_as_one_mask():
     drawn = rle.decode(rle.from_polygons([[1, 1, 4, 1, 4, 3, 1, 3], [6, 0, 8, 0, 8, 2, 6, 2]], (5, 9)), (5, 9))
     wanted = np.zeros((5, 9), np.bool_)

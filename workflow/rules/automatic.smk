@@ -44,6 +44,7 @@ rule generate:
 rule replay:
     input:
         candidate_files,
+        REGION_FILES,
     output:
         selections="<results>/selections/{shard}.parquet",
         counts="<results>/selections/{shard}.counts.parquet",
@@ -55,6 +56,7 @@ rule replay:
         "../../environment.yml"
     params:
         **CALL,
+        **REGIONS,
         settings=SETTINGS_DIGEST,
     message:
         f"Replaying {len(PLAN.settings)} settings over shard {{wildcards.shard}}"

@@ -28,7 +28,7 @@ def info(setting: Setting, fingerprint: str | None = None) -> dict[str, Any]:
         "setting_id": setting.id,
         "setting_names": list(setting.names),
         "checkpoint_id": checkpoint_id(setting.checkpoint),
-        "parameters": setting.parameters(),
+        "parameters": setting.parameters_on(),
         "fingerprint": fingerprint,
     }
 

@@ -1,10 +1,11 @@
 """The replay: which candidates ``SAM2AutomaticMaskGenerator`` would keep at a setting, without the network.
 
 Filters and suppression follow sam2's ``_process_batch``, ``_process_crop`` and ``_generate_masks`` step by step, with
-the same arithmetic and torchvision's ``batched_nms``, so masks, scores and their order are equal.
+the same arithmetic and torchvision's ``batched_nms``, so masks, scores and their order are equal. The config's own
+``filters`` come after them (:mod:`maskgrid.automatic.mask_filters`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,38 +14,14 @@ from numpy.typing import NDArray
 from torchvision.ops.boxes import batched_nms, box_area
 
 from maskgrid.automatic.candidates import Candidates
+from maskgrid.automatic.funnel import Funnel
+from maskgrid.automatic.mask_filters import MaskFilters
 from maskgrid.automatic.regions import RegionCache
 from maskgrid.automatic.selection import Choice, Selection
+from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.io.errors import UserError
 from maskgrid.plan.passes import passes_of, recording_of
-
-
-@dataclass(slots=True)
-class Funnel:
-    """Counts what each filter drops.
-
-    Attributes:
-        n_left: masks that no filter has dropped so far, recorded or not.
-        dropped: how many masks each filter dropped, by its column of ``mask_counts.parquet``.
-    """
-
-    n_left: int
-    dropped: dict[str, int] = field(default_factory=dict)
-
-    def keep(self, column: str, masks: Selection, choice: Choice, n_left: int | None = None) -> Selection:
-        """Keep the masks that a filter chose, and count the others as dropped by it.
-
-        Args:
-            column: the filter's column of ``mask_counts.parquet``.
-            masks: the masks before the filter.
-            choice: which of them it keeps.
-            n_left: how many it keeps in total, if masks that were not recorded pass it too.
-        """
-        kept = masks.take(choice)
-        n_left = len(kept) if n_left is None else n_left
-        self.dropped[column], self.n_left = self.n_left - n_left, n_left
-        return kept
 
 
 @dataclass(slots=True)
@@ -53,14 +30,17 @@ class Replay:
 
     Attributes:
         candidates: the image's candidates by the name of their pass.
+        in_image: the image's part of each region, as a run-length code, by the config's ``filters.region``.
     """
 
     candidates: dict[str, Candidates]
+    in_image: Mapping[str, bytes] = field(default_factory=dict)
     _at_level: dict[tuple[tuple[str, ...], float], Selection] = field(default_factory=dict)
     _regions: RegionCache = field(default_factory=RegionCache)
+    _filters: MaskFilters | None = None
 
-    def select(self, generator: GeneratorConfig) -> Selection:
-        """Choose the masks of one setting, filter by filter.
+    def select(self, generator: GeneratorConfig, filters: FilterConfig = NO_FILTERS) -> Selection:
+        """Choose the masks of one setting, filter by filter: sam2's own, then the config's ``filters``.
 
         Raises:
             UserError: the candidates were not recorded for such a setting.
@@ -75,6 +55,10 @@ class Replay:
         masks = funnel.keep("n_dropped_crop_nms", masks, _crop_nms(masks, generator))
         masks = self._without_small_regions(masks, generator)
         masks = funnel.keep("n_dropped_regions", masks, _region_nms(masks, generator))
+        if filters_on(filters):
+            if self._filters is None:
+                self._filters = MaskFilters(masks.size_hw, self.in_image)
+            masks = self._filters.apply(masks, filters, funnel)
         return replace(masks, dropped=funnel.dropped)
 
     def _recorded(self, generator: GeneratorConfig) -> Selection:
@@ -107,9 +91,14 @@ class Replay:
         return replace(masks, regions=regions)
 
 
-def replay(candidates: Sequence[Candidates], generator: GeneratorConfig) -> Selection:
+def replay(
+    candidates: Sequence[Candidates],
+    generator: GeneratorConfig,
+    filters: FilterConfig = NO_FILTERS,
+    in_image: Mapping[str, bytes] | None = None,
+) -> Selection:
     """Choose the masks of one setting from the candidates of one image (see :class:`Replay`)."""
-    return Replay({part.pass_.name: part for part in candidates}).select(generator)
+    return Replay({part.pass_.name: part for part in candidates}, in_image or {}).select(generator, filters)
 
 
 def _by_crops(passes: tuple[Candidates, ...], level: float) -> Selection:

@@ -12,6 +12,7 @@ from maskgrid.automatic.candidates import Candidates, xywh
 from maskgrid.automatic.filters import replay
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.selection import Selection
+from maskgrid.config.filters import FILTERS, FilterConfig
 from maskgrid.config.messages import first_error
 from maskgrid.config.models import GeneratorConfig, RecordConfig
 from maskgrid.dataset.images import ImageLike, rgb_pixels
@@ -19,6 +20,9 @@ from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.network.decoder import Mode
 from maskgrid.plan.passes import passes_of, recording_of, widen
+
+# The name of a region that is an array.
+_REGION = "region"
 
 
 class MaskGenerator:
@@ -38,15 +42,19 @@ class MaskGenerator:
             model: sam2's model, as from :func:`maskgrid.load_model`.
             *values: positional parameters in sam2's order, ``points_per_side`` first.
             mode: ``exact`` for sam2's masks bit for bit; ``fast`` for less work, with masks that agree.
-            **parameters: named parameters, with sam2's defaults (``binary_mask`` for ``output_mode``). An unknown name
-                is an error, though sam2 silently accepts it.
+            **parameters: named parameters, with sam2's defaults (``binary_mask`` for ``output_mode``), and the config's
+                ``filters``, such as ``min_area_px=100``; ``region`` is a boolean array (H, W). An unknown name is an
+                error, though sam2 silently accepts it.
 
         Raises:
             UserError: an unknown parameter or mode, an impossible value, or a parameter given twice.
         """
         if mode not in get_args(Mode):
             raise UserError(f"mode: {mode!r} is neither {' nor '.join(map(repr, get_args(Mode)))}")
-        self.parameters = _generator_config({"output_mode": "binary_mask", **_named(values, parameters), **parameters})
+        given = {"output_mode": "binary_mask", **_named(values, parameters), **parameters}
+        self._filters = {name: given.pop(name) for name in FILTERS if name in given}
+        self.parameters = _generator_config(given)
+        _filters_of(self._filters)
         self.network = Proposer(model, mode)
 
     def generate(self, image: ImageLike) -> list[dict[str, Any]]:
@@ -99,13 +107,15 @@ class MaskGenerator:
 
         Args:
             candidates: from :meth:`candidates`.
-            **thresholds: parameters to change; the candidates must have been recorded for them.
+            **thresholds: parameters and filters to change; the candidates must have been recorded for them.
 
         Raises:
             UserError: an unknown parameter, an impossible value, or one that the candidates cannot answer.
         """
+        changed = {name: thresholds.pop(name) for name in FILTERS if name in thresholds}
         generator = _generator_config({**self.parameters.model_dump(), **thresholds})
-        return mask_records(replay(candidates, generator), generator)
+        filters, in_image = _filters_of({**self._filters, **changed})
+        return mask_records(replay(candidates, generator, filters, in_image), generator)
 
 
 def _named(values: Sequence[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +138,21 @@ def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:
         return GeneratorConfig.model_validate(parameters)
     except ValidationError as error:
         raise UserError(first_error(error, GeneratorConfig)) from None
+
+
+def _filters_of(values: Mapping[str, Any]) -> tuple[FilterConfig, dict[str, bytes]]:
+    """The filters, and the region as a code by the name that the filters give it."""
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    in_image: dict[str, bytes] = {}
+    if plain.get("region") is not None:
+        region = np.asarray(plain["region"])
+        if region.ndim != 2 or region.dtype != np.bool_:
+            raise UserError(f"region: a boolean array (H, W) is needed, not {region.dtype} {region.shape}")
+        plain["region"], in_image = _REGION, {_REGION: rle.encode(region)}
+    try:
+        return FilterConfig.model_validate(plain), in_image
+    except ValidationError as error:
+        raise UserError(first_error(error, FilterConfig)) from None
 
 
 def mask_records(selection: Selection, generator: GeneratorConfig) -> list[dict[str, Any]]:

@@ -4,10 +4,13 @@ An origin holds everything that decides an output's content, and nothing else: n
 tables of the whole dataset nothing about how images are spread over shards.
 """
 
+from collections.abc import Mapping
+
 import orjson
 
 from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import Setting
+from maskgrid.dataset.region_masks import region_contents
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin
@@ -43,8 +46,13 @@ def candidates_origin(of_pass: Origin, recording: Recording, images_digest: str,
     return {**origin, "fingerprint": fingerprint(origin)}
 
 
-def selections_origin(plan: Plan, shard: str) -> Origin:
+def selections_origin(plan: Plan, shard: str, regions: Mapping[str, str] | None = None) -> Origin:
     """The origin of a shard's selections; it does not depend on how much more than needed is recorded.
+
+    Args:
+        plan: the plan of the run.
+        shard: the shard.
+        regions: from :func:`maskgrid.dataset.region_masks.region_contents`, for callers with many shards.
 
     Raises:
         UserError: candidates are missing or cut off, or were made from other images than the index has.
@@ -58,7 +66,10 @@ def selections_origin(plan: Plan, shard: str) -> Origin:
         if origin.get("images") != images:
             raise UserError(f"{path}: has other images than the index; run maskgrid generate for this shard again")
         passes[run.folder] = _without(origin, "recording", "images", "members", "fingerprint", "schema_version")
-    content = {"settings": settings, "images": images, "passes": passes}
+    content: Origin = {"settings": settings, "images": images, "passes": passes}
+    regions = region_contents(plan) if regions is None else regions
+    if regions:
+        content["regions"] = dict(regions)
     return {**content, "fingerprint": fingerprint(content)}
 
 
@@ -69,6 +80,7 @@ def dataset_origin(plan: Plan) -> Origin:
         UserError: the index or a shard's selections are missing, cut off, or from different runs.
     """
     passes: dict[str, set[bytes]] = {}
+    regions: dict[str, set[str]] = {}
     for shard, digest in plan.shard_digests().items():
         path = plan.layout.selections(shard)
         origin = read_origin(path)
@@ -76,10 +88,13 @@ def dataset_origin(plan: Plan) -> Origin:
             raise UserError(f"{path}: has other images than the index; run maskgrid replay for this shard again")
         for name, network in origin["passes"].items():
             passes.setdefault(name, set()).add(orjson.dumps(network, option=orjson.OPT_SORT_KEYS))
-    return {
+        for name, content in origin.get("regions", {}).items():
+            regions.setdefault(name, set()).add(content)
+    made_from: Origin = {
         "images": read_origin(plan.layout.images)["fingerprint"],
         "passes": {name: [orjson.loads(network) for network in sorted(kinds)] for name, kinds in passes.items()},
     }
+    return {**made_from, "regions": {name: sorted(found) for name, found in regions.items()}} if regions else made_from
 
 
 def gathered_origin(plan: Plan) -> Origin:
@@ -105,13 +120,15 @@ def statistics_origin(plan: Plan) -> Origin:
 
 def annotations_fingerprint(setting: Setting, dataset: Origin) -> str:
     """Fingerprint of a setting's annotations; ``dataset`` is from :func:`dataset_origin`, which is slow to read."""
-    content = {
+    content: Origin = {
         "setting": [setting.id, *setting.names],
         "output_mode": setting.generator.output_mode,
         "images": dataset["images"],
         # This setting's own only: other passes come and go without changing its annotations.
         "passes": {run.folder: dataset["passes"].get(run.folder) for run in setting_runs(setting)},
     }
+    if setting.filters.region is not None:
+        content["region"] = dataset["regions"].get(setting.filters.region)
     return fingerprint(content)
 
 

@@ -9,14 +9,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import PassResult, read_shard_results
+from maskgrid.automatic.drops import NOTHING_DROPPED
 from maskgrid.automatic.filters import Replay
 from maskgrid.automatic.notes import selections_origin
 from maskgrid.automatic.selection import Selection
-from maskgrid.automatic.tables import MASK_COUNTS, SELECTIONS
-from maskgrid.config.settings import Setting
+from maskgrid.automatic.tables import SELECTIONS, mask_counts_schema
+from maskgrid.config.settings import Setting, any_filters
+from maskgrid.dataset.region_masks import read_regions, regions_of
 from maskgrid.io.journal import forget_journal
 from maskgrid.io.progress import shown
-from maskgrid.io.tables import write_table
+from maskgrid.io.tables import read_table, write_table
 from maskgrid.masks.coco import MEDIUM_PX, SMALL_PX
 from maskgrid.masks.coverage import Coverage
 from maskgrid.plan.passes import passes_of
@@ -31,18 +33,25 @@ def replay_shard(plan: Plan, shard: str) -> None:
     selections: list[pa.Table] = []
     counts: list[dict[str, Any]] = []
     images = _images(plan, shard)
+    regions = _regions(plan, shard)
     for image_key, by_checkpoint in shown(images.items(), len(images), f"replay {shard}", "images"):
-        for rows, row_counts in _replay_image(plan, image_key, by_checkpoint):
+        for rows, row_counts in _replay_image(plan, image_key, by_checkpoint, regions.get(image_key, {})):
             selections.append(rows)
             counts += row_counts
     ids = [setting.id for setting in plan.settings]
     order = {setting_id: position for position, setting_id in enumerate(ids)}
     counts.sort(key=lambda row: (order[row["setting_id"]], row["image_key"]))
     origin = selections_origin(plan, shard)
-    write_table(plan.layout.shard_counts(shard), pa.Table.from_pylist(counts, schema=MASK_COUNTS), origin)
+    write_table(plan.layout.shard_counts(shard), _counts_table(counts, any_filters(plan.settings)), origin)
     write_table(plan.layout.selections(shard), _by_setting(selections, order), origin, _ROWS_IN_GROUP)
     for run in plan.runs:
         forget_journal(plan.layout.candidates(run, shard))
+
+
+def _counts_table(rows: list[dict[str, Any]], with_filters: bool) -> pa.Table:
+    # Settings without filters have rows beside those with some.
+    rows = [{**NOTHING_DROPPED, **row} for row in rows] if with_filters else rows
+    return pa.Table.from_pylist(rows, schema=mask_counts_schema(with_filters))
 
 
 def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
@@ -53,12 +62,21 @@ def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
     return dict(sorted(images.items()))
 
 
+def _regions(plan: Plan, shard: str) -> dict[str, dict[str, bytes]]:
+    """The parts of ``filters.region`` by image key and region; empty without any."""
+    if not regions_of(plan.settings):
+        return {}
+    columns = ["image_key", "path", "height", "width"]
+    rows = read_table(plan.layout.files, columns, [("shard", "=", shard), ("status", "=", "ok")])
+    return read_regions(plan, rows.to_pylist())
+
+
 def _replay_image(
-    plan: Plan, image_key: str, by_checkpoint: dict[str, list[PassResult]]
+    plan: Plan, image_key: str, by_checkpoint: dict[str, list[PassResult]], in_image: dict[str, bytes]
 ) -> Iterator[tuple[pa.Table, list[dict[str, Any]]]]:
     for checkpoint, results in by_checkpoint.items():
         there = {part.candidates.pass_.name: part.candidates for part in results if part.candidates is not None}
-        replay = Replay(there)
+        replay = Replay(there, in_image)
         settings = [
             setting
             for setting in plan.settings
@@ -66,7 +84,7 @@ def _replay_image(
             and {pass_.name for pass_ in passes_of(setting.generator)} <= there.keys()
         ]
         for group in _same_masks(settings):
-            chosen = [(setting, replay.select(setting.generator)) for setting in group]
+            chosen = [(setting, replay.select(setting.generator, setting.filters)) for setting in group]
             measured = zip(chosen, _coverage(chosen), strict=True)
             rows = [_selection_rows(setting, image_key, selection) for setting, selection in chosen]
             yield (
@@ -122,7 +140,7 @@ def _selection_rows(setting: Setting, image_key: str, selection: Selection) -> p
 def image_counts(
     setting: Setting, image_key: str, selection: Selection, covered_px: int, overlapped_px: int
 ) -> dict[str, Any]:
-    """One row of ``tables.MASK_COUNTS``: the masks of a setting in an image, in numbers.
+    """One row of ``tables.mask_counts_schema``: the masks of a setting in an image, in numbers.
 
     Args:
         setting: the setting.

@@ -2,8 +2,9 @@
 
 import pyarrow as pa
 
+from maskgrid.automatic.drops import DROPS
 from maskgrid.dataset.tables import IMAGE_KEY
-from maskgrid.io.tables import column, status_columns
+from maskgrid.io.tables import column, status_columns, with_fields_after
 
 _BOX = pa.list_(pa.int32(), 4)
 # Where an image or a setting has many rows, each name is stored once.
@@ -75,3 +76,11 @@ MASK_COUNTS = pa.schema(
         column("stability_score_mean", pa.float64(), "over the masks kept", nullable=True),
     ]
 )
+
+# After n_dropped_regions, in tables of settings of which any has a filter of the config's ``filters`` on.
+FILTER_DROPS = tuple(column(name, pa.int32(), f"then by {key}") for key, name in DROPS.items())
+
+
+def mask_counts_schema(with_filters: bool) -> pa.Schema:
+    """``MASK_COUNTS``, with the columns of the config's ``filters`` if any of them is on."""
+    return with_fields_after(MASK_COUNTS, "n_dropped_regions", FILTER_DROPS) if with_filters else MASK_COUNTS

@@ -1,6 +1,6 @@
 """Check that the automatic job's outputs are what its config, images and checkpoints make."""
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from maskgrid.automatic.notes import (
 )
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.changes import source_changes
+from maskgrid.dataset.region_masks import region_contents
 from maskgrid.io.checks import UNNEEDED, Problem, check_annotations, check_origin, check_table, check_tables, same_run
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden
@@ -35,10 +36,11 @@ def is_begun(plan: Plan) -> bool:
 def verify(plan: Plan) -> Iterator[Problem]:
     """Check candidates, selections and COCO files, and report stray files among them."""
     checkpoint, digests = cache(plan.checkpoint), plan.shard_digests()
+    regions = cache(partial(region_contents, plan))
     for shard, digest in digests.items():
         for run in plan.runs:
             yield from _check_candidates(plan, run, shard, digest, checkpoint)
-        yield from _check_selections(plan, shard)
+        yield from _check_selections(plan, shard, regions)
     yield from check_origin(plan.layout.gathered, lambda: gathered_origin(plan)["fingerprint"], "other selections")
     yield from _check_merged(plan)
     yield from _strangers(plan.layout.root, digests.keys())
@@ -82,10 +84,10 @@ def _check_candidates(
         yield Problem("stale", path, "holds less than the sweep's thresholds need")
 
 
-def _check_selections(plan: Plan, shard: str) -> Iterator[Problem]:
+def _check_selections(plan: Plan, shard: str, regions: Callable[[], Mapping[str, str]]) -> Iterator[Problem]:
     """Check the selections and counts of a shard."""
     paths = plan.layout.selections(shard), plan.layout.shard_counts(shard)
-    yield from check_tables(paths, lambda: selections_origin(plan, shard)["fingerprint"], SELECTED_FROM)
+    yield from check_tables(paths, lambda: selections_origin(plan, shard, regions())["fingerprint"], SELECTED_FROM)
 
 
 def _check_merged(plan: Plan) -> Iterator[Problem]:

@@ -7,10 +7,18 @@ and the tables of ``config/README.md`` from them. The statistics tables take the
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    Field,
+    FiniteFloat,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
 from maskgrid.config.tracking import TrackingConfig
@@ -195,6 +203,7 @@ class Config(Section):
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     generator: GeneratorConfig = Field(default_factory=GeneratorConfig)
+    filters: FilterConfig = NO_FILTERS
     sweep: Sweep | None = Field(
         None,
         description="a block, a list of blocks (their union), or the path of a table with one row per setting",
@@ -214,3 +223,11 @@ class Config(Section):
         None, description="also segment prompts: boxes, points or masks from a file; null for none"
     )
     tracking: TrackingConfig | None = Field(None, description="also follow objects through videos; null for none")
+
+    @model_serializer(mode="wrap")
+    def _without_filters_that_are_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``filters`` if none is on, as files written before it existed do."""
+        values: dict[str, Any] = handler(self)
+        return (
+            values if filters_on(self.filters) else {name: kept for name, kept in values.items() if name != "filters"}
+        )

@@ -1,13 +1,14 @@
 """Settings: each is one full assignment of a job's parameters, with an id."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from pydantic import BaseModel
 
+from maskgrid.config.filters import FILTERS, NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.tracking import AutomaticConfig
@@ -18,12 +19,13 @@ CHECKPOINT = "checkpoint"
 # These change speed or format but no mask, so they are not part of a setting's identity.
 WITHOUT_EFFECT = frozenset({"points_per_batch", "output_mode"})
 PARAMETERS: tuple[str, ...] = tuple(GeneratorConfig.model_fields)
-SWEEPABLE: tuple[str, ...] = (CHECKPOINT, *(name for name in PARAMETERS if name not in WITHOUT_EFFECT))
+_OF_MASKS: tuple[str, ...] = tuple(name for name in PARAMETERS if name not in WITHOUT_EFFECT)
+SWEEPABLE: tuple[str, ...] = (CHECKPOINT, *_OF_MASKS, *FILTERS)
 
 # The first two go to the decoder; the others apply to its logits.
 PROMPT_SWEEPABLE = ("multimask_output", "refine_rounds", "mask_threshold", "max_hole_area", "max_sprinkle_area")
 PROMPT_WITHOUT_EFFECT = frozenset({"prompts_per_batch"})
-TRACK_SWEEPABLE: tuple[str, ...] = (*AutomaticConfig.model_fields, *SWEEPABLE[1:])
+TRACK_SWEEPABLE: tuple[str, ...] = (*AutomaticConfig.model_fields, *_OF_MASKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,19 @@ class AnySetting(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Setting(AnySetting):
-    """For the automatic job: the checkpoint as the config writes it, and the generator's sixteen parameters."""
+    """For the automatic job: the checkpoint as the config writes it, the generator's parameters, the filters."""
 
     checkpoint: str
     generator: GeneratorConfig
+    filters: FilterConfig = NO_FILTERS
 
     def parameters(self) -> dict[str, Any]:
-        """All parameters with the checkpoint first, as plain values."""
-        return {CHECKPOINT: self.checkpoint, **self.generator.model_dump()}
+        """All parameters with the checkpoint first and the filters last, as plain values."""
+        return {CHECKPOINT: self.checkpoint, **self.generator.model_dump(), **self.filters.model_dump()}
+
+    def parameters_on(self) -> dict[str, Any]:
+        """The same without the filters that are off."""
+        return {CHECKPOINT: self.checkpoint, **self.generator.model_dump(), **filters_on(self.filters)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +95,20 @@ class TrackSetting(AnySetting):
 
 
 def make_setting(
-    checkpoint: str, generator: GeneratorConfig, names: tuple[str, ...] = (), in_grid: bool = False
+    checkpoint: str,
+    generator: GeneratorConfig,
+    names: tuple[str, ...] = (),
+    in_grid: bool = False,
+    filters: FilterConfig = NO_FILTERS,
 ) -> Setting:
     """Build a setting; its id depends on the values alone, not on how numbers were written (1 or 1.0)."""
-    values = {CHECKPOINT: checkpoint, **generator.model_dump(exclude=set(WITHOUT_EFFECT))}
-    return Setting(values_id(values, GeneratorConfig), names, in_grid, checkpoint, generator)
+    values = {CHECKPOINT: checkpoint, **generator.model_dump(exclude=set(WITHOUT_EFFECT)), **filters_on(filters)}
+    return Setting(values_id(values, GeneratorConfig), names, in_grid, checkpoint, generator, filters)
+
+
+def any_filters(settings: Iterable[Setting]) -> bool:
+    """Return whether any of the settings has a filter on: tables have the filters' columns only then."""
+    return any(filters_on(setting.filters) for setting in settings)
 
 
 def values_id(values: Mapping[str, Any], model: type[BaseModel]) -> str:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import BASELINE, Config, GeneratorFields
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.settings import (
@@ -40,22 +41,27 @@ class _PromptFields(PromptConfig):
     source: str = "demo"
 
 
+class _AutomaticFields(GeneratorFields, FilterFields):
+    """The parameters of the automatic job."""
+
+
 class _TrackFields(AutomaticConfig, GeneratorFields):
     """The parameters that decide when to look for objects in a video, and with which masks."""
 
 
 def generator_space(config: Config) -> Space[Setting]:
-    """The top-level sweep, over the checkpoint and the generator's parameters."""
+    """The top-level sweep, over the checkpoint, the generator's parameters and the filters."""
 
     def make(row: Row) -> Setting:
         checkpoint = row.overrides.get(CHECKPOINT, config.model.checkpoint)
-        return make_setting(checkpoint, _changed(config.generator, row.overrides), in_grid=row.in_grid)
+        generator, filters = _changed(config.generator, row.overrides), _changed(config.filters, row.overrides)
+        return make_setting(checkpoint, generator, in_grid=row.in_grid, filters=filters)
 
     return Space(
         key="sweep",
         sweep=config.sweep,
         section="generator",
-        fields=GeneratorFields,
+        fields=_AutomaticFields,
         sweepable=SWEEPABLE,
         without_effect=WITHOUT_EFFECT,
         make=make,

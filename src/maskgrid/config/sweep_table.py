@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Columns that are text whatever stands in them.
-_TEXTS = ("name", "checkpoint")
+_TEXTS = ("name", "checkpoint", "region")
 
 
 def read_rows(path: Path, key: str) -> list[dict[str, Any]]:

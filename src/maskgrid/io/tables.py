@@ -32,6 +32,12 @@ def status_columns(words: str, reason: str = "the reason in words") -> list[pa.F
     return [column("status", pa.string(), words), column("message", pa.string(), reason, nullable=True)]
 
 
+def with_fields_after(schema: pa.Schema, name: str, fields: Sequence[pa.Field]) -> pa.Schema:
+    """The schema with more columns after one of its own."""
+    at = schema.get_field_index(name) + 1
+    return pa.schema([*list(schema)[:at], *fields, *list(schema)[at:]])
+
+
 def write_table(path: Path, table: pa.Table, origin: Mapping[str, Any], rows_in_group: int | None = None) -> None:
     """Write a table atomically.
 

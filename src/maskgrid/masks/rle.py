@@ -158,6 +158,14 @@ def true_box_xywh(counts: bytes, size_hw: tuple[int, int]) -> list[float]:
     return box
 
 
+def true_boxes_xyxy(masks: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """The masks' extents, float64 (n, 4), right and bottom edge exclusive; 0 0 0 0 for empty masks."""
+    boxes = np.empty((0, 4)) if not masks else coco_mask.toBbox([_code(counts, size_hw) for counts in masks])
+    boxes = np.array(boxes, np.float64)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
 def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
     """Pixels of the mask."""
     return int(coco_mask.area(_code(counts, size_hw)))
@@ -165,8 +173,10 @@ def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
 
 def areas_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.int64]:
     """Pixels of each mask: int64 (n,)."""
-    areas = coco_mask.area([_code(counts, size_hw) for counts in masks]) if masks else []
-    return np.array(areas, np.int64)
+    # pycocotools 2.0.11 under numpy 2 counts the masks of one call in 8 bits.
+    parts = [masks[start : start + 255] for start in range(0, len(masks), 255)]
+    areas = [coco_mask.area([_code(counts, size_hw) for counts in part]) for part in parts]
+    return np.concatenate([np.empty(0, np.int64), *areas]).astype(np.int64)
 
 
 def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
@@ -177,6 +187,16 @@ def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple
 def containment(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """Share of each mask of ``first`` that lies within each of ``second``: (n, m) float64; 0 for empty masks."""
     return _overlaps(first, second, size_hw, of_first=True)
+
+
+def holds_points(counts: bytes, point_xy: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Whether the pixels at points (n, 2) belong to a mask: bool (n,). Points outside count as the nearest pixel."""
+    height, width = size_hw
+    place = np.floor(point_xy.astype(np.float64)).astype(np.int64)
+    x, y = np.clip(place[:, 0], 0, width - 1), np.clip(place[:, 1], 0, height - 1)
+    ends = np.cumsum(run_lengths(counts))
+    inside: NDArray[np.bool_] = np.searchsorted(ends, x * height + y, side="right") % 2 == 1
+    return inside
 
 
 def union_area_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> int:

@@ -21,6 +21,8 @@ function chooseGroup(index) {
   byId("sliders").replaceChildren();
   inputs.clear();
   makeControls();
+  byId("sliders").append(element("h2", {}, "Filters after the generator"));
+  makeFilterControls();
   for (const [name, options] of choices()) if (!options.includes(values[name])) values[name] = options[0];
   for (const name of ["pred_iou_thresh", "stability_score_thresh"]) values[name] = Math.max(values[name], group.recording[name]);
   for (const [name, set] of inputs) set(values[name]);
@@ -30,6 +32,19 @@ function chooseGroup(index) {
 }
 
 const choices = () => [["mask_threshold", levels], ["stability_score_offset", offsets], ["min_mask_region_area", [0, ...group.region_areas]]];
+const pixelsMax = () => Math.max(1, ...data.images.map((one) => one.size_hw[0] * one.size_hw[1]));
+
+// The filters' sliders: key, least and most value, step. At the end that FILTER_ENDS names a filter is off.
+const filterSliders = () => [
+  ["min_area_px", 0, Math.ceil(pixelsMax() / 20), 1], ["max_area_px", 0, pixelsMax(), 1], ["min_area_frac", 0, 1, 0.001], ["max_area_frac", 0, 1, 0.001],
+  ["border", -1, 50, 1], ["min_fill_frac", 0, 1, 0.01], ["max_aspect_ratio", 1, 20, 0.1],
+  ["mask_nms_thresh", data.floors.mask_nms_thresh, 1, 0.01], ["max_containment_frac", data.floors.max_containment_frac, 1, 0.01], ["max_masks", 0, 500, 1],
+];
+const FILTER_ENDS = { border: "min", max_area_px: "max", max_aspect_ratio: "max", max_masks: "max" };
+const filterChoices = () => [
+  ["containment_keeps", ["larger", "smaller"]],
+  ...(data.regions.length ? [["region", [null, ...data.regions]], ["min_region_frac", [null, ...data.region_fracs]]] : []),
+];
 
 function makeControls() {
   const sliders = [["pred_iou_thresh", group.recording.pred_iou_thresh], ["stability_score_thresh", group.recording.stability_score_thresh], ["box_nms_thresh", 0]];
@@ -49,6 +64,28 @@ function makeControls() {
     choice.addEventListener("change", () => change(name, Number(choice.value)));
     control(name, options.length < 2 ? `${name} (one value recorded)` : name, choice);
     inputs.set(name, (value) => { choice.value = String(value); });
+  }
+}
+
+function makeFilterControls() {
+  for (const [name, low, high, step] of filterSliders()) {
+    const end = FILTER_ENDS[name] && (FILTER_ENDS[name] === "min" ? low : high);
+    const range = element("input", { type: "range", id: name, min: low, max: high, step, "aria-label": name });
+    const number = element("input", { type: "number", min: name === "border" ? 0 : low, step: "any", placeholder: "off", "aria-label": `${name}, exact value` });
+    range.addEventListener("input", () => change(name, range.valueAsNumber === end ? null : range.valueAsNumber));
+    number.addEventListener("change", () => {
+      if (number.value === "" && end !== undefined) change(name, null);
+      else if (number.checkValidity() && number.value !== "") change(name, number.valueAsNumber);
+    });
+    control(name, low > 0 && end === undefined ? `${name} (from ${low})` : name, range, number);
+    inputs.set(name, (value) => { range.value = value ?? end; if (document.activeElement !== number) number.value = value ?? ""; });
+  }
+  for (const [name, options] of filterChoices()) {
+    const choice = element("select", { id: name });
+    options.forEach((value, at) => choice.append(element("option", { value: at }, value === null ? (name === "region" ? "off" : "the prompt's point") : String(value))));
+    choice.addEventListener("change", () => change(name, options[Number(choice.value)]));
+    control(name, name, choice);
+    inputs.set(name, (value) => { choice.value = String(Math.max(0, options.indexOf(value))); });
   }
 }
 
@@ -101,6 +138,10 @@ function loadImage(index) {
 function redraw() {
   const area = values.min_mask_region_area;
   image.redrawn = area > 0 && image.rows ? redrawnAt(image.source, area) : null;
+  if (image.rows) {
+    image.shapes = shapesOf(image.rows, image.redrawn);
+    image.pairs = preparePairs(image.source.pairs[group.keys.join(" ")]?.[area], image.shapes.area);
+  }
   image.ends = new Map();
   image.outlines = new Map();
   image.stamp.fill(0);
@@ -134,7 +175,7 @@ function settingOf(chosen) {
 function update() {
   byId("config").textContent = configLines();
   if (!image.rows) return showNothing();
-  selection = select(image.rows, settingOf(values), image.redrawn);
+  selection = selectAll(settingOf(values));
   selection.isKept = new Set(selection.kept);
   const isLeftOut = values.min_mask_region_area > 0 && !image.redrawn;
   byId("count").textContent = (selection.kept.length === 1 ? "1 mask" : `${selection.kept.length} masks`) + (isLeftOut ? ", small regions kept" : "");
@@ -144,6 +185,8 @@ function update() {
   if (pointedRow >= 0 || held) showPointed(image.place);
   ask();
 }
+
+const selectAll = (setting) => applyFilters(image.rows, select(image.rows, setting, image.redrawn), setting, image.shapes, image.pairs);
 
 function showNothing() {
   selection = { kept: [], fate: [], by: [], isKept: new Set() };
@@ -158,12 +201,23 @@ function showDrops() {
   for (const fate of [IOU, STABILITY, EDGE, BOX_NMS, CROP_NMS, REGIONS]) {
     if (fate === REGIONS ? image.redrawn : group.passes.length > 1 || (fate !== EDGE && fate !== CROP_NMS)) lines.push([`dropped by ${FATES[fate]}`, -selection.counts[fate]]);
   }
+  FILTER_KEYS.forEach((key, at) => { if (isOn(values, key)) lines.push([isAnswered(key) ? `dropped by ${key}` : `${key}: too many masks in this image for the page`, -selection.counts[FIRST_FILTER + at]]); });
   lines.push(["kept", selection.counts[KEPT]]);
   byId("drops").tBodies[0].replaceChildren(...lines.map(([name, n]) => {
     const row = element("tr", {});
     row.append(element("th", { scope: "row" }, name), element("td", {}, String(n)));
     return row;
   }));
+}
+
+const isAnswered = (key) => image.pairs || (key !== "mask_nms_thresh" && key !== "max_containment_frac");
+
+// The filters that are on, as lines of the config.
+function filterLines() {
+  const names = FILTER_KEYS.filter((key) => isOn(values, key));
+  if (names.includes("max_containment_frac") && values.containment_keeps !== "larger") names.push("containment_keeps");
+  if (names.includes("region") && values.min_region_frac !== null) names.push("min_region_frac");
+  return names.length ? ["filters:", ...names.map((name) => `  ${name}: ${JSON.stringify(values[name])}`)] : [];
 }
 
 function configLines() {
@@ -175,6 +229,7 @@ function configLines() {
     ...Object.entries(group.generator).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`),
     ...names.map((name) => `  ${name}: ${number(values[name])}`),
     ...(values.min_mask_region_area > 0 ? [`  min_mask_region_area: ${values.min_mask_region_area}`] : []),
+    ...filterLines(),
   ].join("\n");
 }
 
@@ -308,6 +363,7 @@ function fateOf(row) {
   const fate = selection.fate[row], by = selection.by[row];
   if (fate === KEPT) return "kept";
   if (by < 0) return `dropped by ${FATES[fate]}`;
+  if (fate >= FIRST_FILTER) return `dropped by ${FATES[fate]}: overlaps ${nameOf(by)}`;
   if (fate === REGIONS) return `dropped by ${FATES[fate]}: redrawn, it is a duplicate of ${nameOf(by)}`;
   return `dropped by ${FATES[fate]}: its box overlaps ${nameOf(by)} by IoU ${boxIou(image.rows.box, row, by).toFixed(3)}`;
 }

@@ -20,6 +20,9 @@ function layersOf(image, group) {
     layer.level = rows.map((row) => levels.indexOf(own.mask_thresholds[pass.level[row]]));
     layer.stability = offsets.map((offset) => pick(pass.stability[own.stability_score_offsets.indexOf(offset)]));
     const places = new Map(rows.map((row, at) => [row, at]));
+    for (const column of ["region_point", "region_px"]) {
+      layer[column] = Object.fromEntries(Object.entries(pass[column]).map(([name, all]) => [name, pick(all)]));
+    }
     layer.regions = Object.fromEntries(Object.entries(pass.regions).map(([area, found]) => [area, found && regionsAt(found, places)]));
     return layer;
   });
@@ -30,7 +33,9 @@ function layersOf(image, group) {
 function regionsAt(found, places) {
   const regions = new Map();
   found.row.forEach((row, at) => {
-    if (places.has(row)) regions.set(places.get(row), { box: found.box[at], area: found.area[at], counts: found.counts[at] });
+    if (!places.has(row)) return;
+    const regionPx = Object.fromEntries(Object.entries(found.region_px).map(([name, px]) => [name, px[at]]));
+    regions.set(places.get(row), { box: found.box[at], area: found.area[at], counts: found.counts[at], regionPx });
   });
   return regions;
 }
@@ -69,6 +74,9 @@ function prepareImage(image, nLevels) {
     point,
     proposed: image.layers.map((layer) => Float32Array.from(layer.proposed)),
   };
+  prepared.size_hw = image.size_hw;
+  const joined = (column) => Object.fromEntries(Object.keys(image.layers[0][column]).map((name) => [name, image.layers.flatMap((layer) => layer[column][name])]));
+  [prepared.regionPoint, prepared.regionPx] = [joined("region_point"), joined("region_px")];
   prepared.crops = Array.from({ length: nLevels }, (_, level) => cropsOf(image, prepared, level));
   return prepared;
 }

@@ -42,7 +42,7 @@ def write_provenance(plan: Plan) -> None:
         "device": model.device,
         "dtype": model.dtype,
         "apply_postprocessing": model.apply_postprocessing,
-        "settings": [{"id": one.id, "names": list(one.names), **one.parameters()} for one in plan.settings],
+        "settings": [{"id": one.id, "names": list(one.names), **one.parameters_on()} for one in plan.settings],
         "images": {"n": len(images), "statuses": dict(sorted(Counter(images).items()))},
         # The images' hash, and the checkpoint, device and packages with which each pass ran.
         "made_from": dataset_origin(plan),

@@ -14,18 +14,22 @@ import torch
 from browser import find_browser, shown_document
 from made_results import make_config, make_results
 from maskgrid.automatic.candidates import CandidateRows
+from maskgrid.automatic.drops import DROPS
 from maskgrid.automatic.filters import Replay
+from maskgrid.config.filters import FilterConfig
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import make_setting
 from maskgrid.masks import rle
 from maskgrid.plan.passes import PassRun, Recording, passes_of
 from maskgrid.plan.plan import make_plan
 from maskgrid.results.report.explorer import RunGroup, common_recording, embedded, explorer_data, image_data, run_groups
+from maskgrid.results.report.explorer_pairs import Floors
 from maskgrid.results.report.samples import Sample, read_samples
 from maskgrid.results.report.stage import write_report
 from synthetic import GENERATOR, RECORDING, make_images
 
-N_SETTINGS = 150
+N_SETTINGS = 250
+REGION = "roi"
 REGION_AREAS = (2, 9)
 IMAGES = {"few": 6, "many": 60, "1500": 500, "bfloat16": 60, "float16": 200}
 SETTINGS = [
@@ -43,6 +47,31 @@ SETTINGS = [
     )
     for draw in [random.Random(number) for number in range(N_SETTINGS)]
 ]
+FILTERED = [
+    FilterConfig(
+        **{
+            name: value
+            for name, value in {
+                "min_area_px": draw.choice([0, 3, 9]),
+                "max_area_px": draw.choice([None, 200, 400]),
+                "min_area_frac": draw.choice([0.0, 0.02]),
+                "max_area_frac": draw.choice([1.0, 0.3, 0.6]),
+                "border": draw.choice([None, 0, 1]),
+                "min_fill_frac": draw.choice([0.0, 0.5, 0.7]),
+                "max_aspect_ratio": draw.choice([None, 1.5, 2.0]),
+                "region": draw.choice([None, REGION]),
+                "min_region_frac": draw.choice([None, 0.25, 0.5]),
+                "mask_nms_thresh": draw.choice([1.0, 0.3, 0.5, 2 / 3]),
+                "max_containment_frac": draw.choice([1.0, 0.5, 0.75, 0.9]),
+                "containment_keeps": draw.choice(["larger", "smaller"]),
+                "max_masks": draw.choice([None, 5, 20]),
+            }.items()
+            # One or two of three are off, so that all of them have masks to drop; some settings have none on.
+            if number % 5 and draw.random() < 0.4
+        }
+    )
+    for number, draw in enumerate(random.Random(1000 + number) for number in range(N_SETTINGS))
+]
 SCRIPT = """
 const results = data.images.map((image) => {
   const source = layersOf(image, data.groups[0]);
@@ -52,7 +81,10 @@ const results = data.images.map((image) => {
   const places = Array.from({ length: 40 }, (_, at) => 7 * at);
   const held = rows.counts.map((code) => places.map((place) => +maskHolds(maskEnds(code), place)).join(""));
   const selections = data.settings.map((setting) => {
-    const { kept, counts, proposed, fate, by } = select(rows, setting, redrawn.get(setting.min_mask_region_area));
+    const area = setting.min_mask_region_area, shapes = shapesOf(rows, redrawn.get(area));
+    const pairs = preparePairs(image.pairs[data.groups[0].keys.join(" ")][area], shapes.area);
+    const before = select(rows, setting, redrawn.get(area));
+    const { kept, counts, proposed, fate, by } = applyFilters(rows, before, setting, shapes, pairs);
     return { kept: kept.map((row) => [rows.layer[row], rows.id[row]]), counts, proposed, fate: [...fate], by: [...by] };
   });
   return { masks, held, selections };
@@ -74,7 +106,8 @@ def make_samples():
             dtype = name if name.endswith("float16") else "float32"
             parts = tuple(dataclasses.replace(part, rows=rounded(part.rows, dtype), dtype=dtype) for part in parts)
         parts = tuple(dataclasses.replace(part, proposed_iou=np.sort(part.rows.predicted_iou[::2])) for part in parts)
-        replay = Replay({part.pass_.name: part for part in parts})
+        region = np.random.default_rng(number).random(image.size_hw) < 0.6
+        replay = Replay({part.pass_.name: part for part in parts}, {REGION: rle.encode(region)})
         samples[name] = Sample(name, image.size_hw, None, {"demo": replay})
     return samples
 
@@ -104,10 +137,12 @@ def answers(samples, tmp_path_factory):
         "areas": [0, *REGION_AREAS],
         "groups": [{"keys": group.names, "recording": RECORDING.as_dict()}],
         "levels": list(RECORDING.mask_thresholds),
-        "images": [image_data(sample, [group]) for sample in samples.values()],
-        "settings": [page_setting(generator) for generator in SETTINGS],
+        "images": [image_data(sample, [group], Floors(0.3, 0.5, max_pairs=10**7)) for sample in samples.values()],
+        "settings": [page_setting(*each) for each in zip(SETTINGS, FILTERED, strict=True)],
     }
-    scripts = "\n".join((files("maskgrid") / "pages" / name).read_text() for name in ("masks.js", "replay.js"))
+    scripts = "\n".join(
+        (files("maskgrid") / "pages" / name).read_text() for name in ("masks.js", "replay.js", "filters.js")
+    )
     page = tmp_path_factory.mktemp("page") / "test.html"
     page.write_text(
         f'<!doctype html><meta charset="utf-8"><pre id="result"></pre>'
@@ -120,8 +155,9 @@ def answers(samples, tmp_path_factory):
     return dict(zip(samples, json.loads(html.unescape(found[1])), strict=True))
 
 
-def page_setting(generator: GeneratorConfig):
+def page_setting(generator: GeneratorConfig, filters: FilterConfig):
     return {
+        **filters.model_dump(),
         "pred_iou_thresh": generator.pred_iou_thresh,
         "stability_score_thresh": generator.stability_score_thresh,
         "box_nms_thresh": generator.box_nms_thresh,
@@ -135,20 +171,29 @@ def page_setting(generator: GeneratorConfig):
 @pytest.mark.parametrize("name", IMAGES)
 def test_the_page_keeps_the_same_masks_as_the_replay(samples, answers, name):
     n_kept, n_redrawn = set(), 0
-    for generator, answer in zip(SETTINGS, answers[name]["selections"], strict=True):
-        selection = samples[name].replays["demo"].select(generator)
+    n_filtered = dict.fromkeys(DROPS.values(), 0)
+    for generator, chosen, answer in zip(SETTINGS, FILTERED, answers[name]["selections"], strict=True):
+        selection = samples[name].replays["demo"].select(generator, chosen)
         ours = [
             [int(layer), int(selection.passes[layer].rows.candidate_id[row])]
             for layer, row in zip(selection.layer, selection.row, strict=True)
         ]
-        assert sorted(answer["kept"]) == sorted(ours), generator
+        assert sorted(answer["kept"]) == sorted(ours), (generator, chosen)
         assert answer["proposed"] == selection.n_proposed
         filters = ("pred_iou", "stability", "crop_edge", "box_nms", "crop_nms", "regions")
-        assert answer["counts"] == [len(selection), *(selection.dropped[f"n_dropped_{name}"] for name in filters)]
+        columns = [*(f"n_dropped_{name}" for name in filters), *DROPS.values()]
+        assert answer["counts"] == [len(selection), *(selection.dropped.get(column, 0) for column in columns)]
+        for column in DROPS.values():
+            n_filtered[column] += selection.dropped.get(column, 0)
         n_kept.add(len(ours))
         n_redrawn += selection.dropped["n_dropped_regions"]
+    assert all(n_filtered.values()) or name not in ("many", "1500")
     assert n_redrawn > 0 or name not in ("many", "1500")
     assert len(n_kept) > 4, "the settings do not differ, and so the comparison says little"
+
+
+# The fates of mask_nms_thresh and max_containment_frac.
+SUPPRESSING = tuple(7 + list(DROPS).index(key) for key in ("mask_nms_thresh", "max_containment_frac"))
 
 
 def test_a_suppressed_mask_names_the_one_that_suppressed_it(samples, answers):
@@ -157,11 +202,12 @@ def test_a_suppressed_mask_names_the_one_that_suppressed_it(samples, answers):
     n_named = 0
     for generator, answer in zip(SETTINGS, answers["many"]["selections"], strict=True):
         for row, (fate, by) in enumerate(zip(answer["fate"], answer["by"], strict=True)):
-            assert (by >= 0) == (fate in (4, 5, 6))
+            assert (by >= 0) == (fate in (4, 5, 6, *SUPPRESSING))
             if by >= 0 and fate < 6:  # redrawn masks have different boxes
                 limit = generator.box_nms_thresh if fate == 4 else generator.crop_nms_thresh
                 assert box_iou(boxes[row], boxes[by]) > limit - 1e-6
-                assert answer["fate"][by] in ((0, 5, 6) if fate == 4 else (0, 6))
+                later = [0, 6, *range(7, 7 + len(DROPS))]
+                assert answer["fate"][by] in ([*later, 5] if fate == 4 else later)
                 n_named += 1
     assert n_named > 100
 

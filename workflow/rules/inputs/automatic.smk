@@ -4,6 +4,7 @@ import orjson
 
 from maskgrid.config.sweep import find
 from maskgrid.dataset.earlier import recording_for
+from maskgrid.dataset.region_masks import region_files, region_states, regions_of
 
 
 @one_line
@@ -31,6 +32,21 @@ PASS_WEIGHTS = (
     {"weights": pass_weights}
     if any(own_files(run.checkpoint, None) for run in PLAN.runs)
     else {}
+)
+
+
+# The regions that filters name: files as inputs, and the content of files and folders for params.
+REGION_FILES = [named(region) for region in region_files(PLAN)]
+
+
+@cache
+def region_content():
+    """Sizes and times of the regions' pictures, and the content of their COCO files."""
+    return region_states(PLAN) if workflow.is_main_process else "not read"
+
+
+REGIONS = (
+    {"regions": lambda wildcards: region_content()} if regions_of(PLAN.settings) else {}
 )
 
 

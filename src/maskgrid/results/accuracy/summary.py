@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from maskgrid.config.settings import Setting
+from maskgrid.config.settings import Setting, any_filters
 from maskgrid.io.tables import read_table, write_batches
 from maskgrid.results.accuracy.tables import ACCURACY, ACCURACY_SUMMARY, WEIGHTS
 from maskgrid.results.statistics.bootstrap import ratio_intervals
 from maskgrid.results.statistics.mask_counts import in_groups, with_parameters
+from maskgrid.results.statistics.tables import with_filter_columns
 
 
 def write_accuracy(path: Path, settings: Sequence[Setting], shards: Sequence[Path], origin: Mapping[str, Any]) -> None:
@@ -22,13 +23,14 @@ def write_accuracy(path: Path, settings: Sequence[Setting], shards: Sequence[Pat
     Raises:
         maskgrid.io.errors.UserError: a shard's table is missing or truncated.
     """
-    write_batches(path, ACCURACY, in_groups(_setting_tables(settings, shards)), origin)
+    schema = with_filter_columns(ACCURACY, any_filters(settings))
+    write_batches(path, schema, in_groups(_setting_tables(settings, shards, schema)), origin)
 
 
-def _setting_tables(settings: Sequence[Setting], shards: Sequence[Path]) -> Iterator[pa.Table]:
+def _setting_tables(settings: Sequence[Setting], shards: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     for setting in settings:
         parts = [read_table(path, filters=[("setting_id", "=", setting.id)]) for path in shards]
-        yield with_parameters(setting, pa.concat_tables(parts), ACCURACY)
+        yield with_parameters(setting, pa.concat_tables(parts), schema)
 
 
 def accuracy_summary(settings: Sequence[Setting], accuracy: Path) -> pa.Table:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from maskgrid.config.filters import filters_on
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import CHECKPOINT, Setting, differences, swept_parameters
 from maskgrid.io.errors import UserError
@@ -145,6 +146,9 @@ def config_block(setting: Setting, settings: Sequence[Setting]) -> str:
     values = setting.generator.model_dump()
     generator = {name: value for name, value in values.items() if name in swept or value != defaults[name]}
     block: dict[str, object] = {"generator": generator} if generator else {}
+    on = filters_on(setting.filters)
+    filters = {name: value for name, value in setting.filters.model_dump().items() if name in swept or name in on}
+    block |= {"filters": filters} if filters else {}
     if CHECKPOINT in swept:
         block = {"model": {"checkpoint": setting.checkpoint}, **block}
     text: str = yaml.safe_dump(block, sort_keys=False, allow_unicode=True, default_flow_style=False)

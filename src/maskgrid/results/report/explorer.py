@@ -1,7 +1,7 @@
 """The explorer: a page whose sliders replay the thresholds over the candidates of a few images."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ import orjson
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.automatic.regions import redraw
+from maskgrid.automatic.regions import Region, redraw
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import Setting
+from maskgrid.dataset.region_masks import regions_of
 from maskgrid.io.wording import parameter
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import Thumbnail, data_uri, jpeg
@@ -19,6 +20,7 @@ from maskgrid.pages.markup import asset, page
 from maskgrid.plan.passes import PASS_PARAMETERS, PassRun, Recording, passes_of
 from maskgrid.plan.plan import Plan
 from maskgrid.results.notes import report_fingerprint
+from maskgrid.results.report.explorer_pairs import Floors, pairs_data, region_px
 from maskgrid.results.report.samples import Sample, is_answered
 
 _SIDE = 640
@@ -63,7 +65,7 @@ def explorer_page(plan: Plan, samples: Sequence[Sample]) -> bytes:
         "explorer.html",
         {
             "style": asset("pages.css") + asset("explorer.css"),
-            "script": "\n".join([asset(f"{name}.js") for name in ("links", "masks", "replay", "explorer")]),
+            "script": "\n".join([asset(f"{name}.js") for name in ("links", "masks", "replay", "filters", "explorer")]),
             "data": embedded(explorer_data(plan, samples)),
             "fingerprint": report_fingerprint(plan),
         },
@@ -81,18 +83,22 @@ def explorer_data(plan: Plan, samples: Sequence[Sample], max_bytes: int = _MAX_B
     baseline = plan.baseline
     groups = run_groups(plan)
     shown = groups[:_MAX_GROUPS]
+    floors = Floors.of(plan.settings)
     images: list[dict[str, Any]] = []
     n_bytes = 0
     for sample in samples:
         if not is_answered(sample, baseline):
             continue
-        image = image_data(sample, shown)
+        image = image_data(sample, shown, floors)
         n_bytes += len(orjson.dumps(image, option=orjson.OPT_SERIALIZE_NUMPY))
         if images and n_bytes > max_bytes:
             break
         images.append(image)
     return {
-        "baseline": _values(baseline.generator),
+        "baseline": {**_values(baseline.generator), **baseline.filters.model_dump()},
+        "floors": asdict(floors),
+        "regions": regions_of(plan.settings),
+        "region_fracs": sorted({one.filters.min_region_frac for one in plan.settings} - {None}),
         "label": baseline.label,
         "groups": [_group_data(group, baseline) for group in shown],
         "n_groups_left_out": len(groups) - len(shown),
@@ -155,8 +161,8 @@ def common_recording(runs: Sequence[PassRun]) -> Recording:
     )
 
 
-def image_data(sample: Sample, groups: Sequence[RunGroup]) -> dict[str, Any]:
-    """One image: pixels and masks at screen size, scores and boxes unchanged, pass by pass."""
+def image_data(sample: Sample, groups: Sequence[RunGroup], floors: Floors) -> dict[str, Any]:
+    """One image: pixels and masks at screen size, scores and boxes unchanged, pass by pass; overlaps by group."""
     thumbnail = Thumbnail.fit(sample.size_hw, _SIDE)
     areas: dict[str, set[int]] = {}
     runs: dict[str, PassRun] = {}
@@ -172,13 +178,46 @@ def image_data(sample: Sample, groups: Sequence[RunGroup]) -> dict[str, Any]:
         "has_pixels": sample.pixels is not None,
         "pixels": data_uri(jpeg(thumbnail.pixels(sample.pixels))),
         "passes": {name: _pass_data(sample, run, thumbnail, sorted(areas[name])) for name, run in runs.items()},
+        "pairs": {
+            " ".join(group.names): _group_pairs(sample, group, floors)
+            for group in groups
+            if is_answered(sample, group.setting)
+        },
+    }
+
+
+def _group_pairs(sample: Sample, group: RunGroup, floors: Floors) -> dict[str, Any]:
+    """The overlaps of a group's rows, one layer after another, by the value of ``min_mask_region_area``."""
+    levels = common_recording(group.runs).mask_thresholds
+    codes: list[bytes | None] = []
+    level: list[float] = []
+    replay = sample.replays[group.setting.checkpoint]
+    redrawn: dict[int, dict[int, bytes] | None] = {0: {}, **{area: {} for area in group.region_areas}}
+    for run in group.runs:
+        part = replay.candidates[run.pass_.name]
+        rows = np.flatnonzero(np.isin(part.rows.mask_threshold, levels))
+        for area in group.region_areas:
+            changed, known = _changed(part, rows, area), redrawn[area]
+            if changed is None or known is None:
+                redrawn[area] = None
+            else:
+                known.update({len(codes) + place: region.counts for place, region in changed.items()})
+        codes += part.rows.counts[rows].tolist()
+        level += part.rows.mask_threshold[rows].tolist()
+    return {
+        str(area): None
+        if changes is None
+        else pairs_data(
+            [changes.get(row, code) for row, code in enumerate(codes)], np.array(level), sample.size_hw, floors
+        )
+        for area, changes in redrawn.items()
     }
 
 
 def _pass_data(sample: Sample, run: PassRun, thumbnail: Thumbnail, areas: Sequence[int]) -> dict[str, Any]:
     """A pass, column by column; levels and offsets are positions in its recording."""
     part = sample.replays[run.checkpoint].candidates[run.pass_.name]
-    recording = run.recording
+    recording, in_image = run.recording, sample.replays[run.checkpoint].in_image
     at_level = np.flatnonzero(np.isin(part.rows.mask_threshold, recording.mask_thresholds))
     rows = part.rows.take(at_level)
     offsets = [part.recording.stability_score_offsets.index(value) for value in recording.stability_score_offsets]
@@ -198,22 +237,39 @@ def _pass_data(sample: Sample, run: PassRun, thumbnail: Thumbnail, areas: Sequen
         "point": np.round(rows.point_xy, 1).ravel(),
         "area": rows.area_px,
         "counts": counts,
-        "regions": {str(area): _regions(part, at_level, area, thumbnail) for area in areas},
+        "region_point": {name: _holds_point(code, rows.point_xy, part.size_hw) for name, code in in_image.items()},
+        "region_px": region_px(rows.counts.tolist(), in_image, part.size_hw),
+        "regions": {str(area): _regions(part, at_level, area, thumbnail, in_image) for area in areas},
     }
 
 
-def _regions(part: Candidates, rows: NDArray[np.int64], area: int, thumbnail: Thumbnail) -> dict[str, Any] | None:
-    """The masks that ``min_mask_region_area`` changes; None if that is too much work for a page."""
+def _holds_point(region: bytes, point_xy: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Whether each prompt lies in a region: 1 or 0."""
+    return rle.holds_points(region, point_xy, size_hw).astype(np.uint8)
+
+
+def _changed(part: Candidates, rows: NDArray[np.int64], area: int) -> dict[int, Region] | None:
+    """The masks that ``min_mask_region_area`` changes, by place in ``rows``; None if too much work for a page."""
     inner = [place for place, row in enumerate(rows) if part.rows.counts[row] is not None]
     if len(inner) * part.size_hw[0] * part.size_hw[1] > _MAX_REGION_PIXELS:
         return None
     drawn = {place: redraw(rle.decode(part.rows.counts[rows[place]], part.size_hw), area) for place in inner}
-    changed = {place: region for place, region in drawn.items() if region is not None}
+    return {place: region for place, region in drawn.items() if region is not None}
+
+
+def _regions(
+    part: Candidates, rows: NDArray[np.int64], area: int, thumbnail: Thumbnail, in_image: Mapping[str, bytes]
+) -> dict[str, Any] | None:
+    """The masks that ``min_mask_region_area`` changes, column by column."""
+    changed = _changed(part, rows, area)
+    if changed is None:
+        return None
     return {
         "row": list(changed),
         "box": [region.box_xyxy.tolist() for region in changed.values()],
         "area": [region.area_px for region in changed.values()],
         "counts": [thumbnail.counts(region.counts).decode("ascii") for region in changed.values()],
+        "region_px": region_px([region.counts for region in changed.values()], in_image, part.size_hw),
     }
 
 

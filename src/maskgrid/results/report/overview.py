@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from maskgrid.automatic.drops import DROPS
 from maskgrid.config.models import BASELINE
 from maskgrid.config.settings import differences, swept_parameters
 from maskgrid.io.wording import NONE, count, difference, interval, number, parameter, share, tally
@@ -25,6 +26,7 @@ from maskgrid.pages.markup import (
 )
 from maskgrid.results.report.data import ReportData
 from maskgrid.results.statistics.curves import Answered, not_dominated
+from maskgrid.results.statistics.tables import share_dropped
 
 # More rows make the page too slow on a phone; the Parquet file has all of them.
 MAX_ROWS = 2000
@@ -38,6 +40,7 @@ FATES = (
     ("dropped_box_nms_frac", "nms", "box_nms_thresh"),
     ("dropped_crop_nms_frac", "crops", "crop_nms_thresh"),
     ("dropped_regions_frac", "regions", "min_mask_region_area"),
+    *((share_dropped(column), "filter", key) for key, column in DROPS.items()),
 )
 
 
@@ -142,7 +145,7 @@ def _difference(row: Mapping[str, Any]) -> str:
 
 def filters_section(data: ReportData) -> Html:
     """The fates of the masks that the network proposes, for each setting."""
-    used = [fate for fate in FATES if fate[0] == "kept_frac" or any(one.row[fate[0]] for one in data.results)]
+    used = [fate for fate in FATES if fate[0] == "kept_frac" or any(one.row.get(fate[0]) for one in data.results)]
     columns = [Column("setting", False), Column("from proposed to kept", False), *(Column(name) for _, _, name in used)]
     rows = [_filter_row(result, used) for result in shown_rows(data)]
     words = paragraph("Of all masks that the network proposed: the share kept, and the share that each filter dropped.")

@@ -104,7 +104,7 @@ def overlay(sample: Sample, setting: Setting, max_side: int) -> tuple[Pixels, in
     """Draw an image with the masks that a setting keeps; return it and their count, or None without results."""
     if not is_answered(sample, setting):
         return None
-    selection = sample.replays[setting.checkpoint].select(setting.generator)
+    selection = sample.replays[setting.checkpoint].select(setting.generator, setting.filters)
     thumbnail = Thumbnail.fit(sample.size_hw, max_side)
     return _paint(thumbnail, sample.pixels, selection), len(selection)
 

@@ -12,6 +12,7 @@ from maskgrid.automatic.candidates import Candidates, read_shard_results
 from maskgrid.automatic.filters import Replay
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.images import BadImageError, read_image
+from maskgrid.dataset.region_masks import read_regions, regions_of
 from maskgrid.dataset.tables import files_by_key, place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
@@ -53,7 +54,8 @@ def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
     for shard, members in shown(sorted(by_shard.items()), len(by_shard), "candidates of images to draw", "shards"):
         _add_candidates(plan, shard, members, found)
     files = _files(plan, list(found))
-    return [_sample(plan, key, found[key], files) for key in dict.fromkeys(keys) if key in found]
+    regions = _regions(plan, files)
+    return [_sample(plan, key, found[key], files, regions.get(key, {})) for key in dict.fromkeys(keys) if key in found]
 
 
 def _add_candidates(
@@ -74,7 +76,20 @@ def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _sample(plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], files: dict[str, dict[str, Any]]) -> Sample:
+def _regions(plan: Plan, files: dict[str, dict[str, Any]]) -> dict[str, dict[str, bytes]]:
+    """The images' parts of ``filters.region``."""
+    if not regions_of(plan.settings):
+        return {}
+    return read_regions(plan, [row for row in files.values() if row["status"] == "ok"])
+
+
+def _sample(
+    plan: Plan,
+    key: str,
+    passes: dict[str, dict[str, Candidates]],
+    files: dict[str, dict[str, Any]],
+    in_image: dict[str, bytes],
+) -> Sample:
     first = next(iter(next(iter(passes.values())).values()))
     pixels = None
     if key in files:
@@ -83,7 +98,7 @@ def _sample(plan: Plan, key: str, passes: dict[str, dict[str, Candidates]], file
             pixels = read_image(path, plan.config.dataset.max_pixels, files[key]["sha256"], span).pixels
         except BadImageError as error:
             log.warning("%s: %s; it is drawn without its pixels", key, error.message)
-    replays = {checkpoint: Replay(candidates) for checkpoint, candidates in passes.items()}
+    replays = {checkpoint: Replay(candidates, in_image) for checkpoint, candidates in passes.items()}
     return Sample(key, first.size_hw, pixels, replays)
 
 

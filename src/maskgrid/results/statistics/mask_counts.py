@@ -9,10 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from maskgrid.automatic.tables import MASK_COUNTS
-from maskgrid.config.settings import Setting
+from maskgrid.automatic.tables import mask_counts_schema
+from maskgrid.config.settings import Setting, any_filters
 from maskgrid.io.tables import open_table, read_origin, read_table, write_batches
-from maskgrid.results.statistics.tables import IMAGE_COUNTS, PARAMETER_COLUMNS, SETTINGS
+from maskgrid.results.statistics.tables import (
+    FILTER_COLUMNS,
+    PARAMETER_COLUMNS,
+    SETTINGS,
+    image_counts_schema,
+    with_filter_columns,
+)
 
 # Rows sorted in memory at once; and minimum rows of a row group of the final file.
 _ROWS_AT_ONCE = 1_000_000
@@ -21,15 +27,16 @@ _ROWS_IN_GROUP = 1 << 16
 
 def settings_table(settings: Sequence[Setting]) -> pa.Table:
     """One row per setting, with a column for each parameter (``statistics.tables.SETTINGS``)."""
-    return pa.Table.from_pylist([_setting_row(setting) for setting in settings], schema=SETTINGS)
+    schema = with_filter_columns(SETTINGS, any_filters(settings))
+    return pa.Table.from_pylist([_setting_row(setting) for setting in settings], schema=schema)
 
 
 def _setting_row(setting: Setting) -> dict[str, Any]:
     values = setting.parameters()
     grids = values["point_grids"]
     values["point_grids"] = None if grids is None else orjson.dumps(grids).decode()
-    for field in PARAMETER_COLUMNS:
-        if pa.types.is_floating(field.type):
+    for field in (*PARAMETER_COLUMNS, *FILTER_COLUMNS):
+        if pa.types.is_floating(field.type) and values[field.name] is not None:
             values[field.name] = float(values[field.name])
     return {
         "setting_id": setting.id,
@@ -43,7 +50,7 @@ def _setting_row(setting: Setting) -> dict[str, Any]:
 def write_mask_counts(
     path: Path, settings: Sequence[Setting], shard_counts: Sequence[Path], origin: Mapping[str, Any]
 ) -> None:
-    """Join the shards' counts and the parameters into one table (``statistics.tables.IMAGE_COUNTS``).
+    """Join the shards' counts and the parameters into one table (``statistics.tables.image_counts_schema``).
 
     Rows are sorted by setting, in the order of ``settings``, and image key. The file depends only on the rows, not on
     how images are split into shards. Memory use is limited.
@@ -51,14 +58,14 @@ def write_mask_counts(
     Args:
         path: the output file.
         settings: the settings whose rows are wanted.
-        shard_counts: tables of ``automatic.tables.MASK_COUNTS``, in any order.
+        shard_counts: tables of ``automatic.tables.mask_counts_schema``, in any order.
         origin: what the table is made from, for its metadata.
 
     Raises:
         maskgrid.io.errors.UserError: a shard's table is missing or truncated.
     """
     tables = in_groups(_setting_tables(settings, shard_counts))
-    write_batches(path, IMAGE_COUNTS, tables, origin)
+    write_batches(path, image_counts_schema(any_filters(settings)), tables, origin)
 
 
 def image_keys(mask_counts: Path) -> pa.Array:
@@ -78,13 +85,16 @@ def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -
     """Yield the rows of each setting, sorted by image; each read covers as many settings as memory allows."""
     n_rows = sum(_n_rows(path) for path in shard_counts)
     at_once = max(1, _ROWS_AT_ONCE * len(settings) // max(n_rows, 1))
+    with_filters = any_filters(settings)
+    schema = image_counts_schema(with_filters)
     for start in range(0, len(settings), at_once):
         group = settings[start : start + at_once]
         wanted = [("setting_id", "in", [setting.id for setting in group])]
-        parts = [_plain(read_table(path, filters=wanted)) for path in shard_counts]
-        rows = pa.concat_tables(parts) if parts else _plain(MASK_COUNTS.empty_table())
+        parts = [_plain(read_table(path, filters=wanted), with_filters) for path in shard_counts]
+        none = mask_counts_schema(with_filters).empty_table()
+        rows = pa.concat_tables(parts) if parts else _plain(none, with_filters)
         for setting in group:
-            yield with_parameters(setting, rows.filter(pc.equal(rows["setting_id"], setting.id)), IMAGE_COUNTS)
+            yield with_parameters(setting, rows.filter(pc.equal(rows["setting_id"], setting.id)), schema)
 
 
 def _n_rows(path: Path) -> int:
@@ -93,10 +103,11 @@ def _n_rows(path: Path) -> int:
     return n_rows
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def _plain(table: pa.Table, with_filters: bool) -> pa.Table:
     """The table without dictionary encoding, which differs between shards."""
     fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in MASK_COUNTS
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in mask_counts_schema(with_filters)
     ]
     return table.cast(pa.schema(fields))
 

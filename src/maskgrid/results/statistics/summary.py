@@ -9,30 +9,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from maskgrid.config.settings import Setting
+from maskgrid.automatic.drops import DROPS
+from maskgrid.automatic.tables import MASK_COUNTS
+from maskgrid.config.settings import Setting, any_filters
 from maskgrid.io.tables import read_table
 from maskgrid.results.statistics.bootstrap import mean_intervals
 from maskgrid.results.statistics.mask_counts import image_keys, settings_table
-from maskgrid.results.statistics.tables import SUMMARY
+from maskgrid.results.statistics.tables import share_dropped, summary_schema
 
 # Rows (one per image and setting) in memory at once.
 _ROWS_AT_ONCE = 1_000_000
 _RESAMPLED = ("n_masks", "coverage_frac")
-_DROPS = {
-    "n_dropped_pred_iou": "dropped_pred_iou_frac",
-    "n_dropped_stability": "dropped_stability_frac",
-    "n_dropped_crop_edge": "dropped_crop_edge_frac",
-    "n_dropped_box_nms": "dropped_box_nms_frac",
-    "n_dropped_crop_nms": "dropped_crop_nms_frac",
-    "n_dropped_regions": "dropped_regions_frac",
-}
+_DROPS = tuple(name for name in MASK_COUNTS.names if name.startswith("n_dropped_"))
 _MEANS = ("overlap_frac", "n_small", "n_medium", "n_large")
 _SCORES = ("predicted_iou_mean", "stability_score_mean")
-_COLUMNS = ["setting_id", "image_key", *_RESAMPLED, "n_proposed", *_DROPS, *_MEANS, *_SCORES]
+_COLUMNS = ["setting_id", "image_key", *_RESAMPLED, "n_proposed", *_MEANS, *_SCORES]
 
 
 def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Setting) -> pa.Table:
-    """Summarize the counts of images by setting (``statistics.tables.SUMMARY``).
+    """Summarize the counts of images by setting (``statistics.tables.summary_schema``).
 
     Intervals are those of ``bootstrap``: images are resampled in the same way for all settings. Differences from the
     baseline are taken image by image, over the images for which both settings have results.
@@ -46,20 +41,22 @@ def summary_table(settings: Sequence[Setting], mask_counts: Path, baseline: Sett
         maskgrid.io.errors.UserError: the table is missing or truncated.
     """
     keys = image_keys(mask_counts)
-    base = _aligned(keys, _tables(mask_counts, [baseline])[0])
+    with_filters = any_filters(settings)
+    dropped = (*_DROPS, *(DROPS.values() if with_filters else ()))
+    base = _aligned(keys, _tables(mask_counts, [baseline], dropped)[0])
     at_once = max(1, _ROWS_AT_ONCE // max(len(keys), 1))
     rows: list[dict[str, Any]] = []
     for start in range(0, len(settings), at_once):
-        rows += _group_rows(_tables(mask_counts, settings[start : start + at_once]), keys, base)
+        rows += _group_rows(_tables(mask_counts, settings[start : start + at_once], dropped), keys, base)
     for setting, known, row in zip(settings, settings_table(settings).to_pylist(), rows, strict=True):
         row |= {**known, "is_baseline": setting.id == baseline.id}
-    return pa.Table.from_pylist(rows, schema=SUMMARY)
+    return pa.Table.from_pylist(rows, schema=summary_schema(with_filters))
 
 
-def _tables(mask_counts: Path, settings: Sequence[Setting]) -> list[pa.Table]:
+def _tables(mask_counts: Path, settings: Sequence[Setting], dropped: Sequence[str]) -> list[pa.Table]:
     """One table of rows for each setting."""
     ids = [setting.id for setting in settings]
-    rows = read_table(mask_counts, _COLUMNS, [("setting_id", "in", ids)])
+    rows = read_table(mask_counts, [*_COLUMNS, *dropped], [("setting_id", "in", ids)])
     return [rows.filter(pc.equal(rows["setting_id"], setting_id)) for setting_id in ids]
 
 
@@ -100,7 +97,11 @@ def _plain_statistics(rows: pa.Table) -> dict[str, Any]:
         "n_masks_p90": quantiles[2],
         **{f"{name}_mean": _ratio(_sum(rows, name), len(n_masks)) for name in _MEANS},
         **{name: _ratio(_sum_of_scores(rows, name, n_masks), n_total) for name in _SCORES},
-        **{share: _ratio(_sum(rows, count), n_proposed) for count, share in _DROPS.items()},
+        **{
+            share_dropped(name): _ratio(_sum(rows, name), n_proposed)
+            for name in rows.column_names
+            if name.startswith("n_dropped_")
+        },
         "kept_frac": _ratio(n_total, n_proposed),
     }
 

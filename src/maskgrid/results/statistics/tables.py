@@ -2,10 +2,12 @@
 
 import pyarrow as pa
 
-from maskgrid.automatic.tables import MASK_COUNTS
+from maskgrid.automatic.drops import DROPS
+from maskgrid.automatic.tables import MASK_COUNTS, mask_counts_schema
+from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import CHECKPOINT, PARAMETERS
-from maskgrid.io.tables import column
+from maskgrid.io.tables import column, with_fields_after
 
 _INTEGERS = frozenset({"points_per_side"})
 INTERVAL = "95 % bootstrap interval over images"
@@ -21,9 +23,30 @@ def _parameter(name: str) -> pa.Field:
     return column(name, kind, description, nullable=name in ("points_per_side", "point_grids"))
 
 
+def _meaning(name: str) -> str:
+    return FilterFields.model_fields[name].description or name
+
+
 PARAMETER_COLUMNS: tuple[pa.Field, ...] = (
     column(CHECKPOINT, pa.string(), "the network, as the config writes it"),
     *(_parameter(name) for name in PARAMETERS),
+)
+
+# Only in tables of settings of which any has a filter on.
+FILTER_COLUMNS: tuple[pa.Field, ...] = (
+    column("min_area_px", pa.int64(), _meaning("min_area_px")),
+    column("max_area_px", pa.int64(), _meaning("max_area_px"), nullable=True),
+    column("min_area_frac", pa.float64(), _meaning("min_area_frac")),
+    column("max_area_frac", pa.float64(), _meaning("max_area_frac")),
+    column("border", pa.int64(), _meaning("border"), nullable=True),
+    column("min_fill_frac", pa.float64(), _meaning("min_fill_frac")),
+    column("max_aspect_ratio", pa.float64(), _meaning("max_aspect_ratio"), nullable=True),
+    column("region", pa.string(), _meaning("region"), nullable=True),
+    column("min_region_frac", pa.float64(), _meaning("min_region_frac"), nullable=True),
+    column("mask_nms_thresh", pa.float64(), _meaning("mask_nms_thresh")),
+    column("max_containment_frac", pa.float64(), _meaning("max_containment_frac")),
+    column("containment_keeps", pa.string(), _meaning("containment_keeps")),
+    column("max_masks", pa.int64(), _meaning("max_masks"), nullable=True),
 )
 
 SETTING_COLUMNS = (
@@ -49,6 +72,32 @@ IMAGE_COUNTS = pa.schema(
         *(field for field in MASK_COUNTS if field.name not in ("setting_id", "image_key")),
     ]
 )
+
+
+def image_counts_schema(with_filters: bool) -> pa.Schema:
+    """``IMAGE_COUNTS``, with the filters' columns if any is on."""
+    if not with_filters:
+        return IMAGE_COUNTS
+    fields = [mask_counts_schema(True).field(name) for name in DROPS.values()]
+    return with_fields_after(with_filter_columns(IMAGE_COUNTS, True), "n_dropped_regions", fields)
+
+
+def summary_schema(with_filters: bool) -> pa.Schema:
+    """``SUMMARY``, with the filters' columns if any is on."""
+    if not with_filters:
+        return SUMMARY
+    fields = [_number(share_dropped(name), f"then {key}") for key, name in DROPS.items()]
+    return with_fields_after(with_filter_columns(SUMMARY, True), "dropped_regions_frac", fields)
+
+
+def with_filter_columns(schema: pa.Schema, with_filters: bool) -> pa.Schema:
+    """A schema that has the parameters, with the filters after them if any is on."""
+    return with_fields_after(schema, PARAMETER_COLUMNS[-1].name, FILTER_COLUMNS) if with_filters else schema
+
+
+def share_dropped(column_name: str) -> str:
+    """The summary's column for a column of what is dropped: ``dropped_border_frac`` for ``n_dropped_border``."""
+    return f"{column_name.removeprefix('n_')}_frac"
 
 
 def _number(name: str, description: str) -> pa.Field:
