@@ -142,6 +142,13 @@ def test_overlaps_are_counted_in_pixels():
     assert rle.union_area_px([], size_hw) == 0
 
 
+@pytest.mark.parametrize("n_masks", [1, 255, 256, 300, 511])
+def test_any_number_of_masks_has_areas(n_masks):
+    masks = np.arange(12)[None, :] < (np.arange(n_masks) % 13)[:, None]
+    codes = [rle.encode(mask.reshape(3, 4)) for mask in masks]
+    assert rle.areas_px(codes, (3, 4)).tolist() == (np.arange(n_masks) % 13).tolist()
+
+
 def test_polygons_are_drawn_as_one_mask():
     drawn = rle.decode(rle.from_polygons([[1, 1, 4, 1, 4, 3, 1, 3], [6, 0, 8, 0, 8, 2, 6, 2]], (5, 9)), (5, 9))
     wanted = np.zeros((5, 9), np.bool_)
