@@ -12,6 +12,7 @@ from pydantic import Field, FiniteFloat, model_validator
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
 from maskgrid.config.tracking import TrackingConfig
+from maskgrid.config.tuning import TuneConfig
 
 Point = Annotated[Items[Fraction], Field(min_length=2, max_length=2)]
 PointGrid = Annotated[Items[Point], Field(min_length=1)]
@@ -199,3 +200,8 @@ class Config(Section):
         None, description="also segment prompts: boxes, points or masks from a file; null for none"
     )
     tracking: TrackingConfig | None = Field(None, description="also follow objects through videos; null for none")
+    tune: TuneConfig | None = Field(
+        None,
+        exclude_if=lambda tune: tune is None,  # so that files without it stay as they were
+        description="also search for the best setting between and beyond the sweep's; null for none",
+    )
