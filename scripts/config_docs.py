@@ -15,6 +15,7 @@ from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, Model
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import SweepBlock
 from maskgrid.config.tracking import AutomaticConfig, TrackingConfig
+from maskgrid.config.tuning import TuneConfig
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "dataset": DatasetConfig,
@@ -26,6 +27,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "prompts": PromptConfig,
     "tracking": TrackingConfig,
     "automatic": AutomaticConfig,
+    "tune": TuneConfig,
 }
 
 # Keys that are sections with tables of their own, left out of their parent's table.
@@ -46,7 +48,9 @@ def with_tables(text: str) -> str:
     """Regenerate the README's tables between ``<!-- keys: SECTION -->`` and ``<!-- end -->``."""
     for name, model in _SECTIONS.items():
         text = _replace(text, name, key_table(model, _WITH_TABLES.get(name, frozenset())))
-    return _replace(text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts", "tracking"}))
+    return _replace(
+        text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts", "tracking", "tune"})
+    )
 
 
 def _replace(text: str, name: str, table: str) -> str:

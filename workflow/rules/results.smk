@@ -87,10 +87,37 @@ rule statistics:
         "{params.maskgrid} statistics {params.options} 2> >(tee {log:q} >&2)"
 
 
+# Off without a section tune: then nothing asks for its outputs.
+rule tune:
+    input:
+        all_candidate_files,
+        tuning_truth(),
+        "<results>/statistics/summary.parquet",
+        index=ancient("<results>/dataset/files.parquet"),
+    output:
+        "<results>/tuning/settings.parquet",
+        "<results>/tuning/outcome.parquet",
+    log:
+        "<logs>/tune.log",
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        images=images_fingerprint,
+        settings=SETTINGS_DIGEST,
+        baseline=PLAN.baseline.id,
+        tune=lambda wildcards: tuning_asked_for(),
+    message:
+        "Searching for the best setting"
+    shell:
+        "{params.maskgrid} tune --write {params.options} 2> >(tee {log:q} >&2)"
+
+
 rule report:
     input:
         annotation_files(),
         accuracy_results(),
+        tuning_results(),
         "<results>/statistics/summary.parquet",
     output:
         page=report(
@@ -126,6 +153,7 @@ rule tidy:
         export_files(),
         card_files(),
         accuracy_results(),
+        tuning_results(),
         prompted_results(),
         tracked_results(),
         "<results>/report/index.html",

@@ -12,7 +12,7 @@ from maskgrid.io.errors import MachineError, UserError, disk_failure
 
 _BROKEN_PIPE = 141  # a shell's exit code for a program that SIGPIPE ended
 # What people type; the help shows these first.
-FOR_PEOPLE = ("init", "run", "open", "plan", "verify", "recommend", "agreement")
+FOR_PEOPLE = ("init", "run", "open", "plan", "verify", "recommend", "tune", "agreement")
 COMMANDS = (
     *people.COMMANDS,
     *automatic.COMMANDS,

@@ -1,10 +1,10 @@
 """Commands on the masks: statistics, accuracy, advice, exports, the report, checks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from maskgrid.cli.command import SETTING, SHARD, Command, Option, option
-from maskgrid.io.errors import MachineError
+from maskgrid.io.errors import MachineError, UserError
 
 if TYPE_CHECKING:
     from maskgrid.plan.plan import Plan
@@ -58,6 +58,28 @@ COMMANDS = (
             _goal("steady", "goal: a count that changes least when a parameter moves one step"),
             _goal("f1", "goal: the best F1 at IoU 0.5 against annotated objects"),
             _goal("recall", "goal: the best average recall against annotated objects"),
+        ),
+        takes_overrides=True,
+    ),
+    Command(
+        "tune",
+        "search for the best setting between and beyond the sweep's, and judge it on images that were not searched",
+        "cli.results:tune",
+        (
+            option("--min-masks", type=float, metavar="N", help="only settings with at least N masks per image"),
+            option("--max-masks", type=float, metavar="N", help="only settings with at most N masks per image"),
+            option("--settings", type=int, metavar="N", help="try N settings (default: tune.settings, else 2000)"),
+            option("--minutes", type=float, metavar="N", help="stop searching after N minutes"),
+            option("--output", type=Path, help="write a row for each setting tried to this .parquet file"),
+            option("--write", action="store_true", help="write the tables of the results folder, as the workflow does"),
+        ),
+        one_of=(
+            option("--masks", type=float, metavar="N", help="goal: a mean count close to N masks per image"),
+            option("--coverage", type=float, metavar="SHARE", help="goal: a mean coverage close to this, from 0 to 1"),
+            _goal("steady", "goal: a count that changes least when a threshold moves"),
+            _goal("f1", "goal: the best F1 at IoU 0.5 against annotated objects"),
+            _goal("recall", "goal: the best average recall against annotated objects"),
+            _goal("panoptic", "goal: the best panoptic quality against annotated objects, each pixel in one mask"),
         ),
         takes_overrides=True,
     ),
@@ -151,6 +173,39 @@ def _has_objects(plan: "Plan") -> bool:
     return (
         plan.ground_truth() is not None and path.is_file() and any(read_table(path, ["n_truth"])["n_truth"].to_pylist())
     )
+
+
+def tune(
+    plan: "Plan",
+    masks: float | None,
+    coverage: float | None,
+    other: str | None,
+    min_masks: float | None,
+    max_masks: float | None,
+    settings: int | None,
+    minutes: float | None,
+    output: Path | None,
+    write: bool,
+) -> str:
+    """Search for the best setting as the config's section ``tune`` says, changed by what the command line says.
+
+    Raises:
+        UserError: ``write`` with other options, whose results would not be those of the config.
+    """
+    from maskgrid.results.tuning import stage, text
+
+    limits = {"min_masks": min_masks, "max_masks": max_masks, "settings": settings, "minutes": minutes}
+    changes: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    if masks is not None or coverage is not None:
+        changes |= {"goal": "masks" if coverage is None else "coverage", "target": coverage if masks is None else masks}
+    elif other is not None:
+        changes |= {"goal": other, "target": None}
+    if write and (changes or output):
+        raise UserError("tune: --write takes all from the config's section tune; change that, or leave out --write")
+    tuned = stage.write_tuning(plan) if write else stage.tune(plan, stage.changed(plan.config.tune, changes))
+    if output is not None:
+        stage.write_tried(tuned, output)
+    return text.tuned_text(plan, tuned)
 
 
 def agreement(first: Path, second: Path, setting: str, output: Path | None) -> str:

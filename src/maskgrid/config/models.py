@@ -22,6 +22,7 @@ from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
 from maskgrid.config.tracking import TrackingConfig
+from maskgrid.config.tuning import TuneConfig
 
 Point = Annotated[Items[Fraction], Field(min_length=2, max_length=2)]
 PointGrid = Annotated[Items[Point], Field(min_length=1)]
@@ -223,6 +224,11 @@ class Config(Section):
         None, description="also segment prompts: boxes, points or masks from a file; null for none"
     )
     tracking: TrackingConfig | None = Field(None, description="also follow objects through videos; null for none")
+    tune: TuneConfig | None = Field(
+        None,
+        exclude_if=lambda tune: tune is None,  # so that files without it stay as they were
+        description="also search for the best setting between and beyond the sweep's; null for none",
+    )
 
     @model_serializer(mode="wrap")
     def _without_filters_that_are_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

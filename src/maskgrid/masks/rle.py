@@ -10,6 +10,9 @@ from pycocotools import mask as coco_mask
 if TYPE_CHECKING:  # code that only reads masks must not load torch
     from torch import Tensor
 
+# pycocotools writes the number of masks into a byte before it returns their areas, and NumPy 2 refuses more than fits.
+_AREAS_AT_ONCE = 255
+
 
 def encode_planes(masks: "Tensor") -> list[bytes]:
     """Encode boolean masks of shape (n, H, W) as COCO's compressed counts."""
@@ -173,10 +176,9 @@ def area_px(counts: bytes, size_hw: tuple[int, int]) -> int:
 
 def areas_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.int64]:
     """Pixels of each mask: int64 (n,)."""
-    # pycocotools 2.0.11 under numpy 2 counts the masks of one call in 8 bits.
-    parts = [masks[start : start + 255] for start in range(0, len(masks), 255)]
-    areas = [coco_mask.area([_code(counts, size_hw) for counts in part]) for part in parts]
-    return np.concatenate([np.empty(0, np.int64), *areas]).astype(np.int64)
+    codes = [_code(counts, size_hw) for counts in masks]
+    parts = [coco_mask.area(codes[start : start + _AREAS_AT_ONCE]) for start in range(0, len(codes), _AREAS_AT_ONCE)]
+    return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
 
 
 def pairwise_iou(first: Sequence[bytes], second: Sequence[bytes], size_hw: tuple[int, int]) -> NDArray[np.float64]:

@@ -181,6 +181,10 @@ class Layout:
         """How well every setting finds the annotated objects of a shard's images."""
         return self.root / "ground_truth" / "shards" / f"{shard}.parquet"
 
+    def tuning(self, table: str) -> Path:
+        """What ``tune`` found: table ``settings``, all that it tried, or ``outcome``."""
+        return self.root / "tuning" / f"{table}.parquet"
+
     @property
     def prompts(self) -> Path:
         """The prompts, each checked against its image."""

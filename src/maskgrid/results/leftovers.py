@@ -37,6 +37,7 @@ _PLACES = (
     *("annotations/*.json", "exports/polygons/*.json", "exports/sa1b/*.tar", "report/overlays/*.jpg"),
     *("README.md", "croissant.json", "ground_truth/*.parquet", "ground_truth/shards/*.parquet"),
     *(f"statistics/{name}.parquet" for name in _ACCURACY),
+    "tuning/*.parquet",
 )
 _IN_TEXT = re.compile(rb"fingerprint:? ([0-9a-f]{64})")
 
@@ -104,6 +105,8 @@ def _wanted(plan: Plan) -> set[Path]:
         wanted |= {layout.statistics(name) for name in _ACCURACY}
         wanted |= {layout.ground_truth(name) for name in ("images", "objects")}
         wanted |= {layout.shard_accuracy(shard) for shard in plan.shards()}
+    if plan.config.tune is not None:
+        wanted |= {layout.tuning(name) for name in ("settings", "outcome")}
     if plan.config.tracking is not None:
         forms = [form for form in plan.config.tracking.exports if form in TRACKED_FORMS]
         wanted |= {layout.tracked.export(form, run) for form, run in product(forms, _runs(plan))}

@@ -70,17 +70,41 @@ def pictures_digest(path: Path) -> str:
     return states_digest(names, path.parent) if names else "none"
 
 
+def tuning_origin(plan: Plan) -> Origin:
+    """The origin of what ``tune`` found: masks, objects, the section ``tune``, and what was recorded to search in.
+
+    Raises:
+        UserError: a table is missing or truncated.
+    """
+    content = {
+        "statistics": statistics_origin(plan)["fingerprint"],
+        "tune": plan.config.tune and plan.config.tune.model_dump(mode="json"),
+        "recordings": _recordings(plan),
+    }
+    if plan.ground_truth() is not None:
+        content["objects"] = read_origin(plan.layout.ground_truth("objects"))["fingerprint"]
+    return {"tune": content["tune"], "fingerprint": fingerprint(content)}
+
+
 def report_fingerprint(plan: Plan) -> str:
     """Fingerprint of the report's pages and pictures, from the existing tables.
 
     Raises:
         UserError: a table is missing or truncated.
     """
-    recordings = set()
-    for run in plan.runs:  # what the explorer replays
-        for shard in plan.shards():
-            recorded = read_origin(plan.layout.candidates(run, shard)).get("recording")
-            recordings.add(orjson.dumps([*run.folder.split("/"), recorded], option=orjson.OPT_SORT_KEYS))
     tables = ["summary", *(["accuracy_summary"] if plan.ground_truth() else [])]
     statistics = [read_origin(plan.layout.statistics(table)).get("fingerprint") for table in tables]
-    return fingerprint({"statistics": statistics, "recordings": [one.decode() for one in sorted(recordings)]})
+    content = {"statistics": statistics, "recordings": _recordings(plan)}  # the explorer replays what was recorded
+    if plan.config.tune is not None:
+        content["tuning"] = [read_origin(plan.layout.tuning("outcome")).get("fingerprint")]
+    return fingerprint(content)
+
+
+def _recordings(plan: Plan) -> list[str]:
+    """What each pass recorded, as JSON, each kind once."""
+    found = set()
+    for run in plan.runs:
+        for shard in plan.shards():
+            recorded = read_origin(plan.layout.candidates(run, shard)).get("recording")
+            found.add(orjson.dumps([*run.folder.split("/"), recorded], option=orjson.OPT_SORT_KEYS))
+    return [one.decode() for one in sorted(found)]

@@ -26,7 +26,7 @@ from maskgrid.io.journal import is_journal
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted import verify as prompted
 from maskgrid.results.leftovers import leftovers
-from maskgrid.results.notes import accuracy_origin, fingerprint_in_tar, report_fingerprint, truth_origin
+from maskgrid.results.notes import accuracy_origin, fingerprint_in_tar, report_fingerprint, truth_origin, tuning_origin
 from maskgrid.tracked import verify as tracked
 
 _TABLES = ("settings", "mask_counts", "summary", "effects", "interactions")
@@ -65,6 +65,7 @@ def _verify(plan: Plan) -> Iterator[Problem]:
         _check_statistics,
         _check_report,
         _check_ground_truth,
+        _check_tuning,
         _check_exports,
         _check_verdicts,
         _check_leftovers,
@@ -94,6 +95,12 @@ def _check_ground_truth(plan: Plan) -> Iterator[Problem]:
         yield from check_table(path)
     paths = [layout.statistics(name) for name in ("accuracy", "accuracy_summary")]
     yield from check_tables(paths, lambda: accuracy_origin(plan)["fingerprint"], "masks or annotated objects")
+
+
+def _check_tuning(plan: Plan) -> Iterator[Problem]:
+    if plan.config.tune is not None:
+        paths = [plan.layout.tuning(name) for name in ("settings", "outcome")]
+        yield from check_tables(paths, lambda: tuning_origin(plan)["fingerprint"], "masks, objects or section tune")
 
 
 def _check_report(plan: Plan) -> Iterator[Problem]:

@@ -34,7 +34,43 @@ def asked_for():
         PLAN.ground_truth() is not None,
         PLAN.config.prompts is not None,
         list(tracking.exports) if tracking is not None else None,
+        *(["tune"] if PLAN.config.tune is not None else []),
     ]
+
+
+def tuning_asked_for():
+    """The section tune."""
+    tune = PLAN.config.tune
+    return tune.model_dump(mode="json") if tune is not None else None
+
+
+def tuning_results():
+    """What the search found, if the config has a section tune."""
+    if PLAN.config.tune is None:
+        return []
+    return final(str(PLAN.layout.tuning(table)) for table in ("settings", "outcome"))
+
+
+def tuning_truth():
+    """The annotated objects to tune against, if there are any."""
+    if PLAN.ground_truth() is None:
+        return []
+    return final(
+        str(PLAN.layout.ground_truth(table)) for table in ("images", "objects")
+    )
+
+
+def all_candidate_files(wildcards):
+    """The candidates of all shards."""
+    return final(
+        path
+        for shard in shards()
+        for run in PLAN.runs
+        for path in (
+            str(PLAN.layout.candidates(run, shard)),
+            str(PLAN.layout.pass_images(run, shard)),
+        )
+    )
 
 
 def overlay_files():

@@ -16,6 +16,7 @@ WORDS: dict[str, str | None] = {
     "merge": "writing COCO",
     "statistics": "counting masks",
     "accuracy": "writing the accuracies",
+    "tune": "searching for the best setting",
     "report": "drawing report and explorer",
     "export_sa1b": "writing SA-1B's JSON",
     "export_polygons": "writing polygons",

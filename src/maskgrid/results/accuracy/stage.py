@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 # Candidates of an image by checkpoint and pass.
 ImageCandidates = dict[tuple[str, str], Candidates]
-_NO_OBJECTS = TrueObjects((), np.zeros(0, np.bool_))
+NO_OBJECTS = TrueObjects((), np.zeros(0, np.bool_))
 
 
 def write_truth(plan: Plan) -> None:
@@ -63,14 +63,14 @@ def evaluate_shard(plan: Plan, shard: str) -> None:
     annotated = read_table(
         layout.ground_truth("images"), ["image_key"], [("shard", "=", shard), ("status", "=", "ok")]
     )["image_key"].to_pylist()
-    objects = _objects(plan, annotated)
+    objects = read_objects(plan, annotated)
     candidates = _candidates(plan, shard, set(annotated))
     chosen = _Selections.read(plan, shard)
     images = [key for key in sorted(annotated) if key in candidates]
     rows = [
         row
         for key in shown(images, len(images), f"evaluate {shard}", "images")
-        for row in _image_rows(plan, key, objects.get(key, _NO_OBJECTS), candidates[key], chosen)
+        for row in _image_rows(plan, key, objects.get(key, NO_OBJECTS), candidates[key], chosen)
     ]
     order = {setting.id: place for place, setting in enumerate(plan.settings)}
     rows.sort(key=lambda row: order[row["setting_id"]])
@@ -93,7 +93,12 @@ def write_accuracies(plan: Plan) -> None:
     write_table(plan.layout.statistics("accuracy_summary"), accuracy_summary(plan.settings, path), origin)
 
 
-def _objects(plan: Plan, image_keys: list[str]) -> dict[str, TrueObjects]:
+def read_objects(plan: Plan, image_keys: list[str]) -> dict[str, TrueObjects]:
+    """The usable annotated objects of some images; images without any are left out.
+
+    Raises:
+        UserError: the table of objects is missing or truncated.
+    """
     if not image_keys:
         return {}
     wanted = [("image_key", "in", image_keys), ("status", "=", "ok")]

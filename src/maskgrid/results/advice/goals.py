@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-GoalName = Literal["masks", "coverage", "steady", "f1", "recall"]
+GoalName = Literal["masks", "coverage", "steady", "f1", "recall", "panoptic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Goal:
 
     Attributes:
         name: ``masks`` and ``coverage``: the mean nearest to ``target``; ``steady``: the count changes least when a
-            threshold moves by one step; ``f1`` and ``recall``: the best against ground truth.
+            threshold moves by one step; ``f1``, ``recall`` and ``panoptic``: the best against ground truth; no
+            table has ``panoptic``, so ``recommend`` does not offer it.
         target: masks per image, or a share of the image from 0 to 1.
         min_masks: leave out settings with fewer masks per image on average.
         max_masks: leave out settings with more.
@@ -29,7 +30,7 @@ class Goal:
     @property
     def needs_truth(self) -> bool:
         """Whether the goal needs annotated objects."""
-        return self.name in ("f1", "recall")
+        return self.name in ("f1", "recall", "panoptic")
 
     def loss(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Distance of values from the goal: less is better; NaN stays NaN."""
@@ -45,6 +46,7 @@ class Goal:
             "steady": "the count that changes least when a threshold moves by one step",
             "f1": "the best F1 at IoU 0.5 against the annotated objects",
             "recall": "the best average recall (AR@1000) against the annotated objects",
+            "panoptic": "the best panoptic quality against the annotated objects, each pixel in one mask",
         }
         least = [] if self.min_masks is None else [f"at least {round(self.min_masks, 1):g}"]
         most = [] if self.max_masks is None else [f"at most {round(self.max_masks, 1):g}"]

@@ -67,6 +67,8 @@ class ReportData:
         effects: rows of the table of effects.
         interactions: rows of the table of interactions.
         accuracy: rows of the accuracy summary by setting id; empty without ground truth.
+        tuning: rows of what ``tune`` found; empty without that section.
+        tried: rows of the settings that it tried.
         images: how much settings disagree about images, and the counts of a few.
         samples: images to draw, with their candidates.
         failures: the images without masks.
@@ -78,6 +80,8 @@ class ReportData:
     effects: tuple[dict[str, Any], ...]
     interactions: tuple[dict[str, Any], ...]
     accuracy: Mapping[str, dict[str, Any]]
+    tuning: tuple[dict[str, Any], ...]
+    tried: tuple[dict[str, Any], ...]
     images: ImageCounts
     samples: tuple[Sample, ...]
     failures: Failures
@@ -106,6 +110,8 @@ def read_report_data(plan: Plan) -> ReportData:
         tuple(effects),
         tuple(interactions),
         read_accuracy(plan),
+        _tuning(plan, "outcome"),
+        _tuning(plan, "settings"),
         images,
         tuple(read_samples(plan, images_to_draw(images))),
         _failures(plan),
@@ -126,6 +132,10 @@ def read_accuracy(plan: Plan) -> dict[str, dict[str, Any]]:
     if differs(read_origin(path), lambda: accuracy_origin(plan)["fingerprint"]):
         raise UserError(f"{path}: was made from other masks or annotated objects; run maskgrid accuracy again")
     return {row["setting_id"]: row for row in rows if row["n_truth"]}
+
+
+def _tuning(plan: Plan, name: str) -> tuple[dict[str, Any], ...]:
+    return () if plan.config.tune is None else tuple(read_table(plan.layout.tuning(name)).to_pylist())
 
 
 def images_to_draw(images: ImageCounts) -> list[str]:

@@ -19,6 +19,7 @@ from maskgrid.results.report.overview import (
 )
 from maskgrid.results.report.pictures import disagreement_section, overlays_section, write_contact_sheet
 from maskgrid.results.report.scores import accuracy_section, scores_section, sizes_section
+from maskgrid.results.report.tuning import tuning_section
 
 _PARTS = (
     ("summary", "Summary", summary_section),
@@ -29,6 +30,7 @@ _PARTS = (
     ("maps", "Pairs", maps_section),
     ("trade-off", "Coverage", trade_off_section),
     ("accuracy", "Accuracy", accuracy_section),
+    ("tuning", "Tuning", tuning_section),
     ("sizes", "Sizes", sizes_section),
     ("effects", "Effects", effects_section),
     ("disagreement", "Disagreement", disagreement_section),
