@@ -7,8 +7,17 @@ and the tables of ``config/README.md`` from them. The statistics tables take the
 
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
+from maskgrid.config.exports import (
+    NOT_OF_PROMPTS,
+    NOT_OF_SETTINGS,
+    Export,
+    Form,
+    FormWithOptions,
+    Options,
+    options_by_form,
+)
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
 from maskgrid.config.tracking import TrackingConfig
@@ -190,12 +199,32 @@ class Config(Section):
         default=(BASELINE,),
         description="settings to export as COCO: names, ids, baseline, all",
     )
-    exports: Items[Literal["card", "sa1b", "polygons"]] = Field(
+    exports: Items[Export] = Field(
         ("card",),
-        description="further forms of the results: card (a dataset card and Croissant metadata); for the settings "
-        "under annotations, sa1b (one JSON per image, in a tar archive) and polygons (COCO without run-length codes)",
+        description="further forms of the results, each a name or a name with options, as {labels: {order: "
+        "largest_first}}: card (a dataset card and Croissant metadata); for the settings under annotations, sa1b (one "
+        "JSON per image, in a tar archive), polygons (COCO without run-length codes), labels, panoptic, yolo, geojson, "
+        "labelme, label_studio, cutouts, webdataset, masks_parquet (docs/exports.md); for prompts, all but card, sa1b",
     )
     prompts: PromptConfig | None = Field(
         None, description="also segment prompts: boxes, points or masks from a file; null for none"
     )
     tracking: TrackingConfig | None = Field(None, description="also follow objects through videos; null for none")
+
+    @field_validator("exports")
+    @classmethod
+    def _each_form_once(cls, exports: tuple[Form | FormWithOptions, ...]) -> tuple[Form | FormWithOptions, ...]:
+        options_by_form(exports)
+        return exports
+
+    def options_by_form(self) -> dict[str, Options]:
+        """The options of each form under ``exports``, in order."""
+        return options_by_form(self.exports)
+
+    def setting_forms(self) -> list[str]:
+        """The forms under ``exports`` that each exported setting has."""
+        return [form for form in self.options_by_form() if form not in NOT_OF_SETTINGS]
+
+    def prompted_forms(self) -> list[str]:
+        """The forms under ``exports`` that the masks of prompts have; none without prompts."""
+        return [form for form in self.options_by_form() if form not in NOT_OF_PROMPTS] if self.prompts else []
