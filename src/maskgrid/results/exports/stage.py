@@ -34,7 +34,7 @@ from maskgrid.results.exports.yolo import write_yolo
 log = logging.getLogger(__name__)
 
 # The forms that are folders. Each function takes its own options.
-_FOLDERS: Mapping[str, Callable[[MaskFile, Path, Any], dict[str, Any]]] = {
+FOLDER_WRITERS: Mapping[str, Callable[[MaskFile, Path, Any], dict[str, Any]]] = {
     "labels": write_labels,
     "panoptic": write_panoptic,
     "yolo": write_yolo,
@@ -89,7 +89,7 @@ def _export(plan: Plan, source: Path, path: Path, form: str, options: Options) -
         masks = MaskFile(source, plan.layout.files, n_images, plan.config.dataset.max_pixels, "masks of prompts")
     _ = masks.head  # an error before the old export is touched
     with atomic_folder(path) as folder:
-        about = _FOLDERS[form](masks, folder, options)
+        about = FOLDER_WRITERS[form](masks, folder, options)
         write_note(folder, masks.fingerprint, options.model_dump(mode="json"), about)
     return f"{path}: {', '.join(f'{name} {parameter(value)}' for name, value in about.items())}"
 
