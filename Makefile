@@ -53,12 +53,17 @@ test-wheel: dist
 	  mkdir "$$folder/empty" && cd "$$folder/empty" && export PATH="$$folder/env/bin:$$PATH" && \
 	  maskgrid init && maskgrid run generator.points_per_side=8 && maskgrid verify generator.points_per_side=8 && maskgrid open
 
-# Test docs/loading.md's snippets for libraries that need other versions than maskgrid's, in a temporary environment:
-# 0.6 GB, a minute.
+# Test docs/loading.md's snippets for libraries that need other versions than maskgrid's, in temporary environments: one
+# from the lock, and one for each line of requirements-loaders-each.txt, which find torch in $(VENV). 3 GB, minutes.
 test-loaders: $(INSTALLED)
-	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
-	  "$$folder/bin/pip" install --quiet -r requirements-loaders.lock && \
-	  MASKGRID_LOADERS_PYTHON="$$folder/bin/python" $(BIN)/python -m pytest tests/system/test_loading.py
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder/0" && \
+	  "$$folder/0/bin/pip" install --quiet -r requirements-loaders.lock && pythons="$$folder/0/bin/python" && n=0 && \
+	  packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	  while read -r line; do n=$$((n + 1)) && $(BIN)/python -m venv "$$folder/$$n" && \
+	    echo "$$packages" > "$$("$$folder/$$n/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/maskgrid.pth" && \
+	    "$$folder/$$n/bin/pip" install --quiet $$line && pythons="$$pythons:$$folder/$$n/bin/python" || exit 1; \
+	  done < requirements-loaders-each.txt && \
+	  MASKGRID_LOADERS_PYTHON="$$pythons" $(BIN)/python -m pytest tests/system/test_loading.py
 
 # Run the demo through a real SLURM on this machine, with every fault that a cluster has (docs/cluster.md). Installs
 # Debian's slurm-wlm and munge if missing (as root), and stops what it started.

@@ -34,7 +34,7 @@ def _add_notes(plan):
         write_table(path, read_table(path), {"images": digest, "passes": {}, "fingerprint": "s"})
     files = {row["image_key"]: row for row in read_table(plan.layout.files).to_pylist()}
     nowhere = {"path": b"/nowhere", "sha256": None, "member_offset": None}
-    rows = [{**row, **files.get(row["image_key"], nowhere)} for row in images.to_pylist()]
+    rows = [{"size_bytes": None, **row, **files.get(row["image_key"], nowhere)} for row in images.to_pylist()]
     write_table(plan.layout.files, pa.Table.from_pylist(rows), {"fingerprint": "i"})
 
 

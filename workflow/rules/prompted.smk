@@ -94,3 +94,4 @@ rule prompted:
     input:
         index_files() if PROMPTS else [],
         prompted_results(),
+        prompted_export_files(),

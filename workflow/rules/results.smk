@@ -32,6 +32,7 @@ rule export_polygons:
         "../../environment.yml"
     params:
         **CALL,
+        **POLYGONS_OPTIONS,
     message:
         "Writing the masks of {wildcards.label} as polygons"
     shell:
@@ -39,10 +40,72 @@ rule export_polygons:
         " 2> >(tee {log:q} >&2)"
 
 
+rule export:
+    input:
+        "<results>/annotations/{label}.json",
+    output:
+        directory("<results>/exports/{form}/{label}"),
+    log:
+        "<logs>/exports/{form}/{label}.log",
+    wildcard_constraints:
+        form="|".join(FOLDER_FORMS),
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        form_options=form_options,
+    message:
+        "Writing the masks of {wildcards.label} as {wildcards.form}"
+    shell:
+        "{params.maskgrid} export {params.options} --setting {wildcards.label:q} --form {wildcards.form}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule export_prompted:
+    input:
+        "<results>/prompted/annotations.json",
+    output:
+        directory("<results>/prompted/exports/{form}"),
+    log:
+        "<logs>/prompted/exports/{form}.log",
+    wildcard_constraints:
+        form="|".join(FOLDER_FORMS),
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        form_options=form_options,
+    message:
+        "Writing the masks of the prompts as {wildcards.form}"
+    shell:
+        "{params.maskgrid} export {params.options} --prompted --form {wildcards.form}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule export_prompted_polygons:
+    input:
+        "<results>/prompted/annotations.json",
+    output:
+        "<results>/prompted/exports/polygons.json",
+    log:
+        "<logs>/prompted/exports/polygons.log",
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        **POLYGONS_OPTIONS,
+    message:
+        "Writing the masks of the prompts as polygons"
+    shell:
+        "{params.maskgrid} export {params.options} --prompted --form polygons"
+        " 2> >(tee {log:q} >&2)"
+
+
 rule card:
     input:
         annotation_files(),
         export_files(),
+        prompted_export_files(),
         accuracy_results(),
         "<results>/statistics/summary.parquet",
         index=ancient("<results>/dataset/files.parquet"),
@@ -155,6 +218,7 @@ rule tidy:
         accuracy_results(),
         tuning_results(),
         prompted_results(),
+        prompted_export_files(),
         tracked_results(),
         "<results>/report/index.html",
         index=ancient("<results>/dataset/files.parquet"),

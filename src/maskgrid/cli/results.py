@@ -3,11 +3,18 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from maskgrid.cli.command import SETTING, SHARD, Command, Option, option
+from maskgrid.cli.command import SHARD, Command, Option, option
 from maskgrid.io.errors import MachineError, UserError
 
 if TYPE_CHECKING:
+    from maskgrid.config.exports import Options
     from maskgrid.plan.plan import Plan
+
+
+FORMS = (
+    *("sa1b", "polygons", "labels", "panoptic", "yolo", "geojson", "labelme", "label_studio", "cutouts", "webdataset"),
+    "masks_parquet",
+)
 
 
 def _goal(name: str, text: str) -> Option:
@@ -97,23 +104,72 @@ COMMANDS = (
     ),
     Command(
         "export",
-        "write a setting's masks in another form, from its COCO file",
-        "results.exports.stage:export_setting",
+        "write a setting's masks, or those of the prompts, in another form, from their COCO file",
+        "cli.results:export",
         (
-            SETTING,
-            option("--form", required=True, choices=["sa1b", "polygons"], help="SA-1B's JSON or COCO polygons"),
+            option("--form", required=True, choices=FORMS, help="what to write (docs/exports.md)"),
             option(
                 "--tolerance",
                 type=float,
-                default=0.0,
                 metavar="PX",
-                help="for polygons: drop corners while the outline moves by less; 0: keep all",
+                help="for outlines: drop corners while the outline moves by less; 0: keep all",
             ),
+            option(
+                "--option",
+                action="append",
+                default=[],
+                metavar="KEY=VALUE",
+                help="an option of the form, as in the config; default: the config's",
+            ),
+        ),
+        one_of=(
+            option("--setting", help="a setting's name or id"),
+            option("--prompted", action="store_true", help="the masks of the prompts instead of a setting's"),
         ),
     ),
     Command("card", "write a dataset card and Croissant metadata", "results.exports.stage:write_card"),
     Command("report", "write the report and the explorer", "results.report.stage:write_report"),
 )
+
+
+def export(
+    plan: "Plan", setting: str | None, prompted: bool, form: str, tolerance: float | None, given: list[str]
+) -> str:
+    """Write an export, with the config's options but for the given ones.
+
+    Raises:
+        UserError: neither a setting nor the prompts, a form that these masks do not have, or an unknown option.
+    """
+    from maskgrid.config.exports import NOT_OF_PROMPTS
+    from maskgrid.results.exports.stage import export_prompted, export_setting
+
+    options = _form_options(plan, form, [*given, *([f"tolerance_px={tolerance}"] if tolerance is not None else [])])
+    if not prompted:
+        if setting is None:
+            raise UserError("export: say which masks: --setting NAME, or --prompted")
+        return export_setting(plan, setting, form, options)
+    if form in NOT_OF_PROMPTS:
+        raise UserError(f"--form {form}: has no masks of prompts, which lack its fields; choose another form")
+    return export_prompted(plan, form, options)
+
+
+def _form_options(plan: "Plan", form: str, given: list[str]) -> "Options":
+    """The config's options of a form, or its defaults, with the given ones in their place."""
+    from maskgrid.config.exports import OPTIONS
+    from maskgrid.config.files import parse_config, read_yaml
+
+    known = plan.config.options_by_form().get(form) or OPTIONS[form]()
+    if not given:
+        return known
+    values = known.model_dump()
+    for word in given:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise UserError(f"--option {word}: is not of the form KEY=VALUE")
+        values[key] = read_yaml(text)
+    if not OPTIONS[form].model_fields:
+        raise UserError(f"--option {given[0]}: the form {form} has no options")
+    return parse_config({"exports": [{form: values}]}, f"--option {given[-1]}").options_by_form()[form]
 
 
 def verify(plan: "Plan", pages: bool) -> str:

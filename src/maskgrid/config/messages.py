@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-# Union tags of maskgrid.config.section: pydantic adds them to the path, but the file has no such keys.
-_TAGS = frozenset({"block", "blocks", "table", "range", "list", "value"})
+# Union tags of maskgrid.config: pydantic adds them to the path, but the file has no such keys.
+_TAGS = frozenset({"block", "blocks", "table", "range", "list", "value", "form", "options"})
 
 
 def unknown_name(name: str, known: Iterable[str]) -> str:

@@ -7,17 +7,19 @@ and the tables of ``config/README.md`` from them. The statistics tables take the
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    FiniteFloat,
-    GetJsonSchemaHandler,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, FiniteFloat, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from maskgrid.config.exports import (
+    NOT_OF_PROMPTS,
+    NOT_OF_SETTINGS,
+    Export,
+    Form,
+    FormWithOptions,
+    Options,
+    options_by_form,
+)
 from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
@@ -204,7 +206,10 @@ class Config(Section):
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     generator: GeneratorConfig = Field(default_factory=GeneratorConfig)
-    filters: FilterConfig = NO_FILTERS
+    filters: FilterConfig = Field(
+        NO_FILTERS,
+        exclude_if=lambda filters: not filters_on(filters),  # so that files without them stay as they were
+    )
     sweep: Sweep | None = Field(
         None,
         description="a block, a list of blocks (their union), or the path of a table with one row per setting",
@@ -215,10 +220,12 @@ class Config(Section):
         default=(BASELINE,),
         description="settings to export as COCO: names, ids, baseline, all",
     )
-    exports: Items[Literal["card", "sa1b", "polygons"]] = Field(
+    exports: Items[Export] = Field(
         ("card",),
-        description="further forms of the results: card (a dataset card and Croissant metadata); for the settings "
-        "under annotations, sa1b (one JSON per image, in a tar archive) and polygons (COCO without run-length codes)",
+        description="further forms of the results, each a name or a name with options, as {labels: {order: "
+        "largest_first}}: card (a dataset card and Croissant metadata); for the settings under annotations, sa1b (one "
+        "JSON per image, in a tar archive), polygons (COCO without run-length codes), labels, panoptic, yolo, geojson, "
+        "labelme, label_studio, cutouts, webdataset, masks_parquet (docs/exports.md); for prompts, all but card, sa1b",
     )
     prompts: PromptConfig | None = Field(
         None, description="also segment prompts: boxes, points or masks from a file; null for none"
@@ -230,10 +237,20 @@ class Config(Section):
         description="also search for the best setting between and beyond the sweep's; null for none",
     )
 
-    @model_serializer(mode="wrap")
-    def _without_filters_that_are_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``filters`` if none is on, as files written before it existed do."""
-        values: dict[str, Any] = handler(self)
-        return (
-            values if filters_on(self.filters) else {name: kept for name, kept in values.items() if name != "filters"}
-        )
+    @field_validator("exports")
+    @classmethod
+    def _each_form_once(cls, exports: tuple[Form | FormWithOptions, ...]) -> tuple[Form | FormWithOptions, ...]:
+        options_by_form(exports)
+        return exports
+
+    def options_by_form(self) -> dict[str, Options]:
+        """The options of each form under ``exports``, in order."""
+        return options_by_form(self.exports)
+
+    def setting_forms(self) -> list[str]:
+        """The forms under ``exports`` that each exported setting has."""
+        return [form for form in self.options_by_form() if form not in NOT_OF_SETTINGS]
+
+    def prompted_forms(self) -> list[str]:
+        """The forms under ``exports`` that the masks of prompts have; none without prompts."""
+        return [form for form in self.options_by_form() if form not in NOT_OF_PROMPTS] if self.prompts else []

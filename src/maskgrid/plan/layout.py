@@ -7,6 +7,7 @@ from maskgrid.plan.passes import PassRun
 
 # Suffixes of a run's exports; those without one are folders.
 _ENDS = {"sa_v": ".json", "png": "", "palette": "", "overlay": ".webp"}
+_EXPORT_ENDS = {"sa1b": ".tar", "polygons": ".json"}
 TRACKED_FORMS = tuple(_ENDS)
 GROUND_TRUTH = "ground_truth.json"
 
@@ -141,8 +142,8 @@ class Layout:
         return self.root / "annotations" / f"{label}.json"
 
     def export(self, form: str, label: str) -> Path:
-        """A setting's masks in another form: ``sa1b`` or ``polygons``."""
-        return self.root / "exports" / form / f"{label}{'.tar' if form == 'sa1b' else '.json'}"
+        """A setting's masks in another form: a file for ``sa1b`` and ``polygons``, else a folder."""
+        return self.root / "exports" / form / f"{label}{_EXPORT_ENDS.get(form, '')}"
 
     @property
     def card(self) -> Path:
@@ -198,6 +199,10 @@ class Layout:
     def prompted_annotations(self) -> Path:
         """The masks of all prompts, as COCO."""
         return self.root / "prompted" / "annotations.json"
+
+    def prompted_export(self, form: str) -> Path:
+        """The masks of all prompts in another form: a file for ``polygons``, else a folder."""
+        return self.root / "prompted" / "exports" / f"{form}{_EXPORT_ENDS.get(form, '')}"
 
     @property
     def prompted_statistics(self) -> Path:

@@ -20,6 +20,7 @@ import orjson
 import PIL.Image
 
 from maskgrid.automatic.notes import annotations_fingerprint, dataset_origin, statistics_origin
+from maskgrid.config.exports import FOLDER_FORMS
 from maskgrid.config.sweep import called
 from maskgrid.io.checks import info_of
 from maskgrid.io.errors import UserError
@@ -27,6 +28,7 @@ from maskgrid.io.files import is_hidden, write_bytes
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.plan.layout import TRACKED_FORMS
 from maskgrid.plan.plan import Plan
+from maskgrid.results.exports.note import read_note
 from maskgrid.results.notes import fingerprint_in_tar
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ _ACCURACY = ("accuracy", "accuracy_summary")
 # Where results for people are, below the results folder.
 _PLACES = (
     *("annotations/*.json", "exports/polygons/*.json", "exports/sa1b/*.tar", "report/overlays/*.jpg"),
+    *(f"exports/{form}/*" for form in FOLDER_FORMS),
+    *("prompted/exports/polygons.json", *(f"prompted/exports/{form}" for form in FOLDER_FORMS)),
     *("README.md", "croissant.json", "ground_truth/*.parquet", "ground_truth/shards/*.parquet"),
     *(f"statistics/{name}.parquet" for name in _ACCURACY),
     "tuning/*.parquet",
@@ -71,12 +75,19 @@ def leftovers(plan: Plan) -> list[Path]:
 
     def is_current(path: Path, made_from: str) -> bool:
         try:
-            if path.parent.name in ("annotations", "polygons", "sa1b"):
-                setting = called(plan.settings, path.stem, "annotations")
+            if path.parent == root / "prompted" / "exports":
+                return made_from == str((info_of(plan.layout.prompted_annotations) or {}).get("fingerprint"))
+            if path.parent.name == "annotations" or path.parent.parent == root / "exports":
+                label = path.name if path.is_dir() else path.stem
+                setting = called(plan.settings, label, "annotations")
                 return made_from == annotations_fingerprint(setting, dataset())
             is_about_all = path in (plan.layout.card, plan.layout.croissant)
             return is_about_all and made_from == statistics_origin(plan)["fingerprint"]
-        except (UserError, KeyError):  # no such setting any more, or no tables: reported by other checks
+        except (
+            UserError,
+            KeyError,
+            FileNotFoundError,
+        ):  # no such setting any more, or no tables: reported by other checks
             return False
 
     found = [path for pattern in _PLACES for path in sorted(root.glob(pattern))]
@@ -98,8 +109,9 @@ def _wanted(plan: Plan) -> set[Path]:
     layout, exported = plan.layout, plan.exported()
     wanted = {layout.annotations(setting.label) for setting in exported}
     wanted |= {layout.root / "report" / "overlays" / f"{setting.label}.jpg" for setting in exported}
-    wanted |= {layout.export(form, one.label) for form in plan.config.exports if form != "card" for one in exported}
-    if "card" in plan.config.exports:
+    wanted |= {layout.export(form, one.label) for form in plan.config.setting_forms() for one in exported}
+    wanted |= {layout.prompted_export(form) for form in plan.config.prompted_forms()}
+    if "card" in plan.config.options_by_form():
         wanted |= {layout.card, layout.croissant}
     if plan.ground_truth() is not None:
         wanted |= {layout.statistics(name) for name in _ACCURACY}
@@ -135,6 +147,8 @@ def _runs(plan: Plan) -> list[str]:
 def _made_from(path: Path) -> str | None:
     """The fingerprint in one of our files; empty if it has none, and None for a file that is not ours."""
     try:
+        if path.is_dir():
+            return read_note(path).masks
         if path.suffix == ".parquet":
             return read_origin(path).get("fingerprint")
         if path.suffix == ".tar":

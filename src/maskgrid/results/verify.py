@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from maskgrid.automatic import verify as automatic
 from maskgrid.automatic.notes import annotations_fingerprint, dataset_origin, statistics_origin
@@ -21,10 +22,12 @@ from maskgrid.io.checks import (
     differs,
     info_of,
 )
+from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden, is_part
 from maskgrid.io.journal import is_journal
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted import verify as prompted
+from maskgrid.results.exports.note import n_files_in, read_note
 from maskgrid.results.leftovers import leftovers
 from maskgrid.results.notes import accuracy_origin, fingerprint_in_tar, report_fingerprint, truth_origin, tuning_origin
 from maskgrid.tracked import verify as tracked
@@ -55,7 +58,7 @@ def _check_all(plan: Plan) -> list[Problem]:
         if not of_index:  # without an index, no results of images can be checked
             problems += automatic.check_source(plan)
             problems += [*automatic.verify(plan), *_verify(plan)] if is_automatic else []
-            problems += prompted.verify(plan)
+            problems += [*prompted.verify(plan), *_check_prompted_exports(plan)] if has_prompts else []
     return [*problems, *(tracked.verify(plan) if has_tracking else ())]
 
 
@@ -113,14 +116,13 @@ def _check_exports(plan: Plan) -> Iterator[Problem]:
     """Check other forms of the annotations, and the card with its metadata."""
     layout = plan.layout
     dataset = cache(partial(dataset_origin, plan))
-    for form, setting in product(plan.config.exports, plan.exported()):
-        if form != "card":
+    for form, setting in product(plan.config.setting_forms(), plan.exported()):
 
-            def expected(setting: Setting = setting) -> str:
-                return annotations_fingerprint(setting, dataset())
+        def expected(setting: Setting = setting) -> str:
+            return annotations_fingerprint(setting, dataset())
 
-            yield from _check_export(layout.export(form, setting.label), expected)
-    if "card" in plan.config.exports:
+        yield from _check_export(plan, form, layout.export(form, setting.label), expected)
+    if "card" in plan.config.options_by_form():
         for path, end in ((layout.card, b" -->\n"), (layout.croissant, b"}\n")):
             problems = check_end(path, end)
             yield from problems
@@ -128,15 +130,51 @@ def _check_exports(plan: Plan) -> Iterator[Problem]:
                 yield Problem("stale", path, "is about another run")
 
 
-def _check_export(path: Path, expected: Callable[[], str]) -> Iterator[Problem]:
+def _check_prompted_exports(plan: Plan) -> Iterator[Problem]:
+    """Check other forms of the prompted masks."""
+    annotations = plan.layout.prompted_annotations
+    if not annotations.is_file():  # reported already
+        return
+
+    def masks() -> str:
+        return str((info_of(annotations) or {}).get("fingerprint"))
+
+    for form in plan.config.prompted_forms():
+        yield from _check_export(plan, form, plan.layout.prompted_export(form), masks)
+
+
+def _check_export(plan: Plan, form: str, path: Path, expected: Callable[[], str]) -> Iterator[Problem]:
+    options = plan.config.options_by_form()[form].model_dump(mode="json")
+    if form not in ("sa1b", "polygons"):
+        yield from _check_folder(path, options, expected)
+        return
     problems = check_end(path)
     yield from problems
     if problems:
         return
-    made_from = fingerprint_in_tar(path) if path.suffix == ".tar" else (info_of(path) or {}).get("fingerprint")
+    info = (info_of(path) or {}) if form == "polygons" else dict[str, Any](fingerprint=fingerprint_in_tar(path))
     # Archives of earlier versions do not say.
-    if made_from != "" and differs({"fingerprint": made_from}, expected):
+    if info.get("fingerprint") != "" and differs(info, expected):
         yield Problem("stale", path, "was made from other masks or settings")
+    elif form == "polygons" and info.get("polygons", {}).get("tolerance_px") != options["tolerance_px"]:
+        yield Problem("stale", path, "was made with another tolerance_px")
+
+
+def _check_folder(path: Path, options: dict[str, Any], expected: Callable[[], str]) -> Iterator[Problem]:
+    if not path.is_dir():
+        yield Problem("missing", path, "there is no such folder")
+        return
+    try:
+        note = read_note(path)
+    except UserError:
+        yield Problem("foreign", path, "was not written by maskgrid")
+        return
+    if n_files_in(path) != note.n_files:
+        yield Problem("damaged", path, f"had {note.n_files} files when it was written; delete it and run again")
+    elif differs({"fingerprint": note.masks}, expected):
+        yield Problem("stale", path, "was made from other masks or settings")
+    elif note.options != options:
+        yield Problem("stale", path, "was made with other options")
 
 
 def _origin_in(path: Path) -> dict[str, str]:

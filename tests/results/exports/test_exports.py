@@ -17,6 +17,7 @@ from scipy import ndimage
 from made_results import HOSTILE, make_config
 from made_truth import make_plan_with_truth, masks_as_objects
 from maskgrid.automatic.merge import merge_setting
+from maskgrid.config.exports import PolygonsOptions
 from maskgrid.io.errors import UserError
 from maskgrid.io.json_lines import write_document
 from maskgrid.io.tables import read_table, write_table
@@ -124,7 +125,7 @@ def test_outlines_draw_the_mask_without_its_holes(mask):
 def test_a_tolerance_drops_corners(plan):
     path = plan.layout.export("polygons", "baseline")
     before = path.read_bytes()
-    export_setting(plan, "baseline", "polygons", tolerance_px=2.0)
+    export_setting(plan, "baseline", "polygons", options=PolygonsOptions(tolerance_px=2.0))
     simple = load(path)
     path.write_bytes(before)
     n_numbers = [

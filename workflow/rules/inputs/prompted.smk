@@ -56,3 +56,10 @@ def prompted_results():
             layout.prompted_worst,
         )
     )
+
+
+def prompted_export_files():
+    """The masks of prompts in the other forms that the config lists."""
+    return final(
+        str(PLAN.layout.prompted_export(form)) for form in PLAN.config.prompted_forms()
+    )

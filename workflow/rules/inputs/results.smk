@@ -1,5 +1,9 @@
 """Inputs of the results' rules, and their outputs."""
 
+import orjson
+
+from maskgrid.config.exports import FOLDER_FORMS
+
 
 def annotation_files():
     """One COCO file per setting that the config lists under annotations."""
@@ -12,15 +16,36 @@ def export_files():
     """The annotations in the other forms that the config lists."""
     return final(
         str(PLAN.layout.export(form, setting.label))
-        for form in PLAN.config.exports
-        if form != "card"
+        for form in PLAN.config.setting_forms()
         for setting in PLAN.exported()
     )
 
 
+@cache
+def export_options():
+    """The options of each form, as plain values."""
+    return {
+        form: options.model_dump(mode="json")
+        for form, options in PLAN.config.options_by_form().items()
+    }
+
+
+def form_options(wildcards):
+    """The options of a job's form, for params: another option reruns that form alone."""
+    return orjson.dumps(export_options().get(wildcards.form)).decode()
+
+
+# Polygons with every corner have no such param, as before there were options.
+POLYGONS_OPTIONS = (
+    {"tolerance_px": export_options()["polygons"]["tolerance_px"]}
+    if export_options().get("polygons", {}).get("tolerance_px")
+    else {}
+)
+
+
 def card_files():
     """The dataset card and its metadata, if the config asks for them."""
-    if "card" not in PLAN.config.exports:
+    if "card" not in export_options():
         return []
     return final([str(PLAN.layout.card), str(PLAN.layout.croissant)])
 
@@ -30,7 +55,7 @@ def asked_for():
     tracking = PLAN.config.tracking
     return [
         [setting.label for setting in PLAN.exported()],
-        list(PLAN.config.exports),
+        list(PLAN.config.model_dump()["exports"]),
         PLAN.ground_truth() is not None,
         PLAN.config.prompts is not None,
         list(tracking.exports) if tracking is not None else None,

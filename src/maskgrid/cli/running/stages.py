@@ -20,10 +20,13 @@ WORDS: dict[str, str | None] = {
     "report": "drawing report and explorer",
     "export_sa1b": "writing SA-1B's JSON",
     "export_polygons": "writing polygons",
+    "export": "writing masks in other forms",
     "card": "writing the dataset card",
     "prompts": "checking the prompts",
     "prompt": "segmenting the prompts",
     "prompt_merge": "writing their COCO and statistics",
+    "export_prompted": "writing their masks in other forms",
+    "export_prompted_polygons": "writing their masks as polygons",
     "videos": "checking the videos",
     "track": "following the objects",
     "masklets": "joining their masklets",
@@ -40,7 +43,13 @@ WORDS: dict[str, str | None] = {
     "tracked": None,
 }
 # The rules of subcommands that serve several, by what their loops say.
-_RULES_OF = {"export": {"polygons": ("export_polygons",), "SA-1B": ("export_sa1b",)}}
+_RULES_OF = {
+    "export": {
+        "polygons": ("export_polygons", "export_prompted_polygons"),
+        "SA-1B": ("export_sa1b",),
+        "masks of prompts": ("export_prompted",),
+    }
+}
 _TOLD_UNITS = frozenset({"images", "frames", "videos"})
 
 

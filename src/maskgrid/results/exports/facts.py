@@ -10,7 +10,9 @@ from maskgrid.automatic.notes import statistics_origin
 from maskgrid.config.settings import Setting
 from maskgrid.io.fingerprint import maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
+from maskgrid.io.wording import count
 from maskgrid.plan.plan import Plan
+from maskgrid.results.exports.note import n_files_in, size_bytes
 from maskgrid.results.report.data import checkpoint_hashes, read_accuracy
 
 _TABLES = {
@@ -28,6 +30,17 @@ _ACCURACY = {
 _FORMS = {
     "polygons": "the same masks as polygons: holes are lost",
     "sa1b": "the same masks in SA-1B's form, a JSON an image",
+}
+_FOLDERS = {
+    "labels": "a picture of labels an image; a pixel has one mask or none",
+    "panoptic": "COCO's panoptic form; a pixel has one mask or none",
+    "yolo": "Ultralytics segmentation: holes are lost",
+    "geojson": "polygons with holes, in pixels",
+    "labelme": "LabelMe's files",
+    "label_studio": "Label Studio's tasks with predictions",
+    "cutouts": "each mask cut out of its picture",
+    "webdataset": "pictures and masks side by side",
+    "masks_parquet": "pictures and masks as a table",
 }
 
 
@@ -48,6 +61,7 @@ class DatasetFacts:
         model: other model parameters of the config.
         packages: versions by name.
         files: descriptions by path in the results folder.
+        folders: the same for exports that are folders, with sizes.
         fingerprint: fingerprint of the statistics.
     """
 
@@ -63,6 +77,7 @@ class DatasetFacts:
     model: Mapping[str, Any]
     packages: Mapping[str, str]
     files: Mapping[str, str]
+    folders: Mapping[str, str]
     fingerprint: str
 
     @property
@@ -94,6 +109,7 @@ def read_facts(plan: Plan) -> DatasetFacts:
         model={"dtype": model.dtype, "mode": model.mode, "apply_postprocessing": model.apply_postprocessing},
         packages=package_versions(),
         files=_files(plan),
+        folders=described_folders(plan),
         fingerprint=statistics_origin(plan)["fingerprint"],
     )
 
@@ -103,6 +119,33 @@ def source_name(plan: Plan) -> str:
     return Path(plan.config.dataset.source).name or "a folder of images"
 
 
+def described_folders(plan: Plan) -> dict[str, str]:
+    """The existing exports that are folders, of settings and of prompts, with their sizes."""
+    layout, config = plan.layout, plan.config
+    paths = {
+        layout.export(form, setting.label): words
+        for form, words in _FOLDERS.items()
+        if form in config.setting_forms()
+        for setting in plan.exported()
+    }
+    paths |= {
+        layout.prompted_export(form): f"{words}, for the prompts"
+        for form, words in _FOLDERS.items()
+        if form in config.prompted_forms()
+    }
+    return {
+        f"{path.relative_to(layout.root).as_posix()}/": f"{words}; {count(n_files_in(path), 'file')}, {_size(path)}"
+        for path, words in paths.items()
+        if path.is_dir()
+    }
+
+
+def _size(path: Path) -> str:
+    """The size of a folder for people."""
+    size = size_bytes(path) / 1e6
+    return f"{size / 1e3:.1f} GB" if size >= 1e3 else f"{size:.1f} MB"
+
+
 def _files(plan: Plan) -> dict[str, str]:
     """The existing files that the config asks for, and their descriptions; a former config's may lie beside them."""
     listed = {
@@ -110,7 +153,7 @@ def _files(plan: Plan) -> dict[str, str]:
         for setting in plan.exported()
     }
     for form, words in _FORMS.items():
-        if form in plan.config.exports:
+        if form in plan.config.setting_forms():
             paths = [plan.layout.export(form, setting.label) for setting in plan.exported()]
             listed |= {path.relative_to(plan.layout.root).as_posix(): words for path in paths}
     listed |= _TABLES

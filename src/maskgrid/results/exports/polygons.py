@@ -70,7 +70,7 @@ def write_polygons(source: Path, path: Path, n_images: int, tolerance_px: float 
             for entry in _with_polygons(entries, tolerance_px, fidelity):
                 annotations.write(dumps(entry) + b"\n")
         head["info"] |= {"polygons": {"tolerance_px": tolerance_px, **fidelity.as_dict()}}
-        write_document(path, head, {"images": _lines(images), "annotations": _lines(annotations)})
+        write_document(path, head, {"images": spooled_lines(images), "annotations": spooled_lines(annotations)})
     return fidelity
 
 
@@ -78,12 +78,18 @@ def _with_polygons(entries: list[Entry], tolerance_px: float, fidelity: Fidelity
     for entry in entries:
         size_hw = tuple(entry["segmentation"]["size"])
         counts = code_of(entry["segmentation"], size_hw)
-        polygons = outlines(rle.decode(counts, size_hw), tolerance_px)
-        drawn = rle.from_polygons(polygons, size_hw)
-        iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0]) if polygons else 1.0  # an empty mask, exactly
+        polygons, drawn, iou = polygons_of(counts, size_hw, tolerance_px)
         fidelity.add(iou)
         area = rle.area_px(drawn, size_hw)
         yield {**entry, "segmentation": polygons, "area": area, "iou_with_mask": round(iou, 6)}
+
+
+def polygons_of(counts: bytes, size_hw: tuple[int, int], tolerance_px: float) -> tuple[list[list[float]], bytes, float]:
+    """A mask's outlines as :func:`outlines`, the mask that pycocotools draws from them, and the IoU of both."""
+    polygons = outlines(rle.decode(counts, size_hw), tolerance_px)
+    drawn = rle.from_polygons(polygons, size_hw)
+    iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0]) if polygons else 1.0  # an empty mask, exactly
+    return polygons, drawn, iou
 
 
 def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[float]]:
@@ -109,7 +115,8 @@ def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[fl
     return polygons
 
 
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+def spooled_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines written to a temporary file."""
     stream.seek(0)
     return (line.rstrip(b"\n") for line in stream)
 

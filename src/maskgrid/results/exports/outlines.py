@@ -1,0 +1,107 @@
+"""Outlines of masks: through pixel centres, as OpenCV draws them, and along pixel edges, with holes."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from maskgrid.masks import rle
+
+# Enlarge each pixel to a square with this side: the contour through its outermost pixels then rounds to the edges.
+_SCALE = 3
+
+Corners: TypeAlias = NDArray[np.int32]  # (n, 2), x and y
+Polygon: TypeAlias = list[Corners]  # the outer ring, then its holes
+
+
+def polygons_with_holes(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[Polygon]:
+    """The outlines of a mask (H, W) along the edges of its pixels.
+
+    Pixels that share an edge make one polygon. Rings touch one another in single points at most, so with a tolerance of
+    0 the polygons are valid as GeoJSON and OGC want them.
+
+    Args:
+        mask: bool (H, W).
+        tolerance_px: drop corners as long as an outline moves by less; one that would lose its area keeps all.
+    """
+    window, corner_xy = _window(mask)
+    n_parts, parts = cv2.connectedComponents(window, connectivity=4)
+    polygons = []
+    for part in range(1, n_parts):
+        alone, offset_xy = _window(parts == part)
+        large = np.pad(alone.repeat(_SCALE, axis=0).repeat(_SCALE, axis=1), 1)
+        found, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        corners = [contour[:, 0, :].astype(np.int32) - 1 for contour in found]
+        rings = [_edges(one, tolerance_px) + (corner_xy + offset_xy) for one in corners]
+        outer = max(range(len(rings)), key=lambda number: cv2.contourArea(found[number]))
+        polygons.append([rings[outer], *(ring for number, ring in enumerate(rings) if number != outer)])
+    return polygons
+
+
+def _edges(contour: Corners, tolerance_px: float) -> Corners:
+    """A contour of enlarged pixels as corners of pixels, without repeated ones."""
+    corners = np.rint((contour + 0.5) / _SCALE).astype(np.int32)
+    corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
+    simple = _simplified(corners, tolerance_px)
+    return simple if len(simple) > 2 else corners
+
+
+def _simplified(corners: Corners, tolerance_px: float) -> Corners:
+    """Drop corners by Douglas and Peucker."""
+    if tolerance_px <= 0:
+        return corners
+    simple: Corners = cv2.approxPolyDP(corners[:, None], tolerance_px, True)[:, 0].astype(np.int32)
+    return simple
+
+
+def centre_outline(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> Corners:
+    """One closed line through the centres of a mask's outermost pixels; parts are joined by lines there and back.
+
+    ``cv2.fillPoly`` draws the mask again, without holes, and with lines from part to part. Ultralytics joins parts so.
+
+    Args:
+        mask: bool (H, W), with at least one pixel.
+        tolerance_px: as above.
+    """
+    window, corner_xy = _window(mask)
+    found, _ = cv2.findContours(window, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    parts = [_simplified(part[:, 0, :].astype(np.int32), tolerance_px) for part in found]
+    return _joined(sorted(parts, key=len, reverse=True)) + corner_xy
+
+
+def _joined(parts: Sequence[Corners]) -> Corners:
+    line = parts[0]
+    for part in parts[1:]:
+        distances, places = cKDTree(line).query(part)
+        there = int(np.argmin(distances))
+        here = int(places[there])
+        line = np.concatenate([line[: here + 1], part[there:], part[: there + 1], line[here:]])
+    return line
+
+
+def drawn_area(line: Corners, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels (H, W) that ``cv2.fillPoly`` fills."""
+    canvas = np.zeros(size_hw, np.uint8)
+    cv2.fillPoly(canvas, [line.astype(np.int32)], 1)
+    return canvas.view(np.bool_)
+
+
+def drawn_with_holes(polygons: Sequence[Polygon], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels (H, W) in an odd number of rings."""
+    inside = np.zeros(size_hw, np.bool_)
+    for ring in (ring for polygon in polygons for ring in polygon):
+        inside ^= rle.decode(rle.from_polygons([ring.ravel().tolist()], size_hw), size_hw)
+    return inside
+
+
+def _window(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The part of a mask that holds all its pixels, and its first column and row."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return np.zeros((1, 1), np.uint8), np.zeros(2, np.int32)
+    top, left = int(rows[0]), int(columns[0])
+    part = np.ascontiguousarray(mask[top : rows[-1] + 1, left : columns[-1] + 1]).astype(np.uint8)
+    return part, np.array([left, top], np.int32)

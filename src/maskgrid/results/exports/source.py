@@ -1,0 +1,215 @@
+"""What all exports read: a COCO file's images with their masks and, if needed, their pictures and file names."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
+from maskgrid.dataset.spans import Span, open_span
+from maskgrid.dataset.tables import place_of
+from maskgrid.io.errors import UserError
+from maskgrid.io.files import atomic_write
+from maskgrid.io.progress import shown
+from maskgrid.io.tables import read_table
+from maskgrid.masks.coco_reading import Entry, read_head, read_images
+from maskgrid.masks.pictures import Pixels, png
+from maskgrid.masks.segmentations import code_of
+
+# File types that every tool opens; pictures of other types are written as PNG.
+_COMMON = frozenset({".jpg", ".jpeg", ".png"})
+_COLUMNS = ["image_key", "status", "path", "member_offset", "size_bytes", "sha256"]
+_LONGEST_NAME = 200  # bytes of a name's last part, so that a suffix fits
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image's file.
+
+    Attributes:
+        path: the file.
+        span: the part of the file that is the image; None for the whole file.
+        sha256: hash of its bytes when it was indexed.
+        exif_orientation: 1 to 8.
+        max_pixels: of the config.
+    """
+
+    path: Path
+    span: Span | None
+    sha256: str
+    exif_orientation: int
+    max_pixels: int
+
+    def pixels(self) -> Pixels:
+        """Pixels as displayed, as the masks; uint8 (H, W, 3).
+
+        Raises:
+            BadImageError: it is gone, or has changed.
+        """
+        return read_image(self.path, self.max_pixels, self.sha256, self.span).pixels
+
+    def is_common(self, suffix: str) -> bool:
+        """Whether any tool shows the file as the masks lie on it: a common type, and upright."""
+        return suffix.lower() in _COMMON and self.exif_orientation == 1
+
+    def content(self, suffix: str) -> tuple[bytes, str]:
+        """The file's own bytes and its suffix; those of a PNG for a file of another type, or one that is not upright.
+
+        Raises:
+            BadImageError: it is gone, or has changed.
+        """
+        pixels = self.pixels()  # also checks the hash
+        if not self.is_common(suffix):
+            return png(pixels), ".png"
+        try:
+            with open_span(self.path, self.span) as stream:
+                return stream.read(), suffix.lower()
+        except OSError as error:
+            raise BadImageError(ImageStatus.UNREADABLE, os.strerror(error.errno or 0)) from None
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A COCO file to export.
+
+    Attributes:
+        path: the COCO file.
+        files: the table of the images' files.
+        n_images: number of images.
+        max_pixels: of the config.
+        what: what the progress bar says.
+    """
+
+    path: Path
+    files: Path
+    n_images: int
+    max_pixels: int
+    what: str = "masks"
+
+    @cached_property
+    def head(self) -> dict[str, Any]:
+        """``info`` and ``categories``."""
+        return read_head(self.path)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the masks; empty if they have none."""
+        return str(self.head["info"].get("fingerprint") or "")
+
+    @property
+    def categories(self) -> list[Entry]:
+        """COCO's categories."""
+        found: list[Entry] = self.head.get("categories", [])
+        return found
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """The categories' names, by id."""
+        return {one["id"]: str(one.get("name", one["id"])) for one in self.categories}
+
+    def name_of(self, entry: Entry) -> str:
+        """The name of an annotation's category."""
+        return self.names.get(entry["category_id"], str(entry["category_id"]))
+
+    def images(self) -> Iterator[tuple[Entry, list[Entry]]]:
+        """Each image with its annotations, in order; shows the progress."""
+        return shown(read_images(self.path), self.n_images, self.what, "images")
+
+    def with_pictures(self) -> Iterator[tuple[Entry, list[Entry], Picture]]:
+        """The same with each image's file.
+
+        Raises:
+            UserError: the table of files does not have the images.
+        """
+        places = _places(self.files)
+        for image, entries in self.images():
+            row = next((row for row in places if row["image_key"] == image["file_name"]), None)
+            if row is None:
+                raise UserError(f"{self.files} has no {image['file_name']!r}: run maskgrid index, then merge, again")
+            path, span = place_of(row)
+            yield image, entries, Picture(path, span, row["sha256"], image["exif_orientation"], self.max_pixels)
+
+
+def _places(path: Path) -> Iterator[dict[str, Any]]:
+    """The good images' files in the order of keys, as COCO files have them."""
+    table = read_table(path, _COLUMNS)
+    table = table.filter(pc.equal(table["status"], "ok")).sort_by("image_key")
+    for batch in pa.Table.to_batches(table, max_chunksize=1024):
+        yield from batch.to_pylist()
+
+
+def mask_of(entry: Entry) -> tuple[bytes, tuple[int, int]]:
+    """An annotation's compressed code, and the image's height and width."""
+    height, width = entry["segmentation"]["size"]
+    return code_of(entry["segmentation"], (height, width)), (height, width)
+
+
+def score_of(entry: Entry) -> float:
+    """An annotation's score."""
+    score: Any = entry.get("score", entry.get("predicted_iou", 0.0))
+    return float(score)
+
+
+class FileNames:
+    """Names for files of images: the image's own without its suffix, made unique and safe for any file system.
+
+    Of two images with one name, such as ``a.jpg`` and ``a.png``, the second gets its id too.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, image: Entry) -> str:
+        """The name for an image: a relative path without suffix."""
+        path = PurePosixPath(_UNSAFE.sub("_", image["file_name"]))
+        stem = str(path.with_suffix("")) if path.name.strip(".") else str(image["id"])
+        if len(os.fsencode(path.name)) > _LONGEST_NAME:
+            stem = str(path.with_name(os.fsencode(path.name)[:_LONGEST_NAME].decode(errors="ignore")))
+        name = stem
+        while name.casefold() in self._taken or name.startswith("/"):
+            name = f"{name.lstrip('/')}_{image['id']}"
+        self._taken.add(name.casefold())
+        return name
+
+
+def place_picture(picture: Picture, target: Path, suffix: str, how: str) -> Path:
+    """Put a picture at a path without a suffix, as a link or a copy; return the file.
+
+    What cannot be linked is copied: members of archives, and pictures that are no upright JPEG or PNG, as PNG.
+
+    Raises:
+        BadImageError: it is gone, or has changed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if how == "link" and picture.span is None and picture.is_common(suffix):
+        if not picture.path.is_file():
+            raise BadImageError(ImageStatus.MISSING, "the file is gone")
+        link = target.with_name(target.name + suffix.lower())
+        link.symlink_to(picture.path)
+        return link
+    content, written = picture.content(suffix)
+    path = target.with_name(target.name + written)
+    with atomic_write(path) as stream:
+        stream.write(content)
+    return path
+
+
+def suffix_of(image: Entry) -> str:
+    """The suffix of an image's name, such as ``.jpg``."""
+    return PurePosixPath(image["file_name"]).suffix
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Rows as lines of CSV."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue().encode()
