@@ -172,7 +172,7 @@ class ImageReplay:
         place_of = {one: place for place, one in enumerate(_identities(self.masks))}
         replay = Replay({part.pass_.name: part for part in self.masks.passes})
         for place in others:
-            kept = _identities(replay.select(settings[place].generator))
+            kept = _identities(replay.select(settings[place].generator, settings[place].filters))
             alive[:, place] = False
             alive[[place_of[one] for one in kept], place] = True
 
