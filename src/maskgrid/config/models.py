@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from maskgrid.config.categories import CategoriesConfig
 from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
@@ -191,6 +192,9 @@ class Config(Section):
     annotations: Items[str] = Field(
         default=(BASELINE,),
         description="settings to export as COCO: names, ids, baseline, all",
+    )
+    categories: CategoriesConfig | None = Field(
+        None, description="give masks the categories of known objects that they match; null: one category, object"
     )
     exports: Items[Literal["card", "sa1b", "polygons"]] = Field(
         ("card",),
