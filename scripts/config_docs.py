@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from maskgrid.config.categories import CategoriesConfig
 from maskgrid.config.files import schema
 from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig
@@ -24,6 +25,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "filters": FilterFields,
     "sweep": SweepBlock,
     "record": RecordConfig,
+    "categories": CategoriesConfig,
     "prompts": PromptConfig,
     "tracking": TrackingConfig,
     "automatic": AutomaticConfig,
@@ -37,7 +39,7 @@ _WITH_TABLES = {"tracking": frozenset({"automatic"})}
 def key_table(model: type[BaseModel], skip: frozenset[str] = frozenset()) -> str:
     """Make a Markdown table of a section's keys, defaults and meanings."""
     rows = [
-        f"| `{name}` | {_default(field.get_default(call_default_factory=True))} | {field.description} |"
+        f"| `{field.alias or name}` | {_default(field.get_default(call_default_factory=True))} | {field.description} |"
         for name, field in model.model_fields.items()
         if name not in skip
     ]
@@ -49,7 +51,9 @@ def with_tables(text: str) -> str:
     for name, model in _SECTIONS.items():
         text = _replace(text, name, key_table(model, _WITH_TABLES.get(name, frozenset())))
     return _replace(
-        text, "top", key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts", "tracking", "tune"})
+        text,
+        "top",
+        key_table(Config, skip=frozenset(_SECTIONS) - {"sweep", "prompts", "tracking", "tune", "categories"}),
     )
 
 

@@ -150,7 +150,7 @@ def test_each_line_holds_one_annotation(layout):
 def test_info_names_the_setting(layout):
     info = json.loads(merged(SETTINGS[4], layout))["info"]
     assert (info["setting_id"], info["setting_names"]) == (SETTINGS[4].id, ["level"])
-    assert info["parameters"] == SETTINGS[4].parameters()
+    assert info["parameters"] == SETTINGS[4].parameters_on()
     assert info["checkpoint_id"] == CHECKPOINT
 
 

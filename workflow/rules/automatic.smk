@@ -90,6 +90,7 @@ rule gather:
 rule merge:
     input:
         gathered_file,
+        CATEGORIES_FILE,
         index=ancient("<results>/dataset/files.parquet"),
     output:
         "<results>/annotations/{label}.json",
@@ -99,6 +100,7 @@ rule merge:
         "../../environment.yml"
     params:
         **CALL,
+        **CATEGORIES,
         images=images_fingerprint,
         setting=lambda wildcards: find(PLAN.settings, wildcards.label, "annotations").id,
         output_mode=PLAN.config.generator.output_mode,

@@ -33,7 +33,9 @@ def info(setting: Setting, fingerprint: str | None = None) -> dict[str, Any]:
     }
 
 
-def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: str) -> list[bytes]:
+def annotation_lines(
+    masks: KeptMasks, image_ids: Sequence[int], output_mode: str, category_ids: NDArray[np.int64] | None = None
+) -> list[bytes]:
     """Each image's entries of ``annotations`` as JSON, one a line, without their ``id``.
 
     Args:
@@ -41,6 +43,7 @@ def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: st
         image_ids: the images' ids in this file.
         output_mode: ``uncompressed_rle`` gives lists of runs. ``coco_rle`` gives COCO's compressed code, and so does
             ``binary_mask``, since JSON has no form for arrays of pixels.
+        category_ids: int64 (n,), the masks' categories; None: all are of one.
 
     Returns:
         The lines of each image, joined. A line is what follows the id: it begins with the next field's name.
@@ -55,12 +58,12 @@ def annotation_lines(masks: KeptMasks, image_ids: Sequence[int], output_mode: st
     boxes_xywh = xywh(masks.box_xyxy)
     boxes_xywh[:, 2:] += 1  # sam2's boxes are a pixel short
     iou, stability = _texts(masks.predicted_iou), _texts(masks.stability_score)
-    heads = [
-        b'"image_id":%d,"category_id":%d,"segmentation":{"size":[%d,%d],"counts":' % (image_id, CATEGORY_ID, *size_hw)
-        for image_id, size_hw in zip(image_ids, masks.size_hw.tolist(), strict=True)
-    ]
+    heads = [b'"image_id":%d,"category_id":' % image_id for image_id in image_ids]
+    sizes = [b',"segmentation":{"size":[%d,%d],"counts":' % (height, width) for height, width in masks.size_hw.tolist()]
     columns: list[bytes | list[bytes]] = [
         _repeated(heads, masks.n_masks),
+        b"%d" % CATEGORY_ID if category_ids is None else _texts(category_ids),
+        _repeated(sizes, masks.n_masks),
         _codes(masks.counts, output_mode),
         b'},"area":',
         _texts(masks.area_px),

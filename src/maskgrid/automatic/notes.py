@@ -10,6 +10,7 @@ import orjson
 
 from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import Setting
+from maskgrid.dataset.categories import categories_content
 from maskgrid.dataset.region_masks import region_contents
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, package_versions
@@ -97,6 +98,16 @@ def dataset_origin(plan: Plan) -> Origin:
     return {**made_from, "regions": {name: sorted(found) for name, found in regions.items()}} if regions else made_from
 
 
+def annotated_origin(plan: Plan) -> Origin:
+    """The origin of all COCO files: that of the selections, and the objects that give masks their categories.
+
+    Raises:
+        UserError: as in :func:`dataset_origin`, or the objects cannot be read.
+    """
+    categories = categories_content(plan)
+    return dataset_origin(plan) | ({} if categories is None else {"categories": categories})
+
+
 def gathered_origin(plan: Plan) -> Origin:
     """The origin of all shards' selections, with the settings that they answer.
 
@@ -119,7 +130,7 @@ def statistics_origin(plan: Plan) -> Origin:
 
 
 def annotations_fingerprint(setting: Setting, dataset: Origin) -> str:
-    """Fingerprint of a setting's annotations; ``dataset`` is from :func:`dataset_origin`, which is slow to read."""
+    """Fingerprint of a setting's annotations; ``dataset`` is from :func:`annotated_origin`, which is slow to read."""
     content: Origin = {
         "setting": [setting.id, *setting.names],
         "output_mode": setting.generator.output_mode,
@@ -129,6 +140,8 @@ def annotations_fingerprint(setting: Setting, dataset: Origin) -> str:
     }
     if setting.filters.region is not None:
         content["region"] = dataset["regions"].get(setting.filters.region)
+    if "categories" in dataset:
+        content["categories"] = dataset["categories"]
     return fingerprint(content)
 
 

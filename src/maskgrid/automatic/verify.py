@@ -5,8 +5,8 @@ from functools import cache, partial
 from pathlib import Path
 
 from maskgrid.automatic.notes import (
+    annotated_origin,
     annotations_fingerprint,
-    dataset_origin,
     gathered_origin,
     pass_origin,
     selections_origin,
@@ -92,7 +92,7 @@ def _check_selections(plan: Plan, shard: str, regions: Callable[[], Mapping[str,
 
 def _check_merged(plan: Plan) -> Iterator[Problem]:
     """Check the COCO file of each setting that the config exports."""
-    dataset = cache(partial(dataset_origin, plan))  # a footer of each shard, read once for all settings
+    dataset = cache(partial(annotated_origin, plan))  # a footer of each shard, read once for all settings
     for setting in plan.exported():
 
         def expected(setting: Setting = setting) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field, FiniteFloat, GetJsonSchemaHandler, field_validator, 
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from maskgrid.config.categories import CategoriesConfig
 from maskgrid.config.exports import (
     NOT_OF_PROMPTS,
     NOT_OF_SETTINGS,
@@ -219,6 +220,11 @@ class Config(Section):
     annotations: Items[str] = Field(
         default=(BASELINE,),
         description="settings to export as COCO: names, ids, baseline, all",
+    )
+    categories: CategoriesConfig | None = Field(
+        None,
+        exclude_if=lambda categories: categories is None,  # so that files without it stay as they were
+        description="give masks the categories of known objects that they match; null: one category, object",
     )
     exports: Items[Export] = Field(
         ("card",),

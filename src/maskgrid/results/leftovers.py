@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 import PIL.Image
 
-from maskgrid.automatic.notes import annotations_fingerprint, dataset_origin, statistics_origin
+from maskgrid.automatic.notes import annotated_origin, annotations_fingerprint, statistics_origin
 from maskgrid.config.exports import FOLDER_FORMS
 from maskgrid.config.sweep import called
 from maskgrid.io.checks import info_of
@@ -71,7 +71,7 @@ def tidy(plan: Plan) -> None:
 def leftovers(plan: Plan) -> list[Path]:
     """Our files for people that the config does not ask for, and that were not made from its masks either."""
     root, wanted = plan.layout.root, _wanted(plan)
-    dataset = cache(lambda: dataset_origin(plan))
+    dataset = cache(lambda: annotated_origin(plan))
 
     def is_current(path: Path, made_from: str) -> bool:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maskgrid.automatic import verify as automatic
-from maskgrid.automatic.notes import annotations_fingerprint, dataset_origin, statistics_origin
+from maskgrid.automatic.notes import annotated_origin, annotations_fingerprint, statistics_origin
 from maskgrid.config.settings import Setting
 from maskgrid.io.checks import (
     UNNEEDED,
@@ -115,7 +115,7 @@ def _check_report(plan: Plan) -> Iterator[Problem]:
 def _check_exports(plan: Plan) -> Iterator[Problem]:
     """Check other forms of the annotations, and the card with its metadata."""
     layout = plan.layout
-    dataset = cache(partial(dataset_origin, plan))
+    dataset = cache(partial(annotated_origin, plan))
     for form, setting in product(plan.config.setting_forms(), plan.exported()):
 
         def expected(setting: Setting = setting) -> str:

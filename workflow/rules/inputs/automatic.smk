@@ -3,6 +3,7 @@
 import orjson
 
 from maskgrid.config.sweep import find
+from maskgrid.dataset.categories import categories_file
 from maskgrid.dataset.earlier import recording_for
 from maskgrid.dataset.region_masks import region_files, region_states, regions_of
 
@@ -47,6 +48,30 @@ def region_content():
 
 REGIONS = (
     {"regions": lambda wildcards: region_content()} if regions_of(PLAN.settings) else {}
+)
+
+
+# The objects that give masks their categories; the demo's come with its images.
+with one_line_errors():
+    CATEGORIES_FROM = categories_file(PLAN)
+CATEGORIES_FILE = [] if CATEGORIES_FROM is None else [named(CATEGORIES_FROM)]
+
+
+@cache
+def categories_state():
+    """The section, and the content of its file and of the pictures that it names, as text."""
+    content = content_of(CATEGORIES_FROM)
+    if workflow.is_main_process and CATEGORIES_FROM and not is_url(CATEGORIES_FROM):
+        from maskgrid.results.notes import pictures_digest
+
+        content += f" {pictures_digest(PLAN.located(CATEGORIES_FROM))}"
+    return f"{PLAN.config.categories.model_dump_json()} {content}"
+
+
+CATEGORIES = (
+    {"categories": lambda wildcards: categories_state()}
+    if PLAN.config.categories
+    else {}
 )
 
 
