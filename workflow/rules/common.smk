@@ -1,6 +1,7 @@
 """What all rules share: the plan, and functions that look up in it what a job needs."""
 
 import shlex
+import subprocess
 import sys
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -13,6 +14,7 @@ from snakemake.utils import update_config
 from maskgrid.cli.workflow_config import refuse_repeated_keys, typed
 from maskgrid.config.files import parse_config, save_config
 from maskgrid.io.errors import UserError, disk_failure
+from maskgrid.io.events import listened
 from maskgrid.io.fingerprint import sha256_of
 from maskgrid.network.checkpoints import own_content, own_files
 from maskgrid.plan.plan import make_plan
@@ -204,3 +206,23 @@ def images_fingerprint(wildcards):
     """Hash of all inputs: an index that finds nothing new reruns nothing."""
     after("index")
     return _images_fingerprint()
+
+
+# What is said at the end of a run, of the jobs that ran.
+LAST_WORDS = [
+    Path(workflow.pathvars.get("logs"), name) for name in ("tidy.log", "accept.log")
+]
+
+
+def print_end():
+    """Print the table of settings and where everything is, and then what must be known; maskgrid run does it itself."""
+    if listened():
+        return
+    if PLAN.layout.statistics("summary").is_file():
+        subprocess.run(
+            [sys.executable, "-m", "maskgrid", "summary", *shlex.split(OPTIONS)],
+            check=False,
+        )
+    for path in LAST_WORDS:
+        if path.is_file():
+            print(path.read_text(errors="replace"), end="", file=sys.stderr)
