@@ -362,10 +362,16 @@ def test_verify_finds_stale_exports(plan, form):
     (folder / ".maskgrid.json").unlink()
     assert found() == [("foreign", folder)]
     (folder / ".maskgrid.json").write_text(note)
-    (folder / "more").touch()
+    one = next(path for path in folder.rglob("[!.]*") if not path.is_dir())
+    one.rename(folder.parent / "away")
     assert found() == [("damaged", folder)]
-    (folder / "more").unlink()
+    (folder.parent / "away").rename(one)
+    (folder / "more").touch()  # a tool's own
     assert found() == []
+    (folder / "more").unlink()
+    (folder / ".snakemake_timestamp").touch()  # by Snakemake, in every folder that a rule wrote
+    assert found() == []
+    (folder / ".snakemake_timestamp").unlink()
 
 
 def test_verify_finds_polygons_of_another_tolerance(plan):

@@ -12,6 +12,8 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import maskgrid_version
 
 _NAME = ".maskgrid.json"
+# Not of the export: the note, and what Snakemake leaves in a folder that a rule wrote.
+_ASIDE = frozenset({_NAME, ".snakemake_timestamp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,14 @@ def read_note(folder: Path) -> ExportNote:
 
 def n_files_in(folder: Path) -> int:
     """Number of files and links in a folder and below it, without the note."""
-    return sum(not path.is_dir() or path.is_symlink() for path in folder.rglob("*") if path.name != _NAME)
+    return len(_files_in(folder))
 
 
 def size_bytes(path: Path) -> int:
     """Bytes of a file, or of all files of a folder; a link counts as itself."""
-    paths = path.rglob("*") if path.is_dir() else [path]
-    return sum(one.lstat().st_size for one in paths if one.is_symlink() or one.is_file())
+    return sum(one.lstat().st_size for one in (_files_in(path) if path.is_dir() else [path]))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    paths = (path for path in folder.rglob("*") if path.name not in _ASIDE)
+    return [path for path in paths if path.is_symlink() or path.is_file()]
