@@ -10,8 +10,8 @@ import pytest
 import skimage.data
 
 from maskgrid.cli.main import main
+from maskgrid.dataset.mask_pictures import states_of
 from maskgrid.dataset.object_sources import read_source
-from maskgrid.prompted.notes import pictures_digest
 from maskgrid.prompted.prompts import KnownImage, resolve
 from workflow import snakemake
 
@@ -119,10 +119,10 @@ def test_a_changed_mask_image_outside_the_tables_folder_is_noticed(folder):
     for name in ("tables", "masks"):
         (folder / name).mkdir()
     (folder / "tables/p.jsonl").write_text('{"image": "0.png", "mask": "../masks/m.png"}')
-    digests = [pictures_digest(folder / "tables/p.jsonl")]
+    digests = [states_of(folder / "tables/p.jsonl")]
     for side in (10, 20):
         PIL.Image.fromarray(np.pad(np.full((side, side), 255, np.uint8), (0, 20))).save(folder / "masks/m.png")
-        digests.append(pictures_digest(folder / "tables/p.jsonl"))
+        digests.append(states_of(folder / "tables/p.jsonl"))
     assert len(set(digests)) == 3
 
 

@@ -18,7 +18,7 @@ from workflow import snakemake
 GRIDS = [[[0.5, 0.5], [0.25, 0.75], [0.8, 0.4]], [[0.4, 0.6]]]
 # Thresholds low enough for a few masks of a small picture.
 BASE = {"points_per_side": 3, "pred_iou_thresh": 0.2, "stability_score_thresh": 0.3}
-CROPS = {"crop_n_layers": 1, "crop_overlap_ratio": 0.6, "crop_n_points_downscale_factor": 2, "crop_nms_thresh": 0.3}
+CROPS = {"crop_n_layers": 1, "crop_overlap_ratio": 0.9, "crop_n_points_downscale_factor": 2, "crop_nms_thresh": 0.3}
 # Named points: together all parameters that can be swept. Those of crops share a pass, because each takes seconds.
 POINTS = {
     "side": {"points_per_side": 2},

@@ -3,7 +3,7 @@
 Times come from small files that ``generate`` leaves in ``benchmarks/generate``, beside Snakemake's own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -14,21 +14,20 @@ import orjson
 from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.dataset.changes import SourceChanges
 from maskgrid.dataset.earlier import earlier_outputs, recording_for
-from maskgrid.dataset.shards import members_digest
+from maskgrid.dataset.tables import read_shard
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import package_versions
 from maskgrid.io.journal import journal_folder
-from maskgrid.io.tables import read_origin, read_table
+from maskgrid.io.tables import read_origin
 from maskgrid.network.checkpoints import Checkpoint, checkpoint_id, describe_checkpoint
 from maskgrid.plan.layout import Layout
+from maskgrid.plan.notes import Origin
 from maskgrid.plan.passes import PassRun, Recording
 from maskgrid.plan.plan import Plan
 
 _BENCHMARKS = "benchmarks"
 _DEVICES = ("cpu", "cuda", "mps")
-
-Members = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +124,24 @@ def forecast(plan: Plan, changes: SourceChanges | None) -> list[PassForecast]:
     Raises:
         UserError: a table of the index is damaged.
     """
-    shards = _members_by_shard(plan)
+    digests = plan.shard_digests() if plan.layout.shards.is_file() else {}
     gone = frozenset({*changes.changed, *changes.gone}) if changes else frozenset[str]()
     n_coming = len({*changes.new, *changes.changed}) if changes else 0
-    needed = {shard: not _is_answered(plan, shard, members) for shard, members in shards.items()}
+    needed = {shard: not _is_answered(plan, shard, digest) for shard, digest in digests.items()}
     found = []
     for run in plan.runs:
         checkpoint, n_bytes = describe_checkpoint(run.checkpoint, plan.config.model.config)
-        states = {shard: _PassState.of(plan, run, checkpoint, shard, members) for shard, members in shards.items()}
+        states = {shard: _PassState.of(plan, run, checkpoint, shard, digest) for shard, digest in digests.items()}
         working = [shard for shard, state in states.items() if state.works(needed[shard])]
         n_images = sum(len(states[shard].left - gone) for shard in working)
         found.append(
             PassForecast(
                 run=run,
-                n_shards=len(shards),
+                n_shards=len(digests),
                 n_done=sum(state.kind == "done" for state in states.values()),
                 n_jobs=len(working),
-                n_images=n_images + (n_coming if shards else 0),
-                n_bytes_to_download=n_bytes if n_images or n_coming or not shards else 0,
+                n_images=n_images + (n_coming if digests else 0),
+                n_bytes_to_download=n_bytes if n_images or n_coming or not digests else 0,
                 measured=tuple(_measured(plan.layout, run)),
             )
         )
@@ -166,7 +165,7 @@ class _PassState:
         return self.kind == "changed" or (self.kind == "missing" and is_needed)
 
     @classmethod
-    def of(cls, plan: Plan, run: PassRun, checkpoint: Checkpoint, shard: str, members: Members) -> "_PassState":
+    def of(cls, plan: Plan, run: PassRun, checkpoint: Checkpoint, shard: str, digest: str) -> "_PassState":
         path = plan.layout.candidates(run, shard)
         recording = recording_for(plan, run, shard)
         expected = {**pass_origin(plan.config.model, checkpoint, run), "recording": recording.as_dict()}
@@ -174,42 +173,42 @@ class _PassState:
         if path.is_file():
             origin = _origin(path)
             is_same = all(origin.get(name) == value for name, value in expected.items())
-            kind = "done" if is_same and origin.get("images") == members_digest(members.items()) else "changed"
+            kind = "done" if is_same and origin.get("images") == digest else "changed"
         if kind == "done":
             return cls(kind, frozenset())
+        # Read for unfinished shards alone: a dataset may have millions of images.
+        members = {image.image_key: image.sha256 for image in read_shard(plan.layout.images.parent, shard)}
         known = {
             key
             for _, keys in earlier_outputs(path, {**expected, "packages": package_versions()}, members)
             for key in keys
         }
-        known |= _in_journal(path, pass_origin(plan.config.model, checkpoint, run), recording, members)
+        known |= _in_journal(path, pass_origin(plan.config.model, checkpoint, run), recording, digest, sorted(members))
         return cls(kind, frozenset(members.keys() - known))
 
 
-def _in_journal(path: Path, of_pass: dict[str, Any], recording: Recording, members: Members) -> set[str]:
-    """Images that an unfinished job has finished."""
+def _in_journal(path: Path, of_pass: Origin, recording: Recording, digest: str, keys: list[str]) -> set[str]:
+    """Which of a shard's images, sorted by key, an unfinished job has finished."""
     folder = journal_folder(path)
     try:
         owner = (folder / "fingerprint").read_text()
     except OSError:
         return set()
-    digest = members_digest(members.items())
     origins = (candidates_origin(of_pass, recording, digest, device) for device in _DEVICES)
     if owner not in {origin["fingerprint"] for origin in origins}:
         return set()
     if all((folder / f"finished.{number}").is_file() for number in range(2)):
-        return set(members)
-    keys = sorted(members)
+        return set(keys)
     numbers = (int(part.name.split(".")[0]) for part in folder.glob("*.1.arrow"))
     return {keys[number] for number in numbers if number < len(keys)}
 
 
-def _is_answered(plan: Plan, shard: str, members: Members) -> bool:
+def _is_answered(plan: Plan, shard: str, digest: str) -> bool:
     """Return whether nothing needs the shard's candidates: its selections are current, or deleted and not missed."""
     origin = _origin(plan.layout.selections(shard))
     settings = [setting.id for setting in plan.settings]
     if origin:
-        return origin.get("settings") == settings and origin.get("images") == members_digest(members.items())
+        return origin.get("settings") == settings and origin.get("images") == digest
     return _is_gathered(plan, settings)
 
 
@@ -227,19 +226,7 @@ def _is_gathered(plan: Plan, settings: list[str]) -> bool:
     return bool(gathered.get("settings") == settings and gathered.get("images") == images)
 
 
-def _members_by_shard(plan: Plan) -> dict[str, dict[str, str]]:
-    """Image keys and hashes of every shard, sorted by key; empty without an index."""
-    if not plan.layout.files.is_file():
-        return {}
-    table = read_table(plan.layout.files, ["shard", "image_key", "sha256"])
-    found: dict[str, dict[str, str]] = {}
-    for shard, key, sha256 in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        if shard is not None:
-            found.setdefault(shard, {})[key] = sha256
-    return {shard: dict(sorted(found[shard].items())) for shard in sorted(found)}
-
-
-def _measured(layout: Layout, run: PassRun) -> Iterable[Measured]:
+def _measured(layout: Layout, run: PassRun) -> Iterator[Measured]:
     for path in sorted(_folder(layout, run).glob("*.network.json")):
         try:
             one = Measured(**orjson.loads(path.read_bytes()))

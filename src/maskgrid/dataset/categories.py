@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.config.categories import CategoriesConfig
-from maskgrid.dataset.mask_pictures import contents_digest, pictures_in_coco
+from maskgrid.dataset.mask_pictures import contents_of
 from maskgrid.dataset.names import NamedImages
 from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.object_sources import Entry, read_source
 from maskgrid.dataset.objects import BadPromptError, read_box, require_size
 from maskgrid.io.errors import UserError
-from maskgrid.io.fingerprint import sha256_of
 from maskgrid.masks import rle
 from maskgrid.masks.coco import CATEGORY, CATEGORY_ID
 from maskgrid.plan.layout import GROUND_TRUTH
@@ -105,8 +104,7 @@ def categories_content(plan: Plan) -> list[Any] | None:
         return None
     path = _located(plan)
     try:
-        pictures = pictures_in_coco(path) if path.suffix.lower() == ".json" else []
-        content = [sha256_of(path), *([contents_digest(pictures, path.parent)] if pictures else [])]
+        content = contents_of(path)
     except OSError as error:
         raise UserError(f"categories.from: {path} cannot be read: {error.strerror}") from None
     return [config.model_dump(), *content]

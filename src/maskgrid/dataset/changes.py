@@ -1,10 +1,9 @@
 """How the source differs from its index: which images are new, which have other content, which are gone."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from maskgrid.dataset.archives import expand_archives, read_known
 from maskgrid.dataset.inputs import content_sha256
@@ -16,7 +15,17 @@ from maskgrid.plan.remote import is_url
 # Hash at most so much of what has another time; a copied dataset may be terabytes.
 _MAX_BYTES = 2 << 30
 
-Row = Mapping[str, Any]
+_COLUMNS = ("image_key", "path", "size_bytes", "mtime_ns", "member_offset", "sha256")
+
+
+class _Known(NamedTuple):
+    """What the index says of an input; a tuple, since there may be millions."""
+
+    path: bytes
+    size_bytes: int | None
+    mtime_ns: int | None
+    member_offset: int | None
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,8 @@ def source_changes(plan: Plan, max_bytes: int = _MAX_BYTES) -> SourceChanges | N
     if files is None or archives is None:
         return None
     items, _ = expand_archives(listed, files, archives)
-    known: dict[str, Row] = {row["image_key"]: row for row in files.to_pylist()}
+    rows = zip(*(files[name].to_pylist() for name in _COLUMNS), strict=True)
+    known = {row[0]: _Known(*row[1:]) for row in rows}
     found: dict[str, list[str]] = {"new": [], "changed": [], "touched": [], "unread": []}
     for item in items:
         kind, n_read = _kind(item, known.get(item.key), max_bytes)
@@ -84,17 +94,17 @@ def source_changes(plan: Plan, max_bytes: int = _MAX_BYTES) -> SourceChanges | N
     return SourceChanges(**{kind: tuple(keys) for kind, keys in found.items()}, gone=gone)
 
 
-def _kind(item: SourceItem, row: Row | None, max_bytes: int) -> tuple[str, int]:
+def _kind(item: SourceItem, row: _Known | None, max_bytes: int) -> tuple[str, int]:
     """How an input differs from its row, empty if not at all, and how many bytes were read to tell."""
     if row is None:
         return "new", 0
     size, mtime_ns = file_state(item)
     offset = None if item.span is None else item.span.offset
-    if (size, mtime_ns, offset) == (row["size_bytes"], row["mtime_ns"], row["member_offset"]):
-        is_there = Path(os.fsdecode(row["path"])) == item.path
+    if (size, mtime_ns, offset) == (row.size_bytes, row.mtime_ns, row.member_offset):
+        is_there = Path(os.fsdecode(row.path)) == item.path
         return "" if is_there else "touched", 0
-    if size != row["size_bytes"] or size is None:
+    if size != row.size_bytes or size is None:
         return "changed", 0
     if size > max_bytes:
         return "unread", 0
-    return "touched" if content_sha256(item) == row["sha256"] else "changed", size
+    return "touched" if content_sha256(item) == row.sha256 else "changed", size

@@ -82,6 +82,10 @@ class PromptSource:
     categories: list[dict[str, Any]]
     entries: list[Entry]
 
+    def pictures(self) -> list[str]:
+        """The pictures that the file names as masks, as it writes them, sorted."""
+        return sorted({entry.mask for entry in self.entries if isinstance(entry.mask, str)})
+
 
 def read_source(path: Path, use: Use) -> PromptSource:
     """Read a file of prompts.

@@ -1,13 +1,10 @@
 """The regions that ``filters.region`` names: mask pictures in a folder, or the objects of a COCO file."""
 
-import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import orjson
 
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.mask_pictures import contents_digest, pictures_in_coco, states_digest
@@ -15,7 +12,7 @@ from maskgrid.dataset.names import NamedImages
 from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.objects import BadPromptError, require_size
 from maskgrid.io.errors import UserError
-from maskgrid.io.fingerprint import sha256_of
+from maskgrid.io.fingerprint import digest, sha256_of
 from maskgrid.io.listings import IMAGE_SUFFIXES
 from maskgrid.io.wording import count
 from maskgrid.masks import rle
@@ -107,16 +104,14 @@ def _located(plan: Plan, region: str) -> Path:
     return path
 
 
-def _digest(path: Path, of_pictures: Any) -> str:  # noqa: ANN401
+def _digest(path: Path, of_pictures: Callable[[Iterable[str], Path], str]) -> str:
     try:
         if path.is_dir():
-            names = [str(file.relative_to(path)) for file in _pictures(path)]
-            return str(of_pictures(names, path))
+            return of_pictures([str(file.relative_to(path)) for file in _pictures(path)], path)
         listed = pictures_in_coco(path)
-        content = [sha256_of(path), *([of_pictures(listed, path.parent)] if listed else [])]
+        return digest([sha256_of(path), *([of_pictures(listed, path.parent)] if listed else [])])
     except OSError as error:
         raise UserError(f"{_KEY}: {path} cannot be read: {error.strerror}") from None
-    return hashlib.sha256(orjson.dumps(content)).hexdigest()
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from maskgrid.dataset.mask_pictures import contents_digest, pictures_in_coco, states_digest
+from maskgrid.dataset.mask_pictures import contents_digest
 from maskgrid.dataset.object_sources import PromptSource, read_source
 from maskgrid.dataset.objects import PromptRow, content_of, object_values
 from maskgrid.dataset.tables import IndexedImage, read_shard
@@ -38,7 +38,7 @@ def prompts_origin(plan: Plan, path: Path, source: PromptSource | None = None) -
     index = read_origin(plan.layout.images)
     content = {
         "source_sha256": sha256_of(path),
-        "pictures_sha256": contents_digest(_pictures(source), source.folder),
+        "pictures_sha256": contents_digest(source.pictures(), source.folder),
         "use": config.use,
         "normalized": config.normalized,
         "images": index["fingerprint"],
@@ -143,26 +143,6 @@ def merged_origin(plan: Plan) -> Origin:
         "objects": read_origin(layout.prompts)["fingerprint"],
     }
     return {**origin, "fingerprint": fingerprint(origin)}
-
-
-def pictures_digest(path: Path) -> str:
-    """Hash sizes and times of the pictures that a file of prompts names as masks.
-
-    The stage ``prompts`` runs again when it changes.
-    """
-    try:
-        if path.suffix.lower() == ".json":
-            names = pictures_in_coco(path)
-            return states_digest(names, path.parent) if names else "none"
-        source = read_source(path, "mask")
-    except (OSError, UserError):  # reported by the stage that reads it
-        return "unreadable"
-    return states_digest(_pictures(source), source.folder)
-
-
-def _pictures(source: PromptSource) -> set[str]:
-    """The pictures that the source names as masks, as it writes them."""
-    return {entry.mask for entry in source.entries if isinstance(entry.mask, str)}
 
 
 def _content(row: PromptRow) -> dict[str, Any]:

@@ -18,14 +18,18 @@ from maskgrid.tracked import forecast as tracked
 _SETTINGS_SHOWN = 12
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan, compare: bool = True) -> str:
     """Describe the plan for people: what a run will do.
+
+    Args:
+        plan: the plan.
+        compare: compare the images with their index; a run that begins has just listed them for that.
 
     Raises:
         UserError: the source or a checkpoint is missing, or a table is damaged.
     """
     plan.require_checkpoints()
-    changes = source_changes(plan)
+    changes = source_changes(plan) if compare else None
     passes = forecast(plan, changes)
     shards = plan.shards()
     swept = list(swept_parameters(plan.settings))
@@ -35,7 +39,7 @@ def plan_text(plan: Plan) -> str:
         f"differences against {plan.baseline.label}; "
         f"COCO for {', '.join(setting.label for setting in plan.exported())}",
         *_setting_lines(plan, swept),
-        f"  images    {_images(plan, changes)}",
+        f"  images    {_images(plan, changes, compare)}",
         f"  shards    {len(shards) or 'not indexed yet'}",
         f"  passes    {len(plan.runs)} of the network answer all settings:",
         *map(_pass_line, passes),
@@ -92,11 +96,11 @@ def _work(one: PassForecast) -> str:
     )
 
 
-def _images(plan: Plan, changes: SourceChanges | None) -> str:
+def _images(plan: Plan, changes: SourceChanges | None, compare: bool) -> str:
     layout, dataset = plan.layout, plan.config.dataset
     if not layout.shards.is_file():
         source = dataset.source
-        if source == "demo" or is_url(source):
+        if not compare or source == "demo" or is_url(source):
             return "not indexed yet"
         return f"{count(len(list_inputs(source, plan.base_dir)), 'file')}, not indexed yet"
     n_images = count(sum(_sizes(plan)), "image")

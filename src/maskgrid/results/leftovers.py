@@ -29,7 +29,7 @@ from maskgrid.io.tables import read_origin, read_table
 from maskgrid.plan.layout import TRACKED_FORMS
 from maskgrid.plan.plan import Plan
 from maskgrid.results.exports.note import read_note
-from maskgrid.results.notes import fingerprint_in_tar
+from maskgrid.results.notes import fingerprint_in_tar, fingerprint_in_text
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ _PLACES = (
     *(f"statistics/{name}.parquet" for name in _ACCURACY),
     "tuning/*.parquet",
 )
-_IN_TEXT = re.compile(rb"fingerprint:? ([0-9a-f]{64})")
 
 State = list[int]
 
@@ -83,11 +82,7 @@ def leftovers(plan: Plan) -> list[Path]:
                 return made_from == annotations_fingerprint(setting, dataset())
             is_about_all = path in (plan.layout.card, plan.layout.croissant)
             return is_about_all and made_from == statistics_origin(plan)["fingerprint"]
-        except (
-            UserError,
-            KeyError,
-            FileNotFoundError,
-        ):  # no such setting any more, or no tables: reported by other checks
+        except (UserError, KeyError, FileNotFoundError):  # no such setting any more, or no tables: reported elsewhere
             return False
 
     found = [path for pattern in _PLACES for path in sorted(root.glob(pattern))]
@@ -162,8 +157,7 @@ def _made_from(path: Path) -> str | None:
         return None
     if info is not None:
         return str(info.get("fingerprint"))
-    found = _IN_TEXT.search(path.read_bytes()) if path.name in ("README.md", "croissant.json") else None
-    return found[1].decode() if found else None
+    return fingerprint_in_text(path) if path.name in ("README.md", "croissant.json") else None
 
 
 def _recorded(path: Path) -> dict[str, State]:

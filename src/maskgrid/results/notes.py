@@ -7,14 +7,15 @@ from pathlib import Path
 import orjson
 
 from maskgrid.automatic.notes import statistics_origin
-from maskgrid.dataset.mask_pictures import contents_digest, pictures_in_coco, states_digest
+from maskgrid.dataset.mask_pictures import contents_of
 from maskgrid.io.errors import UserError
-from maskgrid.io.fingerprint import fingerprint, sha256_of
+from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.tables import read_origin
 from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 
 _COMMENT = "maskgrid fingerprint "
+_IN_TEXT = re.compile(rb"fingerprint:? ([0-9a-f]{64})")
 
 
 def tar_headers(fingerprint: str | None) -> dict[str, str]:
@@ -30,6 +31,12 @@ def fingerprint_in_tar(path: Path) -> str | None:
     if comment.startswith(_COMMENT):
         return comment.removeprefix(_COMMENT)
     return "" if first is not None and re.fullmatch(r"sa_\d+\.json", first.name) else None
+
+
+def fingerprint_in_text(path: Path) -> str | None:
+    """The fingerprint in the dataset card or in its metadata; None if it has none."""
+    found = _IN_TEXT.search(path.read_bytes())
+    return found[1].decode() if found else None
 
 
 def accuracy_origin(plan: Plan) -> Origin:
@@ -52,22 +59,13 @@ def truth_origin(plan: Plan, path: Path) -> Origin:
         UserError: the annotations cannot be read, or there is no index.
     """
     try:
-        annotations, pictures = sha256_of(path), pictures_in_coco(path)
+        annotations, *pictures = contents_of(path)
     except OSError as error:
         raise UserError(f"dataset.ground_truth: {path} cannot be read: {error.strerror}") from None
     content = {"annotations_sha256": annotations, "images": read_origin(plan.layout.images)["fingerprint"]}
     if pictures:
-        content["pictures_sha256"] = contents_digest(pictures, path.parent)
+        content["pictures_sha256"] = pictures[0]
     return {**content, "fingerprint": fingerprint(content)}
-
-
-def pictures_digest(path: Path) -> str:
-    """Hash sizes and times of the pictures that the annotations name as masks; the stage ``truth`` follows it."""
-    try:
-        names = pictures_in_coco(path)
-    except OSError:  # reported by the stage that reads it
-        return "unreadable"
-    return states_digest(names, path.parent) if names else "none"
 
 
 def tuning_origin(plan: Plan) -> Origin:

@@ -1,6 +1,5 @@
 """The command ``verify``: check that a results folder matches its config, images and checkpoints."""
 
-import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import product
@@ -29,7 +28,14 @@ from maskgrid.plan.plan import Plan
 from maskgrid.prompted import verify as prompted
 from maskgrid.results.exports.note import n_files_in, read_note
 from maskgrid.results.leftovers import leftovers
-from maskgrid.results.notes import accuracy_origin, fingerprint_in_tar, report_fingerprint, truth_origin, tuning_origin
+from maskgrid.results.notes import (
+    accuracy_origin,
+    fingerprint_in_tar,
+    fingerprint_in_text,
+    report_fingerprint,
+    truth_origin,
+    tuning_origin,
+)
 from maskgrid.tracked import verify as tracked
 
 _TABLES = ("settings", "mask_counts", "summary", "effects", "interactions")
@@ -58,7 +64,7 @@ def _check_all(plan: Plan) -> list[Problem]:
         if not of_index:  # without an index, no results of images can be checked
             problems += automatic.check_source(plan)
             problems += [*automatic.verify(plan), *_verify(plan)] if is_automatic else []
-            problems += [*prompted.verify(plan), *_check_prompted_exports(plan)] if has_prompts else []
+            problems += [*prompted.verify(plan), *_check_prompted_exports(plan)]
     return [*problems, *(tracked.verify(plan) if has_tracking else ())]
 
 
@@ -126,7 +132,9 @@ def _check_exports(plan: Plan) -> Iterator[Problem]:
         for path, end in ((layout.card, b" -->\n"), (layout.croissant, b"}\n")):
             problems = check_end(path, end)
             yield from problems
-            if not problems and differs(_origin_in(path), lambda: statistics_origin(plan)["fingerprint"]):
+            if not problems and differs(
+                {"fingerprint": fingerprint_in_text(path)}, lambda: statistics_origin(plan)["fingerprint"]
+            ):
                 yield Problem("stale", path, "is about another run")
 
 
@@ -175,12 +183,6 @@ def _check_folder(path: Path, options: dict[str, Any], expected: Callable[[], st
         yield Problem("stale", path, "was made from other masks or settings")
     elif note.options != options:
         yield Problem("stale", path, "was made with other options")
-
-
-def _origin_in(path: Path) -> dict[str, str]:
-    """The fingerprint in a text file."""
-    found = re.search(rb"fingerprint:? ([0-9a-f]{64})", path.read_bytes())
-    return {"fingerprint": found[1].decode() if found else ""}
 
 
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:

@@ -14,10 +14,10 @@ def ground_truth_content():
     """Digest of the annotations and of the pictures that they name as masks."""
     if not workflow.is_main_process or GROUND_TRUTH is None or is_url(GROUND_TRUTH):
         return "not read"
-    from maskgrid.results.notes import pictures_digest
+    from maskgrid.dataset.mask_pictures import states_of
 
     path = PLAN.located(GROUND_TRUTH)
-    return f"{content_of(GROUND_TRUTH)} {pictures_digest(path)}"
+    return f"{content_of(GROUND_TRUTH)} {states_of(path)}"
 
 
 def accuracy_files(wildcards):

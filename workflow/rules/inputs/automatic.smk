@@ -62,9 +62,9 @@ def categories_state():
     """The section, and the content of its file and of the pictures that it names, as text."""
     content = content_of(CATEGORIES_FROM)
     if workflow.is_main_process and CATEGORIES_FROM and not is_url(CATEGORIES_FROM):
-        from maskgrid.results.notes import pictures_digest
+        from maskgrid.dataset.mask_pictures import states_of
 
-        content += f" {pictures_digest(PLAN.located(CATEGORIES_FROM))}"
+        content += f" {states_of(PLAN.located(CATEGORIES_FROM))}"
     return f"{PLAN.config.categories.model_dump_json()} {content}"
 
 
