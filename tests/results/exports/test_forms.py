@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -83,6 +85,11 @@ def folder_of(plan, form):
 def test_every_form_has_options_a_writer_and_a_command():
     assert set(FORMS) == set(OPTIONS) - {"card"}
     assert set(FOLDER_FORMS) == set(OPTIONS) - {"card", "sa1b", "polygons"}
+
+
+def test_exports_do_not_wait_for_torch():
+    code = "import sys, maskgrid.results.exports.stage; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_labels_are_the_masks_where_they_win(plan, coco):

@@ -26,5 +26,7 @@ def new_archive(path: Path) -> Iterator[Add]:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+            # What is written need not be remembered, and there may be millions.
+            archive.members = []  # type: ignore[attr-defined]
 
         yield add

@@ -14,7 +14,6 @@ from maskgrid.io.files import atomic_folder, write_bytes
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import parameter
 from maskgrid.plan.plan import Plan
-from maskgrid.results.exports.card import card
 from maskgrid.results.exports.croissant import croissant
 from maskgrid.results.exports.cutouts import write_cutouts
 from maskgrid.results.exports.geojson import write_geojson
@@ -100,6 +99,7 @@ def write_card(plan: Plan) -> None:
         maskgrid.io.errors.UserError: a table is missing or truncated.
     """
     # Loads torch, by way of the report's tables; the other exports need not wait for it.
+    from maskgrid.results.exports.card import card
     from maskgrid.results.exports.facts import read_facts, source_name
 
     facts = read_facts(plan)
