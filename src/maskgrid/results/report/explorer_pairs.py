@@ -59,12 +59,21 @@ def pairs_data(
         parts.append((overlaps, rows_of))
     least = floors.mask_nms_thresh, floors.max_containment_frac
     for iou, of_smaller in (least, *(higher for higher in _HIGHER if higher > least)):
-        triples = [triple for part in parts for triple in _triples(*part, iou, of_smaller)]
-        if len(triples) <= floors.max_pairs:
+        if sum(_count(*part, iou, of_smaller) for part in parts) <= floors.max_pairs:
+            triples = [triple for part in parts for triple in _triples(*part, iou, of_smaller)]
             one, other, common = np.array(triples, np.int64).reshape(-1, 3).T.tolist()
             reached = {"mask_nms_thresh": iou, "max_containment_frac": of_smaller}
             return {"one": one, "other": other, "common": common, "floors": reached}
     return None
+
+
+def _count(overlaps: Overlaps, rows_of: Mapping[int, list[int]], min_iou: float, min_of_smaller: float) -> int:
+    """The number of pairs of rows that overlap by more than either floor."""
+    pairs = overlaps.pairs()
+    wanted = (pairs.iou > min_iou) | (pairs.of_smaller > min_of_smaller)
+    # Empty masks overlap nothing, not even their like.
+    n_rows = np.array([len(rows_of[at]) if overlaps.area_px(at) else 0 for at in range(len(rows_of))], np.int64)
+    return int((n_rows[pairs.one[wanted]] * n_rows[pairs.other[wanted]]).sum() + (n_rows * (n_rows - 1) // 2).sum())
 
 
 def _triples(
