@@ -3,8 +3,8 @@
     python benchmarks/sliders.py [--points-per-side 23] [--results FOLDER]
 
 The demo checkpoint segments a photograph with all floors open, so that every proposed mask is a candidate. Headless
-Chromium then opens the explorer and moves each slider through all its positions in steps of 0.01. An answer takes from
-the input event until its masks are drawn. ``--results`` uses the explorer of a finished run instead.
+Chromium then opens the explorer and moves each slider, the filters' too, through a hundred of its positions. An answer
+takes from the input event until its masks are drawn. ``--results`` uses the explorer of a finished run instead.
 """
 
 import argparse
@@ -35,7 +35,8 @@ MOVES = """
   for (const round of ["first", "again"]) {
     for (const range of document.querySelectorAll("#sliders input[type=range]")) {
       const before = range.value;
-      for (let value = Number(range.min); value <= 1.0001; value += 0.01) {
+      const low = Number(range.min), high = Number(range.max), step = Math.max((high - low) / 100, Number(range.step));
+      for (let value = low; value <= high + 1e-9; value += step) {
         await frame();
         const start = performance.now();
         range.value = value;

@@ -67,6 +67,10 @@ class Overlaps:
             ]
         return self._found[0]
 
+    def area_px(self, place: int) -> int:
+        """Pixels of a mask."""
+        return int(self._areas[place])
+
     def suppress(
         self, codes: Sequence[bytes], order: NDArray[np.int64], limit: float, measure: Measure
     ) -> NDArray[np.bool_]:

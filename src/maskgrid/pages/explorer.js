@@ -201,7 +201,7 @@ function showDrops() {
   for (const fate of [IOU, STABILITY, EDGE, BOX_NMS, CROP_NMS, REGIONS]) {
     if (fate === REGIONS ? image.redrawn : group.passes.length > 1 || (fate !== EDGE && fate !== CROP_NMS)) lines.push([`dropped by ${FATES[fate]}`, -selection.counts[fate]]);
   }
-  FILTER_KEYS.forEach((key, at) => { if (isOn(values, key)) lines.push([isAnswered(key) ? `dropped by ${key}` : `${key}: too many masks in this image for the page`, -selection.counts[FIRST_FILTER + at]]); });
+  FILTER_KEYS.forEach((key, at) => { if (isOn(values, key)) lines.push([isAnswered(key) ? `dropped by ${key}` : `${key}: ${image.pairs ? `in this image from ${image.pairs.floors[key]}` : "not in this image"}, since too many masks overlap`, -selection.counts[FIRST_FILTER + at]]); });
   lines.push(["kept", selection.counts[KEPT]]);
   byId("drops").tBodies[0].replaceChildren(...lines.map(([name, n]) => {
     const row = element("tr", {});
@@ -210,7 +210,7 @@ function showDrops() {
   }));
 }
 
-const isAnswered = (key) => image.pairs || (key !== "mask_nms_thresh" && key !== "max_containment_frac");
+const isAnswered = (key) => !["mask_nms_thresh", "max_containment_frac"].includes(key) || reaches(image.pairs, key, values[key]);
 
 // The filters that are on, as lines of the config.
 function filterLines() {

@@ -32,8 +32,11 @@ function preparePairs(pairs, area) {
     iou[at] = common / (a + b - common);
     ofSmaller[at] = common / Math.min(a, b);
   });
-  return { one: Int32Array.from(pairs.one), other: Int32Array.from(pairs.other), iou, ofSmaller };
+  return { one: Int32Array.from(pairs.one), other: Int32Array.from(pairs.other), iou, ofSmaller, floors: pairs.floors };
 }
+
+// Whether an image's pairs can answer a threshold: of very many, only those that overlap most are in the page.
+const reaches = (pairs, key, value) => pairs !== null && value >= pairs.floors[key];
 
 // The test of one mask by one filter.
 function shapeTest(key, limit, rows, shapes, setting) {
@@ -59,7 +62,7 @@ function applyFilters(rows, selection, setting, shapes, pairs) {
     if (!isOn(setting, key)) return;
     const reason = FIRST_FILTER + number, before = kept;
     if (key === "mask_nms_thresh" || key === "max_containment_frac") {
-      if (!pairs) return;
+      if (!reaches(pairs, key, setting[key])) return;
       const values = key === "mask_nms_thresh" ? pairs.iou : pairs.ofSmaller;
       kept = withoutOverlaps(rows, kept, pairs, values, setting[key], orderOf(key, rows, kept, shapes, setting), by);
     } else if (key === "max_masks") {

@@ -14,8 +14,9 @@ from maskgrid.masks.overlaps import Overlaps
 
 # Pairs that overlap by less than both are left out, unless a setting goes lower: the sliders begin here.
 _MIN_IOU, _MIN_OF_SMALLER = 0.3, 0.5
-# Beyond these the page would be too large, and has no suppression of masks for the image.
+# Beyond these the page would be too large: an image then has only pairs that overlap by more than higher floors.
 _MAX_MASKS, _MAX_PAIRS = 4000, 150_000
+_HIGHER = ((0.5, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 0.95))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,46 +39,59 @@ class Floors:
 def pairs_data(
     codes: Sequence[bytes | None], level: NDArray[np.float64], size_hw: tuple[int, int], floors: Floors
 ) -> dict[str, Any] | None:
-    """Pairs of masks at one level that overlap by more than the floors: their rows and common pixels; None if too many.
+    """Pairs of masks at one level that overlap: their rows, common pixels, and the floors; None if there are too many.
 
     Args:
         codes: the masks, row by row; None for those that sam2 drops at a crop's edge.
         level: float64 (n,), the logit at which each was drawn.
         size_hw: the image's height and width in pixels.
-        floors: the lowest thresholds wanted.
+        floors: the lowest thresholds wanted; an image with too many pairs has higher ones.
     """
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    parts: list[tuple[Overlaps, dict[int, list[int]]]] = []
     for value in np.unique(level):
         rows = [row for row in np.flatnonzero(level == value).tolist() if codes[row] is not None]
         if len(rows) > _MAX_MASKS:
             return None
-        found.append(_pairs([codes[row] or b"" for row in rows], np.array(rows, np.int64), size_hw, floors))
-    if sum(len(part[0]) for part in found) > floors.max_pairs:
-        return None
-    columns = (np.concatenate([np.empty(0, np.int64), *(part[at] for part in found)]) for at in range(3))
-    return dict(zip(("one", "other", "common"), columns, strict=True))
+        overlaps, rows_of = Overlaps(size_hw), dict[int, list[int]]()
+        # Equal masks share a place.
+        for row, place in zip(rows, overlaps.add([codes[row] or b"" for row in rows]).tolist(), strict=True):
+            rows_of.setdefault(place, []).append(row)
+        parts.append((overlaps, rows_of))
+    least = floors.mask_nms_thresh, floors.max_containment_frac
+    for iou, of_smaller in (least, *(higher for higher in _HIGHER if higher > least)):
+        if sum(_count(*part, iou, of_smaller) for part in parts) <= floors.max_pairs:
+            triples = [triple for part in parts for triple in _triples(*part, iou, of_smaller)]
+            one, other, common = np.array(triples, np.int64).reshape(-1, 3).T.tolist()
+            reached = {"mask_nms_thresh": iou, "max_containment_frac": of_smaller}
+            return {"one": one, "other": other, "common": common, "floors": reached}
+    return None
 
 
-def _pairs(
-    codes: Sequence[bytes], rows: NDArray[np.int64], size_hw: tuple[int, int], floors: Floors
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    overlaps = Overlaps(size_hw)
-    places = overlaps.add(codes)
+def _count(overlaps: Overlaps, rows_of: Mapping[int, list[int]], min_iou: float, min_of_smaller: float) -> int:
+    """The number of pairs of rows that overlap by more than either floor."""
     pairs = overlaps.pairs()
-    wanted = (pairs.iou > floors.mask_nms_thresh) | (pairs.of_smaller > floors.max_containment_frac)
-    found = list(
-        zip(pairs.one[wanted].tolist(), pairs.other[wanted].tolist(), pairs.common_px[wanted].tolist(), strict=True)
-    )
-    # Equal masks share a place, and overlap wholly.
-    rows_of: dict[int, list[int]] = {}
-    for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-        rows_of.setdefault(place, []).append(row)
-    triples = [(a, b, px) for one, other, px in found for a in rows_of[one] for b in rows_of[other]]
-    areas = rle.areas_px(codes, size_hw)
-    area_of = dict(zip(rows.tolist(), areas.tolist(), strict=True))
-    triples += [(a, b, area_of[a]) for same in rows_of.values() if area_of[same[0]] for a, b in combinations(same, 2)]
-    table = np.array(triples, np.int64).reshape(-1, 3)
-    return table[:, 0], table[:, 1], table[:, 2]
+    wanted = (pairs.iou > min_iou) | (pairs.of_smaller > min_of_smaller)
+    # Empty masks overlap nothing, not even their like.
+    n_rows = np.array([len(rows_of[at]) if overlaps.area_px(at) else 0 for at in range(len(rows_of))], np.int64)
+    return int((n_rows[pairs.one[wanted]] * n_rows[pairs.other[wanted]]).sum() + (n_rows * (n_rows - 1) // 2).sum())
+
+
+def _triples(
+    overlaps: Overlaps, rows_of: Mapping[int, list[int]], min_iou: float, min_of_smaller: float
+) -> list[tuple[int, int, int]]:
+    """Two rows and their common pixels, for each pair that overlaps by more than either floor."""
+    pairs = overlaps.pairs()
+    wanted = (pairs.iou > min_iou) | (pairs.of_smaller > min_of_smaller)
+    columns = (column[wanted].tolist() for column in (pairs.one, pairs.other, pairs.common_px))
+    found = [
+        (a, b, common)
+        for one, other, common in zip(*columns, strict=True)
+        for a in rows_of[one]
+        for b in rows_of[other]
+    ]
+    # Equal masks overlap wholly.
+    areas = {place: overlaps.area_px(place) for place, same in rows_of.items() if len(same) > 1}
+    return found + [(a, b, area) for place, area in areas.items() if area for a, b in combinations(rows_of[place], 2)]
 
 
 def region_px(
