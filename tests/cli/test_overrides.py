@@ -34,7 +34,7 @@ def test_values_have_types(words, section, key, value):
 def test_a_section_that_the_config_lacks_is_made_and_one_that_is_there_is_kept():
     config = given(sweep={"grid": {"use_m2m": [True]}}, dataset={"source": "photos"})
     changed = overridden(config, ["sweep.grid.pred_iou_thresh=[0.5, 0.6]", "tracking.source=clips"])
-    assert changed.sweep.grid == {"use_m2m": [True], "pred_iou_thresh": [0.5, 0.6]}
+    assert changed.sweep.grid == {"use_m2m": (True,), "pred_iou_thresh": (0.5, 0.6)}
     assert changed.tracking.source == "clips"
     assert changed.dataset.source == "photos"
     assert overridden(config, []) is config
