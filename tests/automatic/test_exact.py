@@ -156,8 +156,10 @@ def test_unknown_parameters_and_unrecorded_settings_are_refused(demo_model, phot
         MaskGenerator(demo_model, points_per_sid=3)
     generator = MaskGenerator(demo_model, points_per_side=2)
     candidates = generator.candidates(photos["coffee"])
-    with pytest.raises(UserError, match="run the network again with a wider recording"):
-        generator.replay(candidates, pred_iou_thresh=0.1)
+    for name, value in (("pred_iou_thresh", 0.1), ("stability_score_thresh", 0.1), ("mask_threshold", 1.0)):
+        message = f"^{name}: {value:g} .*; run the network again with a wider recording$"
+        with pytest.raises(UserError, match=message):
+            generator.replay(candidates, **{name: value})
     with pytest.raises(UserError, match="no candidates of pass crop0-grid4"):
         generator.replay(candidates, points_per_side=4)
 

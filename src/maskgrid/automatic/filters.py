@@ -89,11 +89,8 @@ class Replay:
         if name not in self.candidates:
             raise UserError(f"no candidates of pass {name}; there are: {', '.join(self.candidates) or 'none'}")
         candidates = self.candidates[name]
-        if not candidates.recording.covers(recording_of(generator)):
-            raise UserError(
-                f"the candidates of pass {name} were recorded for {candidates.recording.as_dict()}, "
-                f"not for {recording_of(generator).as_dict()}; run the network again with a wider recording"
-            )
+        if lacking := candidates.recording.lacking(recording_of(generator)):
+            raise UserError(f"{lacking} in pass {name}; run the network again with a wider recording")
         return candidates
 
     def _without_small_regions(self, masks: Selection, generator: GeneratorConfig) -> Selection:

@@ -26,7 +26,7 @@ from maskgrid.config.models import Config
 from maskgrid.config.places import placed
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
-from maskgrid.io.wording import TOY, count
+from maskgrid.io.wording import count
 from maskgrid.plan.plan import Plan, make_plan
 
 _RESULTS = Path("results")
@@ -161,8 +161,8 @@ def _first_line(plan: Plan, targets: Sequence[str]) -> str:
     work += ["videos"] if config.tracking and (has_all or "tracked" in wanted) else []
     is_of_videos = work == ["videos"] and config.tracking is not None
     source = config.tracking.source if is_of_videos and config.tracking else config.dataset.source
-    toy = f"\n{TOY}" if config.has_toy_network else ""
-    return f"{source} -> {plan.layout.root}/: {', '.join(work)}, {config.model.checkpoint}; Snakemake runs it{toy}"
+    toy = " (a toy network)" if config.has_toy_network else ""
+    return f"{source} -> {plan.layout.root}/: {', '.join(work)}, {config.model.checkpoint}{toy}; Snakemake runs it"
 
 
 def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: Child) -> int:

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from maskgrid.automatic.tables import MASK_COUNTS
-from maskgrid.config.settings import Setting
+from maskgrid.config.settings import Setting, swept_parameters
 from maskgrid.io.tables import open_table, read_origin, read_table, write_batches
-from maskgrid.results.statistics.tables import IMAGE_COUNTS, PARAMETER_COLUMNS, SETTINGS
+from maskgrid.results.statistics.tables import PARAMETER_COLUMNS, SETTINGS, image_counts
 
 # Rows sorted in memory at once; and minimum rows of a row group of the final file.
 _ROWS_AT_ONCE = 1_000_000
@@ -43,7 +43,7 @@ def _setting_row(setting: Setting) -> dict[str, Any]:
 def write_mask_counts(
     path: Path, settings: Sequence[Setting], shard_counts: Sequence[Path], origin: Mapping[str, Any]
 ) -> None:
-    """Join the shards' counts and the parameters into one table (``statistics.tables.IMAGE_COUNTS``).
+    """Join the shards' counts and the parameters into one table (``statistics.tables.image_counts``).
 
     Rows are sorted by setting, in the order of ``settings``, and image key. The file depends only on the rows, not on
     how images are split into shards. Memory use is limited.
@@ -57,8 +57,9 @@ def write_mask_counts(
     Raises:
         maskgrid.io.errors.UserError: a shard's table is missing or truncated.
     """
-    tables = in_groups(_setting_tables(settings, shard_counts))
-    write_batches(path, IMAGE_COUNTS, tables, origin)
+    schema = image_counts(swept_parameters(settings))
+    tables = in_groups(_setting_tables(settings, shard_counts, schema))
+    write_batches(path, schema, tables, origin)
 
 
 def image_keys(mask_counts: Path) -> pa.Array:
@@ -74,7 +75,7 @@ def image_keys(mask_counts: Path) -> pa.Array:
     return found.take(pc.array_sort_indices(found))
 
 
-def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -> Iterator[pa.Table]:
+def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the rows of each setting, sorted by image; each read covers as many settings as memory allows."""
     n_rows = sum(_n_rows(path) for path in shard_counts)
     at_once = max(1, _ROWS_AT_ONCE * len(settings) // max(n_rows, 1))
@@ -84,7 +85,7 @@ def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -
         parts = [_plain(read_table(path, filters=wanted)) for path in shard_counts]
         rows = pa.concat_tables(parts) if parts else _plain(MASK_COUNTS.empty_table())
         for setting in group:
-            yield with_parameters(setting, rows.filter(pc.equal(rows["setting_id"], setting.id)), IMAGE_COUNTS)
+            yield with_parameters(setting, rows.filter(pc.equal(rows["setting_id"], setting.id)), schema)
 
 
 def _n_rows(path: Path) -> int:

@@ -1,5 +1,7 @@
 """The columns of the tables in the folder ``statistics``."""
 
+from collections.abc import Collection
+
 import pyarrow as pa
 
 from maskgrid.automatic.tables import MASK_COUNTS
@@ -31,24 +33,27 @@ SETTING_COLUMNS = (
     column("setting", pa.string(), "the setting's first name, or its id where it has none"),
 )
 
+IN_GRID = column("in_grid", pa.bool_(), "part of the sweep's grid, zip or table, and not a single point alone")
+
 SETTINGS = pa.schema(
     [
         *SETTING_COLUMNS,
         column("names", pa.list_(pa.string()), "all names that the config gives to it"),
-        column("in_grid", pa.bool_(), "part of the sweep's grid, zip or table, and not a single point alone"),
+        IN_GRID,
         *PARAMETER_COLUMNS,
     ]
 )
 
-# Plain text instead of MASK_COUNTS' dictionaries, which pandas would read as categories: they multiply in a group-by.
-IMAGE_COUNTS = pa.schema(
-    [
-        *SETTING_COLUMNS,
-        MASK_COUNTS.field("image_key").with_type(pa.string()),
-        *PARAMETER_COLUMNS,
-        *(field for field in MASK_COUNTS if field.name not in ("setting_id", "image_key")),
-    ]
-)
+
+def image_counts(swept: Collection[str]) -> pa.Schema:
+    """The columns of ``mask_counts.parquet``; the swept parameters come before those that are the same everywhere."""
+    first = [field for field in PARAMETER_COLUMNS if field.name in swept]
+    counts = [field for field in MASK_COUNTS if field.name not in ("setting_id", "image_key")]
+    # Plain text instead of MASK_COUNTS' dictionaries, which pandas would read as categories: they multiply in a
+    # group-by.
+    image_key = MASK_COUNTS.field("image_key").with_type(pa.string())
+    constant = [field for field in PARAMETER_COLUMNS if field.name not in swept]
+    return pa.schema([*SETTING_COLUMNS, IN_GRID, image_key, *first, *counts, *constant])
 
 
 def _number(name: str, description: str) -> pa.Field:
