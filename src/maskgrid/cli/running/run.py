@@ -197,6 +197,9 @@ def _why(state: RunState, child: Child) -> list[str]:
         ]
     if state.errors:
         return [plain_error(text) for _, text in state.errors]
+    # The workflow ends with a user's mistake in one line, before Snakemake has anything to say.
+    if told := [line.removeprefix("maskgrid: ") for line in child.last_lines if line.startswith("maskgrid: ")]:
+        return told[-1:]
     return [f"Snakemake ended without a reason; the end of what it wrote:\n{chr(10).join(child.last_lines)}"]
 
 
