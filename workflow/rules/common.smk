@@ -1,5 +1,6 @@
 """What all rules share: the plan, and functions that look up in it what a job needs."""
 
+import os
 import shlex
 import sys
 from contextlib import contextmanager
@@ -67,9 +68,9 @@ if workflow.storage_settings.default_storage_provider not in (None, "none"):
 
 # The user's config files, for messages; the one that maskgrid run writes for changes on its command line is none.
 CONFIG_FILES = [
-    Path(path)
+    Path(os.path.relpath(path))
     for path in workflow.overwrite_configfiles or workflow.configfiles
-    if Path(path).is_file() and Path(path).parts[:1] != (".snakemake",)
+    if Path(path).is_file() and ".snakemake" not in Path(path).parts
 ]
 
 
