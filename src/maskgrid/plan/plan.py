@@ -155,7 +155,7 @@ class Plan:
 
     def settings_digest(self) -> str:
         """Hash of all settings and their names; tables over all settings depend on it."""
-        listed = [[setting.id, *setting.names] for setting in self.settings]
+        listed = [[setting.id, *(setting.names or [setting.label])] for setting in self.settings]
         return hashlib.sha256(orjson.dumps(listed)).hexdigest()[:16]
 
     def recording(self, run: PassRun, shard: str) -> Recording:

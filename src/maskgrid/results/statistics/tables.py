@@ -53,7 +53,7 @@ FILTER_COLUMNS: tuple[pa.Field, ...] = (
 
 SETTING_COLUMNS = (
     column("setting_id", pa.string(), "short hash of the parameters that decide about masks"),
-    column("setting", pa.string(), "the setting's first name, or its id where it has none"),
+    column("setting", pa.string(), "the setting's first name; without one, its swept values in short, as p16_iou0.7"),
 )
 
 IN_GRID = column("in_grid", pa.bool_(), "part of the sweep's grid, zip or table, and not a single point alone")
