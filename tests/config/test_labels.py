@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from maskgrid.config.files import parse_config
 from maskgrid.config.labels import SHORT_NAMES
-from maskgrid.config.settings import PROMPT_SWEEPABLE, SWEEPABLE, TRACK_SWEEPABLE
+from maskgrid.config.settings import PROMPT_SWEEPABLE, SWEEPABLE
 from maskgrid.config.sweep import called, find
 from maskgrid.plan.plan import make_plan
 
@@ -100,5 +100,5 @@ def test_a_setting_asked_for_by_its_id_is_called_so():
 
 
 def test_every_parameter_that_can_be_swept_has_a_short_name():
-    assert set(SHORT_NAMES) == {*SWEEPABLE, *PROMPT_SWEEPABLE, *TRACK_SWEEPABLE}
+    assert set(SHORT_NAMES) == {*SWEEPABLE, *PROMPT_SWEEPABLE}
     assert len(set(SHORT_NAMES.values())) == len(SHORT_NAMES)

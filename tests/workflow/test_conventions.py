@@ -61,7 +61,7 @@ def test_the_workflow_can_be_a_module_of_another(tmp_path):
     (tmp_path / "images").mkdir()
     PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "a.png")
     (tmp_path / "Snakefile").write_text(MODULE.replace("{root}", str(ROOT)))
-    config = {"dataset": {"source": "images", "shard_size": 3}}
+    config = {"dataset": {"source": "images", "shard_size": 3}, "model": {"checkpoint": "demo"}}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"masks": config}))
     run = snakemake(tmp_path, None, "-s", "Snakefile", "-n")
     assert run.code == 0, run.output

@@ -43,13 +43,6 @@ SHORT_NAMES: Mapping[str, str] = {
     "refine_rounds": "refine",
     "max_hole_area": "holes",
     "max_sprinkle_area": "sprinkles",
-    "generate_every": "every",
-    "min_coverage_frac": "cover",
-    "min_generate_gap": "gap",
-    "join_iou_thresh": "join",
-    "join_containment_thresh": "part",
-    "end_after": "end",
-    "max_objects": "objects",
 }
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9.+-]+")
 

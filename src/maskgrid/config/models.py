@@ -225,10 +225,10 @@ class Config(Section):
         description="a block, a list of blocks (their union), or the path of a table with one row per setting",
     )
     record: RecordConfig = Field(default_factory=RecordConfig)
-    baseline: str = Field(BASELINE, description="the setting to measure differences from: a name or an id")
+    baseline: str = Field(BASELINE, description="the setting to measure differences from: a name, label or id")
     annotations: Items[str] = Field(
         default=(BASELINE,),
-        description="settings to export as COCO: names, ids, baseline, all",
+        description="settings to export as COCO: names, labels (p16_iou0.7), ids, baseline, all",
     )
     categories: CategoriesConfig | None = Field(
         None,

@@ -61,6 +61,7 @@ class Space(Generic[SettingT]):
         make: builds the setting of a row, without its names.
         name: the pattern of a setting's name.
         name_rule: the same in words, for messages.
+        has_labels: whether settings without a name are called by what they sweep, and not by their id.
     """
 
     key: str
@@ -72,6 +73,7 @@ class Space(Generic[SettingT]):
     make: Callable[[Row], SettingT]
     name: re.Pattern[str] = _FILE_NAME
     name_rule: str = _FILE_NAME_RULE
+    has_labels: bool = True
 
 
 def expand(space: Space[SettingT], base_dir: Path) -> list[SettingT]:
@@ -97,7 +99,8 @@ def expand(space: Space[SettingT], base_dir: Path) -> list[SettingT]:
         settings[new.id] = replace(setting, in_grid=setting.in_grid or new.in_grid)
     if clash := sorted(settings.keys() & owner.keys()):
         raise UserError(f"{owner[clash[0]]}: the name {clash[0]!r} is the id of another setting")
-    return with_labels(list(settings.values()), space.name, _LONGEST_NAME)
+    found = list(settings.values())
+    return with_labels(found, space.name, _LONGEST_NAME) if space.has_labels else found
 
 
 def called(settings: Iterable[SettingT], label: str, key: str) -> SettingT:

@@ -30,6 +30,7 @@ from maskgrid.io.wording import count
 from maskgrid.plan.plan import Plan, make_plan
 
 _RESULTS = Path("results")
+_GO_ON = "all else that could be done is done; mend it and run again"
 _LOCKED = "Directory cannot be locked"
 
 
@@ -189,7 +190,8 @@ def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: C
 
 def _why(state: RunState, child: Child) -> list[str]:
     if state.failures:
-        return [*failure_lines(state.failures), "all else that could be done is done; mend it and run again"]
+        rest = [] if any(failure.rule == "accept" for failure in state.failures) else [_GO_ON]
+        return [*failure_lines(state.failures), *rest]
     if any(_LOCKED in text for _, text in state.errors):
         return [
             "Snakemake works in this folder already, or was killed here; if none runs (ps), go on with: "
