@@ -12,7 +12,7 @@ from killing import RememberingNetwork, stages, tiny_plan
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.verify import verify
 from maskgrid.config.categories import CategoriesConfig
-from maskgrid.dataset.categories import Categories, NamedObjects, categories_file
+from maskgrid.dataset.categories import Categories, NamedObjects
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 
@@ -99,4 +99,4 @@ def test_a_run_writes_categories_and_follows_their_file(names, demo_model, tmp_p
 )
 def test_categories_of_nothing_are_an_error(sections, words, tmp_path):
     with pytest.raises(UserError, match=words):
-        categories_file(tiny_plan(tmp_path, tmp_path / "results", **sections))
+        tiny_plan(tmp_path, tmp_path / "results", **sections).categories_file()

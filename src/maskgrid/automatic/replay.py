@@ -15,7 +15,7 @@ from maskgrid.automatic.notes import selections_origin
 from maskgrid.automatic.selection import Selection
 from maskgrid.automatic.tables import SELECTIONS, mask_counts_schema
 from maskgrid.config.settings import Setting, any_filters
-from maskgrid.dataset.region_masks import read_regions, regions_of
+from maskgrid.dataset.region_masks import read_regions
 from maskgrid.io.journal import forget_journal
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table, write_table
@@ -64,7 +64,7 @@ def _images(plan: Plan, shard: str) -> dict[str, dict[str, list[PassResult]]]:
 
 def _regions(plan: Plan, shard: str) -> dict[str, dict[str, bytes]]:
     """The parts of ``filters.region`` by image key and region; empty without any."""
-    if not regions_of(plan.settings):
+    if not plan.regions():
         return {}
     columns = ["image_key", "path", "height", "width"]
     rows = read_table(plan.layout.files, columns, [("shard", "=", shard), ("status", "=", "ok")])

@@ -74,25 +74,6 @@ class Categories:
         return ids
 
 
-def categories_file(plan: Plan) -> str | None:
-    """The file of objects as the config names it; None for the demo's own, or without a section ``categories``.
-
-    Raises:
-        UserError: the config has no such objects.
-    """
-    config = plan.config.categories
-    if config is None:
-        return None
-    if config.source == "ground_truth":
-        if plan.ground_truth() is None:
-            raise UserError("categories.from: ground_truth, but there is none; set dataset.ground_truth")
-        return plan.ground_truth_file()
-    if plan.config.prompts is None:
-        raise UserError("categories.from: prompts, but the config has no section prompts; add at least prompts.source")
-    source = plan.config.prompts.source
-    return None if source == "demo" else source
-
-
 def categories_content(plan: Plan) -> list[Any] | None:
     """What decides about categories: the section, and the content of its objects; None without the section.
 
@@ -140,7 +121,7 @@ def read_categories(plan: Plan, rows: Iterable[Mapping[str, Any]]) -> Categories
 
 
 def _located(plan: Plan) -> Path:
-    file = categories_file(plan)
+    file = plan.categories_file()
     return plan.layout.root / "demo" / GROUND_TRUTH if file is None else plan.located(file)
 
 

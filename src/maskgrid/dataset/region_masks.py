@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from maskgrid.config.settings import Setting
 from maskgrid.dataset.mask_pictures import contents_digest, pictures_in_coco, states_digest
 from maskgrid.dataset.names import NamedImages
 from maskgrid.dataset.object_masks import read_mask
@@ -27,11 +26,6 @@ _KEY = "filters.region"
 _SUFFIXES = (".png", *sorted(IMAGE_SUFFIXES - {".png"}))
 
 
-def regions_of(settings: tuple[Setting, ...]) -> list[str]:
-    """The regions that settings name, as the config writes them."""
-    return list(dict.fromkeys(one.filters.region for one in settings if one.filters.region is not None))
-
-
 def read_regions(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, dict[str, bytes]]:
     """The part of each region in some images, as compressed run-length codes.
 
@@ -48,7 +42,7 @@ def read_regions(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, dict[str, 
         UserError: a region is missing or cannot be read.
     """
     found: dict[str, dict[str, bytes]] = {str(row["image_key"]): {} for row in rows}
-    for region in regions_of(plan.settings):
+    for region in plan.regions():
         path = _located(plan, region)
         parts = _in_folder(path, rows) if path.is_dir() else _in_coco(path, rows)
         without: list[str] = []
@@ -76,23 +70,18 @@ def region_contents(plan: Plan) -> dict[str, str]:
     Raises:
         UserError: a region is missing or cannot be read.
     """
-    return {region: _digest(_located(plan, region), contents_digest) for region in regions_of(plan.settings)}
+    return {region: _digest(_located(plan, region), contents_digest) for region in plan.regions()}
 
 
 def region_states(plan: Plan) -> dict[str, str]:
     """The same from sizes and times of pictures, without reading them; a region that is not there says so."""
     found = {}
-    for region in regions_of(plan.settings):
+    for region in plan.regions():
         try:
             found[region] = _digest(_located(plan, region), states_digest)
         except UserError as error:
             found[region] = str(error)
     return found
-
-
-def region_files(plan: Plan) -> list[str]:
-    """The regions that are files, as inputs of a job; folders are followed by their content alone."""
-    return [region for region in regions_of(plan.settings) if not plan.located(region).is_dir()]
 
 
 def _located(plan: Plan, region: str) -> Path:

@@ -116,6 +116,30 @@ class Plan:
             return given
         return source if source.lower().endswith(".json") else None
 
+    def categories_file(self) -> str | None:
+        """The objects that give masks their categories, as the config names the file; None for the demo's own, or none.
+
+        Raises:
+            UserError: the config has no such objects.
+        """
+        config = self.config.categories
+        if config is None:
+            return None
+        if config.source == "ground_truth":
+            if self.ground_truth() is None:
+                raise UserError("categories.from: ground_truth, but there is none; set dataset.ground_truth")
+            return self.ground_truth_file()
+        if self.config.prompts is None:
+            raise UserError(
+                "categories.from: prompts, but the config has no section prompts; add at least prompts.source"
+            )
+        source = self.config.prompts.source
+        return None if source == "demo" else source
+
+    def regions(self) -> list[str]:
+        """The regions that settings name under ``filters``, as the config writes them."""
+        return list(dict.fromkeys(one.filters.region for one in self.settings if one.filters.region is not None))
+
     def exported(self) -> list[Setting]:
         """The settings that ``annotations`` lists, each with the listed name first."""
         if "all" in self.config.annotations:

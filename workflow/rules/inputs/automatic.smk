@@ -3,9 +3,7 @@
 import orjson
 
 from maskgrid.config.sweep import find
-from maskgrid.dataset.categories import categories_file
 from maskgrid.dataset.earlier import recording_for
-from maskgrid.dataset.region_masks import region_files, region_states, regions_of
 
 
 @one_line
@@ -37,23 +35,27 @@ PASS_WEIGHTS = (
 
 
 # The regions that filters name: files as inputs, and the content of files and folders for params.
-REGION_FILES = [named(region) for region in region_files(PLAN)]
+REGION_FILES = [
+    named(region) for region in PLAN.regions() if not PLAN.located(region).is_dir()
+]
 
 
 @cache
 def region_content():
     """Sizes and times of the regions' pictures, and the content of their COCO files."""
-    return region_states(PLAN) if workflow.is_main_process else "not read"
+    if not workflow.is_main_process:
+        return "not read"
+    from maskgrid.dataset.region_masks import region_states
+
+    return region_states(PLAN)
 
 
-REGIONS = (
-    {"regions": lambda wildcards: region_content()} if regions_of(PLAN.settings) else {}
-)
+REGIONS = {"regions": lambda wildcards: region_content()} if PLAN.regions() else {}
 
 
 # The objects that give masks their categories; the demo's come with its images.
 with one_line_errors():
-    CATEGORIES_FROM = categories_file(PLAN)
+    CATEGORIES_FROM = PLAN.categories_file()
 CATEGORIES_FILE = [] if CATEGORIES_FROM is None else [named(CATEGORIES_FROM)]
 
 

@@ -12,7 +12,6 @@ from maskgrid.automatic.candidates import Candidates
 from maskgrid.automatic.regions import Region, redraw
 from maskgrid.config.models import DEMO, GeneratorConfig
 from maskgrid.config.settings import Setting
-from maskgrid.dataset.region_masks import regions_of
 from maskgrid.io.wording import TOY, parameter
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import Thumbnail, data_uri, jpeg
@@ -105,7 +104,7 @@ def explorer_data(plan: Plan, samples: Sequence[Sample], max_bytes: int = _MAX_B
     return {
         "baseline": {**_values(baseline.generator), **baseline.filters.model_dump()},
         "floors": asdict(floors),
-        "regions": regions_of(plan.settings),
+        "regions": plan.regions(),
         "region_fracs": sorted({one.filters.min_region_frac for one in plan.settings} - {None}),
         "label": baseline.label,
         "groups": [_group_data(group, baseline) for group in shown],

@@ -12,7 +12,7 @@ from maskgrid.automatic.candidates import Candidates, read_shard_results
 from maskgrid.automatic.filters import Replay
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.images import BadImageError, read_image
-from maskgrid.dataset.region_masks import read_regions, regions_of
+from maskgrid.dataset.region_masks import read_regions
 from maskgrid.dataset.tables import files_by_key, place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
@@ -78,7 +78,7 @@ def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
 
 def _regions(plan: Plan, files: dict[str, dict[str, Any]]) -> dict[str, dict[str, bytes]]:
     """The images' parts of ``filters.region``."""
-    if not regions_of(plan.settings):
+    if not plan.regions():
         return {}
     return read_regions(plan, [row for row in files.values() if row["status"] == "ok"])
 
