@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 import yaml
 
 from maskgrid.cli.main import main
+from maskgrid.network.checkpoints import resolve_checkpoint
 from workflow import ROOT, snakemake
 
 MASKGRID = [sys.executable, "-m", "maskgrid"]
@@ -112,6 +114,7 @@ def test_a_failed_job_is_one_line_with_its_log_and_the_results_are_shown(first):
     assert re.fullmatch(r"maskgrid: accept failed: 1 of 9 images .* \(log: logs/accept.log\)", told[0])
     assert "RuleException" not in err
     assert "> baseline" in out
+    assert "earlier run" not in err
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,22 @@ def test_what_snakemake_finds_wrong_is_one_line(first, words, message):
     assert code == 1
     assert err.splitlines()[1].startswith(f"maskgrid: {message}")
     assert len(err.splitlines()) == 2
+
+
+def test_after_a_failure_in_the_middle_results_may_be_an_earlier_runs(first):
+    demo = resolve_checkpoint("demo", None)
+    torch.save({"model": {"other": torch.zeros(1)}}, first[0] / "other.pt")
+    code, out, err = done(
+        first[0], "model.checkpoint=other.pt", f"model.config={demo.config}", "model.allow_unverified=true"
+    )
+    assert code == 1
+    told = [line for line in err.splitlines() if line.startswith("maskgrid: ")]
+    assert re.fullmatch(r"maskgrid: generate failed: .*other\.pt .*", told[0])
+    assert (
+        told[-1] == "maskgrid: what follows is there, but some of it may be an earlier run's; maskgrid verify names it"
+    )
+    assert "results/statistics/summary.parquet has other settings than the config" in out
+    assert "results/annotations/baseline.json" in out
 
 
 def test_another_results_folder_holds_all_that_a_run_writes(first):

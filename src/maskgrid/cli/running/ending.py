@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from maskgrid.cli.running.stages import Failure
+from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import count
 from maskgrid.plan.plan import Plan
@@ -55,15 +56,20 @@ def ending_text(plan: Plan, max_rows: int = _MOST_ROWS, same_run: Sequence[str] 
     """
     layout, lines = plan.layout, list[str]()
     if layout.statistics("summary").is_file():
-        from maskgrid.results.statistics.stage import settings_text
-
-        lines.append(settings_text(plan, max_rows).rstrip())
-        lines += (
-            [f"Which setting to take? {shlex.join(['maskgrid', 'recommend', *same_run])}", ""]
-            if len(plan.settings) > 1
-            else [""]
-        )
+        lines += _table_lines(plan, max_rows, same_run)
     return "\n".join([*lines, *path_lines(plan)])
+
+
+def _table_lines(plan: Plan, max_rows: int, same_run: Sequence[str]) -> list[str]:
+    from maskgrid.results.statistics.stage import settings_text
+
+    try:
+        lines = [settings_text(plan, max_rows).rstrip(), ""]
+    except UserError as error:  # statistics of an earlier run, after a failure in this one
+        return [str(error), ""]
+    if len(plan.settings) > 1:
+        lines.insert(1, f"Which setting to take? {shlex.join(['maskgrid', 'recommend', *same_run])}")
+    return lines
 
 
 def path_lines(plan: Plan) -> list[str]:

@@ -177,6 +177,8 @@ def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: C
         for line in _why(state, child):
             _say(line)
         if state.failures and (text := ending_text(plan, same_run=_same_run(request))):
+            if not _failed_last(state):
+                _say("what follows is there, but some of it may be an earlier run's; maskgrid verify names it")
             print(text)
         return code
     if request.dry_run:
@@ -188,10 +190,14 @@ def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: C
     return code
 
 
+def _failed_last(state: RunState) -> bool:
+    """Return whether only the last rule failed, which finds too many bad images after all else is done."""
+    return {failure.rule for failure in state.failures} == {"accept"}
+
+
 def _why(state: RunState, child: Child) -> list[str]:
     if state.failures:
-        rest = [] if any(failure.rule == "accept" for failure in state.failures) else [_GO_ON]
-        return [*failure_lines(state.failures), *rest]
+        return [*failure_lines(state.failures), *([] if _failed_last(state) else [_GO_ON])]
     if any(_LOCKED in text for _, text in state.errors):
         return [
             "Snakemake works in this folder already, or was killed here; if none runs (ps), go on with: "

@@ -1,6 +1,7 @@
 """The stage ``statistics``: turn the shards' counts into tables of mask counts by setting."""
 
 from maskgrid.automatic.notes import statistics_origin
+from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table, write_table
 from maskgrid.plan.plan import Plan
 from maskgrid.results.statistics.effects import effects_table, interactions_table
@@ -30,9 +31,12 @@ def settings_text(plan: Plan, max_rows: int) -> str:
     """A table of settings for people, with their accuracy if there are annotated objects.
 
     Raises:
-        maskgrid.io.errors.UserError: there are no statistics yet.
+        maskgrid.io.errors.UserError: there are no statistics yet, or they are of other settings than the config's.
     """
-    summary = read_table(plan.layout.statistics("summary"))
+    path = plan.layout.statistics("summary")
+    summary = read_table(path)
+    if not set(summary["setting_id"].to_pylist()) <= {setting.id for setting in plan.settings}:
+        raise UserError(f"{path} has other settings than the config; start maskgrid run")
     path = plan.layout.statistics("accuracy_summary")
     rows = read_table(path).to_pylist() if plan.ground_truth() is not None and path.is_file() else []
     return summary_text(plan.settings, summary, max_rows, {row["setting_id"]: row for row in rows})
