@@ -27,7 +27,6 @@ from maskgrid.cli.results import FORMS
 from maskgrid.config.exports import FOLDER_FORMS, OPTIONS
 from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
-from maskgrid.results.exports.facts import described_folders
 from maskgrid.results.exports.label_studio import brush_code
 from maskgrid.results.exports.labels import label_file
 from maskgrid.results.exports.note import read_note
@@ -402,10 +401,13 @@ def test_tidy_removes_an_export_that_is_not_asked_for(plan):
     export_setting(plan, "baseline", "labels")
 
 
-def test_the_card_names_exports_with_sizes(plan):
-    folders = described_folders(with_exports(plan, "labels", "cutouts"))
-    assert list(folders) == ["exports/labels/baseline/", "exports/cutouts/baseline/"]
-    assert all("MB" in words and "file" in words for words in folders.values())
+def test_a_link_counts_as_a_file_and_nothing_in_the_size(plan):
+    """Its own size is the length of a path of this machine."""
+    note = read_note(folder_of(plan, "yolo"))
+    files = [one for one in folder_of(plan, "yolo").rglob("[!.]*") if one.is_file()]
+    assert note.n_files == len(files)
+    assert note.size_bytes == sum(one.stat().st_size for one in files if not one.is_symlink())
+    assert any(one.is_symlink() for one in files)
 
 
 @pytest.mark.parametrize("form", ["polygons", *FOLDER_FORMS])
