@@ -355,6 +355,20 @@ def test_a_picture_that_is_gone_is_told_and_stops_nothing(plan, form, caplog):
     export_setting(plan, "baseline", form)
 
 
+@pytest.mark.parametrize("form", ["cutouts", "webdataset", "masks_parquet"])
+def test_a_picture_that_has_changed_is_not_given_to_the_masks(plan, form, caplog):
+    picture = next((plan.base_dir / "images").iterdir())
+    content = picture.read_bytes()
+    PIL.Image.new("RGB", opened(picture).size, "red").save(picture)
+    try:
+        export_setting(plan, "baseline", form)
+    finally:
+        picture.write_bytes(content)
+    assert len(caplog.messages) == 1
+    assert "has changed since" in caplog.text
+    export_setting(plan, "baseline", form)
+
+
 @pytest.mark.parametrize("form", FOLDER_FORMS)
 def test_verify_finds_stale_exports(plan, form):
     plan, folder = with_exports(plan, form), folder_of(plan, form)
