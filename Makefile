@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer bench-exports soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -102,6 +102,10 @@ bench-gpu: $(INSTALLED)
 # Measure how fast the explorer's sliders answer with 1,500 candidates (docs/benchmarks.md); needs Chromium.
 bench-explorer: $(INSTALLED)
 	$(BIN)/python benchmarks/sliders.py
+
+# Measure each export of 1,000 and 100,000 masks: seconds and peak memory (docs/benchmarks.md). Half an hour on two cores.
+bench-exports: $(INSTALLED)
+	$(BIN)/python benchmarks/exports.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

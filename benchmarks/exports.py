@@ -1,8 +1,9 @@
 """Seconds of CPU and peak memory of each export, for two numbers of images: memory must not follow the number.
 
-Writes made-up pictures of 640 x 480 with 100 masks each, then each form in a process of its own:
+Writes made-up pictures of 640 x 480, then each form in a process of its own:
 
-    python benchmarks/exports.py --images 250 1000
+    python benchmarks/exports.py --images 10 1000
+    python benchmarks/exports.py --images 10 10000 --masks 1 --forms yolo labels
 """
 
 import argparse
@@ -31,22 +32,21 @@ from maskgrid.results.exports.source import MaskFile
 from maskgrid.results.exports.stage import FOLDER_WRITERS
 
 SIZE_HW = (480, 640)
-N_MASKS = 100
 
 
-def write_inputs(folder: Path, n_images: int) -> None:
-    """Write pictures, their table and a COCO file; 20 different sets of masks repeat."""
+def write_inputs(folder: Path, n_images: int, n_masks: int) -> None:
+    """Write a picture, a table that gives it to all images, and a COCO file; 20 different sets of masks repeat."""
     random = np.random.default_rng(0)
     picture = folder / "picture.jpg"
     folder.mkdir()
     PIL.Image.fromarray(random.integers(0, 255, (*SIZE_HW, 3), np.uint8)).save(picture, quality=80)
-    sets = [[_mask(random) for _ in range(N_MASKS)] for _ in range(20)]
+    sets = [[_mask(random) for _ in range(n_masks)] for _ in range(20)]
     images = [
         {"id": n, "file_name": f"{n:08}.jpg", "width": SIZE_HW[1], "height": SIZE_HW[0], "exif_orientation": 1}
         for n in range(1, n_images + 1)
     ]
     entries = (
-        json.dumps({"id": N_MASKS * (image["id"] - 1) + at, "image_id": image["id"], **one}).encode()
+        json.dumps({"id": n_masks * (image["id"] - 1) + at, "image_id": image["id"], **one}).encode()
         for image in images
         for at, one in enumerate(sets[image["id"] % 20], 1)
     )
@@ -77,11 +77,11 @@ def _mask(random: np.random.Generator) -> dict[str, object]:
     }
 
 
-def export(folder: Path, form: str, n_images: int) -> None:
+def export(folder: Path, form: str, n_images: int, n_masks: int) -> None:
     """Write one form, and print seconds of CPU and the peak in MB."""
     source = folder / "masks.json"
     if form == "inputs":
-        write_inputs(folder, n_images)
+        write_inputs(folder, n_images, n_masks)
     elif form == "sa1b":
         write_sa1b(source, folder / "out.tar", n_images)
     elif form == "polygons":
@@ -97,25 +97,27 @@ def export(folder: Path, form: str, n_images: int) -> None:
 def main() -> None:
     """Print a row a form."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=[250, 1000])
+    parser.add_argument("--images", type=int, nargs="+", default=[10, 1000])
+    parser.add_argument("--masks", type=int, default=100, help="of each image")
+    parser.add_argument("--forms", nargs="+", default=["sa1b", "polygons", *FOLDER_FORMS])
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         folder, form, n_images = given.one
-        export(Path(folder), form, int(n_images))
+        export(Path(folder), form, int(n_images), given.masks)
         return
-    print("form            " + "".join(f"{n * N_MASKS:>12,} masks: s, MB" for n in given.images))
+    print("form            " + "".join(f"{n * given.masks:>12,} masks: s, MB" for n in given.images))
     with tempfile.TemporaryDirectory() as root:
         for n_images in given.images:
-            _measured(Path(root) / str(n_images), "inputs", n_images)
-        for form in ("nothing", "sa1b", "polygons", *FOLDER_FORMS):
-            cells = [_measured(Path(root) / str(n_images), form, n_images) for n_images in given.images]
+            _measured(Path(root) / str(n_images), "inputs", n_images, given.masks)
+        for form in ("nothing", *given.forms):
+            cells = [_measured(Path(root) / str(n), form, n, given.masks) for n in given.images]
             print(f"{form:16}" + "".join(f"{cell:>25}" for cell in cells), flush=True)
 
 
 # A process of its own also for the inputs: Linux hands a parent's peak on to its children.
-def _measured(folder: Path, form: str, n_images: int) -> str:
-    command = [sys.executable, __file__, "--one", str(folder), form, str(n_images)]
+def _measured(folder: Path, form: str, n_images: int, n_masks: int) -> str:
+    command = [sys.executable, __file__, "--masks", str(n_masks), "--one", str(folder), form, str(n_images)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

@@ -12,11 +12,11 @@ from maskgrid.masks import rle
 from synthetic import kept_by_image
 
 
-def make_plan_with_truth(root, annotate, config=None):
+def make_plan_with_truth(root, annotate, config=None, n_images=2):
     """Write results of made-up images, and the annotations that ``annotate`` makes from the plan."""
     given = config or make_config()
     given = given.model_copy(update={"dataset": given.dataset.model_copy(update={"ground_truth": "truth.json"})})
-    plan = make_results(root, config=given)
+    plan = make_results(root, config=given, n_images=n_images)
     _add_notes(plan)
     (root / "truth.json").write_text(json.dumps(annotate(plan)))
     return plan

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskgrid.io.wording import difference, named_reasons, table_lines, tally
+from maskgrid.io.wording import difference, named_reasons, size, table_lines, tally
 
 
 def test_a_table_has_its_first_column_to_the_left_and_the_others_to_the_right():
@@ -32,3 +32,11 @@ def test_the_first_reasons_are_named(n, n_lines, last):
     text = named_reasons([(str(number), "bad") for number in range(n)], "t")
     assert text.count("\n") == n_lines
     assert text.endswith(last)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "words"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_499, "999 kB"), (999_500, "1 MB"), (2.149e9, "2.15 GB")],
+)
+def test_bytes_have_a_unit(n_bytes, words):
+    assert size(n_bytes) == words

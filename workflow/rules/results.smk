@@ -179,6 +179,8 @@ rule tune:
 rule report:
     input:
         annotation_files(),
+        export_files(),
+        prompted_export_files(),
         accuracy_results(),
         tuning_results(),
         "<results>/statistics/summary.parquet",

@@ -6,6 +6,8 @@ import os
 import stat
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -129,18 +131,34 @@ def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Spa
         BadImageError: anything is wrong with the file; no other exception is raised for it.
     """
     try:
-        _require_regular_file(path)
-        with open_span(path, span) as stream, pillow_limits(max_pixels):
-            if span is not None and span.length == 0:
-                raise BadImageError(ImageStatus.EMPTY, "the file has no bytes")
-            if sha256 is not None and hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
-                raise BadImageError(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
-            stream.seek(0)
+        with _checked(path, sha256, span) as stream, pillow_limits(max_pixels):
             return _decode(stream, max_pixels)
     except PixelsUnsupportedError as error:
         raise BadImageError(ImageStatus.UNSUPPORTED, str(error)) from None
     except DECODE_ERRORS as error:
         raise _bad_image(error) from error
+
+
+def read_content(path: Path, sha256: str | None, span: Span | None = None) -> bytes:
+    """The bytes of an image file as they are, not decoded; arguments and errors as for :func:`read_image`."""
+    try:
+        with _checked(path, sha256, span) as stream:
+            return stream.read()
+    except OSError as error:
+        raise _bad_image(error) from error
+
+
+@contextmanager
+def _checked(path: Path, sha256: str | None, span: Span | None) -> Iterator[IO[bytes]]:
+    """Open an image file that has bytes, and those of the hash."""
+    _require_regular_file(path)
+    with open_span(path, span) as stream:
+        if span is not None and span.length == 0:
+            raise BadImageError(ImageStatus.EMPTY, "the file has no bytes")
+        if sha256 is not None and hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+            raise BadImageError(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
+        stream.seek(0)
+        yield stream
 
 
 def rgb_pixels(image: ImageLike, max_pixels: int = 100_000_000) -> npt.NDArray[np.uint8]:

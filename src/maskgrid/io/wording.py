@@ -48,6 +48,15 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def size(n_bytes: float) -> str:
+    """Format a number of bytes: ``2.1 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 999.5:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"
+
+
 def some(names: Sequence[str], n: int = 3) -> str:
     """List the first names: ``a, b, c and 4 more``."""
     more = len(names) - n

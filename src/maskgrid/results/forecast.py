@@ -8,7 +8,7 @@ from maskgrid.dataset.changes import SourceChanges, source_changes
 from maskgrid.dataset.sources import list_inputs
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
-from maskgrid.io.wording import TOY, count
+from maskgrid.io.wording import TOY, count, size
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 from maskgrid.prompted import forecast as prompted
@@ -83,7 +83,7 @@ def network_lines(passes: Sequence[PassForecast], is_indexed: bool) -> list[str]
             rest = "" if len(known) == len(times) else ", without the passes not measured yet"
             lines.append(f"total {_time(sum(known))}{rest}")
     downloads = {one.run.checkpoint: one.n_bytes_to_download for one in passes if one.n_bytes_to_download}
-    lines += [f"{name} is not here yet: {_bytes(n_bytes)} to download" for name, n_bytes in downloads.items()]
+    lines += [f"{name} is not here yet: {size(n_bytes)} to download" for name, n_bytes in downloads.items()]
     return [f"  {'network' if number == 0 else '':9} {line}" for number, line in enumerate(lines)]
 
 
@@ -92,8 +92,8 @@ def _recording_lines(passes: Sequence[PassForecast]) -> list[str]:
     lines = []
     for one in passes:
         if one.run.recording.is_everything:
-            size = one.all_bytes_per_image
-            price = f", about {_bytes(size)}" if size else ""
+            per_image = one.all_bytes_per_image
+            price = f", about {size(per_image)}" if per_image else ""
             lines.append(
                 f"  record    all {one.run.pass_.n_proposals:,} masks an image of {one.run.folder}{price} an image"
             )
@@ -105,7 +105,7 @@ def _work(one: PassForecast) -> str:
     if one.seconds is None or one.seconds_per_image is None or one.n_bytes is None:
         return f"{text}; no image measured yet"
     return (
-        f"{text}: about {_time(one.seconds)} on {' and '.join(one.devices)} and {_bytes(one.n_bytes)} "
+        f"{text}: about {_time(one.seconds)} on {' and '.join(one.devices)} and {size(one.n_bytes)} "
         f"({one.seconds_per_image:.3g} s an image, from {count(sum(m.n_images for m in one.measured), 'image')})"
     )
 
@@ -163,11 +163,3 @@ def _is_replayed(plan: Plan, shard: str) -> bool:
 def _time(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
-
-
-def _bytes(n_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} TB"

@@ -3,11 +3,13 @@
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from maskgrid.automatic.notes import statistics_origin
 from maskgrid.dataset.mask_pictures import contents_of
+from maskgrid.io.checks import info_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.tables import read_origin
@@ -95,7 +97,21 @@ def report_fingerprint(plan: Plan) -> str:
     content = {"statistics": statistics, "recordings": _recordings(plan)}  # the explorer replays what was recorded
     if plan.config.tune is not None:
         content["tuning"] = [read_origin(plan.layout.tuning("outcome")).get("fingerprint")]
+    if exports := _exports(plan):
+        content["exports"] = exports
     return fingerprint(content)
+
+
+def _exports(plan: Plan) -> list[Any]:
+    """What the exports that the report names are made from, besides the masks of settings."""
+    of_settings, of_prompts = plan.config.setting_forms(), plan.config.prompted_forms()
+    if not of_settings and not of_prompts:
+        return []
+    masks = plan.layout.prompted_annotations
+    prompted = (info_of(masks) or {}).get("fingerprint") if of_prompts and masks.is_file() else None
+    options = {form: one.model_dump(mode="json") for form, one in plan.config.options_by_form().items()}
+    options = {form: options[form] for form in sorted({*of_settings, *of_prompts})}
+    return [[setting.label for setting in plan.exported()], options, of_prompts, prompted]
 
 
 def _recordings(plan: Plan) -> list[str]:

@@ -1,7 +1,11 @@
 """Other annotation formats and dataset descriptions: any loss is reported, and other tools can read them."""
 
 import json
+import re
+import shutil
 import tarfile
+from html import unescape
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,17 +22,20 @@ from made_results import HOSTILE, make_config
 from made_truth import make_plan_with_truth, masks_as_objects
 from maskgrid.automatic.merge import merge_setting
 from maskgrid.config.exports import PolygonsOptions
+from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
 from maskgrid.io.json_lines import write_document
 from maskgrid.io.tables import read_table, write_table
+from maskgrid.io.wording import size
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import read_head, read_images, read_masks
 from maskgrid.results.accuracy.stage import evaluate_shard, write_accuracies, write_truth
 from maskgrid.results.exports.polygons import outlines, write_polygons
 from maskgrid.results.exports.stage import export_setting, write_card
+from maskgrid.results.report.stage import write_report
 from maskgrid.results.verify import verify_results
 
-EXPORTS = ["card", "sa1b", "polygons"]
+EXPORTS = ("card", "sa1b", "polygons", "labels", "yolo")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def plan(tmp_path_factory):
     write_accuracies(made)
     for setting in made.exported():
         merge_setting(made, setting.label)
-        for form in ("sa1b", "polygons"):
+        for form in made.config.setting_forms():
             export_setting(made, setting.label, form)
     write_card(made)
     return made
@@ -158,6 +165,67 @@ def test_the_card_has_numbers_and_says_what_is_unknown(plan):
     assert "are unknown to the program" in text
     assert "cccccccc" in text
     assert str(plan.layout.root.parent) not in text + plan.layout.croissant.read_text()
+
+
+def files_and_bytes(path):
+    """Files and links of an export, and the bytes of its files."""
+    files = [one for one in path.rglob("[!.]*") if one.is_file()] if path.is_dir() else [path]
+    return len(files), sum(one.stat().st_size for one in files if not one.is_symlink())
+
+
+def exports_of(plan):
+    return [
+        (form, setting.label, plan.layout.export(form, setting.label))
+        for form in plan.config.setting_forms()
+        for setting in plan.exported()
+    ]
+
+
+def test_the_card_names_the_exports_with_sizes(plan):
+    lines = plan.layout.card.read_text().splitlines()
+    for form, _, path in exports_of(plan):
+        n_files, n_bytes = files_and_bytes(path)
+        name, shown = path.relative_to(plan.layout.root).as_posix(), size(n_bytes)
+        if path.is_dir():
+            name, shown = f"{name}/", f"{n_files} files, {shown}"
+        assert [line for line in lines if line.startswith(f"| `{name}` | ") and line.endswith(f"; {shown} |")], form
+    metadata = plan.layout.croissant.read_text()
+    assert "exports/polygons/" in metadata
+    assert "exports/labels/" not in metadata
+
+
+def test_the_report_links_the_exports_with_sizes(plan):
+    write_report(plan)
+    page = plan.layout.root / "report/index.html"
+    found = page.read_text().split('<section id="exports"')[1].split("</section>")[0]
+    rows = {}
+    for row in re.findall(r"<tr><th.*?</tr>", found.split("<tbody>")[1]):
+        cells = [unescape(re.sub("<.*?>", "", cell)) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        rows[(page.parent / unquote(unescape(re.search('href="(.*?)"', row)[1]))).resolve()] = cells
+    assert len(rows) == len(exports_of(plan))
+    for form, label, path in exports_of(plan):
+        n_files, n_bytes = files_and_bytes(path)
+        assert rows[path.resolve()][:4] == [form, label, str(n_files), size(n_bytes)]
+
+
+def test_the_report_of_other_exports_is_stale(plan):
+    write_report(plan)
+    content = (plan.layout.root / "report/index.html").read_bytes()
+    shutil.move(plan.layout.export("labels", "baseline"), plan.layout.root / "away")
+    write_report(plan)
+    assert b"labels/baseline" not in (plan.layout.root / "report/index.html").read_bytes()
+    shutil.move(plan.layout.root / "away", plan.layout.export("labels", "baseline"))
+    write_report(plan)
+    assert (plan.layout.root / "report/index.html").read_bytes() == content
+    for exports, is_stale in (
+        (EXPORTS, False),
+        ([*EXPORTS[:-1], {"yolo": {"tolerance_px": 1.0}}], True),
+        (["card"], True),
+    ):
+        values = plan.config.model_dump(mode="json") | {"exports": list(exports)}
+        other = type(plan)(Config.model_validate(values), plan.base_dir, plan.layout, plan.settings, plan.runs)
+        kinds = {one.kind for one in verify_results(other) if one.path.name == "index.html"}
+        assert kinds == ({"stale"} if is_stale else set()), exports
 
 
 def test_croissant_names_every_file_and_column(plan):

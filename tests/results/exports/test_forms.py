@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,11 +28,11 @@ from maskgrid.cli.results import FORMS
 from maskgrid.config.exports import FOLDER_FORMS, OPTIONS
 from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
-from maskgrid.results.exports.facts import described_folders
 from maskgrid.results.exports.label_studio import brush_code
 from maskgrid.results.exports.labels import label_file
+from maskgrid.results.exports.listing import WORDS
 from maskgrid.results.exports.note import read_note
-from maskgrid.results.exports.outlines import centre_outline, drawn_area, drawn_with_holes, polygons_with_holes
+from maskgrid.results.exports.outlines import centre_outlines, drawn_area, drawn_with_holes, joined, polygons_with_holes
 from maskgrid.results.exports.painting import paint_labels
 from maskgrid.results.exports.source import FileNames
 from maskgrid.results.exports.stage import export_prompted, export_setting
@@ -83,7 +84,7 @@ def folder_of(plan, form):
 
 
 def test_every_form_has_options_a_writer_and_a_command():
-    assert set(FORMS) == set(OPTIONS) - {"card"}
+    assert set(FORMS) == set(WORDS) == set(OPTIONS) - {"card"}
     assert set(FOLDER_FORMS) == set(OPTIONS) - {"card", "sa1b", "polygons"}
 
 
@@ -133,6 +134,7 @@ def test_more_masks_than_16_bits_make_a_tiff():
     name, content = label_file("a", labels, 70_000)
     assert name == "a.tif"
     assert np.array_equal(np.asarray(PIL.Image.open(io.BytesIO(content))), labels)
+    assert np.array_equal(tifffile.imread(io.BytesIO(content)), labels)
 
 
 def test_panoptic_segments_are_those_in_the_picture(plan, coco):
@@ -165,7 +167,7 @@ def test_yolo_draws_the_masks_with_the_stated_iou(plan, coco):
             numbers = np.array(line.split()[1:], float).reshape(-1, 2)
             assert len(numbers) >= 3
             assert ((numbers > 0) & (numbers < 1)).all()
-            drawn = drawn_area((numbers * size).astype(np.int32), (image["height"], image["width"]))
+            drawn = drawn_area([(numbers * size).astype(np.int32)], (image["height"], image["width"]))
             ious.append(iou(drawn, decoded(entry)))
     about = read_note(folder).about
     assert about["n_masks"] == len(ious) == len(coco["annotations"])
@@ -195,13 +197,13 @@ def test_polygons_with_holes_draw_the_mask_exactly(mask):
 
 @settings(max_examples=100, deadline=None)
 @given(MASKS)
-def test_a_centre_outline_draws_one_part_without_its_holes(mask):
-    labelled, n_parts = ndimage.label(mask, np.ones((3, 3)))
-    if n_parts:
-        part = labelled == 1
-        # A hole is background that is not 4-connected with the outside.
-        assert np.array_equal(drawn_area(centre_outline(part), part.shape), ndimage.binary_fill_holes(part))
-        assert (drawn_area(centre_outline(mask), mask.shape) >= mask).all()
+def test_centre_outlines_draw_the_mask_without_its_holes(mask):
+    # A hole is background that is not 4-connected with the outside.
+    lines, filled = centre_outlines(mask), ndimage.binary_fill_holes(mask)
+    assert len(lines) == ndimage.label(filled, np.ones((3, 3)))[1]
+    assert all(len(line) >= 3 for line in lines)
+    assert np.array_equal(drawn_area(lines, mask.shape), filled)
+    assert not mask.any() or (drawn_area([joined(lines)], mask.shape) >= filled).all()
 
 
 @pytest.mark.parametrize("files", ["per_image", "one"])
@@ -353,6 +355,20 @@ def test_a_picture_that_is_gone_is_told_and_stops_nothing(plan, form, caplog):
     export_setting(plan, "baseline", form)
 
 
+@pytest.mark.parametrize("form", ["cutouts", "webdataset", "masks_parquet"])
+def test_a_picture_that_has_changed_is_not_given_to_the_masks(plan, form, caplog):
+    picture = next((plan.base_dir / "images").iterdir())
+    content = picture.read_bytes()
+    PIL.Image.new("RGB", opened(picture).size, "red").save(picture)
+    try:
+        export_setting(plan, "baseline", form)
+    finally:
+        picture.write_bytes(content)
+    assert len(caplog.messages) == 1
+    assert "has changed since" in caplog.text
+    export_setting(plan, "baseline", form)
+
+
 @pytest.mark.parametrize("form", FOLDER_FORMS)
 def test_verify_finds_stale_exports(plan, form):
     plan, folder = with_exports(plan, form), folder_of(plan, form)
@@ -402,10 +418,13 @@ def test_tidy_removes_an_export_that_is_not_asked_for(plan):
     export_setting(plan, "baseline", "labels")
 
 
-def test_the_card_names_exports_with_sizes(plan):
-    folders = described_folders(with_exports(plan, "labels", "cutouts"))
-    assert list(folders) == ["exports/labels/baseline/", "exports/cutouts/baseline/"]
-    assert all("MB" in words and "file" in words for words in folders.values())
+def test_a_link_counts_as_a_file_and_nothing_in_the_size(plan):
+    """Its own size is the length of a path of this machine."""
+    note = read_note(folder_of(plan, "yolo"))
+    files = [one for one in folder_of(plan, "yolo").rglob("[!.]*") if one.is_file()]
+    assert note.n_files == len(files)
+    assert note.size_bytes == sum(one.stat().st_size for one in files if not one.is_symlink())
+    assert any(one.is_symlink() for one in files)
 
 
 @pytest.mark.parametrize("form", ["polygons", *FOLDER_FORMS])

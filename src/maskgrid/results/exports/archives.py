@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -18,9 +18,17 @@ class Add(Protocol):
 
 
 @contextmanager
-def new_archive(path: Path) -> Iterator[Add]:
-    """Open an archive for the block; time, owner and permissions of its files are fixed."""
-    with atomic_write(path) as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+def new_archive(path: Path, headers: Mapping[str, str] | None = None) -> Iterator[Add]:
+    """Open an archive for the block; time, owner and permissions of its files are fixed.
+
+    Args:
+        path: the archive, written atomically.
+        headers: of the whole archive.
+    """
+    with (
+        atomic_write(path) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as archive,
+    ):
 
         def add(name: str, content: bytes) -> None:
             member = tarfile.TarInfo(name)

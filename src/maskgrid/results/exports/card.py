@@ -71,7 +71,7 @@ def _what(facts: DatasetFacts) -> str:
 
 
 def _files(facts: DatasetFacts) -> str:
-    rows = [f"| `{name}` | {words} |" for name, words in {**facts.files, **facts.folders}.items()]
+    rows = [f"| `{name}` | {words} |" for name, words in {**facts.files, **facts.others}.items()]
     return "\n".join(["## Files", "", "| file | content |", "| --- | --- |", *rows])
 
 

@@ -1,7 +1,7 @@
 """The facts about a results folder for the dataset card and its metadata."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,8 @@ from maskgrid.automatic.notes import statistics_origin
 from maskgrid.config.settings import Setting
 from maskgrid.io.fingerprint import maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
-from maskgrid.io.wording import count
 from maskgrid.plan.plan import Plan
-from maskgrid.results.exports.note import n_files_in, size_bytes
+from maskgrid.results.exports.listing import WrittenExport, written_exports
 from maskgrid.results.report.data import checkpoint_hashes, read_accuracy
 
 _TABLES = {
@@ -26,21 +25,6 @@ _TABLES = {
 _ACCURACY = {
     "statistics/accuracy.parquet": "a row for each setting and annotated image: recall, precision, IoU",
     "statistics/accuracy_summary.parquet": "the same for each setting over all images",
-}
-_FORMS = {
-    "polygons": "the same masks as polygons: holes are lost",
-    "sa1b": "the same masks in SA-1B's form, a JSON an image",
-}
-_FOLDERS = {
-    "labels": "a picture of labels an image; a pixel has one mask or none",
-    "panoptic": "COCO's panoptic form; a pixel has one mask or none",
-    "yolo": "Ultralytics segmentation: holes are lost",
-    "geojson": "polygons with holes, in pixels",
-    "labelme": "LabelMe's files",
-    "label_studio": "Label Studio's tasks with predictions",
-    "cutouts": "each mask cut out of its picture",
-    "webdataset": "pictures and masks side by side",
-    "masks_parquet": "pictures and masks as a table",
 }
 
 
@@ -61,7 +45,7 @@ class DatasetFacts:
         model: other model parameters of the config.
         packages: versions by name.
         files: descriptions by path in the results folder.
-        folders: the same for exports that are folders, with sizes.
+        others: the same for exports that Croissant does not list: folders, and those of prompts.
         fingerprint: fingerprint of the statistics.
     """
 
@@ -77,7 +61,7 @@ class DatasetFacts:
     model: Mapping[str, Any]
     packages: Mapping[str, str]
     files: Mapping[str, str]
-    folders: Mapping[str, str]
+    others: Mapping[str, str]
     fingerprint: str
 
     @property
@@ -96,6 +80,8 @@ def read_facts(plan: Plan) -> DatasetFacts:
     summary = {row["setting_id"]: row for row in read_table(plan.layout.statistics("summary")).to_pylist()}
     hashes = checkpoint_hashes(plan, plan.shards())
     model = plan.config.model
+    exports = written_exports(plan)
+    files = _files(plan, exports)
     return DatasetFacts(
         title=f"SAM 2 masks of {source_name(plan)}",
         version=maskgrid_version(),
@@ -108,8 +94,8 @@ def read_facts(plan: Plan) -> DatasetFacts:
         checkpoints={name.removeprefix("checkpoint "): sha256 for name, sha256 in hashes.items()},
         model={"dtype": model.dtype, "mode": model.mode, "apply_postprocessing": model.apply_postprocessing},
         packages=package_versions(),
-        files=_files(plan),
-        folders=described_folders(plan),
+        files=files,
+        others={one.name: one.words for one in exports if one.name not in files},
         fingerprint=statistics_origin(plan)["fingerprint"],
     )
 
@@ -119,43 +105,13 @@ def source_name(plan: Plan) -> str:
     return Path(plan.config.dataset.source).name or "a folder of images"
 
 
-def described_folders(plan: Plan) -> dict[str, str]:
-    """The existing exports that are folders, of settings and of prompts, with their sizes."""
-    layout, config = plan.layout, plan.config
-    paths = {
-        layout.export(form, setting.label): words
-        for form, words in _FOLDERS.items()
-        if form in config.setting_forms()
-        for setting in plan.exported()
-    }
-    paths |= {
-        layout.prompted_export(form): f"{words}, for the prompts"
-        for form, words in _FOLDERS.items()
-        if form in config.prompted_forms()
-    }
-    return {
-        f"{path.relative_to(layout.root).as_posix()}/": f"{words}; {count(n_files_in(path), 'file')}, {_size(path)}"
-        for path, words in paths.items()
-        if path.is_dir()
-    }
-
-
-def _size(path: Path) -> str:
-    """The size of a folder for people."""
-    size = size_bytes(path) / 1e6
-    return f"{size / 1e3:.1f} GB" if size >= 1e3 else f"{size:.1f} MB"
-
-
-def _files(plan: Plan) -> dict[str, str]:
+def _files(plan: Plan, exports: Sequence[WrittenExport]) -> dict[str, str]:
     """The existing files that the config asks for, and their descriptions; a former config's may lie beside them."""
     listed = {
         f"annotations/{setting.label}.json": f"COCO annotations of the setting `{setting.label}`, compressed RLE"
         for setting in plan.exported()
     }
-    for form, words in _FORMS.items():
-        if form in plan.config.setting_forms():
-            paths = [plan.layout.export(form, setting.label) for setting in plan.exported()]
-            listed |= {path.relative_to(plan.layout.root).as_posix(): words for path in paths}
+    listed |= {one.name: one.words for one in exports if one.label is not None and not one.is_folder}
     listed |= _TABLES
     if plan.ground_truth() is not None:
         listed |= _ACCURACY

@@ -15,7 +15,8 @@ from maskgrid.io.json_lines import dumps
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
 from maskgrid.masks.pictures import png
-from maskgrid.results.exports.polygons import Fidelity, polygons_of
+from maskgrid.results.exports.outlines import centre_outlines, drawn_iou
+from maskgrid.results.exports.polygons import Fidelity
 from maskgrid.results.exports.source import FileNames, MaskFile, mask_of, place_picture, suffix_of
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ _VERSION = "5.5.0"
 def write_labelme(masks: MaskFile, folder: Path, options: LabelmeOptions) -> dict[str, Any]:
     """Write ``{image}.json`` beside a link to the picture, or a copy.
 
-    A mask's parts share its ``group_id``, the annotation's id. Polygons lose holes; masks lose nothing.
+    A mask's parts share its ``group_id``, the annotation's id. Polygons lose holes; masks lose nothing. LabelMe draws
+    the pixels under a polygon's line too, so the line goes through the centres of the outermost pixels.
 
     Returns:
         The shapes' IoU with the masks, and the number of pictures that are gone.
@@ -57,16 +59,17 @@ def write_labelme(masks: MaskFile, folder: Path, options: LabelmeOptions) -> dic
 def _shapes(masks: MaskFile, entry: Entry, options: LabelmeOptions, fidelity: Fidelity) -> Iterator[dict[str, Any]]:
     about = {"label": masks.name_of(entry), "group_id": entry["id"], "description": "", "flags": {}}
     counts, size_hw = mask_of(entry)
+    if not rle.area_px(counts, size_hw):
+        fidelity.add(1.0)
+        return
     if options.shapes == "mask":
         fidelity.add(1.0)
-        if rle.area_px(counts, size_hw):
-            yield {**about, **_exact(counts, size_hw)}
+        yield {**about, **_exact(counts, size_hw)}
         return
-    polygons, _, iou = polygons_of(counts, size_hw, options.tolerance_px)
-    fidelity.add(iou)
-    for polygon in polygons:
-        points = np.reshape(polygon, (-1, 2)).tolist()
-        yield {**about, "points": points, "shape_type": "polygon", "mask": None}
+    lines = centre_outlines(rle.decode(counts, size_hw), options.tolerance_px)
+    fidelity.add(drawn_iou(lines, counts, size_hw))
+    for line in lines:
+        yield {**about, "points": line.tolist(), "shape_type": "polygon", "mask": None}
 
 
 def _exact(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a folder of an export was made from: a hidden file in it, which other tools do not take for data."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,23 +24,27 @@ class ExportNote:
     Attributes:
         masks: fingerprint of the COCO file.
         options: of the form, as plain values.
-        n_files: files in the folder, without the note.
+        n_files: files and links in the folder, without the note.
+        size_bytes: bytes of these files; links count nothing.
         about: what became of the masks, such as the IoU of polygons with them.
     """
 
     masks: str
     options: Mapping[str, Any]
     n_files: int
+    size_bytes: int
     about: Mapping[str, Any]
 
 
 def write_note(folder: Path, masks: str, options: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Write the note of a folder; last, since it counts the files."""
+    n_files, size_bytes = _measured(folder)
     content = {
         "maskgrid_version": maskgrid_version(),
         "fingerprint": masks,
         "options": dict(options),
-        "n_files": n_files_in(folder),
+        "n_files": n_files,
+        "size_bytes": size_bytes,
         "about": dict(about),
     }
     write_bytes(folder / _NAME, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -53,21 +58,36 @@ def read_note(folder: Path) -> ExportNote:
     """
     try:
         content: Any = orjson.loads((folder / _NAME).read_bytes())
-        return ExportNote(content["fingerprint"], content["options"], content["n_files"], content["about"])
+        return ExportNote(
+            content["fingerprint"],
+            content["options"],
+            content["n_files"],
+            content["size_bytes"],
+            content["about"],
+        )
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         raise UserError(f"{folder} is not an export of maskgrid; delete it and run again") from None
 
 
 def n_files_in(folder: Path) -> int:
     """Number of files and links in a folder and below it, without the note."""
-    return len(_files_in(folder))
+    return _measured(folder)[0]
 
 
-def size_bytes(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder; a link counts as itself."""
-    return sum(one.lstat().st_size for one in (_files_in(path) if path.is_dir() else [path]))
+def _measured(folder: Path) -> tuple[int, int]:
+    """Number of files and links, and the files' bytes. A link's own size would depend on where the pictures are."""
+    n_files = n_bytes = 0
+    for entry in _entries(folder):
+        n_files += 1
+        n_bytes += 0 if entry.is_symlink() else entry.stat(follow_symlinks=False).st_size
+    return n_files, n_bytes
 
 
-def _files_in(folder: Path) -> list[Path]:
-    paths = (path for path in folder.rglob("*") if path.name not in _ASIDE)
-    return [path for path in paths if path.is_symlink() or path.is_file()]
+def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """All but folders, one by one: there may be millions."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path)
+            elif entry.name not in _ASIDE:
+                yield entry

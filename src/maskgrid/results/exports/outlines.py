@@ -12,6 +12,8 @@ from maskgrid.masks import rle
 
 # Enlarge each pixel to a square with this side: the contour through its outermost pixels then rounds to the edges.
 _SCALE = 3
+# Fewer make no polygon for LabelMe, and a box for Ultralytics.
+_LEAST_CORNERS = 3
 
 Corners: TypeAlias = NDArray[np.int32]  # (n, 2), x and y
 Polygon: TypeAlias = list[Corners]  # the outer ring, then its holes
@@ -57,24 +59,26 @@ def _simplified(corners: Corners, tolerance_px: float) -> Corners:
     return simple
 
 
-def centre_outline(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> Corners:
-    """One closed line through the centres of a mask's outermost pixels; parts are joined by lines there and back.
+def centre_outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[Corners]:
+    """A closed line for each part of a mask through the centres of its outermost pixels.
 
-    ``cv2.fillPoly`` draws the mask again, without holes, and with lines from part to part. Ultralytics joins parts so.
+    OpenCV, LabelMe and Ultralytics draw the pixels under a line too, and so the mask again, without holes. A line has
+    three corners at least; a part of one or two pixels repeats its last.
 
     Args:
-        mask: bool (H, W), with at least one pixel.
+        mask: bool (H, W).
         tolerance_px: as above.
     """
     window, corner_xy = _window(mask)
     found, _ = cv2.findContours(window, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    parts = [_simplified(part[:, 0, :].astype(np.int32), tolerance_px) for part in found]
-    return _joined(sorted(parts, key=len, reverse=True)) + corner_xy
+    lines = (_simplified(part[:, 0, :].astype(np.int32), tolerance_px) for part in found)
+    return [np.concatenate([line, *[line[-1:]] * max(0, _LEAST_CORNERS - len(line))]) + corner_xy for line in lines]
 
 
-def _joined(parts: Sequence[Corners]) -> Corners:
-    line = parts[0]
-    for part in parts[1:]:
+def joined(lines: Sequence[Corners]) -> Corners:
+    """One line of several, which leads from part to part and back, as Ultralytics joins them."""
+    line, *parts = sorted(lines, key=len, reverse=True)
+    for part in parts:
         distances, places = cKDTree(line).query(part)
         there = int(np.argmin(distances))
         here = int(places[there])
@@ -82,11 +86,17 @@ def _joined(parts: Sequence[Corners]) -> Corners:
     return line
 
 
-def drawn_area(line: Corners, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels (H, W) that ``cv2.fillPoly`` fills."""
+def drawn_area(lines: Sequence[Corners], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels (H, W) in or under any of the lines, as ``cv2.fillPoly`` draws each."""
     canvas = np.zeros(size_hw, np.uint8)
-    cv2.fillPoly(canvas, [line.astype(np.int32)], 1)
+    for line in lines:
+        cv2.fillPoly(canvas, [line.astype(np.int32)], 1)
     return canvas.view(np.bool_)
+
+
+def drawn_iou(lines: Sequence[Corners], counts: bytes, size_hw: tuple[int, int]) -> float:
+    """The IoU of what is drawn with a mask."""
+    return float(rle.pairwise_iou([rle.encode(drawn_area(lines, size_hw))], [counts], size_hw)[0, 0])
 
 
 def drawn_with_holes(polygons: Sequence[Polygon], size_hw: tuple[int, int]) -> NDArray[np.bool_]:

@@ -5,15 +5,13 @@ The form follows the dataset's page (https://ai.meta.com/datasets/segment-anythi
 ``predicted_iou``, ``stability_score``, ``point_coords``, ``crop_box`` (XYWH).
 """
 
-import io
-import tarfile
 from pathlib import Path
 from typing import Any
 
-from maskgrid.io.files import atomic_write
 from maskgrid.io.json_lines import dumps
 from maskgrid.io.progress import shown
 from maskgrid.masks.coco_reading import Entry, compressed, read_head, read_images
+from maskgrid.results.exports.archives import new_archive
 from maskgrid.results.notes import tar_headers
 
 _FIELDS = ("id", "segmentation", "bbox", "area", "predicted_iou", "stability_score", "point_coords", "crop_box")
@@ -38,16 +36,9 @@ def write_sa1b(source: Path, path: Path, n_images: int) -> int:
     """
     headers = tar_headers(read_head(source)["info"].get("fingerprint"))
     n_masks = 0
-    with (
-        atomic_write(path) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers) as archive,
-    ):
+    with new_archive(path, headers) as add:
         for image, annotations in shown(read_images(source), n_images, "SA-1B", "images"):
-            content = dumps(sa1b_record(image, annotations)) + b"\n"
-            # Time, owner and permissions are TarInfo's defaults, not this machine's.
-            member = tarfile.TarInfo(f"sa_{image['id']}.json")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+            add(f"sa_{image['id']}.json", dumps(sa1b_record(image, annotations)) + b"\n")
             n_masks += len(annotations)
     return n_masks
 

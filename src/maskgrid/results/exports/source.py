@@ -10,11 +10,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
-from maskgrid.dataset.spans import Span, open_span
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_content, read_image
+from maskgrid.dataset.spans import Span
 from maskgrid.dataset.tables import place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_write
@@ -26,7 +25,8 @@ from maskgrid.masks.segmentations import code_of
 
 # File types that every tool opens; pictures of other types are written as PNG.
 _COMMON = frozenset({".jpg", ".jpeg", ".png"})
-_COLUMNS = ["image_key", "status", "path", "member_offset", "size_bytes", "sha256"]
+_COLUMNS = ["image_key", "path", "member_offset", "size_bytes", "sha256"]
+_ROWS = 1024  # of that table as Python objects at a time
 _LONGEST_NAME = 200  # bytes of a name's last part, so that a suffix fits
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 
@@ -67,14 +67,9 @@ class Picture:
         Raises:
             BadImageError: it is gone, or has changed.
         """
-        pixels = self.pixels()  # also checks the hash
         if not self.is_common(suffix):
-            return png(pixels), ".png"
-        try:
-            with open_span(self.path, self.span) as stream:
-                return stream.read(), suffix.lower()
-        except OSError as error:
-            raise BadImageError(ImageStatus.UNREADABLE, os.strerror(error.errno or 0)) from None
+            return png(self.pixels()), ".png"
+        return read_content(self.path, self.sha256, self.span), suffix.lower()
 
 
 @dataclass(frozen=True)
@@ -141,10 +136,10 @@ class MaskFile:
 
 def _places(path: Path) -> Iterator[dict[str, Any]]:
     """The good images' files in the order of keys, as COCO files have them."""
-    table = read_table(path, _COLUMNS)
-    table = table.filter(pc.equal(table["status"], "ok")).sort_by("image_key")
-    for batch in pa.Table.to_batches(table, max_chunksize=1024):
-        yield from batch.to_pylist()
+    table = read_table(path, _COLUMNS, [("status", "=", "ok")])
+    order = pc.sort_indices(table["image_key"])  # 8 bytes an image; a sorted table would be one more copy
+    for start in range(0, len(order), _ROWS):
+        yield from table.take(order[start : start + _ROWS]).to_pylist()
 
 
 def mask_of(entry: Entry) -> tuple[bytes, tuple[int, int]]:

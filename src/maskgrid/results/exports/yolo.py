@@ -13,14 +13,11 @@ from maskgrid.dataset.images import BadImageError
 from maskgrid.io.files import atomic_write, write_bytes
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
-from maskgrid.results.exports.outlines import centre_outline, drawn_area
+from maskgrid.results.exports.outlines import centre_outlines, drawn_iou, joined
 from maskgrid.results.exports.polygons import Fidelity
 from maskgrid.results.exports.source import FileNames, MaskFile, mask_of, place_picture, suffix_of
 
 log = logging.getLogger(__name__)
-
-# A line of four numbers would be a box.
-_LEAST_CORNERS = 3
 
 
 def write_yolo(masks: MaskFile, folder: Path, options: YoloOptions) -> dict[str, Any]:
@@ -75,8 +72,7 @@ def _line(entry: Entry, classes: dict[int, int], tolerance_px: float, fidelity: 
     counts, size_hw = mask_of(entry)
     if not rle.area_px(counts, size_hw):
         return ""
-    line = centre_outline(rle.decode(counts, size_hw), tolerance_px)
-    fidelity.add(float(rle.pairwise_iou([rle.encode(drawn_area(line, size_hw))], [counts], size_hw)[0, 0]))
-    line = np.concatenate([line, *[line[-1:]] * max(0, _LEAST_CORNERS - len(line))])
+    line = joined(centre_outlines(rle.decode(counts, size_hw), tolerance_px))
+    fidelity.add(drawn_iou([line], counts, size_hw))
     numbers = (line + 0.5) / np.array(size_hw[::-1])
     return f"{classes[entry['category_id']]} {' '.join(f'{number:.7g}' for number in numbers.ravel().tolist())}\n"

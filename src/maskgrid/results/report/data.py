@@ -9,6 +9,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.plan.plan import Plan
+from maskgrid.results.exports.listing import WrittenExport, written_exports
 from maskgrid.results.notes import accuracy_origin
 from maskgrid.results.report.samples import Sample, read_samples
 from maskgrid.results.statistics.curves import Answered, answered
@@ -71,6 +72,7 @@ class ReportData:
         tried: rows of the settings that it tried.
         images: how much settings disagree about images, and the counts of a few.
         samples: images to draw, with their candidates.
+        exports: the masks in other forms.
         failures: the images without masks.
         provenance: what everything was made from.
     """
@@ -84,6 +86,7 @@ class ReportData:
     tried: tuple[dict[str, Any], ...]
     images: ImageCounts
     samples: tuple[Sample, ...]
+    exports: tuple[WrittenExport, ...]
     failures: Failures
     provenance: Provenance
 
@@ -114,6 +117,7 @@ def read_report_data(plan: Plan) -> ReportData:
         _tuning(plan, "settings"),
         images,
         tuple(read_samples(plan, images_to_draw(images))),
+        tuple(written_exports(plan)),
         _failures(plan),
         _provenance(plan),
     )

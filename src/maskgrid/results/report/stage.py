@@ -9,6 +9,7 @@ from maskgrid.plan.plan import Plan
 from maskgrid.results.notes import report_fingerprint
 from maskgrid.results.report.data import ReportData, read_report_data
 from maskgrid.results.report.explorer import explorer_page, toy_note
+from maskgrid.results.report.exports import exports_section
 from maskgrid.results.report.figures import effects_section, maps_section, responses_section, trade_off_section
 from maskgrid.results.report.overview import (
     failures_section,
@@ -35,6 +36,7 @@ _PARTS = (
     ("effects", "Effects", effects_section),
     ("disagreement", "Disagreement", disagreement_section),
     ("overlays", "Masks", overlays_section),
+    ("exports", "Exports", exports_section),
     ("failures", "Failures", failures_section),
     ("provenance", "Provenance", provenance_section),
 )
