@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from functools import cache
 from pathlib import Path
 
 import yaml
+
+from maskgrid.network.checkpoints import resolve_checkpoint
 
 ROOT = Path(__file__).parents[1]
 # A server that imports Snakemake once and forks for each call, because the import takes most of a dry run's time.
@@ -78,3 +81,26 @@ def _server() -> subprocess.Popen[str]:
     )
     atexit.register(server.communicate)
     return server
+
+
+def copy_own_weights(folder: Path) -> None:
+    """Put weights and their YAML into a folder, as a user's own: ``mine.pt`` and ``mine.yaml``."""
+    demo = resolve_checkpoint("demo", None)
+    shutil.copy(demo.path, folder / "mine.pt")
+    shutil.copy(demo.config, folder / "mine.yaml")
+
+
+def finish_and_copy(folder: Path, config: dict) -> Path:
+    """Run the workflow to its end, and copy the folder, for :func:`restored`; returns the copy's path."""
+    run = snakemake(folder, config)
+    assert run.code == 0, run.output
+    saved = folder.with_name("saved")
+    shutil.copytree(folder, saved)
+    return saved
+
+
+def restored(folder: Path, saved: Path) -> Path:
+    """A folder as it was when it was copied, at the same path and with the same times."""
+    shutil.rmtree(folder)
+    shutil.copytree(saved, folder)
+    return folder

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -10,8 +9,7 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from maskgrid.network.checkpoints import resolve_checkpoint
-from workflow import ROOT, snakemake
+from workflow import ROOT, copy_own_weights, finish_and_copy, restored, snakemake
 
 RULES = ("index", "generate", "replay", "gather", "merge", "statistics", "report", "accept")
 N_IMAGES, SHARD_SIZE = 10, 5
@@ -41,24 +39,15 @@ def write_image(path, seed):
 def finished(tmp_path_factory):
     """A folder after a first run, and a copy from which each case starts."""
     folder = tmp_path_factory.mktemp("growing") / "run"
-    demo = resolve_checkpoint("demo", None)
     for number in range(N_IMAGES):
         write_image(folder / "images" / f"{number:02d}.png", number)
-    shutil.copy(demo.path, folder / "mine.pt")
-    shutil.copy(demo.config, folder / "mine.yaml")
-    run = snakemake(folder, CONFIG)
-    assert run.code == 0, run.output
-    saved = folder.with_name("saved")
-    shutil.copytree(folder, saved)
-    return folder, saved
+    copy_own_weights(folder)
+    return folder, finish_and_copy(folder, CONFIG)
 
 
 @pytest.fixture
 def folder(finished):
-    folder, saved = finished
-    shutil.rmtree(folder)
-    shutil.copytree(saved, folder)  # same path, same file times
-    return folder
+    return restored(*finished)
 
 
 def changed(section, **values):

@@ -6,7 +6,6 @@ Checks each row of the table in docs/reliability.md with the real workflow and `
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,9 @@ import pytest
 
 from corpus import scene
 from maskgrid.config.models import Config
-from maskgrid.network.checkpoints import resolve_checkpoint
 from maskgrid.plan.plan import make_plan
 from maskgrid.results.verify import verify_results
-from workflow import ROOT, snakemake
+from workflow import ROOT, copy_own_weights, finish_and_copy, restored, snakemake
 
 SIZE_HW = (40, 56)
 CONFIG = {
@@ -117,23 +115,15 @@ def finished(tmp_path_factory):
     lines(folder / "prompts.jsonl", *prompt_rows(3))
     lines(folder / "objects.jsonl", *object_rows(20))
     (folder / "settings.csv").write_text("pred_iou_thresh\n0.1\n0.2\n")
-    demo = resolve_checkpoint("demo", None)
-    shutil.copy(demo.path, folder / "mine.pt")
-    shutil.copy(demo.config, folder / "mine.yaml")
-    run = snakemake(folder, CONFIG)
-    assert run.code == 0, run.output
+    copy_own_weights(folder)
+    saved = finish_and_copy(folder, CONFIG)
     assert problems(folder) == []
-    saved = folder.with_name("saved")
-    shutil.copytree(folder, saved)
     return folder, saved
 
 
 @pytest.fixture
 def folder(finished):
-    folder, saved = finished
-    shutil.rmtree(folder)
-    shutil.copytree(saved, folder)  # same path, same file times
-    return folder
+    return restored(*finished)
 
 
 def problems(folder):
