@@ -184,11 +184,12 @@ def test_results_of_a_former_config_go_without_running_anything_else(tmp_path):
     assert snakemake(tmp_path, before).code == 0
     results = tmp_path / "results"
     (results / "exports/polygons/mine.json").write_bytes((results / "exports/polygons/loose.json").read_bytes())
-    # A form less: nothing runs but the card, which lists the files, and the search.
+    # A form less: nothing runs but the card and the report, which list the files, what ends a run, and the search.
     run = snakemake(tmp_path, {**before, "exports": ["card"]})
-    assert run.finished == {"card": 1, "tidy": 1, "all": 1}, run.output
+    assert run.finished == dict.fromkeys(("card", "report", "accept", "provenance", "tidy", "all"), 1), run.output
     assert [path.name for path in (results / "exports/polygons").iterdir()] == ["mine.json"]
     assert "polygons" not in (results / "README.md").read_text()
+    assert "exports/polygons" not in (results / "report/index.html").read_text()
     # Another setting and no card: the file that others made is named, once it no longer belongs to the run.
     after = {**before, "exports": [], "annotations": ["baseline"], "sweep": None}
     run = snakemake(tmp_path, after)

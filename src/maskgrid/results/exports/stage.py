@@ -14,8 +14,10 @@ from maskgrid.io.files import atomic_folder, write_bytes
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import parameter
 from maskgrid.plan.plan import Plan
+from maskgrid.results.exports.card import card
 from maskgrid.results.exports.croissant import croissant
 from maskgrid.results.exports.cutouts import write_cutouts
+from maskgrid.results.exports.facts import read_facts, source_name
 from maskgrid.results.exports.geojson import write_geojson
 from maskgrid.results.exports.label_studio import write_label_studio
 from maskgrid.results.exports.labelme import write_labelme
@@ -98,10 +100,6 @@ def write_card(plan: Plan) -> None:
     Raises:
         maskgrid.io.errors.UserError: a table is missing or truncated.
     """
-    # Loads torch, by way of the report's tables; the other exports need not wait for it.
-    from maskgrid.results.exports.card import card
-    from maskgrid.results.exports.facts import read_facts, source_name
-
     facts = read_facts(plan)
     root = plan.layout.root
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", f"sam2-masks-{source_name(plan)}").strip("-")
