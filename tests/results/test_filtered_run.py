@@ -13,10 +13,12 @@ from maskgrid.automatic.drops import DROPS
 from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.config.filters import FILTERS
+from maskgrid.config.tuning import TuneConfig
 from maskgrid.dataset.region_masks import read_regions
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.results.advice.text import config_block
+from maskgrid.results.tuning.stage import tune
 from maskgrid.results.verify import verify_results
 
 SIZES = [(40, 56 + number) for number in range(4)]
@@ -65,6 +67,13 @@ def test_tables_have_a_column_for_each_filter_and_for_what_it_drops(plan):
         assert row["n_masks"] <= (row["max_masks"] or row["n_masks"])
     assert sum(counts["n_dropped_region"].to_pylist()) > 0
     assert sum(counts["n_dropped_max_masks"].to_pylist()) > 0
+
+
+def test_tune_counts_the_masks_in_the_region(plan):
+    tuned = tune(plan, TuneConfig(goal="masks", target=2.0, settings=40, folds=2))
+    rows = read_table(plan.layout.statistics("summary")).to_pylist()
+    counts = tuned.evaluator.of(plan.settings)[:, :, 1].mean(axis=1)
+    assert counts.tolist() == [row["n_masks_mean"] for row in rows]
 
 
 def test_an_image_without_a_region_keeps_nothing(plan):

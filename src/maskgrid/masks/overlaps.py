@@ -67,6 +67,26 @@ class Overlaps:
             ]
         return self._found[0]
 
+    def between(self, codes: Sequence[bytes]) -> Pairs:
+        """The pairs of some masks that have common pixels, by their positions in ``codes``, equal masks among them."""
+        places = self.add(codes)
+        by_place = np.argsort(places, kind="stable")
+        first = np.searchsorted(places[by_place], np.arange(len(self._places) + 1))
+        n_same, pairs = np.diff(first), self.pairs()
+        n_pairs = n_same[pairs.one] * n_same[pairs.other]
+        which = np.repeat(np.arange(len(n_pairs)), n_pairs)
+        among = np.arange(len(which)) - np.repeat(np.cumsum(n_pairs) - n_pairs, n_pairs)
+        one, other = pairs.one[which].astype(np.int64), pairs.other[which].astype(np.int64)
+        at_one, at_other = np.divmod(among, n_same[other])
+        parts = [(by_place[first[one] + at_one], by_place[first[other] + at_other], pairs.common_px[which])]
+        # Equal masks overlap wholly; empty ones overlap nothing, not even their like.
+        for place in np.flatnonzero((n_same > 1) & (self._areas > 0)):
+            same = by_place[first[place] : first[place + 1]]
+            one, other = np.triu_indices(len(same), 1)
+            parts.append((same[one], same[other], np.full(len(one), self._areas[place])))
+        one, other, common_px = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return _pairs_of(one, other, common_px, self._areas[places[one]], self._areas[places[other]])
+
     def area_px(self, place: int) -> int:
         """Pixels of a mask."""
         return int(self._areas[place])
