@@ -117,7 +117,7 @@ class ImageReplay:
             UserError: a region is not known.
         """
         generators = [setting.generator for setting in settings]
-        alive = self._good(generators)
+        alive = self.good(generators)
         box_thresh, crop_thresh = _values(generators, "box_nms_thresh"), _values(generators, "crop_nms_thresh")
         self.by_box.drop(alive, box_thresh)
         if self.by_crop is not None:
@@ -129,7 +129,7 @@ class ImageReplay:
         self._replace_others(alive, settings)
         return alive
 
-    def _good(self, generators: Sequence[GeneratorConfig]) -> NDArray[np.bool_]:
+    def good(self, generators: Sequence[GeneratorConfig]) -> NDArray[np.bool_]:
         """Which masks clear both thresholds of scores, of which 0 is off: bool (n, settings)."""
         thresholds, stable = _values(generators, "pred_iou_thresh"), _values(generators, "stability_score_thresh")
         wanted = np.where(thresholds > 0.0, thresholds, -np.inf)

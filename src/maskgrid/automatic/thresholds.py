@@ -19,7 +19,7 @@ def rounded(values: NDArray[np.float64], dtype: str) -> NDArray[np.float32]:
 
 def least_rounded_to(scores: NDArray[np.float32], dtype: str) -> NDArray[np.float64]:
     """The least thresholds, float64, that are rounded to these scores or above; scores must be above 0."""
-    low, high = scores.astype(np.float64) / 2, scores.astype(np.float64)
+    low, high = scores.astype(np.float64) / 2, scores.astype(np.float64) * 2
     while True:
         middle = low + (high - low) / 2
         if ((middle <= low) | (middle >= high)).all():
