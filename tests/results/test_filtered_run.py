@@ -15,6 +15,7 @@ from maskgrid.automatic.proposer import Proposer
 from maskgrid.config.filters import FILTERS
 from maskgrid.config.tuning import TuneConfig
 from maskgrid.dataset.region_masks import read_regions
+from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.results.advice.text import config_block
@@ -135,3 +136,17 @@ def test_the_library_filters_and_replays_filters(demo_model):
     inside = generator.replay(candidates, region=region, min_region_frac=1.0)
     assert 0 < len(inside) < len(everything)
     assert not any((mask["segmentation"] & ~region).any() for mask in inside)
+
+
+def test_the_library_has_curves(demo_model):
+    loose = {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3}
+    generator = MaskGenerator(demo_model, **loose)
+    candidates = generator.candidates(scene(*SIZES[0], seed=0))
+    curve = generator.count_curve(candidates, "pred_iou_thresh", min_area_px=20)
+    assert curve.low == 0.3
+    for value in np.linspace(0.3, 1.0, 8):
+        assert curve.at(value) == len(generator.replay(candidates, pred_iou_thresh=value, min_area_px=20))
+    with pytest.raises(UserError, match="'pred_iou_tresh' has no curve; did you mean 'pred_iou_thresh'"):
+        generator.count_curve(candidates, "pred_iou_tresh")
+    with pytest.raises(UserError, match="recorded"):
+        generator.count_curve(candidates, "box_nms_thresh", pred_iou_thresh=0.1)

@@ -10,8 +10,9 @@ from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.plan.plan import Plan
 from maskgrid.results.notes import accuracy_origin
+from maskgrid.results.report.exact import ExactCurves, exact_curves
 from maskgrid.results.report.samples import Sample, read_samples
-from maskgrid.results.statistics.curves import Answered, answered
+from maskgrid.results.statistics.curves import Answered, answered, response_curves
 from maskgrid.results.statistics.spread import ImageCounts, read_image_counts
 
 N_LINES = 30
@@ -71,6 +72,7 @@ class ReportData:
         tried: rows of the settings that it tried.
         images: how much settings disagree about images, and the counts of a few.
         samples: images to draw, with their candidates.
+        exact: the exact responses to thresholds.
         failures: the images without masks.
         provenance: what everything was made from.
     """
@@ -84,6 +86,7 @@ class ReportData:
     tried: tuple[dict[str, Any], ...]
     images: ImageCounts
     samples: tuple[Sample, ...]
+    exact: ExactCurves
     failures: Failures
     provenance: Provenance
 
@@ -104,9 +107,11 @@ def read_report_data(plan: Plan) -> ReportData:
     effects = read_table(layout.statistics("effects")).to_pylist()
     interactions = read_table(layout.statistics("interactions")).to_pylist()
     images = read_image_counts(layout.statistics("mask_counts"), N_WIDEST, N_LINES)
+    results = tuple(answered(plan.settings, summary.to_pylist()))
+    swept = [curve.parameter for curve in response_curves(results, plan.baseline)]
     return ReportData(
         plan,
-        tuple(answered(plan.settings, summary.to_pylist())),
+        results,
         tuple(effects),
         tuple(interactions),
         read_accuracy(plan),
@@ -114,6 +119,7 @@ def read_report_data(plan: Plan) -> ReportData:
         _tuning(plan, "settings"),
         images,
         tuple(read_samples(plan, images_to_draw(images))),
+        exact_curves(plan, swept, images),
         _failures(plan),
         _provenance(plan),
     )
