@@ -146,9 +146,9 @@ def _by_filters(kept: Ranges, image: ImageReplay, setting: Setting, name: str) -
         else:
             kept.only(of_image.share_in_region(filters.region) >= filters.min_region_frac)
     if name == "mask_nms_thresh" or not is_off(filters, "mask_nms_thresh"):
-        _suppress(kept, of_image.by_iou(), filters.mask_nms_thresh, name == "mask_nms_thresh")
+        _suppress(kept, of_image.by_iou(kept.somewhere()), filters.mask_nms_thresh, name == "mask_nms_thresh")
     if name == "max_containment_frac" or not is_off(filters, "max_containment_frac"):
-        rivals = of_image.by_containment(filters.containment_keeps)
+        rivals = of_image.by_containment(filters.containment_keeps, kept.somewhere())
         _suppress(kept, rivals, filters.max_containment_frac, name == "max_containment_frac")
 
 

@@ -30,8 +30,9 @@ class ImageFilters:
     masks: Selection
     in_image: Mapping[str, bytes]
     _one: MaskFilters = field(init=False)
-    _pairs: Pairs | None = None
-    _known: dict[object, Any] = field(default_factory=dict)
+    _compared: Kept = field(default_factory=lambda: np.empty(0, np.bool_))
+    _pairs: tuple[Pairs, NDArray[np.int64]] | None = None
+    _known: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._one = MaskFilters(self.masks.size_hw, self.in_image)
@@ -57,8 +58,7 @@ class ImageFilters:
         """What a filter compares with its limit, (n,)."""
         if key not in self._known:
             self._known[key] = measured(key, self.masks)
-        found: NDArray[Any] = self._known[key]
-        return found
+        return self._known[key]
 
     def in_region(self, region: str) -> Kept:
         """Whether the region holds the masks' prompts, (n,)."""
@@ -68,23 +68,24 @@ class ImageFilters:
         """The masks' shares in the region, (n,)."""
         return self._one.share_in_region(self.masks, region)
 
-    def by_iou(self) -> Rivals:
-        """The pairs that ``mask_nms_thresh`` looks at."""
-        return self._rivals("iou", by_score(self.masks))
+    def by_iou(self, wanted: Kept) -> Rivals:
+        """The pairs that ``mask_nms_thresh`` looks at, of the masks wanted, (n,), at least."""
+        return self._rivals("iou", by_score(self.masks), wanted)
 
-    def by_containment(self, keeps: Keeps) -> Rivals:
-        """The pairs that ``max_containment_frac`` looks at."""
-        return self._rivals("of_smaller", by_size(self.masks, keeps == "larger"), keeps)
+    def by_containment(self, keeps: Keeps, wanted: Kept) -> Rivals:
+        """The pairs that ``max_containment_frac`` looks at, of the masks wanted, (n,), at least."""
+        return self._rivals("of_smaller", by_size(self.masks, keeps == "larger"), wanted)
 
-    def _rivals(self, measure: str, order: NDArray[np.int64], keeps: str = "") -> Rivals:
-        if (measure, keeps) not in self._known:
-            if self._pairs is None:
-                self._pairs = self._one.overlaps.between(self.masks.counts().tolist())
-            pairs = self._pairs
-            one, other = pairs.one.astype(np.int64), pairs.other.astype(np.int64)
-            self._known[measure, keeps] = Rivals.of_pairs(order, one, other, getattr(pairs, measure))
-        found: Rivals = self._known[measure, keeps]
-        return found
+    def _rivals(self, measure: str, order: NDArray[np.int64], wanted: Kept) -> Rivals:
+        if not len(self._compared):
+            self._compared = np.zeros(len(self.masks), np.bool_)
+        if self._pairs is None or (wanted & ~self._compared).any():
+            self._compared = self._compared | wanted
+            places = np.flatnonzero(self._compared)
+            found = self._one.overlaps.between(self.masks.counts()[places].tolist())
+            self._pairs = found, places
+        pairs, places = self._pairs
+        return Rivals.of_pairs(order, places[pairs.one], places[pairs.other], getattr(pairs, measure))
 
     def _drop_outside(self, alive: Kept, filters: Sequence[FilterConfig]) -> None:
         """Drop the masks outside the region of each setting."""
@@ -103,11 +104,11 @@ class ImageFilters:
         """Drop the worse of masks that overlap, then one of nested masks."""
         thresholds = np.array([one.mask_nms_thresh for one in filters])
         if (thresholds < 1.0).any():
-            self.by_iou().drop(alive, thresholds)
+            self.by_iou(np.asarray(alive.any(axis=1))).drop(alive, thresholds)
         for keeps in ("larger", "smaller"):
             fracs = np.array([one.max_containment_frac if one.containment_keeps == keeps else 1.0 for one in filters])
             if (fracs < 1.0).any():
-                self.by_containment(keeps).drop(alive, fracs)
+                self.by_containment(keeps, np.asarray(alive.any(axis=1))).drop(alive, fracs)
 
 
 def _limit(key: str, filters: FilterConfig) -> float:

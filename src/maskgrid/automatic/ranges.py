@@ -41,6 +41,12 @@ class Ranges:
         for mask, ranges in self.more.items():
             self.more[mask] = np.clip(ranges, start[mask], end[mask])
 
+    def somewhere(self) -> NDArray[np.bool_]:
+        """Which masks are kept at some value: bool (n,)."""
+        kept = self.start < self.end
+        kept[list(self.more)] = True
+        return kept
+
     def suppress(self, rivals: Rivals, is_axis: bool) -> None:
         """Cut from each mask's ranges those of its earlier rivals.
 
