@@ -290,7 +290,12 @@ def test_the_command_prints_and_writes_only_when_told(plan, capsys, tmp_path):
     assert read_table(output).num_rows > 30
     assert main([*asked, "tune.goal=masks", "tune.target=3", "tune.settings=40"]) == 0
     assert "Goal: 3 masks per image" in capsys.readouterr().out
+    assert main([*asked, "--f1", "--filters", "--settings", "60", "--output", str(output)]) == 0
+    assert {axis.name for axis in axes_for(("thresholds", "filters"), plan.settings)} < {
+        *read_table(output).column_names
+    }
     for wrong, message in (
+        (["--write", "--filters"], "--write takes all from the config"),
         (["--write", "--f1"], "--write takes all from the config"),
         (["--coverage", "7"], "target: a coverage is a share"),
         (["--output", "tried.csv"], "name a .parquet file"),
