@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.filters import Replay, crop_scores
 from maskgrid.automatic.image_filters import ImageFilters
 from maskgrid.automatic.regions import redraw
 from maskgrid.automatic.rivals import Rivals
@@ -96,9 +96,7 @@ class ImageReplay:
         by_box = Rivals.of_boxes(masks.box_xyxy(), order, crop, lowest)
         together, by_crop, by_region = np.zeros(len(masks), np.int64), None, None
         if generator.crop_n_layers:
-            left, top, right, bottom = masks.crop_box_xyxy().astype(np.int64).T
-            score = np.float32(1) / ((right - left) * (bottom - top)).astype(np.float32)
-            order = order[np.argsort(-score[order], kind="stable")]
+            order = order[np.argsort(-crop_scores(masks)[order], kind="stable")]
             by_crop = Rivals.of_boxes(masks.box_xyxy(), order, together, lowest)
         if generator.min_mask_region_area > 0:
             masks = _redrawn(masks, generator.min_mask_region_area)

@@ -3,23 +3,17 @@
 // Under each slider a small curve: the number of masks at every value of it, all else as it is, with a mark at the present
 // value. Curves are computed after the answer, while nobody waits.
 
-const PAUSE_MS = 120, SLICE_MS = 8, CHART_H = 24;
+const PAUSE_MS = 120, LEAST_MS = 1, SLICE_MS = 8, CHART_H = 24;
 const charts = new Map();
 let curveWork = null, isCurveAsked = false, curvePause = 0;
 
 const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(() => work({ timeRemaining: () => SLICE_MS })));
 
-function svgElement(tag, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
 // The chart of a slider that goes from low to high; at `end`, if given, its filter is off.
 function chartOf(name, low, high, end) {
-  const svg = svgElement("svg", { class: "curve", viewBox: `0 0 100 ${CHART_H}`, preserveAspectRatio: "none", role: "img" });
-  const path = svgElement("path", { class: "steps", "data-curve": name }), mark = svgElement("line", { class: "mark", y1: 0, y2: CHART_H });
-  svg.append(path, mark);
+  const drawing = element("template", {});
+  drawing.innerHTML = `<svg class="curve" viewBox="0 0 100 ${CHART_H}" preserveAspectRatio="none" role="img"><path class="steps"/><line class="mark" y1="0" y2="${CHART_H}"/></svg>`;
+  const svg = drawing.content.firstChild, [path, mark] = svg.children;
   charts.set(name, { svg, path, mark, low, high, end, key: null, image: null, curve: null });
   return svg;
 }
@@ -34,21 +28,23 @@ function markChart(name, value) {
 function askCurves() {
   clearTimeout(curvePause);
   curveWork = null;
-  curvePause = setTimeout(() => {
-    curveWork = curvesInTurn(image, settingOf(values));
-    byId("sliders").classList.add("waiting");
-    if (!isCurveAsked) whenIdle(goOn);
-    isCurveAsked = true;
-  }, PAUSE_MS);
+  curvePause = setTimeout(startCurves, PAUSE_MS);
+}
+
+function startCurves() {
+  curveWork = curvesInTurn(image, settingOf(values));
+  byId("sliders").classList.add("waiting");
+  if (!isCurveAsked) whenIdle(goOn);
+  isCurveAsked = true;
 }
 
 function goOn(idle) {
-  const start = performance.now();
-  do {
-    if (!curveWork?.next().done) continue;
+  const start = performance.now(), isTime = (ms) => ms < LEAST_MS || (ms < SLICE_MS && idle.timeRemaining() > 1);
+  while (curveWork && isTime(performance.now() - start)) {
+    if (!curveWork.next().done) continue;
     curveWork = null;
     byId("sliders").classList.remove("waiting");
-  } while (curveWork && idle.timeRemaining() > 1 && performance.now() - start < SLICE_MS);
+  }
   isCurveAsked = curveWork !== null;
   if (isCurveAsked) whenIdle(goOn);
 }

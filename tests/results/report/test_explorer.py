@@ -361,16 +361,14 @@ def test_every_choice_of_passes_is_a_group(tmp_path):
 AFTER_CURVES = """
 <script>
 change("stability_score_thresh", 0.5);
-const shown = setInterval(() => {
-  if (byId("sliders").classList.contains("waiting") || [...charts.values()].some((chart) => !chart.curve)) return;
-  clearInterval(shown);
-  const found = Object.fromEntries([...charts].map(([name, chart]) => [name, {
+startCurves();
+while (curveWork) goOn({ timeRemaining: () => 50 });  // how idle a browser is varies
+const found = Object.fromEntries([...charts].map(([name, chart]) => [name, {
     at: countAt(chart.curve, values[name] ?? (name === "border" ? -1 : Infinity)), low: chart.low, high: chart.high,
     d: chart.path.getAttribute("d"), mark: Number(chart.mark.getAttribute("x1")),
     starts: chart.curve.starts.slice(1), counts: chart.curve.counts,
   }]));
-  document.body.append(element("pre", { id: "curves" }, JSON.stringify(found)));
-}, 300);
+document.body.append(element("pre", { id: "curves" }, JSON.stringify(found)));
 </script>
 """
 
