@@ -4,7 +4,8 @@
 
 The demo checkpoint segments a photograph with all floors open, so that every proposed mask is a candidate. Headless
 Chromium then opens the explorer and moves each slider, the filters' too, through a hundred of its positions. An answer
-takes from the input event until its masks are drawn. ``--results`` uses the explorer of a finished run instead.
+takes from the input event until its masks are drawn; of very many masks the largest, and the others with the next
+pictures. Last, the curves under the sliders are computed. ``--results`` uses the explorer of a finished run instead.
 """
 
 import argparse
@@ -29,6 +30,7 @@ COMMANDS = (["index"], ["generate"], ["replay", "--shard", "all"], ["statistics"
 # round is as fast as in normal use, and the first shows what the first look at a position takes.
 MOVES = """
 (async () => {
+  const isPainted = () => painting.next().done;
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   while (!image.pixels) await frame();
   const answers = [];
@@ -44,14 +46,26 @@ MOVES = """
         const selected = performance.now();
         isAsked = true;  // draw now: waiting for the screen's next frame is not the page's work
         draw();
+        const answered = performance.now();
+        while (!isPainted()) draw();
         isAsked = false;
-        answers.push([round, range.id, selected - start, performance.now() - start, selection.kept.length]);
+        const [choose, answer, picture] = [selected, answered, performance.now()].map((end) => end - start);
+        answers.push([round, range.id, choose, answer, picture, selection.kept.length]);
       }
       range.value = before;
       range.dispatchEvent(new Event("input"));
     }
   }
-  return {candidates: image.rows.id.length, shown: [image.height, image.width], answers};
+  // The curves come while nobody waits, in stretches that never keep a slider waiting for long.
+  for (const chart of charts.values()) chart.key = null;
+  const stretches = [], work = curvesInTurn(image, settingOf(values));
+  for (let isDone = false; !isDone;) {
+    const start = performance.now();
+    isDone = work.next().done;
+    stretches.push(performance.now() - start);
+  }
+  const shown = [image.height, image.width];
+  return {candidates: image.rows.id.length, shown, answers, stretches, curves: charts.size};
 })()
 """
 
@@ -73,12 +87,22 @@ def main() -> int:
     for turn in ("first", "again"):
         for name in dict.fromkeys(row[1] for row in found["answers"]):
             rows = [row[2:] for row in found["answers"] if row[:2] == [turn, name]]
-            choose, whole, kept = np.array(rows, float).T
+            choose, answer, picture, kept = np.array(rows, float).T
             print(
                 f"{turn:<6} {name:<24} {len(rows):>3} positions, {kept.min():.0f} to {kept.max():.0f} masks: "
-                f"median {np.median(whole):.1f} ms, at most {whole.max():.1f} ms "
-                f"(choosing {np.median(choose):.1f}, at most {choose.max():.1f})"
+                f"median {np.median(answer):.1f} ms, at most {answer.max():.1f} ms "
+                f"(choosing {np.median(choose):.1f}, at most {choose.max():.1f}; painted at most {picture.max():.1f})"
             )
+    answers = np.array([row[3] for row in found["answers"]], float)
+    print(
+        f"all answers: median {np.median(answers):.1f} ms, of 99 % {np.quantile(answers, 0.99):.1f} ms, at most "
+        f"{answers.max():.1f} ms; {np.sum(answers > 50)} of {len(answers)} above 50 ms"
+    )
+    stretches = np.array(found["stretches"])
+    print(
+        f"{found['curves']} curves, while nobody waits: {stretches.sum():.0f} ms together, the longest stretch "
+        f"{stretches.max():.1f} ms"
+    )
     return 0
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torchvision.ops.boxes import batched_nms
 
-from maskgrid.automatic.filters import rounded_to
 from maskgrid.automatic.suppression import kept_by_nms
+from maskgrid.automatic.thresholds import rounded
 
 
 def by_torchvision(box_xyxy, scores, iou_threshold):
@@ -57,4 +57,4 @@ def test_thresholds_are_rounded_as_torch_rounds_them(dtype):
     exact = np.linspace(0, 1, 1025)
     values = np.concatenate([random.random(5000), exact, (exact[1:] + exact[:-1]) / 2, np.arange(0, 1.005, 0.01)])
     for value in [-np.inf, *values.tolist()]:
-        assert rounded_to(dtype, value) == torch.tensor(value, dtype=getattr(torch, dtype)).item()
+        assert rounded(np.array([value]), dtype)[0] == torch.tensor(value, dtype=getattr(torch, dtype)).item()

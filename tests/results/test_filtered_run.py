@@ -13,10 +13,13 @@ from maskgrid.automatic.drops import DROPS
 from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.config.filters import FILTERS
+from maskgrid.config.tuning import TuneConfig
 from maskgrid.dataset.region_masks import read_regions
+from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.results.advice.text import config_block
+from maskgrid.results.tuning.stage import tune
 from maskgrid.results.verify import verify_results
 
 SIZES = [(40, 56 + number) for number in range(4)]
@@ -65,6 +68,13 @@ def test_tables_have_a_column_for_each_filter_and_for_what_it_drops(plan):
         assert row["n_masks"] <= (row["max_masks"] or row["n_masks"])
     assert sum(counts["n_dropped_region"].to_pylist()) > 0
     assert sum(counts["n_dropped_max_masks"].to_pylist()) > 0
+
+
+def test_tune_counts_the_masks_in_the_region(plan):
+    tuned = tune(plan, TuneConfig(goal="masks", target=2.0, settings=40, folds=2))
+    rows = read_table(plan.layout.statistics("summary")).to_pylist()
+    counts = tuned.evaluator.of(plan.settings)[:, :, 1].mean(axis=1)
+    assert counts.tolist() == [row["n_masks_mean"] for row in rows]
 
 
 def test_an_image_without_a_region_keeps_nothing(plan):
@@ -126,3 +136,17 @@ def test_the_library_filters_and_replays_filters(demo_model):
     inside = generator.replay(candidates, region=region, min_region_frac=1.0)
     assert 0 < len(inside) < len(everything)
     assert not any((mask["segmentation"] & ~region).any() for mask in inside)
+
+
+def test_the_library_has_curves(demo_model):
+    loose = {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3}
+    generator = MaskGenerator(demo_model, **loose)
+    candidates = generator.candidates(scene(*SIZES[0], seed=0))
+    curve = generator.count_curve(candidates, "pred_iou_thresh", min_area_px=20)
+    assert curve.low == 0.3
+    for value in np.linspace(0.3, 1.0, 8):
+        assert curve.at(value) == len(generator.replay(candidates, pred_iou_thresh=value, min_area_px=20))
+    with pytest.raises(UserError, match="'pred_iou_tresh' has no curve; did you mean 'pred_iou_thresh'"):
+        generator.count_curve(candidates, "pred_iou_tresh")
+    with pytest.raises(UserError, match="recorded"):
+        generator.count_curve(candidates, "box_nms_thresh", pred_iou_thresh=0.1)

@@ -17,6 +17,7 @@ from maskgrid.automatic.mask_filters import MaskFilters
 from maskgrid.automatic.regions import RegionCache
 from maskgrid.automatic.selection import Choice, Selection
 from maskgrid.automatic.suppression import kept_by_nms
+from maskgrid.automatic.thresholds import rounded
 from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.io.errors import UserError
@@ -112,24 +113,12 @@ def _pred_iou(masks: Selection, generator: GeneratorConfig) -> tuple[Choice, int
     Scores are compared in the network's own type, as torch does.
     """
     threshold = generator.pred_iou_thresh if generator.pred_iou_thresh > 0.0 else -np.inf
-    limits = np.array([rounded_to(part.dtype, threshold) for part in masks.passes], np.float32)
+    limits = np.concatenate([rounded(np.array([threshold]), part.dtype) for part in masks.passes])
     n_clear = sum(
         len(part.proposed_iou) - int(np.searchsorted(part.proposed_iou, limit, side="right"))
         for part, limit in zip(masks.passes, limits, strict=True)
     )
     return masks.predicted_iou() > limits[masks.layer], n_clear
-
-
-def rounded_to(dtype: str, value: float) -> float:
-    """A number in a type of torch's: ``float32``, ``float16`` or ``bfloat16``."""
-    number = np.float32(value)
-    if dtype == "float16":
-        return float(number.astype(np.float16))
-    if dtype == "bfloat16" and np.isfinite(number):
-        bits = int(number.view(np.uint32))
-        bits += 0x7FFF + (bits >> 16 & 1)  # to the nearest, ties to even
-        number = np.uint32(bits >> 16 << 16).view(np.float32)
-    return float(number)
 
 
 def _stability(masks: Selection, generator: GeneratorConfig) -> Choice:

@@ -10,12 +10,15 @@ from pydantic import ValidationError
 from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.automatic.candidates import Candidates, xywh
+from maskgrid.automatic.curves import CURVES, CountCurve, count_curve
 from maskgrid.automatic.filters import replay
+from maskgrid.automatic.image_replay import ImageReplay
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.selection import Selection
 from maskgrid.config.filters import FILTERS, FilterConfig
-from maskgrid.config.messages import first_error
+from maskgrid.config.messages import first_error, unknown_name
 from maskgrid.config.models import GeneratorConfig, RecordConfig
+from maskgrid.config.settings import make_setting
 from maskgrid.dataset.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
@@ -151,10 +154,44 @@ class MaskGenerator:
         Raises:
             UserError: an unknown parameter, an impossible value, or one that the candidates cannot answer.
         """
-        changed = {name: thresholds.pop(name) for name in FILTERS if name in thresholds}
-        generator = _generator_config({**self.parameters.model_dump(), **thresholds})
-        filters, in_image = _filters_of({**self._filters, **changed})
+        generator, filters, in_image = self._changed(thresholds)
         return mask_records(replay(candidates, generator, filters, in_image), generator)
+
+    def count_curve(
+        self,
+        candidates: Sequence[Candidates],
+        name: str,
+        **thresholds: Any,  # noqa: ANN401
+    ) -> CountCurve:
+        """The number of masks at every value of one threshold: a step function, exact at any value.
+
+        Args:
+            candidates: from :meth:`candidates`.
+            name: a threshold of the generator, or a numeric filter.
+            **thresholds: other parameters and filters to change; the candidates must have been recorded for them.
+
+        Returns:
+            The curve, with ``starts``, ``counts`` and ``at(value)``. It holds from ``low`` on, the least one recorded.
+
+        Raises:
+            UserError: as :meth:`replay`, or a parameter without a curve.
+        """
+        if name not in CURVES:
+            raise UserError(
+                f"count_curve: {name!r} has no curve{unknown_name(name, CURVES)}; there are {', '.join(CURVES)}"
+            )
+        generator, filters, in_image = self._changed(thresholds)
+        there = {part.pass_.name: part for part in candidates}
+        replay(candidates, generator, filters, in_image)  # its checks
+        setting = make_setting("", generator, filters=filters)
+        return count_curve(ImageReplay.of(there, setting, 0.0, in_image), setting, name)
+
+    def _changed(self, thresholds: Mapping[str, Any]) -> tuple[GeneratorConfig, FilterConfig, dict[str, bytes]]:
+        """The generator's parameters and filters with some changed, and the region as a code."""
+        changed = {name: value for name, value in thresholds.items() if name in FILTERS}
+        others = {name: value for name, value in thresholds.items() if name not in FILTERS}
+        generator = _generator_config({**self.parameters.model_dump(), **others})
+        return generator, *_filters_of({**self._filters, **changed})
 
 
 def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:

@@ -75,6 +75,7 @@ COMMANDS = (
         (
             option("--min-masks", type=float, metavar="N", help="only settings with at least N masks per image"),
             option("--max-masks", type=float, metavar="N", help="only settings with at most N masks per image"),
+            option("--filters", action="store_true", help="search the filters as well as the thresholds"),
             option("--settings", type=int, metavar="N", help="try N settings (default: tune.settings, else 2000)"),
             option("--minutes", type=float, metavar="N", help="stop searching after N minutes"),
             option("--output", type=Path, help="write a row for each setting tried to this .parquet file"),
@@ -238,6 +239,7 @@ def tune(
     other: str | None,
     min_masks: float | None,
     max_masks: float | None,
+    filters: bool,
     settings: int | None,
     minutes: float | None,
     output: Path | None,
@@ -256,6 +258,9 @@ def tune(
         changes |= {"goal": "masks" if coverage is None else "coverage", "target": coverage if masks is None else masks}
     elif other is not None:
         changes |= {"goal": other, "target": None}
+    if filters:
+        named = plan.config.tune.vary if plan.config.tune is not None else None
+        changes["vary"] = (*(named or ("thresholds",)), "filters")
     if write and (changes or output):
         raise UserError("tune: --write takes all from the config's section tune; change that, or leave out --write")
     tuned = stage.write_tuning(plan) if write else stage.tune(plan, stage.changed(plan.config.tune, changes))

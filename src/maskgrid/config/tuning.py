@@ -22,7 +22,9 @@ class TuneConfig(Section):
     min_masks: _Count | None = Field(None, description="only settings with at least this many masks per image")
     max_masks: _Count | None = Field(None, description="only settings with at most this many masks per image")
     vary: Annotated[Items[str], Field(min_length=1)] | None = Field(
-        None, description="the thresholds to search; null: all that matter; the sweep's other values are tried as well"
+        None,
+        description="what to search: thresholds (all that matter), filters, or some by name; null: thresholds; the "
+        "sweep's other values are tried as well",
     )
     settings: int = Field(
         2000, ge=1, le=MOST_SETTINGS, description="settings to try; the sweep's own are tried in any case"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,35 @@ class Pairs:
     of_smaller: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Neighbours:
+    """The masks that each of n masks overlaps, mask by mask.
+
+    Attributes:
+        first: int64 (n + 1,), where those of each mask begin.
+        other: int32 (2 pairs,), their places.
+        iou, of_smaller: float64 (2 pairs,), as in :class:`Pairs`.
+        most: float64 (n,), the most that a mask overlaps any other by.
+    """
+
+    first: NDArray[np.int64]
+    other: NDArray[np.int32]
+    iou: NDArray[np.float64]
+    of_smaller: NDArray[np.float64]
+    most: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, pairs: Pairs, n: int) -> Self:
+        """Look at the pairs from both sides."""
+        one, other = np.concatenate([pairs.one, pairs.other]), np.concatenate([pairs.other, pairs.one])
+        by_one = np.argsort(one, kind="stable")
+        first = np.searchsorted(one[by_one], np.arange(n + 1))
+        iou, of_smaller = (np.tile(values, 2)[by_one] for values in (pairs.iou, pairs.of_smaller))
+        most = np.zeros(n)
+        np.maximum.at(most, one, np.tile(pairs.of_smaller, 2))
+        return cls(first, other[by_one], iou, of_smaller, most)
+
+
 @dataclass(slots=True)
 class Overlaps:
     """Overlaps of an image's masks, for settings that choose among them.
@@ -48,6 +77,7 @@ class Overlaps:
     _areas: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     _boxes: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
     _found: list[Pairs] = field(default_factory=list)
+    _near: "_Neighbours | None" = None
 
     def add(self, codes: Sequence[bytes]) -> NDArray[np.int64]:
         """The places of masks, int64 (n,); equal masks share one. New ones are compared with all others."""
@@ -67,6 +97,26 @@ class Overlaps:
             ]
         return self._found[0]
 
+    def between(self, codes: Sequence[bytes]) -> Pairs:
+        """The pairs of some masks that have common pixels, by their positions in ``codes``, equal masks among them."""
+        places = self.add(codes)
+        by_place = np.argsort(places, kind="stable")
+        first = np.searchsorted(places[by_place], np.arange(len(self._places) + 1))
+        n_same, pairs = np.diff(first), self.pairs()
+        n_pairs = n_same[pairs.one] * n_same[pairs.other]
+        which = np.repeat(np.arange(len(n_pairs)), n_pairs)
+        among = np.arange(len(which)) - np.repeat(np.cumsum(n_pairs) - n_pairs, n_pairs)
+        one, other = pairs.one[which].astype(np.int64), pairs.other[which].astype(np.int64)
+        at_one, at_other = np.divmod(among, n_same[other])
+        parts = [(by_place[first[one] + at_one], by_place[first[other] + at_other], pairs.common_px[which])]
+        # Equal masks overlap wholly; empty ones overlap nothing, not even their like.
+        for place in np.flatnonzero((n_same > 1) & (self._areas > 0)):
+            same = by_place[first[place] : first[place + 1]]
+            one, other = np.triu_indices(len(same), 1)
+            parts.append((same[one], same[other], np.full(len(one), self._areas[place])))
+        one, other, common_px = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return _pairs_of(one, other, common_px, self._areas[places[one]], self._areas[places[other]])
+
     def area_px(self, place: int) -> int:
         """Pixels of a mask."""
         return int(self._areas[place])
@@ -85,24 +135,27 @@ class Overlaps:
         Returns:
             Bool (n,). Empty masks overlap nothing.
         """
-        places = self.add(codes)
-        stays = np.ones(len(codes), np.bool_)
-        rank = np.full(len(self._places), len(codes), np.int64)
-        # Of equal masks the first counts, and drops the others: they overlap by 1.
-        firsts, at = np.unique(places[order], return_index=True)
-        rank[firsts] = at
-        stays[order] = (rank[places[order]] == np.arange(len(order))) | (self._areas[places[order]] == 0)
-        pairs = self.pairs()
-        over = getattr(pairs, measure) > limit
-        ranks = np.sort(np.stack([rank[pairs.one[over]], rank[pairs.other[over]]], axis=1), axis=1)
-        ranks = ranks[ranks[:, 1] < len(codes)]
-        stays_by_rank = stays[order].tolist()
-        # Whoever could have dropped a mask has been looked at before it drops others.
-        for first, second in ranks[np.argsort(ranks[:, 0], kind="stable")].tolist():
-            if stays_by_rank[first]:
-                stays_by_rank[second] = False
-        stays[order] = stays_by_rank
-        return stays
+        places = self.add(codes)[order]
+        # Of equal masks the first counts, and drops the others: they overlap by 1. Empty ones overlap nothing.
+        stays = self._areas[places] == 0
+        stays[np.unique(places, return_index=True)[1]] = True
+        alive = np.zeros(len(self._places), np.bool_)
+        alive[places] = True
+        near = self._neighbours()
+        overlap = getattr(near, measure)
+        for place in places[stays & (near.most[places] > limit)].tolist():
+            if alive[place]:
+                # All that it overlaps come later: an earlier one that stays would have dropped it.
+                around = slice(near.first[place], near.first[place + 1])
+                alive[near.other[around][overlap[around] > limit]] = False
+        kept = np.empty(len(codes), np.bool_)
+        kept[order] = stays & alive[places]
+        return kept
+
+    def _neighbours(self) -> "_Neighbours":
+        if self._near is None or len(self._near.first) != len(self._places) + 1:
+            self._near = _Neighbours.of(self.pairs(), len(self._places))
+        return self._near
 
     def _compare(self, first: int) -> None:
         """Compare the masks from place ``first`` on with those before them and with each other."""

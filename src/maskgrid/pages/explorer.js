@@ -1,7 +1,7 @@
 "use strict";
 
-// How much time finding new outlines may take of an answer.
-const OUTLINES_MS = 16;
+// How much time painting may take of an answer.
+const PAINT_MS = 20;
 // How much of a pixel a mask hides, of 256; white, as pixels are packed: opaque, blue, green, red.
 const OPACITY = 115, WHITE = 0xffffffff, GOLDEN = 0.6180339887498949;
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -10,7 +10,7 @@ const canvas = byId("canvas"), context = canvas.getContext("2d");
 const values = { ...data.baseline };
 const inputs = new Map();
 let group = null, levels = [], offsets = [];
-let image = null, selection = null, held = false, pointedRow = -1, isAsked = false;
+let image = null, selection = null, held = false, pointedRow = -1, isAsked = false, painting = null;
 
 // ---- controls
 
@@ -20,6 +20,7 @@ function chooseGroup(index) {
   ({ mask_thresholds: levels, stability_score_offsets: offsets } = group.recording);
   byId("sliders").replaceChildren();
   inputs.clear();
+  charts.clear();
   makeControls();
   byId("sliders").append(element("h2", {}, "Filters after the generator"));
   makeFilterControls();
@@ -54,8 +55,8 @@ function makeControls() {
     const number = element("input", { type: "number", min: low, max: 1, step: "any", "aria-label": `${name}, exact value` });
     range.addEventListener("input", () => change(name, range.valueAsNumber));
     number.addEventListener("change", () => { if (number.checkValidity() && number.value !== "") change(name, number.valueAsNumber); });
-    control(name, low > 0 ? `${name} (recorded from ${low})` : name, range, number);
-    inputs.set(name, (value) => { range.value = value; if (document.activeElement !== number) number.value = value; });
+    control(name, low > 0 ? `${name} (recorded from ${low})` : name, range, number, chartOf(name, low, 1));
+    inputs.set(name, (value) => { range.value = value; if (document.activeElement !== number) number.value = value; markChart(name, value); });
   }
   for (const [name, options] of choices()) {
     const choice = element("select", { id: name });
@@ -77,8 +78,8 @@ function makeFilterControls() {
       if (number.value === "" && end !== undefined) change(name, null);
       else if (number.checkValidity() && number.value !== "") change(name, number.valueAsNumber);
     });
-    control(name, low > 0 && end === undefined ? `${name} (from ${low})` : name, range, number);
-    inputs.set(name, (value) => { range.value = value ?? end; if (document.activeElement !== number) number.value = value ?? ""; });
+    control(name, low > 0 && end === undefined ? `${name} (from ${low})` : name, range, number, chartOf(name, low, high, end));
+    inputs.set(name, (value) => { range.value = value ?? end; if (document.activeElement !== number) number.value = value ?? ""; markChart(name, value); });
   }
   for (const [name, options] of filterChoices()) {
     const choice = element("select", { id: name });
@@ -142,6 +143,7 @@ function redraw() {
     image.shapes = shapesOf(image.rows, image.redrawn);
     image.pairs = preparePairs(image.source.pairs[group.keys.join(" ")]?.[area], image.shapes.area);
   }
+  image.shared = new Map();
   image.ends = new Map();
   image.outlines = new Map();
   image.stamp.fill(0);
@@ -174,6 +176,7 @@ function settingOf(chosen) {
 
 function update() {
   byId("config").textContent = configLines();
+  askCurves();
   if (!image.rows) return showNothing();
   selection = selectAll(settingOf(values));
   selection.isKept = new Set(selection.kept);
@@ -236,32 +239,44 @@ function configLines() {
 // ---- drawing
 
 function ask() {
+  painting = null;
+  askPicture();
+}
+
+function askPicture() {
   if (isAsked) return;
   isAsked = true;
   requestAnimationFrame(() => { isAsked = false; draw(); });
 }
 
+// Of very many masks the picture comes in parts, so that the next answer need not wait for it.
 function draw() {
   if (!image.pixels) return;
-  const { height, width, pixels, drawn, shown } = image;
-  let leftMs = OUTLINES_MS, isComplete = true;
+  const { height, width, drawn, shown } = image, start = performance.now();
+  painting ??= paintAll();
+  while (!painting.next().done) {
+    if (performance.now() - start < PAINT_MS) continue;
+    askPicture();
+    break;
+  }
+  transposed(drawn, height, width, new Uint32Array(shown.data.buffer));
+  context.putImageData(shown, 0, 0);
+  if (byId("show-dropped").checked) drawDropped();
+}
+
+function* paintAll() {
+  const { pixels, drawn } = image;
   drawn.set(pixels);
   if (byId("show-masks").checked) {
     // Largest first, so that a part is not hidden under its whole.
     for (const row of [...selection.kept].sort((a, b) => areaOf(b) - areaOf(a))) {
       const colour = packed(colourOf(row));
       paint(drawn, row, colour);
-      const isKnown = image.outlines.has(row), start = performance.now();
-      if (isKnown || leftMs > 0) paintOutline(drawn, row, colour);
-      else isComplete = false;
-      if (!isKnown) leftMs -= performance.now() - start;
+      paintOutline(drawn, row, colour);
+      yield;
     }
   }
   if (pointedRow >= 0 && codeOf(pointedRow)) paintOutline(drawn, pointedRow, WHITE);
-  transposed(drawn, height, width, new Uint32Array(shown.data.buffer));
-  context.putImageData(shown, 0, 0);
-  if (byId("show-dropped").checked) drawDropped();
-  if (!isComplete) ask();  // outlines that had no time come with the next pictures
 }
 
 // Pixels lie column by column here, as masks do, so that a run of a mask is a stretch of the array; red and blue are

@@ -38,20 +38,30 @@ function preparePairs(pairs, area) {
 // Whether an image's pairs can answer a threshold: of very many, only those that overlap most are in the page.
 const reaches = (pairs, key, value) => pairs !== null && value >= pairs.floors[key];
 
-// The test of one mask by one filter.
-function shapeTest(key, limit, rows, shapes, setting) {
-  const { area, box, inRegion } = shapes, [height, width] = rows.size_hw, pixels = height * width;
+// What a filter that looks at one mask at a time compares with its limit.
+function shapeValue(key, rows, shapes) {
+  const { area, box } = shapes, [height, width] = rows.size_hw, pixels = height * width;
   const w = (row) => box[4 * row + 2] - box[4 * row] + 1, h = (row) => box[4 * row + 3] - box[4 * row + 1] + 1;
   return {
-    min_area_px: (row) => area[row] >= limit,
-    max_area_px: (row) => area[row] <= limit,
-    min_area_frac: (row) => area[row] / pixels >= limit,
-    max_area_frac: (row) => area[row] / pixels <= limit,
-    border: (row) => Math.min(box[4 * row], box[4 * row + 1], width - 1 - box[4 * row + 2], height - 1 - box[4 * row + 3]) > limit,
-    min_fill_frac: (row) => area[row] / (w(row) * h(row)) >= limit,
-    max_aspect_ratio: (row) => Math.max(w(row), h(row)) / Math.min(w(row), h(row)) <= limit,
-    region: (row) => (setting.min_region_frac === null ? rows.regionPoint[limit][row] === 1 : inRegion[limit][row] / area[row] >= setting.min_region_frac),
+    min_area_px: (row) => area[row],
+    max_area_px: (row) => area[row],
+    min_area_frac: (row) => area[row] / pixels,
+    max_area_frac: (row) => area[row] / pixels,
+    border: (row) => Math.min(box[4 * row], box[4 * row + 1], width - 1 - box[4 * row + 2], height - 1 - box[4 * row + 3]),
+    min_fill_frac: (row) => area[row] / (w(row) * h(row)),
+    max_aspect_ratio: (row) => Math.max(w(row), h(row)) / Math.min(w(row), h(row)),
   }[key];
+}
+
+// The test of one mask by one filter.
+function shapeTest(key, limit, rows, shapes, setting) {
+  const { area, inRegion } = shapes;
+  if (key === "region") {
+    return (row) => (setting.min_region_frac === null ? rows.regionPoint[limit][row] === 1 : inRegion[limit][row] / area[row] >= setting.min_region_frac);
+  }
+  const value = shapeValue(key, rows, shapes);
+  if (key === "border") return (row) => value(row) > limit;
+  return key.startsWith("max") ? (row) => value(row) <= limit : (row) => value(row) >= limit;
 }
 
 // What stays of the rows kept, in their order. Fates, suppressors and counts are noted in the selection.

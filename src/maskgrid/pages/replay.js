@@ -95,8 +95,10 @@ function cropsOf(image, rows, level) {
 }
 
 // A threshold as torch compares it with scores: the nearest number of their type; of two, the one whose last bit is 0.
-function inDtype(value, dtype) {
-  if (dtype === "float32" || value === 0) return Math.fround(value);
+// It becomes a float32 first.
+function inDtype(number, dtype) {
+  const value = Math.fround(number);
+  if (dtype === "float32" || value === 0) return value;
   const [digits, least] = { bfloat16: [8, -126], float16: [11, -14] }[dtype];
   const step = 2 ** (Math.max(least, Math.floor(Math.log2(Math.abs(value)))) - digits + 1);
   const below = Math.floor(value / step), rest = value / step - below;

@@ -14,8 +14,10 @@ import torch
 from browser import find_browser, shown_document
 from made_results import make_config, make_results
 from maskgrid.automatic.candidates import CandidateRows
+from maskgrid.automatic.curves import CURVES, count_curve
 from maskgrid.automatic.drops import DROPS
 from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.image_replay import ImageReplay
 from maskgrid.config.filters import FilterConfig
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import make_setting
@@ -72,6 +74,8 @@ FILTERED = [
     )
     for number, draw in enumerate(random.Random(1000 + number) for number in range(N_SETTINGS))
 ]
+# Every curve of every tenth setting; min_region_frac has no slider.
+CURVES_ASKED = [(number, name) for number in range(0, N_SETTINGS, 10) for name in CURVES if name != "min_region_frac"]
 SCRIPT = """
 const results = data.images.map((image) => {
   const source = layersOf(image, data.groups[0]);
@@ -87,7 +91,16 @@ const results = data.images.map((image) => {
     const { kept, counts, proposed, fate, by } = applyFilters(rows, before, setting, shapes, pairs);
     return { kept: kept.map((row) => [rows.layer[row], rows.id[row]]), counts, proposed, fate: [...fate], by: [...by] };
   });
-  return { masks, held, selections };
+  const curves = data.curves.map(([number, name]) => {
+    const setting = data.settings[number], area = setting.min_mask_region_area;
+    const shapes = shapesOf(rows, redrawn.get(area));
+    const pairs = preparePairs(image.pairs[data.groups[0].keys.join(" ")][area], shapes.area);
+    const work = countCurve({ rows, redrawn: redrawn.get(area), shapes, pairs, shared: new Map() }, setting, name);
+    let step = work.next();
+    while (!step.done) step = work.next();
+    return { starts: step.value.starts.slice(1), counts: step.value.counts };
+  });
+  return { masks, held, selections, curves };
 });
 document.getElementById("result").textContent = JSON.stringify(results);
 """
@@ -138,10 +151,12 @@ def answers(samples, tmp_path_factory):
         "groups": [{"keys": group.names, "recording": RECORDING.as_dict()}],
         "levels": list(RECORDING.mask_thresholds),
         "images": [image_data(sample, [group], Floors(0.3, 0.5, max_pairs=10**7)) for sample in samples.values()],
+        "curves": CURVES_ASKED,
         "settings": [page_setting(*each) for each in zip(SETTINGS, FILTERED, strict=True)],
     }
     scripts = "\n".join(
-        (files("maskgrid") / "pages" / name).read_text() for name in ("masks.js", "replay.js", "filters.js")
+        (files("maskgrid") / "pages" / name).read_text()
+        for name in ("masks.js", "replay.js", "filters.js", "curves.js")
     )
     page = tmp_path_factory.mktemp("page") / "test.html"
     page.write_text(
@@ -190,6 +205,26 @@ def test_the_page_keeps_the_same_masks_as_the_replay(samples, answers, name):
     assert all(n_filtered.values()) or name not in ("many", "1500")
     assert n_redrawn > 0 or name not in ("many", "1500")
     assert len(n_kept) > 4, "the settings do not differ, and so the comparison says little"
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_page_has_the_same_curves_as_python(samples, answers, name):
+    replay, n_steps, prepared = samples[name].replays["demo"], 0, {}
+    for (number, parameter), found in zip(CURVES_ASKED, answers[name]["curves"], strict=True):
+        if number not in prepared:
+            one = make_setting("demo", SETTINGS[number], filters=FILTERED[number])
+            prepared[number] = one, ImageReplay.of(replay.candidates, one, 0.0, replay.in_image)
+        one, image = prepared[number]
+        curve = count_curve(image, one, parameter)
+        # Pairs that overlap by less are not in the page.
+        low = {"mask_nms_thresh": 0.3, "max_containment_frac": 0.5}.get(parameter, -np.inf)
+        starts = np.array([-np.inf, *found["starts"]])
+        expected = curve.starts[curve.starts > low]
+        assert starts[starts > low].tolist() == expected.tolist(), (number, parameter)
+        n_left = len(expected)
+        assert found["counts"][-n_left - 1 :] == curve.counts[-n_left - 1 :].tolist(), (number, parameter)
+        n_steps += n_left
+    assert n_steps > 1000 or name == "few"
 
 
 # The fates of mask_nms_thresh and max_containment_frac.
@@ -321,6 +356,49 @@ def test_every_choice_of_passes_is_a_group(tmp_path):
         generator = {**plan.config.generator.model_dump(), **each["generator"]}
         assert [pass_.name for pass_ in passes_of(GeneratorConfig(**generator))] == each["passes"]
         assert len(group.runs) == generator["crop_n_layers"] + 1
+
+
+AFTER_CURVES = """
+<script>
+change("stability_score_thresh", 0.5);
+startCurves();
+while (curveWork) goOn({ timeRemaining: () => 50 });  // how idle a browser is varies
+const found = Object.fromEntries([...charts].map(([name, chart]) => [name, {
+    at: countAt(chart.curve, values[name] ?? (name === "border" ? -1 : Infinity)), low: chart.low, high: chart.high,
+    d: chart.path.getAttribute("d"), mark: Number(chart.mark.getAttribute("x1")),
+    starts: chart.curve.starts.slice(1), counts: chart.curve.counts,
+  }]));
+document.body.append(element("pre", { id: "curves" }, JSON.stringify(found)));
+</script>
+"""
+
+
+def test_each_slider_has_its_curve_and_a_mark_at_its_value(tmp_path):
+    plan = make_results(tmp_path, config=make_config(annotations=["baseline"]))
+    write_report(plan)
+    page = plan.layout.root / "report" / "explorer.html"
+    page.write_text(page.read_text().replace("</body>", f"{AFTER_CURVES}</body>"))
+    document = shown_document(page)
+    found = json.loads(html.unescape(re.search(r'<pre id="curves">(.*?)</pre>', document, re.DOTALL)[1]))
+    sliders = re.findall(r'<input type="range" id="(\w+)"', document)
+    assert list(found) == sliders
+    assert set(sliders) == set(CURVES) - {"min_region_frac"}
+    first = html.unescape(re.search(r'<select id="image">.*?<option[^>]*>(.*?)</option>', document, re.DOTALL)[1])
+    replay = read_samples(plan, [first])[0].replays["demo"]
+    changed = plan.baseline.generator.model_copy(update={"stability_score_thresh": 0.5})
+    one = make_setting("demo", changed)
+    image = ImageReplay.of(replay.candidates, one, 0.0)
+    n_kept = len(replay.select(changed))
+    for name, chart in found.items():
+        curve = count_curve(image, one, name)
+        if name not in ("mask_nms_thresh", "max_containment_frac"):
+            assert (chart["starts"], chart["counts"]) == (curve.starts[1:].tolist(), curve.counts.tolist())
+        assert chart["at"] == n_kept
+        assert chart["d"].startswith("M0 ")
+        assert chart["d"].endswith("H100")
+        value = getattr(changed, name, None)
+        if value is not None:
+            assert chart["mark"] == pytest.approx(100 * (value - chart["low"]) / (chart["high"] - chart["low"]))
 
 
 CHOOSE = """

@@ -8,11 +8,14 @@ import pytest
 
 from browser import shown_document
 from made_results import HOSTILE, make_config, make_results, one_shard, two_shards
+from maskgrid.automatic.curves import CountCurve
 from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import Thumbnail
 from maskgrid.pages.markup import element, text
+from maskgrid.results.report.charts import stepped
+from maskgrid.results.report.data import read_report_data
 from maskgrid.results.report.stage import write_report
 from maskgrid.results.statistics.curves import (
     Curve,
@@ -219,6 +222,34 @@ def test_a_response_curve_keeps_other_parameters_at_the_baseline():
     assert [round(point.n_masks) for point in curves["pred_iou_thresh"].points] == [720, 730, 740]
     assert curves["pred_iou_thresh"].at_baseline
     assert [round(point.n_masks) for point in curves["box_nms_thresh"].points] == [530, 730]
+
+
+def test_exact_curves_go_through_the_points_of_the_sweep(plan):
+    data = read_report_data(plan)
+    curves = [curve for curve in response_curves(data.results, plan.baseline) if curve.at_baseline]
+    assert {curve.parameter for curve in curves} == set(data.exact.curves)
+    assert data.exact.of_all
+    for curve in curves:
+        exact = data.exact.curves[curve.parameter]
+        assert [exact.at(point.value) for point in curve.points] == [point.n_masks for point in curve.points]
+        corners = stepped(exact, curve.points[0].value, curve.points[-1].value)
+        assert len(corners) > 2
+        assert exact.at(np.array([x for x, _ in corners[::2]])).tolist() == [y for _, y in corners[::2]]
+    assert "The steps are exact at every value" in read(plan, "index.html")
+
+
+def test_too_many_steps_for_a_chart_are_drawn_by_their_extremes():
+    random = np.random.default_rng(0)
+    starts = np.concatenate([[-np.inf], np.sort(random.random(20_000))])
+    exact = CountCurve(starts, random.random(20_001) * 100)
+    corners = stepped(exact, 0.25, 0.75)
+    assert len(corners) <= 2100
+    assert (corners[0], corners[-1]) == ((0.25, exact.at(0.25)), (0.75, exact.at(0.75)))
+    inside = (starts > 0.25) & (starts <= 0.75)
+    assert {min(y for _, y in corners), max(y for _, y in corners)} == {
+        *(function(exact.counts[inside]) for function in (np.min, np.max))
+    }
+    assert all(0.25 <= x <= 0.75 for x, _ in corners)
 
 
 def test_a_response_curve_off_the_grid_is_a_mean():

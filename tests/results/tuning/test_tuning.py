@@ -7,6 +7,7 @@ import pytest
 
 from made_results import SWEEP, make_config, make_results
 from made_truth import make_plan_with_truth, masks_as_objects
+from maskgrid.automatic.filters import Replay
 from maskgrid.cli.main import main
 from maskgrid.config.files import save_config
 from maskgrid.config.models import Config
@@ -23,7 +24,7 @@ from maskgrid.results.tuning.evaluation import Evaluator
 from maskgrid.results.tuning.images import read_images
 from maskgrid.results.tuning.judgement import front, judge, loss, n_masks, value
 from maskgrid.results.tuning.search import Budget, folds_of, search
-from maskgrid.results.tuning.space import Axis, Scale, SearchSpace, axes_for
+from maskgrid.results.tuning.space import AXES, FILTER_AXES, Axis, Scale, SearchSpace, axes_for
 from maskgrid.results.tuning.stage import outcome_table, settings_table, tune, write_tuning
 from maskgrid.results.tuning.tables import OUTCOME
 from maskgrid.results.tuning.text import tuned_text
@@ -187,6 +188,34 @@ def test_a_filter_is_off_at_one_end_of_its_range(off_at, shares, expected):
     assert [Scale(axis, np.array([1.0, 9.0])).value(share) for share in shares] == expected
 
 
+@pytest.mark.parametrize("goal", [{"goal": "f1"}, {"goal": "steady"}, {"goal": "masks", "target": 2.5}])
+def test_filters_are_searched_with_the_thresholds(plan, goal):
+    every = tuple(axis.name for axis in AXES if axis.name != "crop_nms_thresh")
+    tuned = tune(plan, TuneConfig(settings=200, folds=2, vary=every, **goal))
+    assert [axis.name for axis in tuned.axes] == list(every)
+    settings = list(tuned.evaluator.settings.values())
+    values = [setting.parameters() for setting in settings]
+    for axis in FILTER_AXES:
+        found = {row[axis.name] for row in values}
+        assert axis.off in found
+        assert len(found) > 5
+    # Each count is the replay's.
+    columns = tuned.evaluator.of(settings)
+    replays = [Replay(image.of(plan.baseline)) for image in tuned.evaluator.images]
+    for place in range(0, len(settings), 10):
+        counts = [len(replay.select(settings[place].generator, settings[place].filters)) for replay in replays]
+        assert columns[place, :, 1].tolist() == counts
+    assert settings_table(tuned).num_rows == len(settings)
+
+
+def test_groups_of_axes(plan):
+    names = [axis.name for axis in axes_for(("thresholds", "filters", "min_area_px"), plan.settings)]
+    assert names[:4] == ["pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "crop_nms_thresh"]
+    assert {axis.name for axis in AXES} - set(names) == {"max_area_px", "min_area_frac"}
+    assert len(set(names)) == len(names)
+    assert axes_for(None, plan.settings) == axes_for(("thresholds",), plan.settings)
+
+
 @pytest.mark.parametrize(
     ("tuning", "message"),
     [
@@ -261,7 +290,12 @@ def test_the_command_prints_and_writes_only_when_told(plan, capsys, tmp_path):
     assert read_table(output).num_rows > 30
     assert main([*asked, "tune.goal=masks", "tune.target=3", "tune.settings=40"]) == 0
     assert "Goal: 3 masks per image" in capsys.readouterr().out
+    assert main([*asked, "--f1", "--filters", "--settings", "60", "--output", str(output)]) == 0
+    assert {axis.name for axis in axes_for(("thresholds", "filters"), plan.settings)} < {
+        *read_table(output).column_names
+    }
     for wrong, message in (
+        (["--write", "--filters"], "--write takes all from the config"),
         (["--write", "--f1"], "--write takes all from the config"),
         (["--coverage", "7"], "target: a coverage is a share"),
         (["--output", "tried.csv"], "name a .parquet file"),

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from maskgrid.automatic.curves import CountCurve
 from maskgrid.config.settings import Setting
 from maskgrid.io.wording import number, parameter, share
 from maskgrid.pages.markup import Html
@@ -11,32 +14,38 @@ from maskgrid.pages.svg import Frame, Scale, area, box, dot, frame, line, pictur
 from maskgrid.results.statistics.curves import Curve, PairMap
 
 _NAMED_DOTS = 8
+# A chart is not much wider than so many pixels.
+_MOST_STEPS = 500
 # Upper limit of the average width of a letter in titles, in pixels.
 _LETTER_W = 6.8
 
 
-def response_chart(curve: Curve, lines: Sequence[Mapping[str, int]], title: str) -> Html:
+def response_chart(
+    curve: Curve, lines: Sequence[Mapping[str, int]], title: str, exact: CountCurve | None = None
+) -> Html:
     """Plot the mean count against a parameter, with its interval and a thin line for each of a few images.
 
     Args:
         curve: the response.
         lines: for each image, its counts by setting.
         title: what the y axis shows.
+        exact: the count at every value, drawn in steps instead of straight lines between the points.
     """
+    steps = [] if exact is None else stepped(exact, curve.points[0].value, curve.points[-1].value)
     traces = [
         [(point.value, float(counts[point.setting_id])) for point in curve.points if point.setting_id in counts]
         for counts in lines
     ]
     highest = [point.high if point.high is not None else point.n_masks for point in curve.points]
     lowest = [point.low if point.low is not None else point.n_masks for point in curve.points]
-    y_values = [*highest, *lowest, *(y for trace in traces for _, y in trace)]
+    y_values = [*highest, *lowest, *(y for trace in [*traces, steps] for _, y in trace)]
     chart = frame([point.value for point in curve.points], y_values, (curve.parameter, title))
     marks = [line(_placed(chart, trace), "thin") for trace in traces if len(trace) > 1]
     if any(point.low is not None for point in curve.points):
         upper = [(point.value, y) for point, y in zip(curve.points, highest, strict=True)]
         lower = [(point.value, y) for point, y in zip(curve.points, lowest, strict=True)]
         marks.append(area(_placed(chart, upper), _placed(chart, lower), "band"))
-    marks.append(line(_placed(chart, [(point.value, point.n_masks) for point in curve.points]), "line"))
+    marks.append(line(_placed(chart, steps or [(point.value, point.n_masks) for point in curve.points]), "line"))
     marks += [_response_dot(chart, curve, index) for index in range(len(curve.points))]
     first, last = curve.points[0], curve.points[-1]
     label = (
@@ -45,6 +54,23 @@ def response_chart(curve: Curve, lines: Sequence[Mapping[str, int]], title: str)
     )
     ticks = [point.value for point in curve.points] if len(curve.points) <= 8 else None
     return chart.draw(label, marks, ticks)
+
+
+def stepped(curve: CountCurve, low: float, high: float) -> list[tuple[float, float]]:
+    """A curve's corners from one value to another; of too many steps for a chart, the extremes of each stretch."""
+    inside = (curve.starts > low) & (curve.starts <= high)
+    starts = np.concatenate([[low], curve.starts[inside]])
+    counts = np.concatenate([[curve.at(low)], curve.counts[inside]]).astype(float)
+    if len(starts) <= _MOST_STEPS:
+        xs, ys = np.repeat(starts, 2)[1:], np.repeat(counts, 2)[:-1]
+        corners = [*zip(xs.tolist(), ys.tolist(), strict=True), (starts[-1], counts[-1]), (high, counts[-1])]
+        return list(dict.fromkeys((float(x), float(y)) for x, y in corners))
+    edges = np.searchsorted(starts, np.linspace(low, high, _MOST_STEPS + 1)[:-1])
+    corners = []
+    for part in np.split(np.arange(len(starts)), np.unique(edges)[1:]):
+        ys, x = counts[part], float(starts[part[0]])
+        corners += [(x, float(y)) for y in (ys[0], ys.min(), ys.max(), ys[-1])]
+    return [*dict.fromkeys(corners), (high, float(counts[-1]))]
 
 
 def _response_dot(chart: Frame, curve: Curve, index: int) -> Html:

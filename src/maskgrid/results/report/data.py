@@ -11,8 +11,9 @@ from maskgrid.io.tables import read_origin, read_table
 from maskgrid.plan.plan import Plan
 from maskgrid.results.exports.listing import WrittenExport, written_exports
 from maskgrid.results.notes import accuracy_origin
+from maskgrid.results.report.exact import ExactCurves, exact_curves
 from maskgrid.results.report.samples import Sample, read_samples
-from maskgrid.results.statistics.curves import Answered, answered
+from maskgrid.results.statistics.curves import Answered, answered, response_curves
 from maskgrid.results.statistics.spread import ImageCounts, read_image_counts
 
 N_LINES = 30
@@ -73,6 +74,7 @@ class ReportData:
         images: how much settings disagree about images, and the counts of a few.
         samples: images to draw, with their candidates.
         exports: the masks in other forms.
+        exact: the exact responses to thresholds.
         failures: the images without masks.
         provenance: what everything was made from.
     """
@@ -87,6 +89,7 @@ class ReportData:
     images: ImageCounts
     samples: tuple[Sample, ...]
     exports: tuple[WrittenExport, ...]
+    exact: ExactCurves
     failures: Failures
     provenance: Provenance
 
@@ -107,9 +110,11 @@ def read_report_data(plan: Plan) -> ReportData:
     effects = read_table(layout.statistics("effects")).to_pylist()
     interactions = read_table(layout.statistics("interactions")).to_pylist()
     images = read_image_counts(layout.statistics("mask_counts"), N_WIDEST, N_LINES)
+    results = tuple(answered(plan.settings, summary.to_pylist()))
+    swept = [curve.parameter for curve in response_curves(results, plan.baseline)]
     return ReportData(
         plan,
-        tuple(answered(plan.settings, summary.to_pylist())),
+        results,
         tuple(effects),
         tuple(interactions),
         read_accuracy(plan),
@@ -118,6 +123,7 @@ def read_report_data(plan: Plan) -> ReportData:
         images,
         tuple(read_samples(plan, images_to_draw(images))),
         tuple(written_exports(plan)),
+        exact_curves(plan, swept, images),
         _failures(plan),
         _provenance(plan),
     )

@@ -30,6 +30,7 @@ _MAX_GROUPS = 8
 # Maximum number of mask pixels to redraw without small regions for one pass of an image, about ten seconds of work.
 _MAX_REGION_PIXELS = 1_000_000_000
 _SLIDERS = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh", "crop_nms_thresh")
+_SCRIPTS = ("links", "masks", "replay", "filters", "curves", "curve_charts", "explorer")
 _LEVELS = ("mask_threshold", "stability_score_offset")
 
 
@@ -64,7 +65,7 @@ def explorer_page(plan: Plan, samples: Sequence[Sample]) -> bytes:
         "explorer.html",
         {
             "style": asset("pages.css") + asset("explorer.css"),
-            "script": "\n".join([asset(f"{name}.js") for name in ("links", "masks", "replay", "filters", "explorer")]),
+            "script": "\n".join([asset(f"{name}.js") for name in _SCRIPTS]),
             "data": embedded(explorer_data(plan, samples)),
             "fingerprint": report_fingerprint(plan),
             "note": toy_note(plan),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maskgrid.automatic.curves import CountCurve
 from maskgrid.io.wording import count, interval, number, share
 from maskgrid.pages.markup import NOTHING, Column, Html, Row, details, element, paragraph, section, table, text
 from maskgrid.results.report import charts
@@ -37,17 +38,27 @@ def responses_section(data: ReportData) -> Html:
         f"The other parameters are at the baseline's values; the band is the 95 % interval of the mean; thin lines "
         f"are {count(n_lines, 'image')}, chosen by the hash of the name. The large dot is the baseline."
     )
-    figures = [_response(curve, lines) for curve in curves]
+    exact = _exact_words(data) if data.exact.curves else NOTHING
+    figures = [_response(curve, lines, data.exact.curves.get(curve.parameter)) for curve in curves]
     return section(
         "responses",
         "Response to each parameter",
         words,
+        exact,
         element("div", {"class": "figures"}, *figures),
         _flat_ranges(data, curves),
     )
 
 
-def _response(curve: Curve, lines: Sequence[dict[str, int]]) -> Html:
+def _exact_words(data: ReportData) -> Html:
+    of = "all images" if data.exact.of_all else f"{count(data.exact.n_images, 'image')}, chosen by the hash of the name"
+    return paragraph(
+        f"The steps are exact at every value of a threshold, not only at the sweep's: the mean over {of}, all else at "
+        "the baseline, by replay of what was recorded."
+    )
+
+
+def _response(curve: Curve, lines: Sequence[dict[str, int]], exact: CountCurve | None) -> Html:
     rows = [
         Row.of(f"{point.value:g}", number(point.n_masks, 2), interval(point.low, point.high, 2))
         for point in curve.points
@@ -57,7 +68,7 @@ def _response(curve: Curve, lines: Sequence[dict[str, int]]) -> Html:
     return element(
         "figure",
         {},
-        charts.response_chart(curve, lines, _MASKS),
+        charts.response_chart(curve, lines, _MASKS, exact),
         element("figcaption", {}, element("b", {}, text(curve.parameter)), text(remark)),
         details("Numbers", table(f"Mean masks per image against {curve.parameter}", columns, rows)),
     )

@@ -45,17 +45,33 @@ def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
 
     Images without candidates (the network failed, or the shard has not run) are left out.
     """
+    found = read_candidates(plan, keys)
+    files = _files(plan, list(found))
+    regions = _regions(plan, files)
+    return [_sample(plan, key, found[key], files, regions.get(key, {})) for key in dict.fromkeys(keys) if key in found]
+
+
+def read_replays(plan: Plan, keys: Sequence[str]) -> dict[str, dict[str, Replay]]:
+    """A replay for each checkpoint, by image key; images without candidates are left out."""
+    found = read_candidates(plan, keys)
+    regions = _regions(plan, _files(plan, list(found))) if regions_of(plan.settings) else {}
+    return {
+        key: {checkpoint: Replay(passes, regions.get(key, {})) for checkpoint, passes in by_checkpoint.items()}
+        for key, by_checkpoint in found.items()
+    }
+
+
+def read_candidates(plan: Plan, keys: Sequence[str]) -> dict[str, dict[str, dict[str, Candidates]]]:
+    """Candidates of some images by key, checkpoint and pass; images without any are left out."""
     wanted = read_table(plan.layout.images, ["image_key", "shard"], [("image_key", "in", list(keys))]).to_pylist()
     by_shard: dict[str, set[str]] = {}
     for row in wanted:
         if row["shard"] is not None:
             by_shard.setdefault(row["shard"], set()).add(row["image_key"])
     found: dict[str, dict[str, dict[str, Candidates]]] = {}
-    for shard, members in shown(sorted(by_shard.items()), len(by_shard), "candidates of images to draw", "shards"):
+    for shard, members in shown(sorted(by_shard.items()), len(by_shard), "reading candidates", "shards"):
         _add_candidates(plan, shard, members, found)
-    files = _files(plan, list(found))
-    regions = _regions(plan, files)
-    return [_sample(plan, key, found[key], files, regions.get(key, {})) for key in dict.fromkeys(keys) if key in found]
+    return found
 
 
 def _add_candidates(

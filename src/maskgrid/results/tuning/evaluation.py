@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates
+from maskgrid.automatic.image_replay import ImageReplay, recorded
 from maskgrid.automatic.selection import Selection
 from maskgrid.config.settings import Setting
 from maskgrid.plan.passes import Recording, passes_of
 from maskgrid.results.accuracy.image_truth import ImageTruth, TrueObjects
 from maskgrid.results.advice.goals import Goal
-from maskgrid.results.tuning.image_replay import ImageReplay, recorded
 from maskgrid.results.tuning.measures import Covered, Found, Measure, Panoptic
 from maskgrid.results.tuning.space import SearchSpace
 from maskgrid.results.tuning.spans import Spans
@@ -40,11 +40,13 @@ class Image:
         key: the image.
         candidates: its candidates by checkpoint and pass.
         objects: its annotated objects; None without ground truth.
+        in_image: its part of each region, as a run-length code, by the config's ``filters.region``.
     """
 
     key: str
     candidates: Mapping[tuple[str, str], Candidates]
     objects: TrueObjects | None
+    in_image: Mapping[str, bytes] = field(default_factory=dict)
 
     def of(self, setting: Setting) -> dict[str, Candidates] | None:
         """The candidates of the setting's passes by name; None if one is missing."""
@@ -128,7 +130,7 @@ class Evaluator:
             candidates = image.of(setting)
             if candidates is None:
                 raise KeyError(f"{image.key}: no candidates for setting {setting.id}")
-            replay = ImageReplay.of(candidates, setting, self.lowest)
+            replay = ImageReplay.of(candidates, setting, self.lowest, image.in_image)
             self._replays[key] = replay, self._measure_of(image, replay)
         return self._replays[key]
 

@@ -1,6 +1,8 @@
 """Read the images that settings are judged on, with their candidates and annotated objects."""
 
 from maskgrid.automatic.candidates import Candidates, read_shard_results
+from maskgrid.dataset.region_masks import read_regions, regions_of
+from maskgrid.dataset.tables import files_by_key
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table
@@ -33,7 +35,18 @@ def read_images(plan: Plan, goal: Goal, at_most: int | None) -> list[Image]:
             f"succeeded, to judge a setting on others than it was found on; there are {len(complete)}"
         )
     objects = read_objects(plan, complete) if goal.needs_truth else {}
-    return [Image(key, found[key], objects.get(key, NO_OBJECTS) if goal.needs_truth else None) for key in complete]
+    regions = _regions(plan, complete)
+    return [
+        Image(key, found[key], objects.get(key, NO_OBJECTS) if goal.needs_truth else None, regions.get(key, {}))
+        for key in complete
+    ]
+
+
+def _regions(plan: Plan, keys: list[str]) -> dict[str, dict[str, bytes]]:
+    """The images' parts of ``filters.region``."""
+    if not regions_of(plan.settings):
+        return {}
+    return read_regions(plan, list(files_by_key(plan.layout.files, keys).values()))
 
 
 def has_objects(plan: Plan) -> bool:

@@ -1,4 +1,4 @@
-"""What ``tune`` searches: thresholds between what was recorded and where nothing is left, for each stem of the sweep.
+"""What ``tune`` searches: thresholds and filters, from what was recorded to where nothing is left, at each stem.
 
 A stem is what the search leaves as the sweep has it: the checkpoint, the points, the crops, the levels.
 """
@@ -12,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from maskgrid.automatic.selection import Selection
+from maskgrid.automatic.shapes import measured
 from maskgrid.config.messages import unknown_name
 from maskgrid.config.models import Config
 from maskgrid.config.settings import WITHOUT_EFFECT, Setting
@@ -27,13 +28,13 @@ _OFF_SHARE = 0.25
 # Scores that stand for all candidates' when a threshold's range is laid out.
 _MOST_SCORES = 4096
 
-# A column of the masks, at a stability_score_offset.
-Scores = Callable[[Selection, float], NDArray[np.float32]]
+# What an axis is compared with in the masks, at a stability_score_offset.
+Scores = Callable[[Selection, float], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A parameter to search. A filter of the replay joins by a line in ``AXES``.
+    """A parameter to search. Another joins by a line in ``AXES``.
 
     Attributes:
         name: the parameter, as a sweep writes it.
@@ -59,12 +60,37 @@ class Axis:
     by_default: bool = True
 
 
-AXES = (
+def _shape(key: str) -> Scores:
+    return lambda masks, _: measured(key, masks)
+
+
+THRESHOLDS = (
     Axis("pred_iou_thresh", 0.0, 1.0, 0.02, lambda masks, _: masks.predicted_iou()),
     Axis("stability_score_thresh", 0.0, 1.0, 0.02, Selection.stability_score),
     Axis("box_nms_thresh", 0.3, 1.0, 0.05),
     Axis("crop_nms_thresh", 0.3, 1.0, 0.05),
 )
+_MOST_PX = 1e9
+FILTER_AXES = (
+    Axis("min_area_px", 0, _MOST_PX, 20, _shape("min_area_px"), True, "low", 0, False),
+    Axis("max_area_px", 0, _MOST_PX, 500, _shape("max_area_px"), True, "high", None, False),
+    Axis("min_area_frac", 0.0, 1.0, 0.001, _shape("min_area_frac"), False, "low", 0.0, False),
+    Axis("max_area_frac", 0.0, 1.0, 0.05, _shape("max_area_frac"), False, "high", 1.0, False),
+    Axis("border", 0, 20, 1, None, True, "low", None, False),
+    Axis("min_fill_frac", 0.0, 1.0, 0.05, _shape("min_fill_frac"), False, "low", 0.0, False),
+    Axis("max_aspect_ratio", 1.0, 20.0, 0.5, _shape("max_aspect_ratio"), False, "high", None, False),
+    Axis("mask_nms_thresh", 0.3, 1.0, 0.05, None, False, "high", 1.0, False),
+    Axis("max_containment_frac", 0.3, 1.0, 0.05, None, False, "high", 1.0, False),
+    Axis("max_masks", 1, _MOST_PX, 5, lambda masks, _: np.arange(1, len(masks) + 1), True, "high", None, False),
+)
+AXES = (*THRESHOLDS, *FILTER_AXES)
+# Names for several axes at once. Areas are searched as pixels or as shares, by name as both.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "thresholds": tuple(axis.name for axis in THRESHOLDS),
+    "filters": tuple(axis.name for axis in FILTER_AXES if axis.name not in ("max_area_px", "min_area_frac")),
+}
+# A lower limit above the upper one keeps nothing, and the config refuses it.
+_LIMITS = (("min_area_px", "max_area_px"), ("min_area_frac", "max_area_frac"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +166,7 @@ class SearchSpace:
 
     def changed(self, setting: Setting, values: Mapping[str, Any]) -> Setting:
         """The setting with other values of some parameters."""
-        return self.make({**setting.parameters(), **values})
+        return self.make({**setting.parameters(), **_within_limits(setting.parameters(), values)})
 
     def neighbours(self, setting: Setting) -> list[Setting]:
         """The settings one step up and down each axis; the setting itself at the end of a range."""
@@ -175,22 +201,33 @@ def _scale(axis: Axis, stem: Setting, found: tuple[Sequence[Selection], Recordin
     return Scale(axis, np.array([min(low, axis.high), *listed, *([axis.high] if not len(listed) else [])]))
 
 
+def _within_limits(others: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with no lower limit above its upper one."""
+    found = dict(values)
+    for low, high in _LIMITS:
+        least, most = ({**others, **found}[name] for name in (low, high))
+        if most is not None and least > most:
+            found.update({low: most} if low in found else {high: least})
+    return found
+
+
 def axes_for(names: Sequence[str] | None, settings: Iterable[Setting]) -> list[Axis]:
-    """The axes to search: those named, else all that matter.
+    """The axes to search: those named, one by one or as a group, else all thresholds that matter.
 
     Raises:
         UserError: a name is not that of an axis.
     """
     known = {axis.name: axis for axis in AXES}
-    for name in names or ():
-        if name not in known:
-            raise UserError(
-                f"tune.vary: {name!r} cannot be searched{unknown_name(name, known)}; can: {', '.join(known)}"
-            )
-    if names is not None:
-        return [known[name] for name in dict.fromkeys(names)]
     has_crops = any(setting.generator.crop_n_layers for setting in settings)
-    return [axis for axis in AXES if axis.by_default and (axis.name != "crop_nms_thresh" or has_crops)]
+    default = [axis.name for axis in AXES if axis.by_default and (axis.name != "crop_nms_thresh" or has_crops)]
+    if names is None:
+        return [known[name] for name in default]
+    for name in names:
+        if name not in known and name not in GROUPS:
+            can = [*GROUPS, *known]
+            raise UserError(f"tune.vary: {name!r} cannot be searched{unknown_name(name, can)}; can: {', '.join(can)}")
+    groups = {**GROUPS, "thresholds": tuple(default)}
+    return [known[one] for one in dict.fromkeys(one for name in names for one in groups.get(name, (name,)))]
 
 
 def stem_of(setting: Setting, names: Iterable[str]) -> bytes:

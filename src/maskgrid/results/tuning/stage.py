@@ -19,7 +19,7 @@ from maskgrid.config.tuning import TuneConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import counted
 from maskgrid.io.tables import write_table
-from maskgrid.plan.passes import recording_of
+from maskgrid.plan.passes import Recording, recording_of
 from maskgrid.plan.plan import Plan
 from maskgrid.results.advice.goals import Goal, GoalName
 from maskgrid.results.advice.text import config_block
@@ -225,7 +225,7 @@ def _floors(best: Setting, space: SearchSpace) -> tuple[str, ...]:
     return tuple(
         scale.axis.name
         for scale in space.scales[place]
-        if scale.axis.scores is not None and 0.0 < scale.values[0] == values[scale.axis.name]
+        if scale.axis.name in Recording.__slots__ and 0.0 < scale.values[0] == values[scale.axis.name]
     )
 
 

@@ -4,11 +4,17 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
+from drawn_filters import IMAGES, LOOSE, filters
+from maskgrid.automatic import image_replay
 from maskgrid.automatic.filters import replay
+from maskgrid.automatic.image_replay import ImageReplay
+from maskgrid.automatic.thresholds import least_rounded_to, rounded
 from maskgrid.config.settings import make_setting
-from maskgrid.results.tuning import image_replay
-from maskgrid.results.tuning.image_replay import ImageReplay
 from synthetic import CHECKPOINT, GENERATOR, make_images, setting
 
 STEMS = {
@@ -85,3 +91,39 @@ def test_parameters_that_the_steps_do_not_know_go_through_replay(monkeypatch):
 
 def test_a_default_setting_is_followed():
     assert image_replay.is_followed(make_setting(CHECKPOINT, GENERATOR))
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(st.sampled_from(IMAGES), st.lists(filters(), min_size=1, max_size=8), st.sampled_from([0, 5]), st.randoms())
+def test_filters_keep_what_replay_keeps(made, wanted, region_area, random):
+    replay, _ = made
+    settings = [
+        make_setting(
+            CHECKPOINT,
+            GENERATOR.model_copy(
+                update={**LOOSE, "min_mask_region_area": region_area, "box_nms_thresh": random.choice([0.3, 0.8, 1.0])}
+            ),
+            filters=one,
+        )
+        for one in wanted
+    ]
+    prepared = ImageReplay.of(replay.candidates, settings[0], 0.0, replay.in_image)
+    alive = prepared.keep(settings)
+    for place, one in enumerate(settings):
+        assert image_replay.is_followed(one)
+        chosen = replay.select(one.generator, one.filters)
+        order = prepared.order[alive[prepared.order, place]]
+        assert prepared.masks.layer[order].tolist() == chosen.layer.tolist()
+        assert prepared.masks.row[order].tolist() == chosen.row.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_thresholds_are_rounded_as_torch_rounds_them(dtype):
+    random = np.random.default_rng(0)
+    scores = torch.from_numpy(random.random(500)).to(getattr(torch, dtype)).float().numpy()
+    least = least_rounded_to(scores[scores > 0], dtype)
+    values = np.concatenate([random.random(500), scores, least, np.nextafter(least, 0), [0.0, 1.0, -np.inf, 1e-40]])
+    found = [torch.tensor(value, dtype=getattr(torch, dtype)).item() for value in values.tolist()]
+    assert rounded(values, dtype).tolist() == found
+    assert (rounded(least, dtype) >= scores[scores > 0]).all()
+    assert (rounded(np.nextafter(least, 0), dtype) < scores[scores > 0]).all()
