@@ -77,13 +77,13 @@ def generate_shard(
     weights = plan.checkpoint(run.checkpoint)
     outputs = plan.layout.pass_images(run, shard), plan.layout.candidates(run, shard)
     images = read_shard(plan.layout.images.parent, shard)
-    digest = members_digest((image.image_key, image.sha256) for image in images)
+    digest = members_digest((image.image_key, image.content) for image in images)
     of_pass = pass_origin(model, weights, run)
     origin = candidates_origin(of_pass, recording, digest, pick_device(model.device).type)
     journal = Journal(outputs[-1], origin["fingerprint"])
     if journal.finished(outputs):
         return
-    members = {image.image_key: image.sha256 for image in images}
+    members = {image.image_key: image.content for image in images}
     earlier = _earlier(outputs, origin, members)
 
     started_s, n_seen = time.monotonic(), 0
@@ -184,7 +184,9 @@ class _Ahead:
 
     def _begin(self, number: int) -> Future[NDArray[np.uint8]]:
         image = self.images[number]
-        return self.reader.submit(lambda: read_image(image.path, self.max_pixels, image.sha256, image.span).pixels)
+        return self.reader.submit(
+            lambda: read_image(image.path, self.max_pixels, image.sha256, image.span, image.look).pixels
+        )
 
 
 def _process(image_key: str, pixels: Future[NDArray[np.uint8]], propose: Propose) -> PassResult:

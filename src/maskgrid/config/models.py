@@ -22,6 +22,7 @@ from maskgrid.config.exports import (
     options_by_form,
 )
 from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
+from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
 from maskgrid.config.tracking import TrackingConfig
@@ -55,6 +56,10 @@ class DatasetConfig(Section):
         min_length=1,
         description="a COCO .json with objects to measure masks against; auto: the source's own annotations, "
         "if it is a COCO file or the demo; null for none",
+    )
+    pixels: PixelsConfig = Field(
+        PLAIN,
+        exclude_if=lambda pixels: pixels == PLAIN,  # so that files without it stay as they were
     )
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from maskgrid.automatic.candidates import Candidates, read_shard_results
 from maskgrid.automatic.filters import Replay
 from maskgrid.config.settings import Setting
-from maskgrid.dataset.images import BadImageError, read_image
+from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.pictures import read_picture
 from maskgrid.dataset.region_masks import read_regions, regions_of
-from maskgrid.dataset.tables import files_by_key, place_of
+from maskgrid.dataset.tables import files_by_key
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table
@@ -93,9 +94,8 @@ def _sample(
     first = next(iter(next(iter(passes.values())).values()))
     pixels = None
     if key in files:
-        path, span = place_of(files[key])
         try:
-            pixels = read_image(path, plan.config.dataset.max_pixels, files[key]["sha256"], span).pixels
+            pixels = read_picture(files[key], plan.config.dataset.max_pixels)
         except BadImageError as error:
             log.warning("%s: %s; it is drawn without its pixels", key, error.message)
     replays = {checkpoint: Replay(candidates, in_image) for checkpoint, candidates in passes.items()}
