@@ -16,6 +16,7 @@ from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, Model
 from maskgrid.config.pixels import PixelsConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import SweepBlock
+from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import AutomaticConfig, TrackingConfig
 from maskgrid.config.tuning import TuneConfig
 
@@ -24,6 +25,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "pixels": PixelsConfig,
     "model": ModelConfig,
     "generator": GeneratorFields,
+    "tiles": TileFields,
     "filters": FilterFields,
     "sweep": SweepBlock,
     "record": RecordConfig,

@@ -148,11 +148,16 @@ def _box_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
 
 
 def _crop_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
-    """Keep the smaller crop's mask of duplicates between crops; off without crop layers."""
-    if not generator.crop_n_layers:
+    """Keep the smaller crop's mask of duplicates between crops; off if the image has only one."""
+    if not has_crops(masks):
         return np.ones(len(masks), np.bool_)
     scores = 1 / box_area(torch.from_numpy(masks.crop_box_xyxy().astype(np.int64)))
     return _suppress(masks.box_xyxy(), scores.numpy(), generator.crop_nms_thresh)
+
+
+def has_crops(masks: Selection) -> bool:
+    """Return whether there are crops beside the image, as sam2 counts them: empty ones too."""
+    return sum(len(part.crop_boxes_xyxy) for part in masks.passes) > 1
 
 
 def _region_nms(masks: Selection, generator: GeneratorConfig) -> Choice:

@@ -15,6 +15,7 @@ from maskgrid.automatic.selection import Selection
 from maskgrid.config.filters import FILTERS, FilterConfig
 from maskgrid.config.messages import first_error
 from maskgrid.config.models import GeneratorConfig, RecordConfig
+from maskgrid.config.settings import PARAMETERS
 from maskgrid.dataset.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
@@ -120,7 +121,7 @@ class MaskGenerator:
 
 def _named(values: Sequence[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Positional values by the names of sam2's parameters."""
-    names = list(GeneratorConfig.model_fields)
+    names = list(PARAMETERS)
     if len(values) > len(names):
         raise UserError(f"there are {len(names)} parameters, but {len(values)} positional values")
     found = dict(zip(names, values, strict=False))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torchvision.ops.boxes import box_area
 
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.filters import Replay, has_crops
 from maskgrid.automatic.regions import redraw
 from maskgrid.automatic.selection import Selection
 from maskgrid.config.models import Config, GeneratorConfig
@@ -123,7 +123,7 @@ class ImageReplay:
         order = np.lexsort((-iou, crop))
         by_box = Suppression.of(box, order, crop, lowest)
         together, by_crop, by_region = np.zeros(len(masks), np.int64), None, None
-        if generator.crop_n_layers:
+        if has_crops(masks):
             size = 1 / box_area(torch.from_numpy(masks.crop_box_xyxy().astype(np.int64))).numpy()
             order = order[np.argsort(-size[order], kind="stable")]
             by_crop = Suppression.of(box, order, together, lowest)

@@ -189,7 +189,7 @@ def axes_for(names: Sequence[str] | None, settings: Iterable[Setting]) -> list[A
             )
     if names is not None:
         return [known[name] for name in dict.fromkeys(names)]
-    has_crops = any(setting.generator.crop_n_layers for setting in settings)
+    has_crops = any(setting.generator.crop_n_layers or setting.generator.tile_px for setting in settings)
     return [axis for axis in AXES if axis.by_default and (axis.name != "crop_nms_thresh" or has_crops)]
 
 
