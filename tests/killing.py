@@ -110,6 +110,7 @@ def tiny_plan(source: Path, results: Path, base: Path = Path(), **changes: objec
     """Plan a run of seconds: few points, two passes, some settings, several shards; paths are relative to ``base``."""
     config = {
         "dataset": {"source": str(source), "shard_size": 3, "max_failed_fraction": 0.5},
+        "model": {"checkpoint": "demo"},
         "generator": {"points_per_side": 4, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5},
         "sweep": {"grid": {"pred_iou_thresh": [0.3, 0.6], "crop_n_layers": [0, 1]}},
         "exports": [],

@@ -54,9 +54,13 @@ class Run:
 
 
 def snakemake(folder: Path, config: dict | None, *arguments: str) -> Run:
-    """Run the workflow in ``folder`` with this config; None keeps the config that is there."""
+    """Run the workflow in ``folder`` with this config; None keeps the config that is there.
+
+    A config that names no network gets the demo's.
+    """
     if config is not None:
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        model = {"checkpoint": "demo", **config.get("model", {})}
+        (folder / "config.yaml").write_text(yaml.safe_dump({**config, "model": model}))
     server = _server()
     with tempfile.NamedTemporaryFile("r", errors="replace") as output:
         call = [str(folder), output.name, ["-s", str(ROOT / "Snakefile"), "--cores", "2", *arguments]]

@@ -5,6 +5,7 @@ without notice.
 
 - ``load_model``: a checkpoint as sam2's own model. ``MaskGenerator``: automatic masks of images, and replays of them.
   ``Prompter``: masks from points, boxes and masks.
+- ``show`` draws masks over their image, ``write_coco`` writes those of many images to a file.
 - ``load_tracker``: a checkpoint as sam2's video predictor. ``track``: objects through a video, with their
   ``FramePrompt`` and ``TrackOptions``.
 - ``keep_freed_memory``: faster on a CPU with glibc.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from maskgrid.automatic.mask_generator import MaskGenerator
+    from maskgrid.automatic.notebook import show, write_coco
     from maskgrid.io.errors import UserError
     from maskgrid.network.allocator import keep_freed_memory
     from maskgrid.network.model import load_model
@@ -34,7 +36,9 @@ __all__ = [
     "keep_freed_memory",
     "load_model",
     "load_tracker",
+    "show",
     "track",
+    "write_coco",
 ]
 
 _HOME = {
@@ -46,7 +50,9 @@ _HOME = {
     "keep_freed_memory": "maskgrid.network.allocator",
     "load_model": "maskgrid.network.model",
     "load_tracker": "maskgrid.tracked.tracker",
+    "show": "maskgrid.automatic.notebook",
     "track": "maskgrid.tracked.tracker",
+    "write_coco": "maskgrid.automatic.notebook",
 }
 
 

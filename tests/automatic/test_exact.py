@@ -156,8 +156,10 @@ def test_unknown_parameters_and_unrecorded_settings_are_refused(demo_model, phot
         MaskGenerator(demo_model, points_per_sid=3)
     generator = MaskGenerator(demo_model, points_per_side=2)
     candidates = generator.candidates(photos["coffee"])
-    with pytest.raises(UserError, match="run the network again with a wider recording"):
-        generator.replay(candidates, pred_iou_thresh=0.1)
+    for name, value in (("pred_iou_thresh", 0.1), ("stability_score_thresh", 0.1), ("mask_threshold", 1.0)):
+        message = f"^{name}: {value:g} .*; run the network again with a wider recording$"
+        with pytest.raises(UserError, match=message):
+            generator.replay(candidates, **{name: value})
     with pytest.raises(UserError, match="no candidates of pass crop0-grid4"):
         generator.replay(candidates, points_per_side=4)
 
@@ -227,13 +229,13 @@ def test_parameters_have_the_same_order_as_sam2s(demo_model):
 
 
 @pytest.mark.parametrize(
-    ("values", "named", "message"),
+    ("values", "named", "kind", "message"),
     [
-        ((), {"mode": "fasst"}, "mode: 'fasst' is neither 'exact' nor 'fast'"),
-        ((8,), {"points_per_side": 8}, "points_per_side: given both by position and by name"),
-        (tuple(range(17)), {}, "there are 16 parameters, but 17 positional values"),
+        ((), {"mode": "fasst"}, UserError, "mode: 'fasst' is neither 'exact' nor 'fast'"),
+        ((8,), {"points_per_side": 8}, TypeError, "multiple values for argument 'points_per_side'"),
+        (tuple(range(17)), {}, TypeError, "positional arguments but 19"),
     ],
 )
-def test_wrong_arguments_of_a_generator_are_refused(demo_model, values, named, message):
-    with pytest.raises(UserError, match=message):
+def test_wrong_arguments_of_a_generator_are_refused(demo_model, values, named, kind, message):
+    with pytest.raises(kind, match=message):
         MaskGenerator(demo_model, *values, **named)

@@ -17,6 +17,16 @@ CODE = {
     "help": "from maskgrid.cli.main import make_parser; make_parser()",
     "plan": "from maskgrid.cli.main import main; assert main(['plan']) == 0",
     "verify": "import maskgrid.results.verify",
+    **{
+        module: f"import maskgrid.{module}"
+        for module in (
+            *("automatic.replay", "automatic.merge", "dataset.index", "cli.running.ending"),
+            *("results.exports.stage", "results.statistics.stage", "results.report.stage", "results.accuracy.stage"),
+            *("results.accept", "results.leftovers", "results.advice.text", "results.agreement"),
+            *("prompted.prompts", "prompted.merge"),
+            *("tracked.videos", "tracked.masklets", "tracked.export", "tracked.merge"),
+        )
+    },
     "workflow": f"from snakemake.cli import main; main(['-s', {str(ROOT / 'Snakefile')!r}, '-n', '--cores', '1'])",
 }
 # Snakemake ends by sys.exit.
@@ -39,9 +49,11 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "prompts.csv").write_text("image,x0,y0,x1,y1\na.png,0,0,4,4\n")
     config = {
         "dataset": {"source": "photos"},
+        "model": {"checkpoint": "demo"},
         "prompts": {"source": "prompts.csv"},
         "tracking": {"source": "clips"},
         "annotations": ["all"],
+        "generator": {"points_per_side": 1},
     }
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     monkeypatch.chdir(tmp_path)

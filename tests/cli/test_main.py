@@ -22,7 +22,9 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     for number in range(3):
         PIL.Image.fromarray(np.full((20, 30, 3), 40 * number, np.uint8)).save(tmp_path / "photos" / f"{number}.png")
-    (tmp_path / "config.yaml").write_text(json.dumps({"dataset": {"source": "photos"}}))
+    (tmp_path / "config.yaml").write_text(
+        json.dumps({"dataset": {"source": "photos"}, "model": {"checkpoint": "demo"}})
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -69,7 +71,7 @@ def test_the_plan_counts_changes_of_the_source(folder, capsys):
         "2 new, 0 changed and 1 gone since the index; 1 with another time or place and the same content"
         in capsys.readouterr().out
     )
-    (folder / "config.yaml").write_text(json.dumps({"dataset": {"source": "phots"}}))
+    (folder / "config.yaml").write_text(json.dumps({"dataset": {"source": "phots"}, "model": {"checkpoint": "demo"}}))
     assert main(["plan"]) == 2
     assert "phots" in capsys.readouterr().err
 

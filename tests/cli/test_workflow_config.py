@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskgrid.cli.workflow_config import refuse_repeated_keys, typed
+from maskgrid.cli.workflow_config import refuse_unreadable, typed
 from maskgrid.io.errors import UserError
 
 
@@ -13,9 +13,9 @@ def test_a_key_that_stands_twice_is_refused(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=r"config\.yaml: .*the key '(sweep|use_m2m)' is repeated"):
-        refuse_repeated_keys(path)
+        refuse_unreadable(path)
     path.write_text("a: &x {b: 1}\nc: {<<: *x, b: 2}\n")
-    refuse_repeated_keys(path)
+    refuse_unreadable(path)
 
 
 @pytest.mark.parametrize(

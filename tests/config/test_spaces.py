@@ -236,7 +236,8 @@ def test_trackings_sweep_is_dumped_as_results_that_exist_hold_it(sweep, dumped, 
     config = configured("tracking.sweep", sweep)
     assert config.tracking.model_dump(mode="json")["sweep"] == dumped
     save_config(config, tmp_path / "config.json")
-    assert load_config(tmp_path / "config.json") == config
+    loaded = load_config(tmp_path / "config.json")
+    assert (loaded.tracking, loaded.is_automatic) == (config.tracking, config.is_automatic)
     assert (config.tracking.sweep is None) == (not sweep)
 
 

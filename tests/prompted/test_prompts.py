@@ -278,7 +278,7 @@ def test_bad_rows_of_a_table_do_not_affect_others(tmp_path, line, status, words)
         ("p.json", "[]", "not a COCO file: it has no list 'images'"),
         ("p.json", '{"images": [], "annotations": 3}', "no list 'annotations'"),
         ("p.csv", "picture,box_xyxy\n", "needs a column 'image' and one of point_coords"),
-        ("p.csv", "image,bbox\n", "needs a column 'image' and one of point_coords"),
+        ("p.csv", "image,boxes\n", "needs a column 'image' and one of point_coords"),
         ("p.csv", 'image,box_xyxy\n"a', "not valid CSV"),
         ("p.parquet", "x", "not a valid Parquet"),
         ("absent.csv", None, "No such file"),
@@ -544,6 +544,13 @@ def test_a_source_without_a_usable_prompt_is_an_error(by_hand, capsys, content):
     assert main(["prompts"]) == 2
     assert "can be used" in (message := capsys.readouterr().err)
     assert "for instance '0.png'" in message
+
+
+@pytest.mark.parametrize("part", [{"box_xyxy": [0.1, 0.2, 0.8, 0.9]}, {"point_coords": [[0.5, 0.5]]}])
+def test_fractions_taken_for_pixels_are_an_error(by_hand, capsys, part):
+    (by_hand / "boxes.jsonl").write_text(json.dumps({"image": "0.png", **part}))
+    assert main(["prompts"]) == 2
+    assert "set prompts.normalized: true" in capsys.readouterr().err
 
 
 def prompt_rows(folder, images, annotations):

@@ -47,6 +47,41 @@ def test_every_make_target_in_the_readme_exists():
     assert not [target for target in named if f"\n{target}:" not in makefile]
 
 
+def commands_of_the_readme():
+    """Its lines for the shell below "Your own images", in order, without comments."""
+    section = (ROOT / "README.md").read_text().split("## Your own images")[1].split("\n## ")[0]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
+    return [line.partition("  #")[0].strip() for line in lines]
+
+
+def test_the_commands_of_the_readme_run(tmp_path):
+    """Each as it is printed, in a new folder; but with another folder of photographs, and the network that is here."""
+    lines = commands_of_the_readme()
+    assert {line.split()[1] for line in lines if line.startswith("maskgrid")} == {
+        *("init", "run", "open", "recommend", "verify")
+    }
+    (tmp_path / "photos").mkdir()
+    image = np.kron(np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+    PIL.Image.fromarray(image).save(tmp_path / "photos/a.png")
+    (tmp_path / "maskgrid/.venv/bin").mkdir(parents=True)
+    (tmp_path / "maskgrid/.venv/bin/activate").write_text(f"PATH={Path(sys.executable).parent}:$PATH\n")
+    (init,) = (line for line in lines if line.startswith("maskgrid init"))
+    lines.insert(lines.index(init) + 1, "sed -i 's/checkpoint: .*/checkpoint: demo/' config.yaml")
+    script = "\n".join(lines).replace("/data/photos", str(tmp_path / "photos"))
+    done = subprocess.run(
+        ["sh", "-e"], input=script, cwd=tmp_path / "maskgrid", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "my-run/results/report/index.html").is_file()
+    assert (tmp_path / "my-run/fine/report/index.html").is_file()
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-"], input=snippet, cwd=tmp_path / "my-run", capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_links_have_targets():
     for page in [ROOT / "README.md", ROOT / "config/README.md", *ROOT.glob("docs/*.md")]:
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):

@@ -42,6 +42,7 @@ def plan(photos, demo_model, tmp_path_factory):
         PIL.Image.fromarray(photos[name]).save(folder / "photos" / f"{name}.png")
     values = {
         "dataset": {"source": "photos", "shard_size": 1},
+        "model": {"checkpoint": "demo"},
         "generator": GENERATOR,
         "sweep": SWEEP,
         "annotations": ["baseline", "regions"],

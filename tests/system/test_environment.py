@@ -64,7 +64,12 @@ def test_jobs_run_in_the_environment_made_by_a_stand_in_for_conda(tmp_path):
     conda.chmod(0o755)
     (tmp_path / "images").mkdir()
     PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "a.png")
-    config = {"dataset": {"source": "images"}, "generator": {"points_per_side": 1}, "exports": ["card", "polygons"]}
+    config = {
+        "dataset": {"source": "images"},
+        "model": {"checkpoint": "demo"},
+        "generator": {"points_per_side": 1},
+        "exports": ["card", "polygons"],
+    }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     environment = {**os.environ, "PATH": f"{conda.parent}:{os.environ['PATH']}"}
     call = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2"]

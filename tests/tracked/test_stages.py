@@ -59,7 +59,7 @@ def write_prompts(folder, clip):
 
 def make_config(**tracking):
     values = {"source": "clips", "prompts": "prompts.jsonl", "start": 1, "stride": 2, "exports": FORMS_ALL}
-    return Config.model_validate({"tracking": {**values, **tracking}})
+    return Config.model_validate({"model": {"checkpoint": "demo"}, "tracking": {**values, **tracking}})
 
 
 def run_stages(plan, tracker):

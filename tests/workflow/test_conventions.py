@@ -61,7 +61,7 @@ def test_the_workflow_can_be_a_module_of_another(tmp_path):
     (tmp_path / "images").mkdir()
     PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "a.png")
     (tmp_path / "Snakefile").write_text(MODULE.replace("{root}", str(ROOT)))
-    config = {"dataset": {"source": "images", "shard_size": 3}}
+    config = {"dataset": {"source": "images", "shard_size": 3}, "model": {"checkpoint": "demo"}}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"masks": config}))
     run = snakemake(tmp_path, None, "-s", "Snakefile", "-n")
     assert run.code == 0, run.output
@@ -89,10 +89,12 @@ def test_two_modules_with_prefixes_work_beside_each_other(tmp_path):
     PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "a.png")
     (tmp_path / "list.txt").write_text("images/a.png\n")
     thresholds = {"points_per_side": 1, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    demo = {"checkpoint": "demo"}
     config = {
-        "one": {"dataset": {"source": "images"}, "generator": thresholds, "exports": ["polygons"]},
+        "one": {"dataset": {"source": "images"}, "model": demo, "generator": thresholds, "exports": ["polygons"]},
         "two": {
             "dataset": {"source": "list.txt"},
+            "model": demo,
             "generator": {**thresholds, "multimask_output": False},
             "exports": [],
         },

@@ -1,5 +1,6 @@
 """What all rules share: the plan, and functions that look up in it what a job needs."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
-from maskgrid.cli.workflow_config import refuse_repeated_keys, typed
+from maskgrid.cli.workflow_config import refuse_unreadable, typed
 from maskgrid.config.files import parse_config, save_config
+from maskgrid.config.places import placed
 from maskgrid.io.errors import UserError, disk_failure
 from maskgrid.io.events import listened
 from maskgrid.io.fingerprint import sha256_of
@@ -66,11 +68,20 @@ if workflow.storage_settings.default_storage_provider not in (None, "none"):
     )
 
 
+# The user's config files, for messages; the one that maskgrid run writes for changes on its command line is none.
+CONFIG_FILES = [
+    Path(os.path.relpath(path))
+    for path in workflow.overwrite_configfiles or workflow.configfiles
+    if Path(path).is_file() and ".snakemake" not in Path(path).parts
+]
+
+
 @contextmanager
 def one_line_errors():
     """End with a user's mistake in one line. Around a WorkflowError, Snakemake prints the lines that it came from."""
     try:
-        yield
+        with placed(CONFIG_FILES):
+            yield
     except UserError as error:
         raise SystemExit(f"maskgrid: {error}") from None
 
@@ -96,11 +107,11 @@ with one_line_errors():
     if not IS_MODULE:
         for path in [*workflow.overwrite_configfiles, *workflow.configfiles]:
             if workflow.is_main_process and Path(path).is_file():
-                refuse_repeated_keys(Path(path))
+                refuse_unreadable(Path(path))
         settings = workflow.config_settings
         update_config(config, typed(settings.config, settings.config_args or ()))
     config.pop("pathvars", None)  # Snakemake's own
-    PLAN = make_plan(parse_config(config, "config"), Path(), RESULTS)
+    PLAN = make_plan(parse_config(config), Path(), RESULTS)
     if workflow.is_main_process:
         PLAN.require_checkpoints()
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import xywh
 from maskgrid.automatic.kept_masks import KeptMasks
+from maskgrid.config.models import DEMO
 from maskgrid.config.settings import Setting
 from maskgrid.io.fingerprint import maskgrid_version
+from maskgrid.io.wording import TOY
 from maskgrid.masks import rle
 from maskgrid.masks.coco import CATEGORY_ID
 from maskgrid.network.checkpoints import checkpoint_id
@@ -24,6 +26,7 @@ def info(setting: Setting, fingerprint: str | None = None) -> dict[str, Any]:
     """What the file is and which setting it holds; without a time, so that equal masks give equal files."""
     return {
         "description": "SAM 2 automatic masks, made by maskgrid",
+        **({"note": TOY} if setting.checkpoint == DEMO else {}),
         "maskgrid_version": maskgrid_version(),
         "setting_id": setting.id,
         "setting_names": list(setting.names),

@@ -1,23 +1,22 @@
 """The replay: which candidates ``SAM2AutomaticMaskGenerator`` would keep at a setting, without the network.
 
 Filters and suppression follow sam2's ``_process_batch``, ``_process_crop`` and ``_generate_masks`` step by step, with
-the same arithmetic and torchvision's ``batched_nms``, so masks, scores and their order are equal. The config's own
-``filters`` come after them (:mod:`maskgrid.automatic.mask_filters`).
+the same arithmetic as torch and torchvision, so masks, scores and their order are equal; torch itself is not loaded.
+The config's own ``filters`` come after them (:mod:`maskgrid.automatic.mask_filters`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchvision.ops.boxes import batched_nms, box_area
 
 from maskgrid.automatic.candidates import Candidates
 from maskgrid.automatic.funnel import Funnel
 from maskgrid.automatic.mask_filters import MaskFilters
 from maskgrid.automatic.regions import RegionCache
 from maskgrid.automatic.selection import Choice, Selection
+from maskgrid.automatic.suppression import kept_by_nms
 from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.io.errors import UserError
@@ -74,11 +73,8 @@ class Replay:
         if name not in self.candidates:
             raise UserError(f"no candidates of pass {name}; there are: {', '.join(self.candidates) or 'none'}")
         candidates = self.candidates[name]
-        if not candidates.recording.covers(recording_of(generator)):
-            raise UserError(
-                f"the candidates of pass {name} were recorded for {candidates.recording.as_dict()}, "
-                f"not for {recording_of(generator).as_dict()}; run the network again with a wider recording"
-            )
+        if lacking := candidates.recording.lacking(recording_of(generator)):
+            raise UserError(f"{lacking} in pass {name}; run the network again with a wider recording")
         return candidates
 
     def _without_small_regions(self, masks: Selection, generator: GeneratorConfig) -> Selection:
@@ -115,15 +111,25 @@ def _pred_iou(masks: Selection, generator: GeneratorConfig) -> tuple[Choice, int
 
     Scores are compared in the network's own type, as torch does.
     """
-    threshold = generator.pred_iou_thresh if generator.pred_iou_thresh > 0.0 else -torch.inf
-    limits = np.array(
-        [torch.tensor(threshold, dtype=getattr(torch, part.dtype)).item() for part in masks.passes], np.float32
-    )
+    threshold = generator.pred_iou_thresh if generator.pred_iou_thresh > 0.0 else -np.inf
+    limits = np.array([rounded_to(part.dtype, threshold) for part in masks.passes], np.float32)
     n_clear = sum(
         len(part.proposed_iou) - int(np.searchsorted(part.proposed_iou, limit, side="right"))
         for part, limit in zip(masks.passes, limits, strict=True)
     )
     return masks.predicted_iou() > limits[masks.layer], n_clear
+
+
+def rounded_to(dtype: str, value: float) -> float:
+    """A number in a type of torch's: ``float32``, ``float16`` or ``bfloat16``."""
+    number = np.float32(value)
+    if dtype == "float16":
+        return float(number.astype(np.float16))
+    if dtype == "bfloat16" and np.isfinite(number):
+        bits = int(number.view(np.uint32))
+        bits += 0x7FFF + (bits >> 16 & 1)  # to the nearest, ties to even
+        number = np.uint32(bits >> 16 << 16).view(np.float32)
+    return float(number)
 
 
 def _stability(masks: Selection, generator: GeneratorConfig) -> Choice:
@@ -151,8 +157,15 @@ def _crop_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
     """Keep the smaller crop's mask of duplicates between crops; off if the image has only one."""
     if not has_crops(masks):
         return np.ones(len(masks), np.bool_)
-    scores = 1 / box_area(torch.from_numpy(masks.crop_box_xyxy().astype(np.int64)))
-    return _suppress(masks.box_xyxy(), scores.numpy(), generator.crop_nms_thresh)
+    return _suppress(masks.box_xyxy(), crop_scores(masks), generator.crop_nms_thresh)
+
+
+def crop_scores(masks: Selection) -> NDArray[np.float32]:
+    """What sam2 prefers between crops: one over the area of each mask's crop, float32 (n,)."""
+    left, top, right, bottom = masks.crop_box_xyxy().astype(np.int64).T
+    area_px = ((right - left) * (bottom - top)).astype(np.float32)
+    scores: NDArray[np.float32] = np.float32(1) / area_px
+    return scores
 
 
 def has_crops(masks: Selection) -> bool:
@@ -170,9 +183,5 @@ def _region_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
 
 
 def _suppress(box_xyxy: NDArray[np.int32], scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
-    """The positions that torchvision's NMS keeps, with all masks in one class, best score first."""
-    boxes = torch.from_numpy(box_xyxy.astype(np.float32))
-    kept: NDArray[np.int64] = batched_nms(
-        boxes, torch.from_numpy(scores), boxes.new_zeros(len(boxes), dtype=torch.int64), iou_threshold
-    ).numpy()
-    return kept
+    """The positions that NMS keeps, with all masks in one class, best score first."""
+    return kept_by_nms(box_xyxy.astype(np.float32), scores, iou_threshold)

@@ -1,10 +1,11 @@
 """For notebooks and other programs: a drop-in ``SAM2AutomaticMaskGenerator`` that can also replay."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 from sam2.modeling.sam2_base import SAM2Base
 
@@ -15,15 +16,17 @@ from maskgrid.automatic.selection import Selection
 from maskgrid.config.filters import FILTERS, FilterConfig
 from maskgrid.config.messages import first_error
 from maskgrid.config.models import GeneratorConfig, RecordConfig
-from maskgrid.config.settings import PARAMETERS
 from maskgrid.dataset.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.network.decoder import Mode
 from maskgrid.plan.passes import passes_of, recording_of, widen
 
+OutputMode = Literal["coco_rle", "uncompressed_rle", "binary_mask"]
 # The name of a region that is an array.
 _REGION = "region"
+
+log = logging.getLogger(__name__)
 
 
 class MaskGenerator:
@@ -36,25 +39,45 @@ class MaskGenerator:
         >>> fewer = generator.replay(candidates, pred_iou_thresh=0.9, box_nms_thresh=0.5)
     """
 
-    def __init__(self, model: SAM2Base, *values: Any, mode: Mode = "exact", **parameters: Any) -> None:  # noqa: ANN401
-        """Set up the generator.
+    def __init__(  # noqa: D417 - config/README.md explains them
+        self,
+        model: SAM2Base,
+        points_per_side: int | None = 32,
+        points_per_batch: int = 64,
+        pred_iou_thresh: float = 0.8,
+        stability_score_thresh: float = 0.95,
+        stability_score_offset: float = 1.0,
+        mask_threshold: float = 0.0,
+        box_nms_thresh: float = 0.7,
+        crop_n_layers: int = 0,
+        crop_nms_thresh: float = 0.7,
+        crop_overlap_ratio: float = 512 / 1500,
+        crop_n_points_downscale_factor: int = 1,
+        point_grids: Sequence[ArrayLike] | None = None,
+        min_mask_region_area: int = 0,
+        output_mode: OutputMode = "binary_mask",
+        use_m2m: bool = False,
+        multimask_output: bool = True,
+        *,
+        mode: Mode = "exact",
+        **filters: Any,  # noqa: ANN401
+    ) -> None:
+        """Set up the generator, with sam2's parameters, their order and defaults; ``config/README.md`` explains them.
 
         Args:
             model: sam2's model, as from :func:`maskgrid.load_model`.
-            *values: positional parameters in sam2's order, ``points_per_side`` first.
             mode: ``exact`` for sam2's masks bit for bit; ``fast`` for less work, with masks that agree.
-            **parameters: named parameters, with sam2's defaults (``binary_mask`` for ``output_mode``), and the config's
-                ``filters``, such as ``min_area_px=100``; ``region`` is a boolean array (H, W). An unknown name is an
-                error, though sam2 silently accepts it.
+            **filters: the config's ``filters``, such as ``min_area_px=100``; ``region`` is a boolean array (H, W); and
+                ``tile_size_px`` with ``tile_overlap_px``. Any other name is an error, though sam2 silently accepts it.
 
         Raises:
-            UserError: an unknown parameter or mode, an impossible value, or a parameter given twice.
+            UserError: an unknown parameter or mode, or an impossible value.
         """
+        given = {name: value for name, value in locals().items() if name in GeneratorConfig.model_fields}
         if mode not in get_args(Mode):
             raise UserError(f"mode: {mode!r} is neither {' nor '.join(map(repr, get_args(Mode)))}")
-        given = {"output_mode": "binary_mask", **_named(values, parameters), **parameters}
-        self._filters = {name: given.pop(name) for name in FILTERS if name in given}
-        self.parameters = _generator_config(given)
+        self._filters = {name: filters.pop(name) for name in FILTERS if name in filters}
+        self.parameters = _generator_config({**given, **filters})
         _filters_of(self._filters)
         self.network = Proposer(model, mode)
 
@@ -70,6 +93,20 @@ class MaskGenerator:
         """
         return self.replay(self.candidates(image))
 
+    def generate_each(self, images: Iterable[ImageLike]) -> Iterator[tuple[ImageLike, list[dict[str, Any]] | None]]:
+        """The masks of many images, one after the other: yields each image as given, and its masks.
+
+        An image that cannot be read has None for its masks, and a warning in the log says why.
+        """
+        for image in images:
+            try:
+                pixels = rgb_pixels(image)
+            except UserError as error:
+                log.warning("%s", error)
+                yield image, None
+            else:
+                yield image, self.generate(pixels)
+
     def candidates(
         self,
         image: ImageLike,
@@ -82,7 +119,8 @@ class MaskGenerator:
 
         Args:
             image: uint8 (H, W, 3) RGB, a PIL image, or a path.
-            pred_iou_thresh: keep candidates down to this predicted IoU; by default the generator's own.
+            pred_iou_thresh: keep candidates down to this predicted IoU; by default the generator's own. It widens what
+                :meth:`replay` can answer; a replay without the parameter still uses the generator's own.
             stability_score_thresh: keep candidates down to this stability; by default the generator's own.
             mask_thresholds: levels to draw masks at, besides the generator's own.
             stability_score_offsets: offsets to measure stability at, besides the generator's own.
@@ -117,17 +155,6 @@ class MaskGenerator:
         generator = _generator_config({**self.parameters.model_dump(), **thresholds})
         filters, in_image = _filters_of({**self._filters, **changed})
         return mask_records(replay(candidates, generator, filters, in_image), generator)
-
-
-def _named(values: Sequence[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Positional values by the names of sam2's parameters."""
-    names = list(PARAMETERS)
-    if len(values) > len(names):
-        raise UserError(f"there are {len(names)} parameters, but {len(values)} positional values")
-    found = dict(zip(names, values, strict=False))
-    if twice := sorted(found.keys() & parameters.keys()):
-        raise UserError(f"{twice[0]}: given both by position and by name")
-    return found
 
 
 def _generator_config(parameters: dict[str, Any]) -> GeneratorConfig:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sam2.utils.amg import remove_small_regions
 
 from maskgrid.automatic.candidates import Candidates
 from maskgrid.masks.rle import decode, encode
@@ -47,6 +46,8 @@ class RegionCache:
 
 def redraw(mask: NDArray[np.bool_], min_area_px: int) -> Region | None:
     """Fill a mask's (H, W) holes, then remove its islands, if below ``min_area_px``; None if there are none."""
+    from sam2.utils.amg import remove_small_regions  # here: it loads torch, which most settings do not need
+
     filled, has_holes = remove_small_regions(mask, min_area_px, mode="holes")
     cleaned, has_islands = remove_small_regions(filled, min_area_px, mode="islands")
     if not has_holes and not has_islands:

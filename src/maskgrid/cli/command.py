@@ -79,18 +79,28 @@ class Command:
         function, values = self.function(), [getattr(arguments, name) for name in names]
         if self.runs_network:
             keep_freed_memory()
-        if self.reads_config:
-            from maskgrid.cli.overrides import only_overrides, overridden
-            from maskgrid.config.files import CONFIG_NAMES, config_in, load_config
-            from maskgrid.plan.plan import make_plan
+        if not self.reads_config:
+            return _told(function(*values))
+        from maskgrid.config.files import CONFIG_NAMES, config_in, load_config
+        from maskgrid.config.places import placed
+        from maskgrid.plan.plan import make_plan
 
-            config = load_config(arguments.config or config_in(Path()) or Path(CONFIG_NAMES[0]))
+        path = arguments.config or config_in(Path()) or Path(CONFIG_NAMES[0])
+        # A job's config is written by the workflow: people have no use for a line of it.
+        is_of_job = path == arguments.results / "config.json"
+        with placed([] if is_of_job else [path]):
+            config = load_config(path)
             if self.takes_overrides:
+                from maskgrid.cli.overrides import only_overrides, overridden
+
                 config = overridden(config, only_overrides(arguments.words))
-            values = [make_plan(config, arguments.base, arguments.results), *values]
-        result = function(*values)
-        if isinstance(result, int):
-            return result
-        if result is not None:
-            print(result)
-        return 0
+            return _told(function(make_plan(config, arguments.base, arguments.results), *values))
+
+
+def _told(result: str | int | None) -> int:
+    """Print what a command returns, and return its exit code."""
+    if isinstance(result, int):
+        return result
+    if result is not None:
+        print(result)
+    return 0

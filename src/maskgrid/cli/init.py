@@ -42,7 +42,7 @@ sweep:                    # settings to compare with it; their thresholds cost n
     stability_score_thresh: {stabilities}
     box_nms_thresh: [0.5, 0.7]
 
-annotations: [baseline]   # settings to write as COCO: names, ids or all
+annotations: [baseline]   # settings to write as COCO: names, labels such as iou0.7_st0.9_nms0.5, or all
 """
 
 

@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
+from yaml.constructor import ConstructorError
 
-from maskgrid.config.files import RepeatedKeyError, read_yaml
+from maskgrid.config.files import read_config
 from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import Config, GeneratorFields
 from maskgrid.config.prompts import PromptConfig
@@ -24,18 +25,17 @@ _SWEPT: dict[str, Any] = {"name": str, "checkpoint": str} | {
 }
 
 
-def refuse_repeated_keys(path: Path) -> None:
-    """Check that no key is repeated in a config file: Snakemake silently keeps the last one.
+def refuse_unreadable(path: Path) -> None:
+    """Check that a config file can be read and repeats no key: Snakemake keeps the last one, and says no line.
 
     Raises:
-        UserError: a key is repeated.
+        UserError: it cannot, is empty, or a key is repeated.
     """
     try:
-        read_yaml(path.read_text(encoding="utf-8"))
-    except RepeatedKeyError as error:
-        raise UserError(f"{path}: {error}") from None
-    except yaml.YAMLError:
-        return  # not an error: Snakemake reads more than this loader
+        read_config(path)
+    except UserError as error:
+        if not isinstance(error.__context__, ConstructorError):  # a tag of YAML's that Snakemake may know
+            raise
 
 
 def typed(values: Any, given: Sequence[str] = ()) -> Any:  # noqa: ANN401

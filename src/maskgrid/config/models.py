@@ -33,6 +33,7 @@ Point = Annotated[Items[Fraction], Field(min_length=2, max_length=2)]
 PointGrid = Annotated[Items[Point], Field(min_length=1)]
 
 BASELINE = "baseline"
+DEMO = "demo"
 
 
 class DatasetConfig(Section):
@@ -70,7 +71,8 @@ class ModelConfig(Section):
     checkpoint: str = Field(
         "demo",
         min_length=1,
-        description="demo, an official name (sam2.1_hiera_tiny|small|base_plus|large, sam2_hiera_...) or a .pt file",
+        description="demo, an official name (sam2.1_hiera_tiny|small|base_plus|large, sam2_hiera_...) or a .pt file; "
+        "needed for any source but demo: the demo network is a toy",
     )
     config: str | None = Field(None, description="for a .pt file: a config name of the sam2 package, or a YAML file")
     allow_unverified: bool = Field(False, description="accept a .pt file with an unknown sha256")
@@ -217,6 +219,13 @@ class RecordConfig(Section):
 class Config(Section):
     """The whole of ``config.yaml``."""
 
+    automatic: bool | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="whether to make automatic masks of the images; null: unless the config has only prompts or only "
+        "tracking, and no section that only automatic masks have",
+    )
+
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     generator: GeneratorConfig = Field(default_factory=GeneratorConfig)
@@ -229,10 +238,10 @@ class Config(Section):
         description="a block, a list of blocks (their union), or the path of a table with one row per setting",
     )
     record: RecordConfig = Field(default_factory=RecordConfig)
-    baseline: str = Field(BASELINE, description="the setting to measure differences from: a name or an id")
+    baseline: str = Field(BASELINE, description="the setting to measure differences from: a name, label or id")
     annotations: Items[str] = Field(
         default=(BASELINE,),
-        description="settings to export as COCO: names, ids, baseline, all",
+        description="settings to export as COCO: names, labels (p16_iou0.7), ids, baseline, all",
     )
     categories: CategoriesConfig | None = Field(
         None,
@@ -273,3 +282,27 @@ class Config(Section):
     def prompted_forms(self) -> list[str]:
         """The forms under ``exports`` that the masks of prompts have; none without prompts."""
         return [form for form in self.options_by_form() if form not in NOT_OF_PROMPTS] if self.prompts else []
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether automatic masks are asked for, and not only prompts or videos."""
+        if self.automatic is not None:
+            return self.automatic
+        given = self.model_fields_set
+        if given & {"sweep", "filters", "record", "baseline", "annotations", "categories", "tune"}:
+            return True
+        if self.prompts is not None:  # exports may be of its masks alone
+            return "generator" in given or ("exports" in given and bool(NOT_OF_PROMPTS & self.options_by_form().keys()))
+        # Without prompts, the generator finds the objects to follow. Nobody but this job needs a dataset then.
+        return self.tracking is None or bool({"dataset", "exports"} & given)
+
+    @property
+    def has_toy_network(self) -> bool:
+        """Whether masks are the demo network's."""
+        return self.model.checkpoint == DEMO
+
+    def uses_toy_by_accident(self) -> bool:
+        """Whether a user's own images would get the demo network because the config names none."""
+        own_images = (self.is_automatic or self.prompts is not None) and self.dataset.source != DEMO
+        own_videos = self.tracking is not None and self.tracking.source != DEMO
+        return "checkpoint" not in self.model.model_fields_set and (own_images or own_videos)

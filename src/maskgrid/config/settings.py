@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -39,16 +39,18 @@ class AnySetting(ABC):
         names: its names in the config; empty for a point of a grid.
         in_grid: whether it comes from a sweep's grid, zip or table, not only from a single point: main effects are
             computed from these. Not part of the setting's identity.
+        values_label: for a setting without a name, its swept values in short (:mod:`maskgrid.config.labels`).
     """
 
     id: str
     names: tuple[str, ...]
     in_grid: bool
+    values_label: str = field(default="", kw_only=True)
 
     @property
     def label(self) -> str:
-        """The first name, or the id if there is none."""
-        return self.names[0] if self.names else self.id
+        """The first name; without a name the swept values in short, or the id."""
+        return self.names[0] if self.names else self.values_label or self.id
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:

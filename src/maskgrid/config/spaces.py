@@ -108,6 +108,7 @@ def track_space(config: Config, tracking: TrackingConfig) -> Space[TrackSetting]
         make=make,
         name=_PART_OF_NAME,
         name_rule=_PART_OF_NAME_RULE,
+        has_labels=False,  # masklets in files of such a name would be followed again
     )
 
 

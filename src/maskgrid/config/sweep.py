@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from maskgrid.config.labels import with_labels
 from maskgrid.config.messages import first_error, unknown_name
 from maskgrid.config.models import BASELINE
 from maskgrid.config.section import MOST_SETTINGS, Range, Sweep, SweepBlock
@@ -60,6 +61,7 @@ class Space(Generic[SettingT]):
         make: builds the setting of a row, without its names.
         name: the pattern of a setting's name.
         name_rule: the same in words, for messages.
+        has_labels: whether settings without a name are called by what they sweep, and not by their id.
     """
 
     key: str
@@ -71,6 +73,7 @@ class Space(Generic[SettingT]):
     make: Callable[[Row], SettingT]
     name: re.Pattern[str] = _FILE_NAME
     name_rule: str = _FILE_NAME_RULE
+    has_labels: bool = True
 
 
 def expand(space: Space[SettingT], base_dir: Path) -> list[SettingT]:
@@ -96,22 +99,25 @@ def expand(space: Space[SettingT], base_dir: Path) -> list[SettingT]:
         settings[new.id] = replace(setting, in_grid=setting.in_grid or new.in_grid)
     if clash := sorted(settings.keys() & owner.keys()):
         raise UserError(f"{owner[clash[0]]}: the name {clash[0]!r} is the id of another setting")
-    return list(settings.values())
+    found = list(settings.values())
+    return with_labels(found, space.name, _LONGEST_NAME) if space.has_labels else found
 
 
 def called(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
-    """Find a setting as :func:`find` does, and put the given name first if it has several.
+    """Find a setting as :func:`find` does; its label is the given one, also if that is its id.
 
     Raises:
         UserError: no setting is called so.
     """
     setting = find(settings, label, key)
+    if label == setting.id:
+        return replace(setting, values_label="")
     others = tuple(name for name in setting.names if name != label)
     return replace(setting, names=(label, *others)) if label in setting.names else setting
 
 
 def find(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
-    """Find the setting with this name or id; ``key`` is the config key that asks for it, for messages.
+    """Find the setting with this name, label or id; ``key`` is the config key that asks for it, for messages.
 
     Raises:
         UserError: no setting is called so.
@@ -119,7 +125,7 @@ def find(settings: Iterable[SettingT], label: str, key: str) -> SettingT:
     known: dict[str, SettingT] = {}
     for setting in settings:
         known[setting.id] = setting
-        known.update(dict.fromkeys(setting.names, setting))
+        known.update(dict.fromkeys((*setting.names, setting.label), setting))
     if label not in known:
         raise UserError(f"{key}: no setting is called {label!r}{unknown_name(label, known)}")
     return known[label]

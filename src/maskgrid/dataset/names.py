@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from maskgrid.io.listings import find_key, named_key, one_name, valid_key
+
+_MOST_COMPARED = 1000  # names, letter by letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,30 @@ class NamedImages:
             return found
         there = os.path.normpath(os.path.join(self.folder, name))  # noqa: PTH118 - as normpath
         return self.by_path.get(valid_key(there), found)
+
+
+@dataclass(frozen=True, slots=True)
+class NearestNames:
+    """Finds the image that a wrong name probably means.
+
+    Attributes:
+        by_name: image keys by their file names in lower case, without folder.
+        by_stem: the same without suffix.
+    """
+
+    by_name: Mapping[str, str]
+    by_stem: Mapping[str, str]
+
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> "NearestNames":
+        """Take all keys."""
+        paths = {key: PurePosixPath(key.lower()) for key in keys}
+        return cls({path.name: key for key, path in paths.items()}, {path.stem: key for key, path in paths.items()})
+
+    def hint(self, name: str) -> str:
+        """``; did you mean 'truck.jpg'?``; empty if no name is near."""
+        path = PurePosixPath(name.lower())
+        found = self.by_name.get(path.name) or self.by_stem.get(path.name) or self.by_stem.get(path.stem)
+        if found is None and len(self.by_name) <= _MOST_COMPARED:
+            found = next((self.by_name[near] for near in get_close_matches(path.name, self.by_name, n=1)), None)
+        return "" if found is None else f"; did you mean {found!r}?"

@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskgrid.dataset.object_columns import BOX_CORNERS, OtherColumns
 from maskgrid.io.errors import UserError
 
 _LONGEST_CELL = 2**31 - 1  # characters; the largest limit that csv accepts on every platform
@@ -51,9 +52,9 @@ def _csv_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream, _long_cells():
             reader = csv.DictReader(stream, strict=True)
-            _require_columns(path, list(reader.fieldnames or []), form)
+            others = _require_columns(path, list(reader.fieldnames or []), form)
             for row in reader:
-                yield {name: value for name, value in row.items() if name and value not in (None, "")}
+                yield others.row({name: value for name, value in row.items() if name and value not in (None, "")})
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{form.key}: {path} is not valid CSV: {error}") from None
 
@@ -71,15 +72,15 @@ def _long_cells() -> Iterator[None]:
 def _parquet_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
     try:
         names = pq.read_schema(path).names
-        _require_columns(path, names, form)
-        known = [name for name in names if name in _known(form)]
+        others = _require_columns(path, names, form)
+        known = [name for name in names if name in {*_known(form), *others.names, *others.corners}]
         table = pq.read_table(path, columns=known, partitioning=None)
     except pa.ArrowInvalid as error:
         raise UserError(f"{form.key}: {path} is not a valid Parquet file: {error}") from None
-    yield from table.to_pylist()
+    yield from map(others.row, table.to_pylist())
 
 
-def _jsonl_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:  # noqa: ARG001 - as the other readers
+def _jsonl_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
     for line in path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n"):
         if not line.strip():
             continue
@@ -87,22 +88,28 @@ def _jsonl_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:  # noq
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             row = {"broken": f"the line is no valid JSON: {error}"}
-        yield row if isinstance(row, dict) else {"broken": "the line is no JSON object"}
+        is_row = isinstance(row, dict)
+        yield OtherColumns.of(list(row), _known(form)).row(row) if is_row else {"broken": "the line is no JSON object"}
 
 
-def _require_columns(path: Path, names: list[str], form: TableForm) -> None:
+def _require_columns(path: Path, columns: list[str], form: TableForm) -> OtherColumns:
+    """Check a table's columns; return what they are called here."""
+    others = OtherColumns.of(columns, _known(form))
+    names = others.renamed(columns)
     if not {*form.required} <= {*names} or not {*names} & {*form.prompts}:
         wanted = " and ".join(f"'{name}'" for name in form.required)
+        hint = "; separate them by commas" if len(columns) == 1 and ";" in columns[0] else ""
         raise UserError(
-            f"{form.key}: {path} needs a column {wanted} and one of {', '.join(form.prompts)}; "
-            f"its columns are {', '.join(names) or 'none'}"
+            f"{form.key}: {path} needs a column {wanted} and one of {', '.join(form.prompts)}, or the four "
+            f"{', '.join(BOX_CORNERS)}; its columns are {', '.join(columns) or 'none'}{hint}"
         )
     if ignored := [name for name in names if name not in _known(form)]:
         log.warning("%s: ignoring unknown columns: %s", path, ", ".join(ignored))
+    return others
 
 
-def _known(form: TableForm) -> set[str]:
-    return {*form.required, *form.prompts, *form.optional}
+def _known(form: TableForm) -> frozenset[str]:
+    return frozenset({*form.required, *form.prompts, *form.optional})
 
 
 _READERS: Mapping[str, Callable[[Path, TableForm], Iterator[dict[str, Any]]]] = {

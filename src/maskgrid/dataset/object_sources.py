@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from maskgrid.config.prompts import Use
+from maskgrid.dataset.object_columns import BOX_CORNERS
 from maskgrid.dataset.object_files import TableForm, read_rows
 from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus, read_box, read_points
@@ -29,6 +30,15 @@ log = logging.getLogger(__name__)
 _PROMPT_COLUMNS = ("point_coords", "box_xyxy", "box_xywh", "mask")
 OBJECT_COLUMNS = ("object_id", "category", "point_labels", *_PROMPT_COLUMNS)
 FORM = TableForm("prompts.source", ("image",), _PROMPT_COLUMNS, OBJECT_COLUMNS)
+
+
+_EXAMPLES = {
+    "point_coords": "[[50, 60], [70, 80]]",
+    "point_labels": "[1, 0]",
+    "box_xyxy": "[10, 20, 110, 220]",
+    "box_xywh": "[10, 20, 100, 200]",
+    "mask": "[[10, 20, 110, 20, 110, 220]]",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +208,11 @@ def _from_text(name: str, value: Any) -> Any:  # noqa: ANN401
         return value
     try:
         return orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise orjson.JSONDecodeError(
-            f"the column '{name}' is no valid JSON: {error.msg}", error.doc, error.pos
+    except orjson.JSONDecodeError:
+        corners = f"; or use four columns: {', '.join(BOX_CORNERS)}" if name.startswith("box") else ""
+        raise ValueError(
+            f"the column '{name}' is no valid JSON ({value[:40]!r}); in a CSV such a cell looks like this, with its "
+            f'quotes: "{_EXAMPLES[name]}"{corners}'
         ) from None
 
 

@@ -211,15 +211,6 @@ def files_by_key(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {row["image_key"]: row for row in table.to_pylist()}
 
 
-def read_files(path: Path) -> pa.Table:
-    """Read ``files.parquet``.
-
-    Raises:
-        UserError: as :func:`read_images`.
-    """
-    return _read(path, FILES_SCHEMA)
-
-
 def read_previous(folder: Path) -> pa.Table | None:
     """Read the files' table of an earlier run, as ``ROWS_SCHEMA``; None if there is none or it is unusable."""
     try:

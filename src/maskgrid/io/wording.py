@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NONE = "-"
+# For all that shows masks of the demo network.
+TOY = "the demo network is a toy: these masks show how maskgrid works, not how well SAM 2 segments"
 _LONGEST = 40
 _REASONS_SHOWN = 10
 

@@ -17,6 +17,13 @@ from maskgrid.network.weight_files import CONVERT, refuse_other_files
 DEMO = "demo"
 _PACKAGED = Path(__file__).parent / "demo"
 _SUFFIXES = (".pt", ".pth")
+# What to expect of each: the time was measured at 1200 x 1800 pixels and 32 x 32 points (docs/benchmarks.md).
+_EXPECT = {
+    "sam2.1_hiera_tiny": "about 45 s an image on two CPU cores",
+    "sam2.1_hiera_small": "a little slower",
+    "sam2.1_hiera_base_plus": "slower still",
+    "sam2.1_hiera_large": "the best masks, wants a GPU",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,12 @@ def require_own_file(checkpoint: str, config: str | None, allow_unverified: bool
     _find_config(checkpoint, config)
     if not allow_unverified and path.stat().st_size not in {one.size_bytes for one in OFFICIAL.values()}:
         raise UserError(_unverified(path, ""))
+
+
+def network_choices() -> str:
+    """The networks to choose from, in words: names, sizes, times."""
+    choices = [f"{name} ({OFFICIAL[name].size_bytes / 1e6:.0f} MB, {words})" for name, words in _EXPECT.items()]
+    return f"{', '.join(choices)}, a .pt file, or demo (comes along, seconds an image: a toy for trying things out)"
 
 
 def is_here(name: str) -> bool:

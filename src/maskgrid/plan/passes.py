@@ -146,6 +146,22 @@ class Recording:
             and set(self.stability_score_offsets) >= set(other.stability_score_offsets)
         )
 
+    def lacking(self, other: Self) -> str:
+        """What ``other`` needs and this recording has not, in words; empty if it covers it."""
+        reasons = [
+            f"{name}: {getattr(other, name):g} is below {getattr(self, name):g}, from where candidates were recorded"
+            for name in ("pred_iou_thresh", "stability_score_thresh")
+            if getattr(other, name) < getattr(self, name)
+        ]
+        for name in ("mask_thresholds", "stability_score_offsets"):
+            values = getattr(self, name)
+            reasons += [
+                f"{name.removesuffix('s')}: {value:g} was not recorded, only {', '.join(f'{one:g}' for one in values)}"
+                for value in getattr(other, name)
+                if value not in values
+            ]
+        return "; ".join(reasons)
+
     def union(self, other: Self) -> Self:
         """The narrowest recording that covers both."""
         return type(self)(

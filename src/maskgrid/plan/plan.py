@@ -15,7 +15,7 @@ from maskgrid.config.sweep import called, expand, find
 from maskgrid.config.tracking import TrackingConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
-from maskgrid.network.checkpoints import Checkpoint, require_own_file, resolve_checkpoint
+from maskgrid.network.checkpoints import Checkpoint, network_choices, require_own_file, resolve_checkpoint
 from maskgrid.plan.layout import GROUND_TRUTH, Layout
 from maskgrid.plan.passes import PassRun, Recording, pass_runs
 from maskgrid.plan.remote import RemoteFile, fetched_path, is_url, remote_files
@@ -72,12 +72,15 @@ class Plan:
         return resolve_checkpoint(name or model.checkpoint, model.config, allow_unverified=model.allow_unverified)
 
     def require_checkpoints(self) -> None:
-        """Check the user's own files of weights before any work: are they there, and can they be weights?
+        """Check before any work that a network is named, and the user's own weights: can these files be weights?
 
         Raises:
-            UserError: as :func:`maskgrid.network.checkpoints.require_own_file`.
+            UserError: the config names no network for the user's own images; or as
+                :func:`maskgrid.network.checkpoints.require_own_file`.
         """
         model = self.config.model
+        if self.config.uses_toy_by_accident():
+            raise UserError(f"model.checkpoint: name a network for your images: {network_choices()}")
         for name in dict.fromkeys([model.checkpoint, *(setting.checkpoint for setting in self.settings)]):
             require_own_file(name, model.config, model.allow_unverified)
 
@@ -152,7 +155,7 @@ class Plan:
 
     def settings_digest(self) -> str:
         """Hash of all settings and their names; tables over all settings depend on it."""
-        listed = [[setting.id, *setting.names] for setting in self.settings]
+        listed = [[setting.id, *(setting.names or [setting.label])] for setting in self.settings]
         return hashlib.sha256(orjson.dumps(listed)).hexdigest()[:16]
 
     def recording(self, run: PassRun, shard: str) -> Recording:
@@ -185,7 +188,8 @@ def make_plan(config: Config, base_dir: Path, results: Path) -> Plan:
     settings = tuple(expand(generator_space(config), base_dir))
     prompted = tuple(expand(prompt_space(config.prompts), base_dir)) if config.prompts else ()
     tracked = tuple(expand(track_space(config, config.tracking), base_dir)) if config.tracking else ()
-    runs, remote = tuple(pass_runs(settings, config.record)), tuple(remote_files(config))
+    runs = tuple(pass_runs(settings, config.record)) if config.is_automatic else ()
+    remote = tuple(remote_files(config))
     plan = Plan(config, base_dir, Layout(results), settings, runs, prompted, tracked, remote)
     _ = plan.baseline, plan.exported()
     return plan

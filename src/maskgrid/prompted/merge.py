@@ -17,6 +17,7 @@ from maskgrid.io.fingerprint import maskgrid_version
 from maskgrid.io.journal import forget_journal
 from maskgrid.io.json_lines import dumps
 from maskgrid.io.tables import read_origin, read_table, write_table
+from maskgrid.io.wording import TOY
 from maskgrid.masks import coco, rle
 from maskgrid.masks.coco import write_coco
 from maskgrid.plan.plan import Plan
@@ -100,6 +101,7 @@ def _info(plan: Plan, fingerprint: str) -> dict[str, Any]:
     prompts = plan.prompts
     return {
         "description": "Masks of given objects by SAM 2, made by maskgrid",
+        **({"note": TOY} if plan.config.has_toy_network else {}),
         "maskgrid_version": maskgrid_version(),
         "checkpoint": plan.config.model.checkpoint,
         # Only the file's name: its folder does not affect the masks.

@@ -3,11 +3,12 @@
 import logging
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from maskgrid.dataset.names import NamedImages
+from maskgrid.dataset.names import NamedImages, NearestNames
 from maskgrid.dataset.object_masks import read_mask
 from maskgrid.dataset.object_sources import Entry, PromptSource, read_prompt, read_source
 from maskgrid.dataset.objects import BadPromptError, Prompt, PromptRow, PromptStatus, require_size
@@ -54,10 +55,12 @@ def write_prompts(plan: Plan) -> None:
     origin = prompts_origin(plan, path, source)
     images = _known_images(plan)
     indices: Counter[str] = Counter()
-    prompts = []
+    prompts, nearest = [], NearestNames.of(images)
+    if not config.normalized:
+        _require_pixels(source, config.source)
     for entry in _by_key(plan, source):
         image = images.get(entry.image_key)
-        row = resolve(entry, image, indices[entry.image_key], config.normalized, source.folder)
+        row = resolve(entry, image, indices[entry.image_key], config.normalized, source.folder, nearest)
         indices[entry.image_key] += 1
         prompts.append(ShardedPrompt(row, image.shard if image is not None else None))
     statuses = Counter(prompt.row.status for prompt in prompts)
@@ -66,8 +69,30 @@ def write_prompts(plan: Plan) -> None:
     if not statuses["ok"]:
         reasons = [(f"{row.source_id} of {row.image_key}", str(row.message)) for row in (one.row for one in prompts)]
         raise UserError(
-            f"prompts.source: none of the {len(prompts)} prompts of {config.source} can be used. "
-            f"Images are named as in the dataset, for instance {next(iter(images))!r}{named_reasons(reasons)}"
+            f"prompts.source: none of the {len(prompts)} prompts of {config.source} can be used"
+            f"{_naming(statuses, images)}{named_reasons(reasons)}"
+        )
+
+
+def _naming(statuses: Counter[str], images: Mapping[str, KnownImage]) -> str:
+    """How images are named, if that is what is wrong."""
+    if set(statuses) - {PromptStatus.UNKNOWN_IMAGE} or not images:
+        return ""
+    return f". Images are named as in the dataset, for instance {next(iter(images))!r}"
+
+
+def _require_pixels(source: PromptSource, name: str) -> None:
+    """Require that boxes and points are not all in 0..1: fractions, taken for pixels, are boxes of nothing.
+
+    Raises:
+        UserError: they are.
+    """
+    given = [part for entry in source.entries for part in (entry.box, entry.point_coords) if isinstance(part, list)]
+    numbers = [value for part in given for row in part for value in (row if isinstance(row, list) else [row])]
+    if numbers and all(type(value) in (int, float) and 0 <= value <= 1 for value in numbers):
+        raise UserError(
+            f"prompts.source: all boxes and points of {name} lie in 0..1, but are taken as pixels; set "
+            "prompts.normalized: true for fractions of the image"
         )
 
 
@@ -87,7 +112,14 @@ def source_path(plan: Plan) -> Path:
     return plan.layout.root / DEMO / GROUND_TRUTH
 
 
-def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool, folder: Path) -> PromptRow:
+def resolve(
+    entry: Entry,
+    image: KnownImage | None,
+    index: int,
+    normalized: bool,
+    folder: Path,
+    nearest: NearestNames | None = None,
+) -> PromptRow:
     """Check an entry of a source against its image: return the prompt, or the reason why it is unusable."""
     prompt = reference = None
     status, message = str(PromptStatus.OK), None
@@ -99,6 +131,8 @@ def resolve(entry: Entry, image: KnownImage | None, index: int, normalized: bool
         reference, message = _reference(entry, prompt, size_hw, folder)
     except BadPromptError as error:
         status, message = str(error.status), error.message
+        if error.status == PromptStatus.UNKNOWN_IMAGE and nearest is not None:
+            message += nearest.hint(entry.image_key)
         log.warning("%s, %s: %s", entry.image_key, entry.source_id, message)
     return PromptRow(
         entry.image_key,

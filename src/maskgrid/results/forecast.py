@@ -8,7 +8,7 @@ from maskgrid.dataset.changes import SourceChanges, source_changes
 from maskgrid.dataset.sources import list_inputs
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
-from maskgrid.io.wording import count
+from maskgrid.io.wording import TOY, count
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 from maskgrid.prompted import forecast as prompted
@@ -29,12 +29,30 @@ def plan_text(plan: Plan, compare: bool = True) -> str:
         UserError: the source or a checkpoint is missing, or a table is damaged.
     """
     plan.require_checkpoints()
+    config = plan.config
+    source = config.dataset.source if config.is_automatic or config.prompts else plan.tracking.source
+    lines = [f"maskgrid plan for {source}", *_toy_lines(plan)]
+    if config.is_automatic:
+        lines += _automatic_lines(plan, compare)
+    elif config.prompts is not None:
+        lines.append(f"  images    {_images(plan, source_changes(plan) if compare else None, compare)}")
+    if plan.config.prompts is not None:
+        lines.append(f"  prompts   {prompted.line(plan)}")
+    if plan.config.tracking is not None:
+        lines.append(f"  tracking  {tracked.line(plan)}")
+    return "\n".join(lines)
+
+
+def _toy_lines(plan: Plan) -> list[str]:
+    return [f"  note      {TOY}"] if plan.config.has_toy_network else []
+
+
+def _automatic_lines(plan: Plan, compare: bool) -> list[str]:
     changes = source_changes(plan) if compare else None
     passes = forecast(plan, changes)
     shards = plan.shards()
     swept = list(swept_parameters(plan.settings))
     lines = [
-        f"maskgrid plan for {plan.config.dataset.source}",
         f"  settings  {len(plan.settings)}, sweeping {', '.join(swept) or 'nothing'}; "
         f"differences against {plan.baseline.label}; "
         f"COCO for {', '.join(setting.label for setting in plan.exported())}",
@@ -49,11 +67,7 @@ def plan_text(plan: Plan, compare: bool = True) -> str:
     if shards:
         done = sum(_is_replayed(plan, shard) for shard in shards)
         lines.append(f"  replay    {done} of {len(shards)} shards done at these settings")
-    if plan.config.prompts is not None:
-        lines.append(f"  prompts   {prompted.line(plan)}")
-    if plan.config.tracking is not None:
-        lines.append(f"  tracking  {tracked.line(plan)}")
-    return "\n".join(lines)
+    return lines
 
 
 def network_lines(passes: Sequence[PassForecast], is_indexed: bool) -> list[str]:

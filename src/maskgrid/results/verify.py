@@ -57,7 +57,7 @@ def _check_all(plan: Plan) -> list[Problem]:
     """Check the jobs that have begun; if none has, the automatic one, whose files are all missing then."""
     problems = list(_leftovers(plan.layout.root))
     has_prompts, has_tracking = prompted.is_begun(plan), tracked.is_begun(plan)
-    is_automatic = automatic.is_begun(plan) or not (has_prompts or has_tracking)
+    is_automatic = plan.config.is_automatic and (automatic.is_begun(plan) or not (has_prompts or has_tracking))
     if is_automatic or has_prompts:
         of_index = automatic.check_index(plan)
         problems += of_index

@@ -108,3 +108,29 @@ def overlay_files():
 def count_files(wildcards):
     """The counts of all shards."""
     return final(str(PLAN.layout.shard_counts(shard)) for shard in shards())
+
+
+# Whether automatic masks are asked for, and not only prompts or videos.
+AUTOMATIC = PLAN.config.is_automatic
+
+
+def automatic_results():
+    """The automatic job's results and what is made from them, if the config asks for it."""
+    if not AUTOMATIC:
+        return []
+    layout = PLAN.layout
+    files = (
+        layout.statistics("summary"),
+        layout.root / "report" / "index.html",
+        layout.accepted,
+        layout.provenance,
+        layout.outputs,
+    )
+    return [
+        deleted_files,
+        *final(map(str, files)),
+        *annotation_files(),
+        *export_files(),
+        *card_files(),
+        *tuning_results(),
+    ]

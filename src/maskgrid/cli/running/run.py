@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +23,14 @@ from maskgrid.cli.running.watch import watch
 from maskgrid.cli.workflow_files import profile_folder, workflow_folder
 from maskgrid.config.files import load_config
 from maskgrid.config.models import Config
+from maskgrid.config.places import placed
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.wording import count
-from maskgrid.network.checkpoints import DEMO
 from maskgrid.plan.plan import Plan, make_plan
 
 _RESULTS = Path("results")
+_GO_ON = "all else that could be done is done; mend it and run again"
 _LOCKED = "Directory cannot be locked"
 
 
@@ -69,9 +71,11 @@ def run(request: Request) -> int:
             "or name one with --config FILE"
         )
     targets, overrides = split_words(request.words)
-    given = load_config(request.config)
-    config = overridden(given, overrides)
-    plan = make_plan(config, Path(), request.results)
+    with placed([request.config]):
+        given = load_config(request.config)
+        config = overridden(given, overrides)
+        plan = make_plan(config, Path(), request.results)
+        plan.require_checkpoints()
     file = request.config if config is given else _write_config(config)
     with sole_run() as lock:
         command = _command(request, targets, file)
@@ -79,7 +83,7 @@ def run(request: Request) -> int:
             print(f"maskgrid runs: {shlex.join(command)}", file=sys.stderr)
             code, state, child = _run_aloud(command, lock)
         else:
-            code, state, child = _run_quietly(command, lock, plan)
+            code, state, child = _run_quietly(command, lock, plan, targets)
         if code != 128 + signal.SIGKILL:
             ended(lock)
     return _conclude(request, plan, code, state, child)
@@ -137,10 +141,10 @@ def _run_aloud(command: list[str], lock: int) -> tuple[int, RunState, Child]:
     return child.exit_code() or 0, RunState(), child
 
 
-def _run_quietly(command: list[str], lock: int, plan: Plan) -> tuple[int, RunState, Child]:
+def _run_quietly(command: list[str], lock: int, plan: Plan, targets: Sequence[str]) -> tuple[int, RunState, Child]:
     listener, screen = Listener(), display()
     try:
-        screen.line(_first_line(plan))
+        screen.line(_first_line(plan, targets))
         child = Child(command, listener, lock)
         with child.signals():
             code, state = watch(child, listener, plan, screen)
@@ -150,16 +154,16 @@ def _run_quietly(command: list[str], lock: int, plan: Plan) -> tuple[int, RunSta
         listener.close()
 
 
-def _first_line(plan: Plan) -> str:
-    config = plan.config
-    work = [count(len(plan.settings), "setting")] if plan.settings else []
-    work += ["prompts"] if config.prompts else []
-    work += ["videos"] if config.tracking else []
-    toy = " (a toy network)" if config.model.checkpoint == DEMO and config.dataset.source != DEMO else ""
-    return (
-        f"{config.dataset.source} -> {plan.layout.root}/: {', '.join(work)}, {config.model.checkpoint}{toy}; "
-        "Snakemake runs it"
-    )
+def _first_line(plan: Plan, targets: Sequence[str]) -> str:
+    config, wanted = plan.config, set(targets) or {"all"}
+    has_all = bool(wanted - {"prompted", "tracked"})
+    work = [count(len(plan.settings), "setting")] if config.is_automatic and has_all else []
+    work += ["prompts"] if config.prompts and (has_all or "prompted" in wanted) else []
+    work += ["videos"] if config.tracking and (has_all or "tracked" in wanted) else []
+    is_of_videos = work == ["videos"] and config.tracking is not None
+    source = config.tracking.source if is_of_videos and config.tracking else config.dataset.source
+    toy = " (a toy network)" if config.has_toy_network else ""
+    return f"{source} -> {plan.layout.root}/: {', '.join(work)}, {config.model.checkpoint}{toy}; Snakemake runs it"
 
 
 def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: Child) -> int:
@@ -186,7 +190,8 @@ def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: C
 
 def _why(state: RunState, child: Child) -> list[str]:
     if state.failures:
-        return [*failure_lines(state.failures), "all else that could be done is done; mend it and run again"]
+        rest = [] if any(failure.rule == "accept" for failure in state.failures) else [_GO_ON]
+        return [*failure_lines(state.failures), *rest]
     if any(_LOCKED in text for _, text in state.errors):
         return [
             "Snakemake works in this folder already, or was killed here; if none runs (ps), go on with: "
@@ -194,9 +199,9 @@ def _why(state: RunState, child: Child) -> list[str]:
         ]
     if state.errors:
         return [plain_error(text) for _, text in state.errors]
-    # A mistake that the workflow finds while it is read: no event of Snakemake tells it.
+    # The workflow ends with a user's mistake in one line, before Snakemake has anything to say.
     if told := [line.removeprefix("maskgrid: ") for line in child.last_lines if line.startswith("maskgrid: ")]:
-        return told
+        return told[-1:]
     return [f"Snakemake ended without a reason; the end of what it wrote:\n{chr(10).join(child.last_lines)}"]
 
 

@@ -76,6 +76,11 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
             is within the limits.
     """
     results = answered(plan.settings, read_table(plan.layout.statistics("summary")).to_pylist())
+    if not results:
+        raise UserError(
+            f"recommend: {plan.layout.statistics('summary')} has no setting of this config; give the changes of the "
+            "run (maskgrid recommend key=value) and its --results, or start maskgrid run"
+        )
     accuracy = read_accuracy(plan)
     if goal.needs_truth and not accuracy:
         raise UserError(
@@ -85,7 +90,7 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
     goal = _with_least(goal, results, plan.baseline)
     allowed = [one for one in results if goal.allows(one.n_masks)]
     if not allowed:
-        fewest, most = (pick((one.n_masks for one in results), default=0.0) for pick in (min, max))
+        fewest, most = (pick(one.n_masks for one in results) for pick in (min, max))
         raise UserError(
             f"recommend: no setting has this number of masks; the settings have {fewest:.1f} to {most:.1f} per image"
         )

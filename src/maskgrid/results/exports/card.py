@@ -5,8 +5,9 @@ from typing import Any
 
 import yaml
 
+from maskgrid.config.models import DEMO
 from maskgrid.config.settings import Setting, differences
-from maskgrid.io.wording import count, interval, number, parameter, share, tally
+from maskgrid.io.wording import TOY, count, interval, number, parameter, share, tally
 from maskgrid.results.advice.text import config_block
 from maskgrid.results.exports.facts import DatasetFacts
 
@@ -19,13 +20,14 @@ def card(facts: DatasetFacts) -> str:
     parts = [
         f"---\n{_front_matter(facts)}---",
         f"# {facts.title}",
+        f"> **{TOY[0].upper()}{TOY[1:]}.**" if DEMO in facts.checkpoints else "",
         _what(facts),
         _files(facts),
         _settings(facts),
         _accuracy(facts),
         _how(facts),
         _licences(),
-        _limits(facts),
+        _limits(),
         f"<!-- fingerprint: {facts.fingerprint} -->",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -142,17 +144,14 @@ def _licences() -> str:
     )
 
 
-def _limits(facts: DatasetFacts) -> str:
-    return "\n".join(["## Limits", "", *(f"- {limit}" for limit in _limit_lines(facts.checkpoints))])
+def _limits() -> str:
+    return "\n".join(["## Limits", "", *(f"- {limit}" for limit in _limit_lines())])
 
 
-def _limit_lines(checkpoints: Mapping[str, str]) -> list[str]:
-    lines = [
+def _limit_lines() -> list[str]:
+    return [
         "No person has checked the masks. They have no classes, they overlap, and parts and wholes stand side by side.",
         "`predicted_iou` is the network's own estimate, and `stability_score` says how sharp an outline is: neither "
         "measures quality.",
         "What is in no mask is not background: the thresholds decide what is kept.",
     ]
-    if "demo" in checkpoints:
-        lines.append("The checkpoint `demo` is a small network, trained on drawn scenes: its masks show the machinery.")
-    return lines

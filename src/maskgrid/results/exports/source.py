@@ -17,10 +17,11 @@ from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 from maskgrid.dataset.look import Look
 from maskgrid.dataset.spans import Span, open_span
 from maskgrid.dataset.stacks import file_key
-from maskgrid.dataset.tables import look_of_row, place_of, read_files
+from maskgrid.dataset.tables import look_of_row, place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_write
 from maskgrid.io.progress import shown
+from maskgrid.io.tables import read_table
 from maskgrid.masks.coco_reading import Entry, read_head, read_images
 from maskgrid.masks.pictures import Pixels, png
 from maskgrid.masks.segmentations import code_of
@@ -144,7 +145,7 @@ class MaskFile:
 
 def _places(path: Path) -> Iterator[dict[str, Any]]:
     """The good images' files in the order of keys, as COCO files have them."""
-    table = read_files(path)
+    table = read_table(path)
     table = table.filter(pc.equal(table["status"], "ok")).sort_by("image_key")
     for batch in pa.Table.to_batches(table, max_chunksize=1024):
         yield from batch.to_pylist()

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates
 from maskgrid.automatic.regions import Region, redraw
-from maskgrid.config.models import GeneratorConfig
+from maskgrid.config.models import DEMO, GeneratorConfig
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.region_masks import regions_of
-from maskgrid.io.wording import parameter
+from maskgrid.io.wording import TOY, parameter
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import Thumbnail, data_uri, jpeg
-from maskgrid.pages.markup import asset, page
+from maskgrid.pages.markup import Html, asset, element, join, page, text
 from maskgrid.plan.passes import PASS_PARAMETERS, PassRun, Recording, passes_of
 from maskgrid.plan.plan import Plan
 from maskgrid.results.notes import report_fingerprint
@@ -68,8 +68,16 @@ def explorer_page(plan: Plan, samples: Sequence[Sample]) -> bytes:
             "script": "\n".join([asset(f"{name}.js") for name in ("links", "masks", "replay", "filters", "explorer")]),
             "data": embedded(explorer_data(plan, samples)),
             "fingerprint": report_fingerprint(plan),
+            "note": toy_note(plan),
         },
     )
+
+
+def toy_note(plan: Plan) -> Html:
+    """A paragraph for the top of a page with masks of the demo network; empty for other networks."""
+    if all(setting.checkpoint != DEMO for setting in plan.settings):
+        return join([])
+    return element("p", {"class": "toy"}, element("strong", {}, text(f"Note: {TOY}.")))
 
 
 def embedded(data: dict[str, Any]) -> str:

@@ -134,9 +134,9 @@ def _setting_row(result: Answered, swept: Sequence[str]) -> Row:
 
 
 def setting_name(result: Answered) -> Html:
-    """A setting's name and its id."""
-    identity = element("code", {}, text(result.setting.id))
-    return join([text(f"{result.setting.label} "), identity]) if result.setting.names else identity
+    """A setting's label and its id."""
+    identity, label = element("code", {}, text(result.setting.id)), result.setting.label
+    return identity if label == result.setting.id else join([text(f"{label} "), identity])
 
 
 def _difference(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from maskgrid.pages.markup import asset, element, join, page, text
 from maskgrid.plan.plan import Plan
 from maskgrid.results.notes import report_fingerprint
 from maskgrid.results.report.data import ReportData, read_report_data
-from maskgrid.results.report.explorer import explorer_page
+from maskgrid.results.report.explorer import explorer_page, toy_note
 from maskgrid.results.report.figures import effects_section, maps_section, responses_section, trade_off_section
 from maskgrid.results.report.overview import (
     failures_section,
@@ -55,7 +55,7 @@ def report_page(data: ReportData) -> bytes:
             "script": "\n".join([asset("links.js"), asset("report.js")]),
             "fingerprint": report_fingerprint(data.plan),
             "links": join(links),
-            "content": join(content for _, _, content in parts),
+            "content": join([toy_note(data.plan), *(content for _, _, content in parts)]),
         },
     )
 

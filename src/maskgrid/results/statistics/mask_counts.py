@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from maskgrid.automatic.tables import mask_counts_schema
-from maskgrid.config.settings import Setting, any_filters
+from maskgrid.config.settings import Setting, any_filters, swept_parameters
 from maskgrid.io.tables import open_table, read_origin, read_table, write_batches
 from maskgrid.results.statistics.tables import (
     FILTER_COLUMNS,
@@ -64,8 +64,9 @@ def write_mask_counts(
     Raises:
         maskgrid.io.errors.UserError: a shard's table is missing or truncated.
     """
-    tables = in_groups(_setting_tables(settings, shard_counts))
-    write_batches(path, image_counts_schema(any_filters(settings)), tables, origin)
+    schema = image_counts_schema(swept_parameters(settings), any_filters(settings))
+    tables = in_groups(_setting_tables(settings, shard_counts, schema))
+    write_batches(path, schema, tables, origin)
 
 
 def image_keys(mask_counts: Path) -> pa.Array:
@@ -81,12 +82,11 @@ def image_keys(mask_counts: Path) -> pa.Array:
     return found.take(pc.array_sort_indices(found))
 
 
-def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path]) -> Iterator[pa.Table]:
+def _setting_tables(settings: Sequence[Setting], shard_counts: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the rows of each setting, sorted by image; each read covers as many settings as memory allows."""
     n_rows = sum(_n_rows(path) for path in shard_counts)
     at_once = max(1, _ROWS_AT_ONCE * len(settings) // max(n_rows, 1))
     with_filters = any_filters(settings)
-    schema = image_counts_schema(with_filters)
     for start in range(0, len(settings), at_once):
         group = settings[start : start + at_once]
         wanted = [("setting_id", "in", [setting.id for setting in group])]

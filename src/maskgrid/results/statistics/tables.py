@@ -1,9 +1,11 @@
 """The columns of the tables in the folder ``statistics``."""
 
+from collections.abc import Collection
+
 import pyarrow as pa
 
 from maskgrid.automatic.drops import DROPS
-from maskgrid.automatic.tables import MASK_COUNTS, mask_counts_schema
+from maskgrid.automatic.tables import mask_counts_schema
 from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import CHECKPOINT, PARAMETERS
@@ -56,35 +58,42 @@ FILTER_COLUMNS: tuple[pa.Field, ...] = (
 
 SETTING_COLUMNS = (
     column("setting_id", pa.string(), "short hash of the parameters that decide about masks"),
-    column("setting", pa.string(), "the setting's first name, or its id where it has none"),
+    column("setting", pa.string(), "the setting's first name; without one, its swept values in short, as p16_iou0.7"),
 )
+
+IN_GRID = column("in_grid", pa.bool_(), "part of the sweep's grid, zip or table, and not a single point alone")
 
 SETTINGS = pa.schema(
     [
         *SETTING_COLUMNS,
         column("names", pa.list_(pa.string()), "all names that the config gives to it"),
-        column("in_grid", pa.bool_(), "part of the sweep's grid, zip or table, and not a single point alone"),
+        IN_GRID,
         *PARAMETER_COLUMNS,
     ]
 )
 
-# Plain text instead of MASK_COUNTS' dictionaries, which pandas would read as categories: they multiply in a group-by.
-IMAGE_COUNTS = pa.schema(
-    [
-        *SETTING_COLUMNS,
-        MASK_COUNTS.field("image_key").with_type(pa.string()),
-        *PARAMETER_COLUMNS,
-        *(field for field in MASK_COUNTS if field.name not in ("setting_id", "image_key")),
-    ]
-)
 
+def image_counts_schema(swept: Collection[str], with_filters: bool) -> pa.Schema:
+    """The columns of ``mask_counts.parquet``; the swept parameters come before those that are the same everywhere.
 
-def image_counts_schema(with_filters: bool) -> pa.Schema:
-    """``IMAGE_COUNTS``, with the filters' columns if any is on."""
-    if not with_filters:
-        return IMAGE_COUNTS
-    fields = [mask_counts_schema(True).field(name) for name in DROPS.values()]
-    return with_fields_after(with_filter_columns(IMAGE_COUNTS, True), "n_dropped_regions", fields)
+    Args:
+        swept: the names of the swept parameters and filters.
+        with_filters: whether any setting has a filter on; if so, there are columns for filters.
+    """
+    parameters = (*PARAMETER_COLUMNS, *FILTER_COLUMNS) if with_filters else PARAMETER_COLUMNS
+    measured = mask_counts_schema(with_filters)
+    # Plain text instead of dictionaries, which pandas would read as categories: they multiply in a group-by.
+    image_key = measured.field("image_key").with_type(pa.string())
+    return pa.schema(
+        [
+            *SETTING_COLUMNS,
+            IN_GRID,
+            image_key,
+            *(field for field in parameters if field.name in swept),
+            *(field for field in measured if field.name not in ("setting_id", "image_key")),
+            *(field for field in parameters if field.name not in swept),
+        ]
+    )
 
 
 def summary_schema(with_filters: bool) -> pa.Schema:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from maskgrid.config.models import BASELINE
 from maskgrid.config.settings import Setting, swept_parameters
 from maskgrid.io.wording import NONE, difference, interval, number, parameter, share, table_lines
 
@@ -128,7 +129,7 @@ def _notes(rows: list[dict[str, Any]], n_shown: int, n_hidden: int) -> list[str]
     n_images = max((row["n_images"] for row in rows), default=0)
     baseline = next((_label(row) for row in rows if row["is_baseline"]), "baseline")
     notes = [
-        f"> marks the baseline, {baseline}.",
+        "> marks the baseline." if baseline == BASELINE else f"> marks the baseline, {baseline}.",
         "* marks a difference, taken image by image, whose 95 % interval excludes 0.",
         f"{len(rows)} settings, {n_images} images. Intervals are bootstrapped over images.",
     ]

@@ -10,12 +10,10 @@ from functools import cache
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchvision.ops.boxes import box_area
 
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.automatic.filters import Replay, has_crops
+from maskgrid.automatic.filters import Replay, crop_scores, has_crops, rounded_to
 from maskgrid.automatic.regions import redraw
 from maskgrid.automatic.selection import Selection
 from maskgrid.config.models import Config, GeneratorConfig
@@ -124,8 +122,7 @@ class ImageReplay:
         by_box = Suppression.of(box, order, crop, lowest)
         together, by_crop, by_region = np.zeros(len(masks), np.int64), None, None
         if has_crops(masks):
-            size = 1 / box_area(torch.from_numpy(masks.crop_box_xyxy().astype(np.int64))).numpy()
-            order = order[np.argsort(-size[order], kind="stable")]
+            order = order[np.argsort(-crop_scores(masks)[order], kind="stable")]
             by_crop = Suppression.of(box, order, together, lowest)
         codes = list(masks.counts())
         if generator.min_mask_region_area > 0:
@@ -160,9 +157,9 @@ class ImageReplay:
     def _limits(self, generators: Sequence[GeneratorConfig]) -> NDArray[np.float32]:
         """What predicted IoU must exceed, in each network's type: float32 (passes, settings)."""
         thresholds = _values(generators, "pred_iou_thresh")
-        wanted = torch.from_numpy(np.where(thresholds > 0.0, thresholds, -np.inf))
-        rows = [wanted.to(getattr(torch, part.dtype)).to(torch.float32).numpy() for part in self.masks.passes]
-        return np.stack(rows)
+        wanted = np.where(thresholds > 0.0, thresholds, -np.inf).tolist()
+        rows = [[rounded_to(part.dtype, value) for value in wanted] for part in self.masks.passes]
+        return np.array(rows, np.float32)
 
     def _replace_others(self, alive: NDArray[np.bool_], settings: Sequence[Setting]) -> None:
         """Ask ``Replay`` for the settings with parameters that the steps above do not follow."""
