@@ -4,11 +4,12 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from PIL import UnidentifiedImageError
 
 from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.dataset.decoding import Image, Wish, decode, picture_of
+from maskgrid.dataset.georeference import Georeference, read_georeference
 from maskgrid.dataset.look import Look
 from maskgrid.dataset.other_formats import INSTALL, is_tiff, unread_kind
 from maskgrid.dataset.pillow import (
@@ -29,6 +31,7 @@ from maskgrid.dataset.pillow import (
 from maskgrid.dataset.spans import Span, open_span
 from maskgrid.io.errors import UserError
 
+Read = TypeVar("Read")
 ImageLike = npt.NDArray[np.uint8] | PIL.Image.Image | str | os.PathLike[str]
 
 
@@ -103,7 +106,33 @@ def measure_image(path: Path, max_pixels: int, wish: Wish, span: Span | None = N
     return _read(path, max_pixels, None, span, wish)
 
 
+def read_image_georeference(path: Path, sha256: str, span: Span | None = None) -> Georeference | None:
+    """Where on a map an image file lies; None if it does not say.
+
+    Args:
+        path: the file.
+        sha256: the hash (hexadecimal) that the file's bytes must have.
+        span: the part of the file that is the image; None for the whole file.
+
+    Raises:
+        BadImageError: it is gone, or has changed.
+    """
+    return _opened(path, 1, sha256, span, None, lambda stream: read_georeference(stream) if is_tiff(stream) else None)
+
+
 def _read(path: Path, max_pixels: int, sha256: str | None, span: Span | None, wanted: Look | Wish | None) -> Image:
+    return _opened(path, max_pixels, sha256, span, wanted, lambda stream: _decode(stream, max_pixels, wanted))
+
+
+def _opened(
+    path: Path,
+    max_pixels: int,
+    sha256: str | None,
+    span: Span | None,
+    wanted: Look | Wish | None,
+    read: Callable[[BufferedReader], Read],
+) -> Read:
+    """What ``read`` finds in a file with this hash; whatever is wrong is raised as ``BadImageError``."""
     try:
         _require_regular_file(path)
         with open_span(path, span) as stream, pillow_limits(max_pixels):
@@ -112,7 +141,7 @@ def _read(path: Path, max_pixels: int, sha256: str | None, span: Span | None, wa
             if sha256 is not None and _sha256(path, span, stream, wanted) != sha256:
                 raise BadImageError(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
             stream.seek(0)
-            return _decode(stream, max_pixels, wanted)
+            return read(stream)
     except TooManyPixelsError as error:
         raise BadImageError(ImageStatus.TOO_LARGE, str(error)) from None
     except PixelsUnsupportedError as error:

@@ -58,7 +58,7 @@ def read_tiff(stream: IO[bytes], page: int | None, bands_wanted: bool, max_pixel
         TooManyPixelsError: it is larger than ``max_pixels``.
         ValueError: it is cut short or damaged, or has no such page.
     """
-    with _opened(stream) as file:
+    with opened(stream) as file:
         number = (page or 1) - 1
         stack = _stack(file) if number or bands_wanted else _Stack(file.pages, 1)
         if number >= stack.n_pages:
@@ -83,13 +83,14 @@ def pages_of(stream: IO[bytes], bands_wanted: bool) -> list[int]:
     Raises:
         ValueError: the file is cut short or damaged.
     """
-    with _opened(stream) as file:
+    with opened(stream) as file:
         stack = _stack(file)
         return [number + 1 for number in range(stack.n_pages) if not (bands_wanted and stack.channel(number))]
 
 
 @contextmanager
-def _opened(stream: IO[bytes]) -> Iterator[tifffile.TiffFile]:
+def opened(stream: IO[bytes]) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF for the block; whatever tifffile raises for damage is raised as ``ValueError``."""
     stream.seek(0)
     # tifffile logs what it finds odd; callers get values or an exception.
     logging.getLogger("tifffile").propagate = False

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
+from maskgrid.dataset.georeference import Georeference
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_image, read_image_georeference
 from maskgrid.dataset.look import Look
 from maskgrid.dataset.spans import Span, open_span
 from maskgrid.dataset.stacks import file_key
@@ -59,6 +60,14 @@ class Picture:
             BadImageError: it is gone, or has changed.
         """
         return read_image(self.path, self.max_pixels, self.sha256, self.span, self.look).pixels
+
+    def georeference(self) -> Georeference | None:
+        """Where on a map the picture lies; None if its file does not say.
+
+        Raises:
+            BadImageError: it is gone, or has changed.
+        """
+        return read_image_georeference(self.path, self.sha256, self.span)
 
     def is_common(self, suffix: str) -> bool:
         """Whether any tool shows the file as the masks lie on it: a common type, upright, and shown as it is."""
