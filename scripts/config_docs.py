@@ -13,15 +13,19 @@ from maskgrid.config.categories import CategoriesConfig
 from maskgrid.config.files import schema
 from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig
+from maskgrid.config.pixels import PixelsConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import SweepBlock
+from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import AutomaticConfig, TrackingConfig
 from maskgrid.config.tuning import TuneConfig
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "dataset": DatasetConfig,
+    "pixels": PixelsConfig,
     "model": ModelConfig,
     "generator": GeneratorFields,
+    "tiles": TileFields,
     "filters": FilterFields,
     "sweep": SweepBlock,
     "record": RecordConfig,
@@ -33,7 +37,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 # Keys that are sections with tables of their own, left out of their parent's table.
-_WITH_TABLES = {"tracking": frozenset({"automatic"})}
+_WITH_TABLES = {"tracking": frozenset({"automatic"}), "dataset": frozenset({"pixels"})}
 
 
 def key_table(model: type[BaseModel], skip: frozenset[str] = frozenset()) -> str:

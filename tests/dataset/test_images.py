@@ -484,7 +484,7 @@ def jpeg_with_frame(marker: int, bits: int, n_components: int) -> bytes:
         (b"P7\nWIDTH 1\n", "a format that is not read"),
         (b"PF\n7 5\n-1.0\n" + bytes(420), "a format that is not read"),
         (b"#?RADIANCE\n", "a format that is not read"),
-        (b"\0\0\0\x18ftypheic" + bytes(99), "a format that is not read"),
+        (b"\0\0\0\x18ftypmsf1" + bytes(99), "a format that is not read"),
     ],
 )
 def test_images_of_kinds_that_are_not_read_are_unsupported(tmp_path, content, words):

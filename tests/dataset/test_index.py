@@ -13,7 +13,7 @@ from maskgrid.config.models import Config
 from maskgrid.dataset import index as index_module
 from maskgrid.dataset import index as indexing_module
 from maskgrid.dataset import inputs as inputs_module
-from maskgrid.dataset.images import ImageStatus, read_image
+from maskgrid.dataset.images import ImageStatus, measure_image, read_image
 from maskgrid.dataset.index import index_dataset, index_images, write_index
 from maskgrid.dataset.sources import list_inputs
 from maskgrid.dataset.tables import (
@@ -62,9 +62,9 @@ def reads(monkeypatch):
 
     def spy(path, *arguments):
         names.append(path.name)
-        return read_image(path, *arguments)
+        return measure_image(path, *arguments)
 
-    monkeypatch.setattr(inputs_module, "read_image", spy)
+    monkeypatch.setattr(inputs_module, "measure_image", spy)
     return names
 
 
@@ -148,11 +148,11 @@ def test_a_killed_index_continues_where_it_stopped(tmp_path, monkeypatch):
         if len(read) == limits[-1]:
             raise Killed
         read.append(path.name)
-        return read_image(path, *arguments)
+        return measure_image(path, *arguments)
 
     monkeypatch.setattr(index_module, "_BATCH", 4)
     monkeypatch.setattr(index_module, "_MAX_WORKERS", 1)
-    monkeypatch.setattr(inputs_module, "read_image", mortal)
+    monkeypatch.setattr(inputs_module, "measure_image", mortal)
     source = small_dataset(tmp_path / "photos")
     plan = tiny_plan(source, tmp_path / "results")
     while len(limits) > 1:
@@ -325,7 +325,7 @@ def test_an_unexpected_error_names_the_file(tmp_path, monkeypatch):
         raise KeyError("bug")
 
     source = small_dataset(tmp_path / "photos", count=1)
-    monkeypatch.setattr(inputs_module, "read_image", fail)
+    monkeypatch.setattr(inputs_module, "measure_image", fail)
     with pytest.raises(KeyError) as caught:
         make_index(source, tmp_path)
     assert caught.value.__notes__ == [f"while reading {source / '0.png'}"]
@@ -335,13 +335,13 @@ def test_an_unexpected_error_names_the_file(tmp_path, monkeypatch):
 def test_a_source_without_a_usable_image_names_the_first_with_their_reasons(tmp_path, n_bad, more):
     (tmp_path / "photos").mkdir()
     for number in range(n_bad):
-        (tmp_path / f"photos/{number:02d}.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+        (tmp_path / f"photos/{number:02d}.jxl").write_bytes(b"\xff\x0a" + bytes(99))
     plan = make_plan(Config.model_validate({"dataset": {"source": "photos"}}), tmp_path, tmp_path / "results")
     with pytest.raises(UserError) as caught:
         index_dataset(plan)
     message = str(caught.value)
     assert message.startswith(
-        f"dataset.source: none of the {n_bad} images in photos can be used.\n  00.heic: unsupported: "
+        f"dataset.source: none of the {n_bad} images in photos can be used.\n  00.jxl: unsupported: "
     )
     assert message.count("a format that is not read") == min(n_bad, 10)
     assert message.endswith(more)

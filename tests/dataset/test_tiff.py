@@ -94,16 +94,12 @@ def test_each_kind_is_shown_as_its_values_say_in_every_layout(tmp_path, kind):
 @pytest.mark.parametrize(
     ("content", "words"),
     {
-        "64-bit floats": (tiff_of(FLOATS.astype(np.float64), BLACK_IS_ZERO), "1 x 64-bit floating point"),
-        "16-bit floats": (tiff_of(FLOATS.astype(np.float16), BLACK_IS_ZERO), "1 x 16-bit floating point"),
-        "RGB floats": (tiff_of((SCENE / 255).astype(np.float32), RGB), "3 x 32-bit floating point"),
-        "5 channels": (tiff_of(np.dstack([SCENE, SCENE[..., :2]]), BLACK_IS_ZERO), "5 x 8-bit integers"),
-        "5 planes": (tiff_of(np.dstack([SCENE, SCENE[..., :2]]), BLACK_IS_ZERO, planar=True), "5 x 8-bit integers"),
-        "grey with alpha 16": (tiff_of(deep(with_alpha(SCENE[..., 0])), BLACK_IS_ZERO, extra=(2,)), "2 x 16-bit"),
-        "big-endian, white is 0": (tiff_of(deep(SCENE[..., 0]), WHITE_IS_ZERO, ">"), "big-endian TIFF of 1 x 16-bit"),
-        "big-endian 32": (tiff_of(SCENE[..., 0].astype(np.uint32), BLACK_IS_ZERO, ">"), "1 x 32-bit integers"),
-        "big-endian BigTIFF": (tiff_of(SCENE, RGB, ">", big=True), "big-endian BigTIFF of 3 x 8-bit integers"),
-        "unknown compression": (tiff_of(SCENE, RGB, t259=33003), "compression 33003"),
+        "64-bit floats beyond 1": (tiff_of(FLOATS.astype(np.float64) * 2, BLACK_IS_ZERO), "values from 0 to 1.96"),
+        "5 channels": (tiff_of(np.dstack([SCENE, SCENE[..., :2]]), BLACK_IS_ZERO), "5 bands (without names); dataset."),
+        "5 planes": (tiff_of(np.dstack([SCENE, SCENE[..., :2]]), BLACK_IS_ZERO, planar=True), "5 bands"),
+        "two channels": (tiff_of(deep(with_alpha(SCENE[..., 0])), BLACK_IS_ZERO), "2 bands"),
+        "big-endian Lab": (tiff_of(SCENE, LAB, ">", big=True), "photometric 8"),
+        "a camera's mosaic": (tiff_of(deep(SCENE[..., 0]), 32803), "photometric 32803"),
         "Lab in planes": (tiff_of(SCENE, LAB, planar=True, compressed=True), "planes"),
         "alpha in planes": (tiff_of(with_alpha(SCENE[..., 0]), 1, extra=(2,), planar=True, compressed=True), "planes"),
         "signed bytes": (tiff_of(SCENE[..., 0].astype(np.int8), BLACK_IS_ZERO), "signed bytes below 0"),
@@ -116,6 +112,28 @@ def test_a_whole_file_of_a_kind_that_is_not_read_is_unsupported_and_says_what_it
         read(tmp_path, content)
     assert caught.value.status is ImageStatus.UNSUPPORTED
     assert words in caught.value.message
+
+
+# Kinds that Pillow cannot open.
+OTHERS = {
+    "64-bit floats": (tiff_of(FLOATS.astype(np.float64), BLACK_IS_ZERO), grey(SCENE[..., 0])),
+    "16-bit floats": (tiff_of(FLOATS.astype(np.float16), BLACK_IS_ZERO), grey(SCENE[..., 0])),
+    "RGB floats": (tiff_of((SCENE / 255).astype(np.float32), RGB), SCENE),
+    "grey with alpha 16": (
+        tiff_of(deep(with_alpha(SCENE[..., 0])), BLACK_IS_ZERO, extra=(UNASSOCIATED,)),
+        on_white(grey(SCENE[..., 0]), ALPHA),
+    ),
+    "big-endian, white is 0": (tiff_of(deep(SCENE[..., 0]), WHITE_IS_ZERO, ">"), 255 - grey(SCENE[..., 0])),
+    "big-endian 32": (tiff_of(SCENE[..., 0].astype(np.uint32) * 257, BLACK_IS_ZERO, ">"), grey(SCENE[..., 0])),
+    "big-endian BigTIFF": (tiff_of(SCENE, RGB, ">", big=True), SCENE),
+    "three bands of 8 bits": (tiff_of(SCENE, BLACK_IS_ZERO), SCENE),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_kinds_that_pillow_cannot_open_are_shown_as_their_values_say(tmp_path, kind):
+    content, expected = OTHERS[kind]
+    assert np.abs(read(tmp_path, content).pixels - expected).max() <= 1
 
 
 @pytest.mark.parametrize("big", [False, True])

@@ -173,7 +173,7 @@ def write_config():
 
 wildcard_constraints:
     checkpoint=r"[^/]+",
-    pass_name=r"crop\d[^/]*",
+    pass_name=r"(crop|tile)\d[^/]*",
     shard=r"[a-z0-9]+(-[0-9a-z]+)?",
 
 

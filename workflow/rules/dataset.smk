@@ -42,6 +42,7 @@ checkpoint index:
     params:
         **CALL,
         # A function, because the braces of images-{000..009}.tar would be read as wildcards.
+        **PIXELS,
         source=lambda wildcards: PLAN.config.dataset.source,
         shard_size=PLAN.config.dataset.shard_size,
         max_pixels=PLAN.config.dataset.max_pixels,

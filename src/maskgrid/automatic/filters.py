@@ -143,8 +143,8 @@ def _box_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
 
 
 def _crop_nms(masks: Selection, generator: GeneratorConfig) -> Choice:
-    """Keep the smaller crop's mask of duplicates between crops; off without crop layers."""
-    if not generator.crop_n_layers:
+    """Keep the smaller crop's mask of duplicates between crops; off if the image has only one."""
+    if not has_crops(masks):
         return np.ones(len(masks), np.bool_)
     return _suppress(masks.box_xyxy(), crop_scores(masks), generator.crop_nms_thresh)
 
@@ -155,6 +155,11 @@ def crop_scores(masks: Selection) -> NDArray[np.float32]:
     area_px = ((right - left) * (bottom - top)).astype(np.float32)
     scores: NDArray[np.float32] = np.float32(1) / area_px
     return scores
+
+
+def has_crops(masks: Selection) -> bool:
+    """Return whether there are crops beside the image, as sam2 counts them: empty ones too."""
+    return sum(len(part.crop_boxes_xyxy) for part in masks.passes) > 1
 
 
 def _region_nms(masks: Selection, generator: GeneratorConfig) -> Choice:

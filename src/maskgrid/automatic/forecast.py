@@ -177,7 +177,7 @@ class _PassState:
         if kind == "done":
             return cls(kind, frozenset())
         # Read for unfinished shards alone: a dataset may have millions of images.
-        members = {image.image_key: image.sha256 for image in read_shard(plan.layout.images.parent, shard)}
+        members = {image.image_key: image.content for image in read_shard(plan.layout.images.parent, shard)}
         known = {
             key
             for _, keys in earlier_outputs(path, {**expected, "packages": package_versions()}, members)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
+from maskgrid.automatic.crop_progress import CropProgress
 from maskgrid.automatic.forecast import Measured, record_time
 from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.automatic.proposer import Proposer
@@ -22,7 +23,6 @@ from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import ImageTooLargeError, UserError
 from maskgrid.io.journal import Journal
-from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_origin, write_table
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.network.device import pick_device, take_device
@@ -77,15 +77,16 @@ def generate_shard(
     weights = plan.checkpoint(run.checkpoint)
     outputs = plan.layout.pass_images(run, shard), plan.layout.candidates(run, shard)
     images = read_shard(plan.layout.images.parent, shard)
-    digest = members_digest((image.image_key, image.sha256) for image in images)
+    digest = members_digest((image.image_key, image.content) for image in images)
     of_pass = pass_origin(model, weights, run)
     origin = candidates_origin(of_pass, recording, digest, pick_device(model.device).type)
     journal = Journal(outputs[-1], origin["fingerprint"])
     if journal.finished(outputs):
         return
-    members = {image.image_key: image.sha256 for image in images}
+    members = {image.image_key: image.content for image in images}
     earlier = _earlier(outputs, origin, members)
 
+    progress = CropProgress(images, run.pass_)
     started_s, n_seen = time.monotonic(), 0
 
     def begin() -> Propose:
@@ -96,11 +97,11 @@ def generate_shard(
         def propose(pixels: NDArray[np.uint8]) -> Candidates:
             nonlocal n_seen
             n_seen += 1
-            return network.run(pixels, run.pass_, recording, points_per_batch)
+            return network.run(pixels, run.pass_, recording, points_per_batch, progress.count)
 
         return propose
 
-    parts = list(shown(_parts(images, max_pixels, journal, earlier, begin), len(images), pass_name, "images"))
+    parts = list(progress.shown(_parts(images, max_pixels, journal, earlier, begin)))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
     origin["members"] = members
     places = journal.places(outputs)
@@ -184,7 +185,9 @@ class _Ahead:
 
     def _begin(self, number: int) -> Future[NDArray[np.uint8]]:
         image = self.images[number]
-        return self.reader.submit(lambda: read_image(image.path, self.max_pixels, image.sha256, image.span).pixels)
+        return self.reader.submit(
+            lambda: read_image(image.path, self.max_pixels, image.sha256, image.span, image.look).pixels
+        )
 
 
 def _process(image_key: str, pixels: Future[NDArray[np.uint8]], propose: Propose) -> PassResult:

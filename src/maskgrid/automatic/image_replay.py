@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.automatic.filters import Replay, crop_scores
+from maskgrid.automatic.filters import Replay, crop_scores, has_crops
 from maskgrid.automatic.image_filters import ImageFilters
 from maskgrid.automatic.regions import redraw
 from maskgrid.automatic.rivals import Rivals
@@ -95,7 +95,7 @@ class ImageReplay:
         order = np.lexsort((-iou, crop))
         by_box = Rivals.of_boxes(masks.box_xyxy(), order, crop, lowest)
         together, by_crop, by_region = np.zeros(len(masks), np.int64), None, None
-        if generator.crop_n_layers:
+        if has_crops(masks):
             order = order[np.argsort(-crop_scores(masks)[order], kind="stable")]
             by_crop = Rivals.of_boxes(masks.box_xyxy(), order, together, lowest)
         if generator.min_mask_region_area > 0:

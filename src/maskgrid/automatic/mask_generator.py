@@ -70,8 +70,8 @@ class MaskGenerator:
         Args:
             model: sam2's model, as from :func:`maskgrid.load_model`.
             mode: ``exact`` for sam2's masks bit for bit; ``fast`` for less work, with masks that agree.
-            **filters: the config's ``filters``, such as ``min_area_px=100``; ``region`` is a boolean array (H, W). Any
-                other name is an error, though sam2 silently accepts it.
+            **filters: the config's ``filters``, such as ``min_area_px=100``; ``region`` is a boolean array (H, W); and
+                ``tile_size_px`` with ``tile_overlap_px``. Any other name is an error, though sam2 silently accepts it.
 
         Raises:
             UserError: an unknown parameter or mode, or an impossible value.

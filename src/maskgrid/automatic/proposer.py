@@ -5,7 +5,7 @@ scores are filtered before masks are up-sampled, masks are up-sampled a few at a
 thresholds need is measured at every recorded level while the logits are in memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -26,6 +26,10 @@ from maskgrid.plan.passes import Pass, Recording
 
 # sam2 clamps a mask's logits to this before they become a prompt.
 _CLAMP = 32.0
+
+
+def _nothing() -> None:
+    """Tell no one."""
 
 
 class _Scores:
@@ -78,7 +82,12 @@ class Proposer:
 
     @torch.no_grad()
     def run(
-        self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, points_per_batch: int = 64
+        self,
+        image: NDArray[np.uint8],
+        pass_: Pass,
+        recording: Recording,
+        points_per_batch: int = 64,
+        each_crop: Callable[[], None] = _nothing,
     ) -> Candidates:
         """Run one pass over one image.
 
@@ -91,6 +100,7 @@ class Proposer:
             recording: the floor and the levels to record.
             points_per_batch: prompts to decode at once. sam2's results can differ in the last bit between batch sizes;
                 these equal sam2's at the same batch size.
+            each_crop: called when a crop is done; more often than there are crops if memory runs out.
 
         Raises:
             FloatingPointError: the network returned values that are not numbers.
@@ -101,7 +111,7 @@ class Proposer:
         most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
         if self.beside:
             try:
-                return self._run(image, pass_, recording, True, most)
+                return self._run(image, pass_, recording, each_crop, True, most)
             except ImageTooLargeError:
                 pass
             except RuntimeError as error:
@@ -110,13 +120,19 @@ class Proposer:
             # The work may fit if the two take turns; further images would hit the same limit.
             self.beside = False
             release_memory("the network and its masks in turn")
-        return with_less(partial(self._run, image, pass_, recording, False), most)
+        return with_less(partial(self._run, image, pass_, recording, each_crop, False), most)
 
     def _run(
-        self, image: NDArray[np.uint8], pass_: Pass, recording: Recording, beside: bool, points_per_batch: int
+        self,
+        image: NDArray[np.uint8],
+        pass_: Pass,
+        recording: Recording,
+        each_crop: Callable[[], None],
+        beside: bool,
+        points_per_batch: int,
     ) -> Candidates:
         crops, scores = list(layer_crops(image.shape[:2], pass_)), _Scores(self.decoding.dtype)
-        asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch)
+        asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch, each_crop)
         recorded = one_behind(
             lambda part: self._record(*part, recording), map(scores.add, asked), self.predictor.device, beside=beside
         )
@@ -134,7 +150,13 @@ class Proposer:
         )
 
     def _asked(
-        self, image: NDArray[np.uint8], crops: list[Crop], pass_: Pass, floor: float, points_per_batch: int
+        self,
+        image: NDArray[np.uint8],
+        crops: list[Crop],
+        pass_: Pass,
+        floor: float,
+        points_per_batch: int,
+        each_crop: Callable[[], None],
     ) -> Iterator[tuple[Crop, Proposals]]:
         for crop in crops:
             if 0 in crop.size_hw:
@@ -142,6 +164,7 @@ class Proposer:
             self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
             for proposals in self._proposals(crop, pass_, floor, points_per_batch):
                 yield crop, proposals
+            each_crop()
 
     def _proposals(self, crop: Crop, pass_: Pass, floor: float, points_per_batch: int) -> Iterator[Proposals]:
         height, width = crop.size_hw

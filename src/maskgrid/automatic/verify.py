@@ -11,6 +11,7 @@ from maskgrid.automatic.notes import (
     pass_origin,
     selections_origin,
 )
+from maskgrid.config.pixels import PLAIN
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.changes import source_changes
 from maskgrid.dataset.region_masks import region_contents
@@ -47,10 +48,15 @@ def verify(plan: Plan) -> Iterator[Problem]:
 
 
 def check_index(plan: Plan) -> list[Problem]:
-    """Check the tables of the index, and that the same run wrote them all."""
+    """Check the tables of the index: that the same run wrote them all, and shows images as the config says."""
     paths = (plan.layout.images, plan.layout.files, plan.layout.shards, plan.layout.archives)
     problems = [problem for path in paths for problem in check_table(path)]
-    return problems or [problem for path in paths[1:] for problem in same_run(paths[0], path)]
+    problems = problems or [problem for path in paths[1:] for problem in same_run(paths[0], path)]
+    shown = plan.config.dataset.pixels.model_dump(mode="json")
+    # An index of a version without the section says nothing.
+    if not problems and read_origin(plan.layout.files).get("pixels", PLAIN.model_dump(mode="json")) != shown:
+        problems.append(Problem("stale", plan.layout.images, "was made with another dataset.pixels"))
+    return problems
 
 
 def check_source(plan: Plan) -> Iterator[Problem]:

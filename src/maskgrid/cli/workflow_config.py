@@ -13,13 +13,14 @@ from maskgrid.config.files import read_config
 from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import Config, GeneratorFields
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
 
 # In grid, zip, points and exclude of any sweep: a setting's name, the checkpoint, and the parameters of all jobs.
 _SWEPT: dict[str, Any] = {"name": str, "checkpoint": str} | {
     name: field.annotation
-    for model in (GeneratorFields, FilterFields, AutomaticConfig, PromptConfig)
+    for model in (GeneratorFields, TileFields, FilterFields, AutomaticConfig, PromptConfig)
     for name, field in model.model_fields.items()
 }
 

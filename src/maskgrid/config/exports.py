@@ -61,8 +61,13 @@ class YoloOptions(_Outlines):
 
 
 class GeojsonOptions(_Outlines):
-    """GeoJSON polygons with holes, in pixels."""
+    """GeoJSON polygons with holes."""
 
+    coordinates: Literal["pixels", "map"] = Field(
+        "pixels",
+        exclude_if=lambda coordinates: coordinates == "pixels",  # so that notes without it stay as they were
+        description="pixels: of the picture; map: those of the GeoTIFF, in its own reference system",
+    )
     files: Literal["per_image", "one"] = Field("per_image", description="a file an image, or one for all")
     y_axis: Literal["down", "up"] = Field(
         "down",

@@ -27,6 +27,8 @@ SHORT_NAMES: Mapping[str, str] = {
     "min_mask_region_area": "clean",
     "use_m2m": "m2m",
     "multimask_output": "multi",
+    "tile_size_px": "tile",
+    "tile_overlap_px": "tileoverlap",
     "min_area_px": "minpx",
     "max_area_px": "maxpx",
     "min_area_frac": "minfrac",

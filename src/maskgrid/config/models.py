@@ -22,8 +22,10 @@ from maskgrid.config.exports import (
     options_by_form,
 )
 from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
+from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
+from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import TrackingConfig
 from maskgrid.config.tuning import TuneConfig
 
@@ -56,6 +58,10 @@ class DatasetConfig(Section):
         min_length=1,
         description="a COCO .json with objects to measure masks against; auto: the source's own annotations, "
         "if it is a COCO file or the demo; null for none",
+    )
+    pixels: PixelsConfig = Field(
+        PLAIN,
+        exclude_if=lambda pixels: pixels == PLAIN,  # so that files without it stay as they were
     )
 
 
@@ -153,8 +159,14 @@ class GeneratorFields(Section):
     multimask_output: bool = Field(True, description="three masks a prompt (part, object, whole) instead of one")
 
 
-class GeneratorConfig(GeneratorFields):
+class GeneratorConfig(TileFields, GeneratorFields):
     """A full assignment of the generator's parameters; rejects combinations that would crash sam2 in mid-run."""
+
+    @model_validator(mode="after")
+    def _tiles_fit(self) -> "GeneratorConfig":
+        if self.tile_px is not None and self.tile_px[1] >= self.tile_px[0]:
+            raise ValueError(f"tile_overlap_px: {self.tile_px[1]} must be below tile_size_px: {self.tile_px[0]}")
+        return self
 
     @model_validator(mode="after")
     def _grids_fit(self) -> "GeneratorConfig":
@@ -170,11 +182,12 @@ class GeneratorConfig(GeneratorFields):
                 f"needs {self.crop_n_layers + 1} (one for the image and one per layer)"
             )
         if self.points_per_side is not None:
-            last = int(self.points_per_side / self.crop_n_points_downscale_factor**self.crop_n_layers)
+            deepest = max(self.crop_n_layers, int(self.tile_px is not None))  # tiles have the grid of layer 1
+            last = int(self.points_per_side / self.crop_n_points_downscale_factor**deepest)
             if last < 1:
                 raise ValueError(
                     f"crop_n_points_downscale_factor: {self.crop_n_points_downscale_factor} reduces "
-                    f"points_per_side: {self.points_per_side} to 0 in crop layer {self.crop_n_layers}"
+                    f"points_per_side: {self.points_per_side} to 0 in crop layer {deepest}"
                 )
         return self
 

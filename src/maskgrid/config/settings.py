@@ -9,8 +9,9 @@ import orjson
 from pydantic import BaseModel
 
 from maskgrid.config.filters import FILTERS, NO_FILTERS, FilterConfig, filters_on
-from maskgrid.config.models import GeneratorConfig
+from maskgrid.config.models import GeneratorConfig, GeneratorFields
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.config.tiles import TILES
 from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.fingerprint import digest
 from maskgrid.io.wording import parameter
@@ -18,9 +19,9 @@ from maskgrid.io.wording import parameter
 CHECKPOINT = "checkpoint"
 # These change speed or format but no mask, so they are not part of a setting's identity.
 WITHOUT_EFFECT = frozenset({"points_per_batch", "output_mode"})
-PARAMETERS: tuple[str, ...] = tuple(GeneratorConfig.model_fields)
+PARAMETERS: tuple[str, ...] = tuple(GeneratorFields.model_fields)
 _OF_MASKS: tuple[str, ...] = tuple(name for name in PARAMETERS if name not in WITHOUT_EFFECT)
-SWEEPABLE: tuple[str, ...] = (CHECKPOINT, *_OF_MASKS, *FILTERS)
+SWEEPABLE: tuple[str, ...] = (CHECKPOINT, *_OF_MASKS, *TILES, *FILTERS)
 
 # The first two go to the decoder; the others apply to its logits.
 PROMPT_SWEEPABLE = ("multimask_output", "refine_rounds", "mask_threshold", "max_hole_area", "max_sprinkle_area")
@@ -65,11 +66,12 @@ class Setting(AnySetting):
     filters: FilterConfig = NO_FILTERS
 
     def parameters(self) -> dict[str, Any]:
-        """All parameters with the checkpoint first and the filters last, as plain values."""
-        return {CHECKPOINT: self.checkpoint, **self.generator.model_dump(), **self.filters.model_dump()}
+        """All parameters with the checkpoint first, then sam2's own, and the filters last, as plain values."""
+        tiles = {name: getattr(self.generator, name) for name in TILES}
+        return {CHECKPOINT: self.checkpoint, **self.generator.model_dump(), **tiles, **self.filters.model_dump()}
 
     def parameters_on(self) -> dict[str, Any]:
-        """The same without the filters that are off."""
+        """The same without the filters and tiles that are off."""
         return {CHECKPOINT: self.checkpoint, **self.generator.model_dump(), **filters_on(self.filters)}
 
 
@@ -104,13 +106,19 @@ def make_setting(
     filters: FilterConfig = NO_FILTERS,
 ) -> Setting:
     """Build a setting; its id depends on the values alone, not on how numbers were written (1 or 1.0)."""
-    values = {CHECKPOINT: checkpoint, **generator.model_dump(exclude=set(WITHOUT_EFFECT)), **filters_on(filters)}
+    plain = generator.model_dump(exclude={*WITHOUT_EFFECT, *TILES})
+    values = {CHECKPOINT: checkpoint, **plain, **tiles_on(generator), **filters_on(filters)}
     return Setting(values_id(values, GeneratorConfig), names, in_grid, checkpoint, generator, filters)
 
 
+def tiles_on(generator: GeneratorConfig) -> dict[str, Any]:
+    """The tiles' size and overlap, as far as they decide about masks; empty if tiles are off."""
+    return {} if generator.tile_px is None else dict(zip(TILES, generator.tile_px, strict=True))
+
+
 def any_filters(settings: Iterable[Setting]) -> bool:
-    """Return whether any of the settings has a filter on: tables have the filters' columns only then."""
-    return any(filters_on(setting.filters) for setting in settings)
+    """Return whether any of the settings has a filter or tiles on: tables have columns for them only then."""
+    return any(filters_on(setting.filters) or setting.generator.tile_px for setting in settings)
 
 
 def values_id(values: Mapping[str, Any], model: type[BaseModel]) -> str:

@@ -23,6 +23,7 @@ from maskgrid.config.settings import (
     values_id,
 )
 from maskgrid.config.sweep import Row, Space
+from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import AutomaticConfig, TrackingConfig
 from maskgrid.io.fingerprint import digest
 
@@ -41,7 +42,7 @@ class _PromptFields(PromptConfig):
     source: str = "demo"
 
 
-class _AutomaticFields(GeneratorFields, FilterFields):
+class _AutomaticFields(FilterFields, TileFields, GeneratorFields):
     """The parameters of the automatic job."""
 
 

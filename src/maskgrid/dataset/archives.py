@@ -18,6 +18,7 @@ from maskgrid.dataset.hashed_file import BLOCK, HashedFile
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.sources import SourceItem, file_state, is_archive
 from maskgrid.dataset.spans import Span
+from maskgrid.dataset.stacks import file_key
 from maskgrid.dataset.tables import ARCHIVES_SCHEMA, place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import IMAGE_SUFFIXES, image_key, is_outside_root, is_system_folder
@@ -220,10 +221,14 @@ def _broken(item: SourceItem, status: str, message: str) -> SourceItem:
 
 def _remembered(item: SourceItem, previous: pa.Table) -> Iterator[SourceItem]:
     """The inputs of an unchanged archive, from the earlier table."""
+    seen = set()
     for row in previous.filter(pc.equal(previous["archive"], item.key)).to_pylist():
         _, span = place_of(row)
         problem = None if span else (row["status"], row["message"])
-        yield SourceItem(row["image_key"], item.path, item.key, span, problem)
+        key = row["image_key"] if row["page"] is None else file_key(row["image_key"])
+        if key not in seen:  # the pages of a file have rows of their own
+            seen.add(key)
+            yield SourceItem(key, item.path, item.key, span, problem)
 
 
 def _table(archives: Sequence[Archive]) -> pa.Table:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from maskgrid.dataset.archives import expand_archives, read_known
 from maskgrid.dataset.inputs import content_sha256
 from maskgrid.dataset.sources import SourceItem, file_state, list_inputs
+from maskgrid.dataset.stacks import expand_pages
 from maskgrid.dataset.tables import read_previous
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
@@ -81,6 +82,7 @@ def source_changes(plan: Plan, max_bytes: int = _MAX_BYTES) -> SourceChanges | N
     if files is None or archives is None:
         return None
     items, _ = expand_archives(listed, files, archives)
+    items = expand_pages(items, plan.config.dataset.pixels)
     rows = zip(*(files[name].to_pylist() for name in _COLUMNS), strict=True)
     known = {row[0]: _Known(*row[1:]) for row in rows}
     found: dict[str, list[str]] = {"new": [], "changed": [], "touched": [], "unread": []}

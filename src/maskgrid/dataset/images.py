@@ -4,29 +4,35 @@ import errno
 import hashlib
 import os
 import stat
-import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
-from PIL import ExifTags, UnidentifiedImageError
-from PIL.Image import Transpose
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import UnidentifiedImageError
 
-from maskgrid.dataset.other_formats import unread_kind
-from maskgrid.dataset.pillow import PixelsUnsupportedError, pillow_limits, scale_transparent_colour, to_rgb
+from maskgrid.config.pixels import PLAIN, PixelsConfig
+from maskgrid.dataset.decoding import Image, Wish, decode, picture_of
+from maskgrid.dataset.georeference import Georeference, read_georeference
+from maskgrid.dataset.look import Look
+from maskgrid.dataset.other_formats import INSTALL, is_tiff, unread_kind
+from maskgrid.dataset.pillow import (
+    DECODE_ERRORS,
+    PixelsUnsupportedError,
+    TooManyPixelsError,
+    pillow_limits,
+    read_formats,
+)
 from maskgrid.dataset.spans import Span, open_span
-from maskgrid.dataset.tiff import correct_decoding, optional_compression, require_unsigned
 from maskgrid.io.errors import UserError
 
+Read = TypeVar("Read")
 ImageLike = npt.NDArray[np.uint8] | PIL.Image.Image | str | os.PathLike[str]
 
 
@@ -60,61 +66,13 @@ class BadImageError(Exception):
         self.message = " ".join(message.split())[:200]
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A decoded image.
-
-    Attributes:
-        pixels: ``uint8 (H, W, 3)``, RGB, C-contiguous, as displayed (EXIF orientation applied).
-        exif_orientation: 1 to 8, from the file; 1 if it has none.
-        mode: Pillow's mode of the file: ``RGB``, ``L``, ``I;16``, …
-        format: Pillow's name of the file's format: ``JPEG``, ``PNG``, …
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    exif_orientation: int
-    mode: str
-    format: str
-
-
-# Pillow knows some forty formats, many of them written for one program long ago. Datasets use these, and decoders that
-# never run cannot be attacked. (JPEG includes MPO: a camera's JPEG with a second image after the first.)
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
-
-# Exceptions of Pillow's decoders for hostile input: the list from its own fuzz tests (Tests/oss-fuzz/test_fuzzers.py),
-# and three more that occur in practice. Anything else is a bug and must surface.
-DECODE_ERRORS = (
-    OSError,  # with UnidentifiedImageError
-    SyntaxError,
-    MemoryError,
-    ValueError,
-    NotImplementedError,
-    OverflowError,
-    PIL.Image.DecompressionBombError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
-
 # So begin Pillow's messages about whole files of a kind that it has no decoder for.
 _UNREAD_KINDS = ("unknown raw mode", "conversion from", "Unsupported BMP", "Windows Media Photo")
 
-# Where Pillow keeps XMP, from which it would take an orientation where EXIF has none; browsers and OpenCV do not.
-_XMP = ("xmp", "XML:com.adobe.xmp")
 
-# EXIF orientation (EXIF 2.32, tag 0x0112) to the operation that undoes it.
-_TURNS = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
-
-
-def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Span | None = None) -> Image:
+def read_image(
+    path: Path, max_pixels: int, sha256: str | None = None, span: Span | None = None, look: Look | None = None
+) -> Image:
     """Read an image file as 8-bit RGB, as a viewer shows it.
 
     EXIF orientation is applied; one that stands in XMP alone is not, as in browsers and OpenCV. Only the first frame of
@@ -126,13 +84,61 @@ def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Spa
         max_pixels: an image of larger width x height is rejected from its header, before decoding.
         sha256: the hash (hexadecimal) that the file's bytes must have; None for any.
         span: the part of the file that is the image; None for the whole file.
+        look: the page, the bands and the stretch that were measured when it was indexed; None for none of these.
 
     Raises:
         BadImageError: anything is wrong with the file; no other exception is raised for it.
     """
+    return _read(path, max_pixels, sha256, span, look)
+
+
+def measure_image(path: Path, max_pixels: int, wish: Wish, span: Span | None = None) -> Image:
+    """Read an image file as the config says, and measure what that takes: ``Image.look``.
+
+    Args:
+        path: the file.
+        max_pixels: an image of larger width x height is rejected from its header, before decoding.
+        wish: what the config says, and the page.
+        span: the part of the file that is the image; None for the whole file.
+
+    Raises:
+        BadImageError: anything is wrong with the file; no other exception is raised for it.
+    """
+    return _read(path, max_pixels, None, span, wish)
+
+
+def read_image_georeference(path: Path, sha256: str, span: Span | None = None) -> Georeference | None:
+    """Where on a map an image file lies; None if it does not say.
+
+    Args:
+        path: the file.
+        sha256: the hash (hexadecimal) that the file's bytes must have.
+        span: the part of the file that is the image; None for the whole file.
+
+    Raises:
+        BadImageError: it is gone, or has changed.
+    """
+    return _opened(path, 1, sha256, span, None, lambda stream: read_georeference(stream) if is_tiff(stream) else None)
+
+
+def _read(path: Path, max_pixels: int, sha256: str | None, span: Span | None, wanted: Look | Wish | None) -> Image:
+    return _opened(path, max_pixels, sha256, span, wanted, lambda stream: _decode(stream, max_pixels, wanted))
+
+
+def _opened(
+    path: Path,
+    max_pixels: int,
+    sha256: str | None,
+    span: Span | None,
+    wanted: Look | Wish | None,
+    read: Callable[[BufferedReader], Read],
+) -> Read:
+    """What ``read`` finds in a file with this hash; whatever is wrong is raised as ``BadImageError``."""
     try:
-        with _checked(path, sha256, span) as stream, pillow_limits(max_pixels):
-            return _decode(stream, max_pixels)
+        with _checked(path, sha256, span, wanted) as stream, pillow_limits(max_pixels):
+            return read(stream)
+    except TooManyPixelsError as error:
+        raise BadImageError(ImageStatus.TOO_LARGE, str(error)) from None
     except PixelsUnsupportedError as error:
         raise BadImageError(ImageStatus.UNSUPPORTED, str(error)) from None
     except DECODE_ERRORS as error:
@@ -142,43 +148,58 @@ def read_image(path: Path, max_pixels: int, sha256: str | None = None, span: Spa
 def read_content(path: Path, sha256: str | None, span: Span | None = None) -> bytes:
     """The bytes of an image file as they are, not decoded; arguments and errors as for :func:`read_image`."""
     try:
-        with _checked(path, sha256, span) as stream:
+        with _checked(path, sha256, span, None) as stream:
             return stream.read()
     except OSError as error:
         raise _bad_image(error) from error
 
 
 @contextmanager
-def _checked(path: Path, sha256: str | None, span: Span | None) -> Iterator[IO[bytes]]:
+def _checked(path: Path, sha256: str | None, span: Span | None, wanted: Look | Wish | None) -> Iterator[BufferedReader]:
     """Open an image file that has bytes, and those of the hash."""
     _require_regular_file(path)
     with open_span(path, span) as stream:
         if span is not None and span.length == 0:
             raise BadImageError(ImageStatus.EMPTY, "the file has no bytes")
-        if sha256 is not None and hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+        if sha256 is not None and _sha256(path, span, stream, wanted) != sha256:
             raise BadImageError(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
         stream.seek(0)
         yield stream
 
 
-def rgb_pixels(image: ImageLike, max_pixels: int = 100_000_000) -> npt.NDArray[np.uint8]:
+def _sha256(path: Path, span: Span | None, stream: BufferedReader, wanted: Look | Wish | None) -> str:
+    if wanted is None or wanted.page is None:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+    state = path.stat()
+    return _sha256_once(path, span, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _sha256_once(path: Path, span: Span | None, size: int, mtime_ns: int) -> str:  # noqa: ARG001
+    """Hash a file with many pages once; size and time tell whether it is the same."""
+    with open_span(path, span) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def rgb_pixels(image: ImageLike, max_pixels: int = 100_000_000, pixels: PixelsConfig = PLAIN) -> npt.NDArray[np.uint8]:
     """Convert an image that a user passes to uint8 (H, W, 3), RGB.
 
     Args:
         image: such an array, a PIL image of any mode, or a file's path (see :func:`read_image`).
         max_pixels: reject a file with a larger width x height.
+        pixels: how files and PIL images are shown; by default, more than 8 bits are stretched by percentiles.
 
     Raises:
         UserError: another array or type, or the file cannot be read.
     """
     if isinstance(image, str | os.PathLike):
         try:
-            return read_image(Path(image).expanduser(), max_pixels).pixels
+            return measure_image(Path(image).expanduser(), max_pixels, Wish(pixels)).pixels
         except BadImageError as error:
             raise UserError(f"{os.fspath(image)}: {error.message}") from None
     if isinstance(image, PIL.Image.Image):
         try:
-            return np.array(to_rgb(image))
+            return picture_of(image, pixels)
         except PixelsUnsupportedError as error:
             raise UserError(f"the image has {error}") from None
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -202,61 +223,18 @@ def _require_regular_file(path: Path) -> None:
         raise BadImageError(ImageStatus.EMPTY, "the file has no bytes")
 
 
-def _decode(stream: IO[bytes], max_pixels: int) -> Image:
+def _decode(stream: IO[bytes], max_pixels: int, wanted: Look | Wish | None) -> Image:
     try:
-        image = PIL.Image.open(stream, formats=FORMATS)
+        image = PIL.Image.open(stream, formats=read_formats())
     except UnidentifiedImageError:
-        raise _unidentified(stream) from None
-    if isinstance(image, PngImageFile):
-        scale_transparent_colour(image)
+        bad = _unidentified(stream)
+        if bad.status is not ImageStatus.UNSUPPORTED or not is_tiff(stream):
+            raise bad from None
+        return decode(None, stream, max_pixels, wanted)
     width, height = image.size
     if width * height > max_pixels:
-        raise BadImageError(
-            ImageStatus.TOO_LARGE, f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})"
-        )
-    mode, file_format = image.mode, str(image.format)
-    # Pillow rotates a TIFF while loading it, and drops the tag; we rotate the rest.
-    tiff_orientation = _orientation(image) if isinstance(image, TiffImageFile) else None
-    load(image)
-    orientation = _orientation(image)
-    turn = _TURNS.get(orientation)
-    rgb = to_rgb(image)
-    if turn is not None:
-        rgb = rgb.transpose(turn)
-    return Image(np.array(rgb, dtype=np.uint8, order="C"), tiff_orientation or orientation, mode, file_format)
-
-
-def _orientation(image: PIL.Image.Image) -> int:
-    for name in _XMP:
-        image.info.pop(name, None)
-    try:
-        value: Any = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except DECODE_ERRORS:
-        return 1  # viewers ignore EXIF data that they cannot read
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def load(image: PIL.Image.Image) -> None:
-    """Decode an opened file, as its own format says where Pillow would not.
-
-    Raises:
-        PixelsUnsupportedError: Pillow cannot decode it, or would show something else.
-        OSError, ValueError, ...: one of ``DECODE_ERRORS``.
-    """
-    if not isinstance(image, TiffImageFile):
-        image.load()
-        return
-    correct_decoding(image)
-    compression = optional_compression(image)
-    try:
-        image.load()
-    except OSError as error:
-        if compression is not None and error.errno is None:
-            raise PixelsUnsupportedError(
-                f"{compression} compression in TIFF, which this Pillow cannot decode"
-            ) from None
-        raise
-    require_unsigned(image)
+        raise TooManyPixelsError(f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})")
+    return decode(image, stream, max_pixels, wanted)
 
 
 def _unidentified(stream: IO[bytes]) -> BadImageError:
@@ -265,7 +243,8 @@ def _unidentified(stream: IO[bytes]) -> BadImageError:
         return BadImageError(ImageStatus.NOT_AN_IMAGE, "the content is no image that is known here")
     if not kind:
         return BadImageError(ImageStatus.TRUNCATED, "begins as an image, but its header is cut short or damaged")
-    return BadImageError(ImageStatus.UNSUPPORTED, f"{kind}; these are read: {', '.join(FORMATS)}")
+    others = "" if INSTALL in kind else f"; these are read: {', '.join(read_formats())}"
+    return BadImageError(ImageStatus.UNSUPPORTED, f"{kind}{others}")
 
 
 def _bad_image(error: BaseException) -> BadImageError:

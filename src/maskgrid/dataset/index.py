@@ -25,29 +25,34 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.dataset.archives import expand_archives, read_known
 from maskgrid.dataset.demo.images import CLIPS, DEMO_VERSION, write_demo
 from maskgrid.dataset.images import ImageStatus
-from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row
+from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row, shown_alike
 from maskgrid.dataset.list_files import LIST_READERS
 from maskgrid.dataset.shards import Shard, assign_shards
+from maskgrid.dataset.shared_stretch import share_stretch
 from maskgrid.dataset.sources import SourceItem, list_inputs, listing_digest
+from maskgrid.dataset.stacks import expand_pages
 from maskgrid.dataset.tables import (
     ARCHIVES_FILE,
     ARCHIVES_SCHEMA,
     FILES_FILE,
-    FILES_SCHEMA,
     IMAGES_FILE,
-    IMAGES_SCHEMA,
+    ROWS_SCHEMA,
     SHARDS_FILE,
     SHARDS_SCHEMA,
+    contents,
+    of_images,
     read_previous,
+    without_empty,
 )
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.journal import Journal, forget_journal
 from maskgrid.io.progress import counted
-from maskgrid.io.tables import write_table
+from maskgrid.io.tables import read_origin, write_table
 from maskgrid.io.wording import named_reasons, tally
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
@@ -70,6 +75,7 @@ def index_images(
     previous: pa.Table | None = None,
     progress: bool = False,
     journal: Journal | None = None,
+    pixels: PixelsConfig = PLAIN,
 ) -> pa.Table:
     """Examine every input: hash it and decode it to the end.
 
@@ -81,9 +87,10 @@ def index_images(
             read again.
         progress: show a progress bar if stderr is a terminal.
         journal: saves the rows of each batch, so that a run after a kill continues there.
+        pixels: how images are shown.
 
     Returns:
-        A table of ``FILES_SCHEMA`` with a row for each item, in the same order; its column ``shard`` is null.
+        A table of ``ROWS_SCHEMA`` with a row for each item, in the same order; its column ``shard`` is null.
     """
     starts = range(0, len(items), _BATCH)
     kept = [journal.read(number, 1) if journal else None for number in range(len(starts))]
@@ -98,17 +105,22 @@ def index_images(
     ):
         for number, start in enumerate(starts):
             batch = items[start : start + _BATCH]
-            rows = list(pool.map(lambda item: input_row(item, max_pixels, earlier), batch))
+            rows = list(pool.map(lambda item: input_row(item, max_pixels, earlier, pixels), batch))
             chunks.append(_chunk(rows, n_good))
             if journal and kept[number] != [chunks[-1]]:
                 journal.write(number, chunks[-1:])
             n_good += sum(row.status == ImageStatus.OK for row in rows)
             advance(len(batch))
-    return pa.concat_tables([FILES_SCHEMA.empty_table(), *chunks])
+    return pa.concat_tables([ROWS_SCHEMA.empty_table(), *chunks])
 
 
 def write_index(
-    index: pa.Table, shard_size: int, folder: Path, archives: pa.Table | None = None, max_pixels: int | None = None
+    index: pa.Table,
+    shard_size: int,
+    folder: Path,
+    archives: pa.Table | None = None,
+    max_pixels: int | None = None,
+    pixels: PixelsConfig = PLAIN,
 ) -> list[Shard]:
     """Assign the good images to shards and write the dataset's tables.
 
@@ -118,6 +130,7 @@ def write_index(
         folder: the folder ``dataset``; created if missing.
         archives: the archives that contain the images.
         max_pixels: the limit that the images were examined with.
+        pixels: how they are shown.
 
     Returns:
         The shards, sorted by name; empty if no image is good.
@@ -126,18 +139,19 @@ def write_index(
         OSError: the folder cannot be written.
     """
     good = index.filter(pc.equal(index["status"], ImageStatus.OK.value))
-    contents = dict(zip(good["image_key"].to_pylist(), good["sha256"].to_pylist(), strict=True))
-    shards = assign_shards(contents, shard_size)
+    keys, hashes = good["image_key"].to_pylist(), map(str, contents(good))
+    shards = assign_shards(dict(zip(keys, hashes, strict=True)), shard_size)
     shard_of = {key: shard.name for shard in shards for key in shard.keys}
     names = pa.array([shard_of.get(key) for key in index["image_key"].to_pylist()], pa.string())
-    index = index.set_column(index.schema.get_field_index("shard"), FILES_SCHEMA.field("shard"), names)
+    index = index.set_column(index.schema.get_field_index("shard"), ROWS_SCHEMA.field("shard"), names)
     origin = {"shard_size": shard_size, "fingerprint": _digest(index)}
-    write_table(folder / IMAGES_FILE, index.select(IMAGES_SCHEMA.names), origin)
+    index = without_empty(index)
+    write_table(folder / IMAGES_FILE, of_images(index), origin)
     write_table(folder / SHARDS_FILE, _shards_table(shards), origin)
     write_table(folder / ARCHIVES_FILE, ARCHIVES_SCHEMA.empty_table() if archives is None else archives, origin)
     by_shard = index.sort_by([("shard", "ascending"), ("image_key", "ascending")])
     # Here alone: this table's bytes depend on the machine in any case.
-    examined = {} if max_pixels is None else {"max_pixels": max_pixels}
+    examined = {} if max_pixels is None else {"max_pixels": max_pixels, "pixels": pixels.model_dump(mode="json")}
     write_table(folder / FILES_FILE, by_shard, origin | examined, rows_in_group=_ROWS_IN_GROUP)
     return shards
 
@@ -151,12 +165,12 @@ def _chunk(rows: Sequence[InputRow], n_good: int) -> pa.Table:
     """Convert rows to a table; the image ids of good images continue after ``n_good``."""
     numbers = count(n_good + 1)
     numbered = [{**asdict(row), "image_id": next(numbers) if row.status == ImageStatus.OK else None} for row in rows]
-    return pa.Table.from_pylist(numbered, FILES_SCHEMA)
+    return pa.Table.from_pylist(numbered, ROWS_SCHEMA)
 
 
 def _digest(index: pa.Table) -> str:
     """Hash the inputs' keys, contents and statuses."""
-    columns = (index[name].to_pylist() for name in ("image_key", "sha256", "status"))
+    columns = index["image_key"].to_pylist(), contents(index), index["status"].to_pylist()
     return hashlib.sha256(orjson.dumps(list(zip(*columns, strict=True)))).hexdigest()
 
 
@@ -166,13 +180,18 @@ def index_dataset(plan: Plan) -> None:
     Raises:
         UserError: the source is missing or empty, or none of its images can be used.
     """
-    folder = plan.layout.images.parent
+    folder, dataset = plan.layout.images.parent, plan.config.dataset
     listed, previous = _listed(plan), read_previous(folder)
     items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
-    # Valid for any config, because each of its rows is checked against the file's size and time.
-    journal = Journal(plan.layout.files, fingerprint({"journal": "index"}))
-    index = index_images(items, plan.config.dataset.max_pixels, previous, True, journal)
-    shards = write_index(index, plan.config.dataset.shard_size, folder, archives, plan.config.dataset.max_pixels)
+    items = expand_pages(items, dataset.pixels)
+    earlier = previous and shown_alike(previous, read_origin(plan.layout.files).get("pixels"), dataset.pixels)
+    # Valid for any limit and source, because each of its rows is checked against the file's size and time.
+    shown = {} if dataset.pixels == PLAIN else {"pixels": dataset.pixels.model_dump(mode="json")}
+    journal = Journal(plan.layout.files, fingerprint({"journal": "index of any depth", **shown}))
+    index = index_images(items, dataset.max_pixels, earlier, True, journal, dataset.pixels)
+    if dataset.pixels.stretch_over == "dataset":
+        index = share_stretch(index)
+    shards = write_index(index, dataset.shard_size, folder, archives, dataset.max_pixels, dataset.pixels)
     forget_journal(plan.layout.files)
     log.info("%d inputs: %s; %d shards", len(items), tally(Counter(index["status"].to_pylist())), len(shards))
     if not shards:

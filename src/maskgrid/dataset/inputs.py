@@ -2,13 +2,19 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
+from maskgrid.config.pixels import PLAIN, PixelsConfig
+from maskgrid.dataset.decoding import Wish
+from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image
+from maskgrid.dataset.look import Look
 from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.dataset.spans import Span, open_span
 from maskgrid.io.listings import is_outside_root
@@ -23,13 +29,16 @@ _LASTING = frozenset(
         ImageStatus.TRUNCATED,
     }
 )
-# Columns that the file's bytes alone decide, for such a status.
-_OF_CONTENT = ("status", "message", "width", "height", "exif_orientation", "mode", "format")
+# Columns that the file's bytes and the config's section ``pixels`` decide, for such a status.
+_OF_LOOK = ("page", "bands", "stretch_low", "stretch_high", "nodata", "own_low", "own_high")
+_OF_CONTENT = ("status", "message", "width", "height", "exif_orientation", "mode", "format", *_OF_LOOK)
+# Formats of no more than 8 bits, which every version has read alike.
+_SHALLOW = ("JPEG", "MPO", "WEBP", "AVIF", "BMP", "GIF")
 
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
-    """The facts about one input: columns of ``maskgrid.dataset.tables.FILES_SCHEMA``."""
+    """The facts about one input: columns of ``maskgrid.dataset.tables.ROWS_SCHEMA``."""
 
     image_key: str
     path: bytes
@@ -45,11 +54,18 @@ class InputRow:
     sha256: str | None = None
     archive: str | None = None
     member_offset: int | None = None
+    page: int | None = None
+    bands: tuple[int, ...] | None = None
+    stretch_low: tuple[float, ...] | None = None
+    stretch_high: tuple[float, ...] | None = None
+    nodata: float | None = None
+    own_low: tuple[float, ...] | None = None
+    own_high: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierRows:
-    """An earlier run's table of ``maskgrid.dataset.tables.FILES_SCHEMA``, and its row numbers by image key."""
+    """An earlier run's table of ``maskgrid.dataset.tables.ROWS_SCHEMA``, and its row numbers by image key."""
 
     table: pa.Table
     places: dict[str, int]
@@ -77,13 +93,29 @@ class EarlierRows:
         return row
 
 
-def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) -> InputRow:
+def shown_alike(previous: pa.Table | None, shown: Mapping[str, Any] | None, pixels: PixelsConfig) -> pa.Table | None:
+    """The rows of an earlier run whose images would be shown the same now.
+
+    Args:
+        previous: the earlier rows.
+        shown: its section ``pixels``; None for that of a version that had none.
+        pixels: the section of now.
+    """
+    if previous is None or shown == pixels.model_dump(mode="json"):
+        return previous
+    if shown is None and pixels == PLAIN:
+        return previous.filter(pc.is_in(previous["format"], pa.array(_SHALLOW)))
+    return None
+
+
+def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None, pixels: PixelsConfig = PLAIN) -> InputRow:
     """Examine one input: hash it, and decode it to the end, since a header does not show that a file is truncated.
 
     Args:
         item: the input.
         max_pixels: a larger image gets the status ``too_large``.
         earlier: rows of an earlier run; a file with the same key, size and time is not read again.
+        pixels: how images are shown.
     """
     offset = None if item.span is None else item.span.offset
     if item.problem is not None:
@@ -98,7 +130,7 @@ def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None) ->
         fields = {name: old[name] for name in InputRow.__slots__}
         return InputRow(**{**fields, "path": os.fsencode(item.path)})
     try:
-        return _examine(item, max_pixels, size, mtime_ns, earlier)
+        return _examine(item, max_pixels, (size, mtime_ns), earlier, pixels)
     except Exception as error:  # a bug, hard to find without the file's name
         error.add_note(f"while reading {item.path}")
         raise
@@ -111,34 +143,53 @@ def _still_holds(old: dict[str, Any], max_pixels: int) -> bool:
 
 
 def _examine(
-    item: SourceItem, max_pixels: int, size: int | None, mtime_ns: int | None, earlier: EarlierRows | None
+    item: SourceItem,
+    max_pixels: int,
+    state: tuple[int | None, int | None],
+    earlier: EarlierRows | None,
+    pixels: PixelsConfig,
 ) -> InputRow:
     found = InputRow(
         image_key=item.key,
         path=os.fsencode(item.path),
         status=ImageStatus.OK,
-        size_bytes=size,
-        mtime_ns=mtime_ns,
-        sha256=content_sha256(item),
+        size_bytes=state[0],
+        mtime_ns=state[1],
+        sha256=_hash_once(item.path, item.span, *state) if item.page else content_sha256(item),
         archive=item.archive,
         member_offset=None if item.span is None else item.span.offset,
+        page=item.page,
     )
     old = earlier.row(item.key) if earlier is not None and found.sha256 is not None else None
     if old is not None and old["sha256"] == found.sha256 and _still_holds(old, max_pixels):
         of_content = {name: old[name] for name in _OF_CONTENT}
         return replace(found, **of_content)
     try:
-        image = read_image(item.path, max_pixels, None, item.span)
+        image = measure_image(item.path, max_pixels, Wish(pixels, item.page), item.span)
     except BadImageError as bad:
         return replace(found, status=bad.status, message=bad.message)
+    look = image.look or Look()
+    is_shared = image.is_measured and pixels.stretch_over == "dataset"
     return replace(
         found,
+        bands=look.bands,
+        stretch_low=look.low,
+        stretch_high=look.high,
+        nodata=look.nodata,
+        own_low=look.low if is_shared else None,
+        own_high=look.high if is_shared else None,
         width=image.pixels.shape[1],
         height=image.pixels.shape[0],
         exif_orientation=image.exif_orientation,
         mode=image.mode,
         format=image.format,
     )
+
+
+@lru_cache(maxsize=8)
+def _hash_once(path: Path, span: Span | None, size: int | None, mtime_ns: int | None) -> str | None:  # noqa: ARG001
+    """Hash a file with many pages once; size and time tell whether it is the same."""
+    return _hash(path, span)
 
 
 def content_sha256(item: SourceItem) -> str | None:

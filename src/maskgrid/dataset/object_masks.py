@@ -7,9 +7,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from maskgrid.dataset.images import DECODE_ERRORS, FORMATS, load
+from maskgrid.dataset.decoding import load
 from maskgrid.dataset.objects import BadPromptError, PromptStatus
-from maskgrid.dataset.pillow import pillow_limits
+from maskgrid.dataset.pillow import DECODE_ERRORS, FORMATS, pillow_limits
 from maskgrid.masks import rle
 from maskgrid.masks.segmentations import code_of, parts_with_area
 

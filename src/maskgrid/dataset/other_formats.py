@@ -3,8 +3,14 @@
 import struct
 from typing import IO
 
-from maskgrid.dataset import tiff
+from PIL import features
 
+from maskgrid.dataset import tiff
+from maskgrid.dataset.pillow import has_heif
+
+INSTALL = "pip install 'maskgrid"
+# Brands of files with pictures coded by HEVC (ISO/IEC 23008-12).
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _UNREAD = "a format that is not read here"
 # First bytes of images of the formats that are read, besides those below that need a closer look …
 _SUPPORTED_SIGNATURES = (b"\x89PNG", b"GIF8", b"BM", *(b"P%d" % digit for digit in range(1, 7)), b"Pf")
@@ -38,13 +44,23 @@ def unread_kind(stream: IO[bytes]) -> str | None:
         return _UNREAD
     if head[4:8] == b"ftyp":
         brands = head[8 : min(struct.unpack(">I", head[:4])[0], 64)]
-        return "" if b"avi" in brands else _UNREAD
+        if b"avi" in brands:
+            return "" if features.check("avif") else f"AVIF, which this Pillow cannot decode: {INSTALL}[avif]'"
+        if any(brand in brands for brand in _HEIC):
+            return "" if has_heif() else f"HEIC, which needs a further package: {INSTALL}[heic]'"
+        return _UNREAD
     if head.startswith(tiff.SIGNATURES):
         kind = tiff.kind_of_whole_file(stream)
         return f"a kind of TIFF that is not read here ({kind})" if kind else ""
     if head.startswith(b"\xff\xd8\xff"):
         return _jpeg_kind(stream)
     return "" if head.startswith(_SUPPORTED_SIGNATURES) or head[8:12] == b"WEBP" else None
+
+
+def is_tiff(stream: IO[bytes]) -> bool:
+    """Return whether a file begins as TIFF or BigTIFF."""
+    stream.seek(0)
+    return stream.read(4) in tiff.SIGNATURES
 
 
 def _jpeg_kind(stream: IO[bytes]) -> str:

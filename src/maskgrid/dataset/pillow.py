@@ -1,20 +1,69 @@
 """Set Pillow's process-wide switches while images are read, and convert images to RGB."""
 
 import ctypes
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from importlib import import_module
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
-from PIL import ImageFile
+from PIL import ImageFile, features
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
+# Pillow knows some forty formats, many of them written for one program long ago. Datasets use these, and decoders that
+# never run cannot be attacked. (JPEG includes MPO: a camera's JPEG with a second image after the first.)
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
+# What the package pillow-heif adds to Pillow.
+HEIF = "HEIF"
+
+# Exceptions of Pillow's decoders for hostile input: the list from its own fuzz tests (Tests/oss-fuzz/test_fuzzers.py),
+# and three more that occur in practice. Anything else is a bug and must surface.
+DECODE_ERRORS = (
+    OSError,  # with UnidentifiedImageError
+    SyntaxError,
+    MemoryError,
+    ValueError,
+    NotImplementedError,
+    OverflowError,
+    PIL.Image.DecompressionBombError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
+
 _MAX_16_BIT = 65535
 _WHITE_IS_ZERO = 0
+
+
+def read_formats() -> tuple[str, ...]:
+    """The formats that Pillow is to read, with HEIC if the package pillow-heif is installed."""
+    _add_avif()
+    return (*FORMATS, HEIF) if has_heif() else FORMATS
+
+
+@cache
+def _add_avif() -> None:
+    if not features.check("avif"):
+        with suppress(ImportError):
+            import_module("pillow_avif")  # adds itself to Pillow
+
+
+@cache
+def has_heif() -> bool:
+    """Return whether Pillow reads HEIC: whether pillow-heif is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener(thumbnails=False)
+    return True
 
 
 class _Readers:
@@ -80,6 +129,14 @@ class PixelsUnsupportedError(ValueError):
     """Pixel values without an agreed way to display them."""
 
 
+class MissingCodecError(PixelsUnsupportedError):
+    """A compression that needs a further package."""
+
+
+class TooManyPixelsError(ValueError):
+    """An image that is larger than ``max_pixels``, or would need too much memory."""
+
+
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """Convert a loaded image of any Pillow mode to ``RGB``, as viewers show it.
 
@@ -124,24 +181,26 @@ def _grey_8_bit(image: PIL.Image.Image) -> npt.NDArray[np.uint8]:
             raise PixelsUnsupportedError(
                 f"floating point from {low:g} to {high:g}; only values in 0 to 1 have an agreed look"
             )
-        shown = 1 - values if _white_is_zero(image) else values
+        shown = 1 - values if white_is_zero(image) else values
         return np.rint(shown * np.float32(255)).astype(np.uint8)
-    white = _white_level(image)
+    white = white_level(image)
     if low < 0 or high > white:
         raise PixelsUnsupportedError(f"integers from {low} to {high}; only up to 16 bits have an agreed look")
     grey = np.rint(values * np.float32(255 / white)).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[values == transparent] = 255
-    return ~grey if _white_is_zero(image) else grey
+    return ~grey if white_is_zero(image) else grey
 
 
-def _white_level(image: PIL.Image.Image) -> int:
+def white_level(image: PIL.Image.Image) -> int:
+    """The whole number that is white in grey of more than 8 bits."""
     # A 12-bit TIFF has the same mode as a 16-bit one; only the tag differs.
     bits = image.tag_v2.get(BITSPERSAMPLE, (16,))[0] if isinstance(image, TiffImageFile) else 16
     return int(min(2**bits - 1, _MAX_16_BIT))
 
 
-def _white_is_zero(image: PIL.Image.Image) -> bool:
+def white_is_zero(image: PIL.Image.Image) -> bool:
+    """Return whether low values are bright, in a file of more than 8 bits."""
     # Pillow inverts such TIFF files itself, but only up to 8 bits.
     return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO

@@ -42,6 +42,7 @@ class SourceItem:
         archive: for a member of a tar archive, the archive's key.
         span: for a member of a tar archive, its bytes in the file.
         problem: a problem already known: status and message.
+        page: the page of the file, from 1, if its pages are images of their own; None: its first.
     """
 
     key: str
@@ -49,6 +50,7 @@ class SourceItem:
     archive: str | None = None
     span: Span | None = None
     problem: tuple[str, str] | None = None
+    page: int | None = None
 
 
 def list_inputs(source: str, base_dir: Path) -> list[SourceItem]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from maskgrid.dataset.look import Look
 from maskgrid.dataset.spans import Span
 from maskgrid.io.errors import UserError
-from maskgrid.io.tables import column, read_table, status_columns
+from maskgrid.io.tables import Condition, column, read_table, status_columns, with_fields_after
 from maskgrid.plan.layout import Layout
 
 IMAGE_KEY = column("image_key", pa.string(), "the image's path relative to the dataset's root")
@@ -45,6 +47,21 @@ SHARDS_SCHEMA = pa.schema(
     ]
 )
 
+# How an image is shown, in an index with an image that is not shown as its file says: a page, bands, a stretch.
+_SHOWN = [
+    column("page", pa.int32(), "the page of the file, from 1; null for its first", nullable=True),
+    column("bands", pa.list_(pa.int32()), "the bands shown, from 1; null for the file's own colours", nullable=True),
+    column("stretch_low", pa.list_(pa.float64()), "the value of each band that is black; null for none", nullable=True),
+    column("stretch_high", pa.list_(pa.float64()), "the value of each band that is white", nullable=True),
+    column("nodata", pa.float64(), "the value that means no data, shown as black; null for none", nullable=True),
+]
+_MEASURED = [
+    column("own_low", pa.list_(pa.float64()), "stretch_low by this image alone, if all share a stretch", nullable=True),
+    column("own_high", pa.list_(pa.float64()), "stretch_high by this image alone", nullable=True),
+]
+_SHOWN_AFTER = "format"
+SHOWN_NAMES = tuple(field.name for field in _SHOWN)
+
 # Where the files are does not belong in images.parquet, whose bytes depend only on the images.
 FILES_SCHEMA = pa.schema(
     [
@@ -55,6 +72,9 @@ FILES_SCHEMA = pa.schema(
         column("member_offset", pa.int64(), "where in that archive the image's bytes begin", nullable=True),
     ]
 )
+
+# The same with how images are shown; what an index works with, whatever it writes.
+ROWS_SCHEMA = with_fields_after(FILES_SCHEMA, _SHOWN_AFTER, [*_SHOWN, *_MEASURED])
 
 ARCHIVES_SCHEMA = pa.schema(
     [
@@ -73,6 +93,7 @@ SHARDS_FILE = "shards.parquet"
 FILES_FILE = "files.parquet"
 ARCHIVES_FILE = "archives.parquet"
 
+_SHOWN_LISTS = ("bands", "stretch_low", "stretch_high")
 _IMAGE_COLUMNS = ["image_key", "status", "width", "height", "exif_orientation", "sha256", "shard"]
 
 
@@ -80,6 +101,54 @@ def place_of(row: Mapping[str, Any]) -> tuple[Path, Span | None]:
     """The location of an image of ``files.parquet``: its file, and the span if it is a member of an archive."""
     offset = row["member_offset"]
     return Path(os.fsdecode(row["path"])), None if offset is None else Span(offset, row["size_bytes"])
+
+
+def look_of_row(row: Mapping[str, Any]) -> Look | None:
+    """How an image of an index is shown; None: as its file says."""
+    bands, low, high = (None if row.get(name) is None else tuple(row[name]) for name in _SHOWN_LISTS)
+    if row.get("page") is None and bands is None:
+        return None
+    return Look(row.get("page"), bands, low, high, row.get("nodata"))
+
+
+def without_empty(table: pa.Table) -> pa.Table:
+    """A table of ``ROWS_SCHEMA`` without the columns of how images are shown, if none has any of them."""
+    for fields in (_MEASURED, _SHOWN):
+        names = [field.name for field in fields]
+        if all(table[name].null_count == len(table) for name in names):
+            table = table.drop_columns(names)
+    return table
+
+
+def of_images(table: pa.Table) -> pa.Table:
+    """The columns of ``images.parquet`` among those of :func:`without_empty`."""
+    left_out = {*FILES_SCHEMA.names} - {*IMAGES_SCHEMA.names} | {field.name for field in _MEASURED}
+    return table.select([name for name in table.schema.names if name not in left_out])
+
+
+def contents(table: pa.Table) -> list[str | None]:
+    """What each picture of an index depends on (``IndexedImage.content``); null for files that cannot be read."""
+    hashes: list[str | None] = table["sha256"].to_pylist()
+    shown = pc.or_(pc.is_valid(table["page"]), pc.is_valid(table["bands"])).to_numpy(zero_copy_only=False)
+    for number in np.flatnonzero(shown).tolist():
+        (row,) = table.slice(number, 1).to_pylist()
+        look = look_of_row(row)
+        if look is not None and row["sha256"] is not None:
+            hashes[number] = look.digest(row["sha256"])
+    return hashes
+
+
+def _read(path: Path, schema: pa.Schema, filters: Sequence[Condition] | None = None) -> pa.Table:
+    """Read a table of a schema, with or without the columns of how images are shown.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged, or has other columns.
+    """
+    table = read_table(path, filters=filters)
+    forms = [schema, *(with_fields_after(schema, _SHOWN_AFTER, fields) for fields in (_SHOWN, [*_SHOWN, *_MEASURED]))]
+    if not any(table.schema.equals(form) for form in forms):
+        raise UserError(f"{path}: its columns are not those that this version writes; delete it and run again")
+    return table
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +163,7 @@ class IndexedImage:
         width: pixels, as displayed.
         height: pixels, as displayed.
         span: the part of the file that is the image; None for the whole file.
+        look: how it is shown; None: as its file says.
     """
 
     image_key: str
@@ -103,6 +173,12 @@ class IndexedImage:
     width: int
     height: int
     span: Span | None = None
+    look: Look | None = None
+
+    @property
+    def content(self) -> str:
+        """What the picture depends on: the file's hash, or that together with how it is shown."""
+        return self.sha256 if self.look is None else self.look.digest(self.sha256)
 
 
 def read_images(folder: Path) -> pa.Table:
@@ -111,7 +187,7 @@ def read_images(folder: Path) -> pa.Table:
     Raises:
         UserError: there is no index, or another version wrote it.
     """
-    return read_table(folder / IMAGES_FILE, schema=IMAGES_SCHEMA)
+    return _read(folder / IMAGES_FILE, IMAGES_SCHEMA)
 
 
 def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
@@ -120,7 +196,7 @@ def read_shard(folder: Path, shard: str) -> list[IndexedImage]:
     Raises:
         UserError: as :func:`read_images`, or the index has no such shard.
     """
-    table = read_table(folder / FILES_FILE, filters=[("shard", "=", shard)], schema=FILES_SCHEMA)
+    table = _read(folder / FILES_FILE, FILES_SCHEMA, [("shard", "=", shard)])
     if not len(table):
         raise UserError(f"{folder / FILES_FILE} has no shard '{shard}'. Run 'maskgrid index' again.")
     return [_indexed(row) for row in table.to_pylist()]
@@ -132,22 +208,26 @@ def files_by_key(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: as :func:`read_images`.
     """
-    table = read_table(path, filters=[("image_key", "in", list(keys))], schema=FILES_SCHEMA)
+    table = _read(path, FILES_SCHEMA, [("image_key", "in", list(keys))])
     return {row["image_key"]: row for row in table.to_pylist()}
 
 
 def read_previous(folder: Path) -> pa.Table | None:
-    """Read the files' table of an earlier run; None if there is none or it is unusable."""
+    """Read the files' table of an earlier run, as ``ROWS_SCHEMA``; None if there is none or it is unusable."""
     try:
-        return read_table(folder / FILES_FILE, schema=FILES_SCHEMA)
+        table = _read(folder / FILES_FILE, FILES_SCHEMA)
     except UserError:
         return None
+    for field in ROWS_SCHEMA:
+        if field.name not in table.schema.names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(ROWS_SCHEMA.names)
 
 
 def _indexed(row: dict[str, Any]) -> IndexedImage:
     path, span = place_of(row)
     fields = {name: row[name] for name in ("image_key", "image_id", "sha256", "width", "height")}
-    return IndexedImage(**fields, path=path, span=span)
+    return IndexedImage(**fields, path=path, span=span, look=look_of_row(row))
 
 
 def good_images(layout: Layout) -> pa.Table:

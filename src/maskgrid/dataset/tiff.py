@@ -67,9 +67,8 @@ def correct_decoding(image: TiffImageFile) -> None:
     Raises:
         PixelsUnsupportedError: Pillow would show something else than the picture.
     """
+    refuse_thumbnail(image)
     tags = image.tag_v2
-    if tags.get(SUBIFD) and tags.get(_NEW_SUBFILE_TYPE, 0) & 1:
-        raise PixelsUnsupportedError("a thumbnail as its first page, as in cameras' raw files, which are not read here")
     if not image.tile:
         return
     in_planes = tags.get(PLANAR_CONFIGURATION, 1) == _PLANES
@@ -88,6 +87,16 @@ def correct_decoding(image: TiffImageFile) -> None:
         _set_libtiff(image, f"{image.mode};16N")
     elif in_planes and image.mode not in ("L", *_PLANES_READ):
         raise PixelsUnsupportedError(f"{image.mode} in separate planes, which is not read here")
+
+
+def refuse_thumbnail(image: TiffImageFile) -> None:
+    """Refuse a camera's raw file, whose first page is a thumbnail.
+
+    Raises:
+        PixelsUnsupportedError: it is one.
+    """
+    if image.tag_v2.get(SUBIFD) and image.tag_v2.get(_NEW_SUBFILE_TYPE, 0) & 1:
+        raise PixelsUnsupportedError("a thumbnail as its first page, as in cameras' raw files, which are not read here")
 
 
 def require_unsigned(image: TiffImageFile) -> None:

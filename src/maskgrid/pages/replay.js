@@ -139,7 +139,7 @@ function select(rows, setting, redrawn = null) {
     counts[BOX_NMS] += inner.length;
   }
   counts[BOX_NMS] -= unique.length;
-  const isCropped = rows.proposed.length > 1;
+  const isCropped = rows.crops[setting.level].length > 1;
   const crossed = isCropped ? suppress(rows.box, unique, cropScores, setting.crop_nms_thresh, fate, by, CROP_NMS) : unique;
   const kept = redrawn ? withoutRegions(rows, crossed, setting, redrawn, fate, by) : crossed;
   counts[KEPT] = kept.length;

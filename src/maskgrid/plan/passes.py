@@ -6,7 +6,7 @@ needs; all others select from the masks that a pass proposed.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from maskgrid.config.models import GeneratorConfig, RecordConfig
 from maskgrid.config.settings import Setting
+from maskgrid.config.tiles import TILES
 from maskgrid.network.checkpoints import checkpoint_id
 
 # The parameters that determine which passes a setting needs, besides the checkpoint.
 PASS_PARAMETERS = (
     *("points_per_side", "point_grids", "crop_n_layers", "crop_overlap_ratio", "crop_n_points_downscale_factor"),
     *("use_m2m", "multimask_output"),
+    *TILES,
 )
 _DEFAULT_OVERLAP = GeneratorConfig.model_fields["crop_overlap_ratio"].default
 
@@ -30,12 +32,13 @@ class Pass:
     """One crop layer with one grid of prompts.
 
     Attributes:
-        layer: the crop layer; 0 is the whole image.
+        layer: the crop layer; 0 is the whole image. Tiles have 1.
         points_per_side: points along a side of this layer's regular grid, or None with explicit points.
         points: explicit prompts (x, y) in 0..1, or None.
         overlap_ratio: ``crop_overlap_ratio`` for layers above 0; None for the whole image.
         use_m2m: whether a second decoder step refines each mask.
         multimask_output: three masks per prompt, or one.
+        tile_px: for a pass over tiles, their size and their overlap in image pixels; None for one over a crop layer.
     """
 
     layer: int
@@ -44,14 +47,16 @@ class Pass:
     overlap_ratio: float | None
     use_m2m: bool
     multimask_output: bool
+    tile_px: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
-        """The pass as a folder name, such as ``crop0-grid32`` or ``crop1-grid16-m2m``."""
+        """The pass as a folder name, such as ``crop0-grid32``, ``crop1-grid16-m2m`` or ``tile1024-341-grid32``."""
+        crops = f"crop{self.layer}" if self.tile_px is None else "tile{}-{}".format(*self.tile_px)
         grid = f"grid{self.points_per_side}" if self.points is None else f"points{self._points_hash()}"
         overlap = "" if self.overlap_ratio in (None, _DEFAULT_OVERLAP) else f"-overlap{self.overlap_ratio!r}"
         m2m = "-m2m" if self.use_m2m else ""
-        return f"crop{self.layer}-{grid}{overlap}{m2m}{'' if self.multimask_output else '-single'}"
+        return f"{crops}-{grid}{overlap}{m2m}{'' if self.multimask_output else '-single'}"
 
     @property
     def n_masks_per_point(self) -> int:
@@ -65,8 +70,13 @@ class Pass:
 
     @property
     def n_proposals(self) -> int:
-        """Number of masks that the network proposes for an image."""
-        return self.n_points * int(4**self.layer) * self.n_masks_per_point
+        """Number of masks that the network proposes for an image; of a pass over tiles, for each tile."""
+        return self.n_points * self.n_crops * self.n_masks_per_point
+
+    @property
+    def n_crops(self) -> int:
+        """Number of crops of an image; 1 for a pass over tiles, whose number depends on the image."""
+        return int(4**self.layer) if self.tile_px is None else 1
 
     def point_grid(self) -> NDArray[np.float64]:
         """The prompts where sam2 places them: float64 of shape (n, 2), (x, y) in 0..1 of the crop."""
@@ -83,8 +93,16 @@ class Pass:
 
 
 def passes_of(generator: GeneratorConfig) -> list[Pass]:
-    """The passes that a setting needs, by crop layer."""
-    return [_pass(generator, layer) for layer in range(generator.crop_n_layers + 1)]
+    """The passes that a setting needs, by crop layer, and then the one over tiles."""
+    passes = [_pass(generator, layer) for layer in range(generator.crop_n_layers + 1)]
+    return passes if generator.tile_px is None else [*passes, _tiles(generator, generator.tile_px)]
+
+
+def _tiles(generator: GeneratorConfig, tile_px: tuple[int, int]) -> Pass:
+    """The pass over tiles, with the grid of crop layer 1, or the last one given."""
+    grids = generator.point_grids
+    as_layer = _pass(generator, 1 if grids is None else min(1, len(grids) - 1))
+    return replace(as_layer, layer=1, overlap_ratio=None, tile_px=tile_px)
 
 
 def _pass(generator: GeneratorConfig, layer: int) -> Pass:

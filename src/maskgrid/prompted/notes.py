@@ -88,7 +88,7 @@ def shard_origin(prediction: Origin, rows: Sequence[PromptRow], images: Mapping[
         rows: the prompts on the shard's images.
         images: these images, by key.
     """
-    shown = [[key, images[key].sha256] for key in sorted({row.image_key for row in rows})]
+    shown = [[key, images[key].content] for key in sorted({row.image_key for row in rows})]
     content = {**prediction, "images": shown, "objects": [_content(row) for row in rows]}
     return {**prediction, "fingerprint": fingerprint(content)}
 
@@ -101,7 +101,7 @@ def members_of(rows: Sequence[PromptRow], images: Mapping[str, IndexedImage]) ->
         images: the images, by key.
     """
     by_image = groupby(rows, lambda row: row.image_key)
-    return {key: digest([images[key].sha256, [_content(row) for row in mine]]) for key, mine in by_image}
+    return {key: digest([images[key].content, [_content(row) for row in mine]]) for key, mine in by_image}
 
 
 def read_shard_origin(layout: Layout, shard: str, prediction: Origin) -> Origin:

@@ -147,7 +147,7 @@ def _image_values(
     status, message = PromptStatus.OK, None
     results: list[list[PromptedMasks]] = [[] for _ in work.settings]
     try:
-        pixels = read_image(image.path, work.max_pixels, image.sha256, image.span).pixels
+        pixels = read_image(image.path, work.max_pixels, image.sha256, image.span, image.look).pixels
         if prompts:
             results = prompter.run_settings(pixels, prompts, [setting.config for setting in work.settings])
     except BadImageError as error:

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from maskgrid.dataset.images import BadImageError, read_image
-from maskgrid.dataset.tables import files_by_key, place_of
+from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.pictures import read_picture
+from maskgrid.dataset.tables import files_by_key
 from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
@@ -50,8 +51,7 @@ def _tile(layout: Layout, row: dict[str, Any], place: dict[str, Any]) -> Pixels:
     best = max(masks, key=lambda mask: mask["predicted_iou"])
     try:
         # No size limit: the index has checked the image's size.
-        path, span = place_of(place)
-        pixels = read_image(path, 1 << 62, place["sha256"], span).pixels
+        pixels = read_picture(place, 1 << 62)
     except BadImageError as error:
         return _captioned(np.full((_TILE_PX, _TILE_PX, 3), 220, np.uint8), [*caption[:1], error.message])
     return _captioned(_cutout(pixels, best), caption)

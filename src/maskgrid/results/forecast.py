@@ -132,9 +132,10 @@ def _sizes(plan: Plan) -> list[int]:
 
 def _pass_line(one: PassForecast) -> str:
     run = one.run
+    place = "image" if run.pass_.tile_px is None else "tile"
     progress = f"{one.n_done} of {one.n_shards} shards done" if one.n_shards else "not started"
     return (
-        f"    {run.folder}: {run.pass_.n_points * 4**run.pass_.layer} prompts per image, floor pred_iou "
+        f"    {run.folder}: {run.pass_.n_points * run.pass_.n_crops} prompts per {place}, floor pred_iou "
         f"{run.recording.pred_iou_thresh:g}, stability {run.recording.stability_score_thresh:g}; {progress}"
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from maskgrid.config.pixels import PixelsConfig
 from maskgrid.dataset.images import BadImageError, ImageLike, read_image, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import IMAGE_SUFFIXES
@@ -29,6 +30,8 @@ from maskgrid.tracked.scan import (
 
 VideoLike = Frames | str | os.PathLike[str] | Sequence[ImageLike] | NDArray[np.uint8]
 
+# A stretch of each frame by its own values would make a video flicker.
+_SHOWN = PixelsConfig(stretch="none")
 # Decoded frames to keep while a file is read backwards.
 _HELD_BYTES = 64 << 20
 
@@ -68,7 +71,7 @@ class FrameImages:
         if len(images) == 0:
             raise UserError("the video has no frame")
         self._images = images
-        height, width, _ = rgb_pixels(images[0]).shape
+        height, width, _ = rgb_pixels(images[0], pixels=_SHOWN).shape
         self.size_hw = height, width
 
     def __len__(self) -> int:
@@ -82,7 +85,7 @@ class FrameImages:
             UserError: it is no image, or cannot be read.
             BadVideoError: it is not of the size of the first.
         """
-        pixels = rgb_pixels(self._images[frame])
+        pixels = rgb_pixels(self._images[frame], pixels=_SHOWN)
         height, width, _ = pixels.shape
         if (height, width) != self.size_hw:
             raise size_changes(frame, (height, width), self.size_hw)

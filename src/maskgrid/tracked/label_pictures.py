@@ -7,10 +7,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from maskgrid.dataset.images import DECODE_ERRORS, FORMATS
 from maskgrid.dataset.object_sources import Entry
 from maskgrid.dataset.objects import BadPromptError, PromptStatus
-from maskgrid.dataset.pillow import pillow_limits
+from maskgrid.dataset.pillow import DECODE_ERRORS, FORMATS, pillow_limits
 from maskgrid.masks import rle
 
 _MODES = ("P", "L", "I;16")

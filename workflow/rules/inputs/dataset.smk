@@ -1,5 +1,8 @@
 """Inputs and params of the dataset's rules."""
 
+from maskgrid.config.pixels import PLAIN
+
+
 @cache
 @one_line
 def listing():
@@ -12,6 +15,14 @@ def listing():
     from maskgrid.dataset.index import source_digest
 
     return source_digest(PLAN)
+
+
+# How images are shown, for params; without the section, params are as before there was one.
+PIXELS = (
+    {"pixels": lambda wildcards: PLAN.config.dataset.pixels.model_dump_json()}
+    if PLAN.config.dataset.pixels != PLAIN
+    else {}
+)
 
 
 def source_inputs():

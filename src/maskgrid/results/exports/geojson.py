@@ -1,17 +1,26 @@
-"""GeoJSON polygons with holes, in pixels: QuPath, QGIS, GeoPandas."""
+"""GeoJSON polygons with holes, in pixels or on the map: QuPath, QGIS, GeoPandas."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from maskgrid.config.exports import GeojsonOptions
+from maskgrid.dataset.georeference import Georeference
+from maskgrid.dataset.images import BadImageError
+from maskgrid.io.errors import UserError
 from maskgrid.io.json_lines import dumps, write_document
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
 from maskgrid.results.exports.outlines import Polygon, drawn_with_holes, polygons_with_holes
 from maskgrid.results.exports.polygons import Fidelity
 from maskgrid.results.exports.source import FileNames, MaskFile, mask_of
+
+log = logging.getLogger(__name__)
+
+# Turns a corner in pixels, column and row, into what is written.
+Place = Callable[[int, int], list[Any]]
 
 _HEAD = {"type": "FeatureCollection"}
 _MEASURED = ("predicted_iou", "stability_score", "area")
@@ -20,41 +29,87 @@ _MEASURED = ("predicted_iou", "stability_score", "area")
 def write_geojson(masks: MaskFile, folder: Path, options: GeojsonOptions) -> dict[str, Any]:
     """Write ``{image}.geojson`` for each image, or ``masks.geojson`` for all.
 
-    Coordinates are pixel edges from the picture's upper left corner. ``objectType``, ``classification`` and
-    ``measurements`` are QuPath's.
+    Coordinates are pixel edges from the picture's upper left corner, or the same corners on the map, in the reference
+    system that the file names. ``objectType``, ``classification`` and ``measurements`` are QuPath's.
 
     Returns:
-        The polygons' IoU with the masks, which is 1 without a tolerance.
+        The polygons' IoU with the masks, which is 1 without a tolerance; on a map, how many images are left out.
+
+    Raises:
+        UserError: no image has a place on a map, or several reference systems would be in one file.
     """
-    fidelity = Fidelity()
+    fidelity, sign = Fidelity(), -1 if options.y_axis == "up" else 1
+    maps = _georeferences(masks) if options.coordinates == "map" else None
+
+    def features(image: Entry, entries: list[Entry]) -> Iterator[bytes]:
+        place = maps[image["file_name"]].place if maps is not None else lambda x, y: [x, sign * y]
+        return _features(masks, image, entries, options.tolerance_px, fidelity, place)
+
+    shown = ((image, entries) for image, entries in masks.images() if maps is None or image["file_name"] in maps)
     if options.files == "one":
-        parts = (_features(masks, image, entries, options, fidelity) for image, entries in masks.images())
-        features = chain.from_iterable(parts)
-        write_document(folder / "masks.geojson", _HEAD, {"features": features})
+        head = _head(maps.values() if maps is not None else ())
+        every = chain.from_iterable(features(image, entries) for image, entries in shown)
+        write_document(folder / "masks.geojson", head, {"features": every})
     else:
         names = FileNames()
-        for image, entries in masks.images():
+        for image, entries in shown:
             path = folder / f"{names.of(image)}.geojson"
-            write_document(path, _HEAD, {"features": _features(masks, image, entries, options, fidelity)})
-    return fidelity.as_dict()
+            head = _head([maps[image["file_name"]]] if maps is not None else ())
+            write_document(path, head, {"features": features(image, entries)})
+    return fidelity.as_dict() | ({} if maps is None else {"n_without_map": masks.n_images - len(maps)})
+
+
+def _georeferences(masks: MaskFile) -> dict[str, Georeference]:
+    """The place of each image that has one, by its name."""
+    found = {}
+    for image, _, picture in masks.with_pictures():
+        try:
+            place = picture.georeference()
+        except BadImageError as error:
+            log.warning("%s: %s; its masks are left out", image["file_name"], error.message)
+            continue
+        if place is None:
+            log.warning(
+                "%s: is no GeoTIFF whose reference system has an EPSG code; its masks are left out", image["file_name"]
+            )
+        else:
+            found[image["file_name"]] = place
+    if not found:
+        raise UserError(
+            "exports.geojson: coordinates: map needs GeoTIFFs whose reference system has an EPSG code, and no image is "
+            "one; take coordinates: pixels"
+        )
+    return found
+
+
+def _head(maps: Iterable[Georeference]) -> dict[str, Any]:
+    codes = sorted({one.epsg for one in maps})
+    if len(codes) > 1:
+        raise UserError(
+            f"exports.geojson: the images have several reference systems (EPSG {', '.join(map(str, codes))}), and a "
+            "file has one; take files: per_image"
+        )
+    # RFC 7946 has dropped this member, but GDAL, and so QGIS and GeoPandas, still read and write it.
+    names = [{"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{code}"}} for code in codes]
+    return _HEAD | ({"crs": names[0]} if names else {})
 
 
 def _features(
-    masks: MaskFile, image: Entry, entries: list[Entry], options: GeojsonOptions, fidelity: Fidelity
+    masks: MaskFile, image: Entry, entries: list[Entry], tolerance_px: float, fidelity: Fidelity, place: Place
 ) -> Iterator[bytes]:
     for entry in entries:
         counts, size_hw = mask_of(entry)
-        polygons = polygons_with_holes(rle.decode(counts, size_hw), options.tolerance_px)
+        polygons = polygons_with_holes(rle.decode(counts, size_hw), tolerance_px)
         iou = 1.0
-        if options.tolerance_px > 0 and polygons:
+        if tolerance_px > 0 and polygons:
             drawn = rle.encode(drawn_with_holes(polygons, size_hw))
             iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0])
         fidelity.add(iou)
-        yield dumps(_feature(masks, image, entry, polygons, -1 if options.y_axis == "up" else 1))
+        yield dumps(_feature(masks, image, entry, polygons, place))
 
 
-def _feature(masks: MaskFile, image: Entry, entry: Entry, polygons: list[Polygon], y_sign: int) -> dict[str, Any]:
-    rings = [[[[x, y_sign * y] for x, y in [*ring, ring[0]]] for ring in _lists(polygon)] for polygon in polygons]
+def _feature(masks: MaskFile, image: Entry, entry: Entry, polygons: list[Polygon], place: Place) -> dict[str, Any]:
+    rings = [[[place(x, y) for x, y in [*ring, ring[0]]] for ring in _lists(polygon)] for polygon in polygons]
     kind = "Polygon" if len(rings) == 1 else "MultiPolygon"
     return {
         "type": "Feature",

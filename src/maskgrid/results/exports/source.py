@@ -12,20 +12,23 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from maskgrid.dataset.images import BadImageError, ImageStatus, read_content, read_image
+from maskgrid.dataset.georeference import Georeference
+from maskgrid.dataset.images import BadImageError, ImageStatus, read_content, read_image, read_image_georeference
+from maskgrid.dataset.look import Look
 from maskgrid.dataset.spans import Span
-from maskgrid.dataset.tables import place_of
+from maskgrid.dataset.stacks import file_key
+from maskgrid.dataset.tables import SHOWN_NAMES, look_of_row, place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_write
 from maskgrid.io.progress import shown
-from maskgrid.io.tables import read_table
+from maskgrid.io.tables import open_file, read_table
 from maskgrid.masks.coco_reading import Entry, read_head, read_images
 from maskgrid.masks.pictures import Pixels, png
 from maskgrid.masks.segmentations import code_of
 
 # File types that every tool opens; pictures of other types are written as PNG.
 _COMMON = frozenset({".jpg", ".jpeg", ".png"})
-_COLUMNS = ["image_key", "path", "member_offset", "size_bytes", "sha256"]
+_COLUMNS = frozenset({"image_key", "path", "member_offset", "size_bytes", "sha256", *SHOWN_NAMES})
 _ROWS = 1024  # of that table as Python objects at a time
 _LONGEST_NAME = 200  # bytes of a name's last part, so that a suffix fits
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
@@ -41,6 +44,7 @@ class Picture:
         sha256: hash of its bytes when it was indexed.
         exif_orientation: 1 to 8.
         max_pixels: of the config.
+        look: how it is shown; None: as its file says.
     """
 
     path: Path
@@ -48,6 +52,7 @@ class Picture:
     sha256: str
     exif_orientation: int
     max_pixels: int
+    look: Look | None = None
 
     def pixels(self) -> Pixels:
         """Pixels as displayed, as the masks; uint8 (H, W, 3).
@@ -55,11 +60,19 @@ class Picture:
         Raises:
             BadImageError: it is gone, or has changed.
         """
-        return read_image(self.path, self.max_pixels, self.sha256, self.span).pixels
+        return read_image(self.path, self.max_pixels, self.sha256, self.span, self.look).pixels
+
+    def georeference(self) -> Georeference | None:
+        """Where on a map the picture lies; None if its file does not say.
+
+        Raises:
+            BadImageError: it is gone, or has changed.
+        """
+        return read_image_georeference(self.path, self.sha256, self.span)
 
     def is_common(self, suffix: str) -> bool:
-        """Whether any tool shows the file as the masks lie on it: a common type, and upright."""
-        return suffix.lower() in _COMMON and self.exif_orientation == 1
+        """Whether any tool shows the file as the masks lie on it: a common type, upright, and shown as it is."""
+        return suffix.lower() in _COMMON and self.exif_orientation == 1 and self.look is None
 
     def content(self, suffix: str) -> tuple[bytes, str]:
         """The file's own bytes and its suffix; those of a PNG for a file of another type, or one that is not upright.
@@ -131,12 +144,15 @@ class MaskFile:
             if row is None:
                 raise UserError(f"{self.files} has no {image['file_name']!r}: run maskgrid index, then merge, again")
             path, span = place_of(row)
-            yield image, entries, Picture(path, span, row["sha256"], image["exif_orientation"], self.max_pixels)
+            place = path, span, row["sha256"]
+            yield image, entries, Picture(*place, image["exif_orientation"], self.max_pixels, look_of_row(row))
 
 
 def _places(path: Path) -> Iterator[dict[str, Any]]:
     """The good images' files in the order of keys, as COCO files have them."""
-    table = read_table(path, _COLUMNS, [("status", "=", "ok")])
+    with open_file(path) as file:
+        columns = [name for name in file.schema_arrow.names if name in _COLUMNS]
+    table = read_table(path, columns, [("status", "=", "ok")])
     order = pc.sort_indices(table["image_key"])  # 8 bytes an image; a sorted table would be one more copy
     for start in range(0, len(order), _ROWS):
         yield from table.take(order[start : start + _ROWS]).to_pylist()
@@ -165,7 +181,7 @@ class FileNames:
 
     def of(self, image: Entry) -> str:
         """The name for an image: a relative path without suffix."""
-        path = PurePosixPath(_UNSAFE.sub("_", image["file_name"]))
+        path = PurePosixPath(_UNSAFE.sub("_", _named_page(image["file_name"])))
         stem = str(path.with_suffix("")) if path.name.strip(".") else str(image["id"])
         if len(os.fsencode(path.name)) > _LONGEST_NAME:
             stem = str(path.with_name(os.fsencode(path.name)[:_LONGEST_NAME].decode(errors="ignore")))
@@ -174,6 +190,13 @@ class FileNames:
             name = f"{name.lstrip('/')}_{image['id']}"
         self._taken.add(name.casefold())
         return name
+
+
+def _named_page(key: str) -> str:
+    """An image's key with the page before the suffix: ``stack_page3.tif`` for ``stack.tif#page=3``."""
+    file = file_key(key)
+    path = PurePosixPath(file)
+    return key if file == key else str(path.with_name(f"{path.stem}_page{key.rpartition('=')[2]}{path.suffix}"))
 
 
 def place_picture(picture: Picture, target: Path, suffix: str, how: str) -> Path:

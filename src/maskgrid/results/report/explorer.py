@@ -136,7 +136,7 @@ def _group_data(group: RunGroup, baseline: Setting) -> dict[str, Any]:
     values, base = group.setting.parameters(), baseline.parameters()
     lines = {name: values[name] for name in PASS_PARAMETERS if values[name] != base[name]}
     defaults = GeneratorConfig().model_dump()
-    generator = {name: values[name] for name in PASS_PARAMETERS if values[name] != defaults[name] or name in lines}
+    generator = {name: values[name] for name in PASS_PARAMETERS if values[name] != defaults.get(name) or name in lines}
     title = ", ".join(f"{name} {parameter(value)}" for name, value in lines.items())
     if group.setting.checkpoint != baseline.checkpoint:
         title = ", ".join([f"checkpoint {parameter(group.setting.checkpoint)}", *([title] if title else [])])

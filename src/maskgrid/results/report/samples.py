@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from maskgrid.automatic.candidates import Candidates, read_shard_results
 from maskgrid.automatic.filters import Replay
 from maskgrid.config.settings import Setting
-from maskgrid.dataset.images import BadImageError, read_image
+from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.pictures import read_picture
 from maskgrid.dataset.region_masks import read_regions
-from maskgrid.dataset.tables import files_by_key, place_of
+from maskgrid.dataset.tables import files_by_key
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table
@@ -54,7 +55,7 @@ def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
 def read_replays(plan: Plan, keys: Sequence[str]) -> dict[str, dict[str, Replay]]:
     """A replay for each checkpoint, by image key; images without candidates are left out."""
     found = read_candidates(plan, keys)
-    regions = _regions(plan, _files(plan, list(found))) if regions_of(plan.settings) else {}
+    regions = _regions(plan, _files(plan, list(found))) if plan.regions() else {}
     return {
         key: {checkpoint: Replay(passes, regions.get(key, {})) for checkpoint, passes in by_checkpoint.items()}
         for key, by_checkpoint in found.items()
@@ -109,9 +110,8 @@ def _sample(
     first = next(iter(next(iter(passes.values())).values()))
     pixels = None
     if key in files:
-        path, span = place_of(files[key])
         try:
-            pixels = read_image(path, plan.config.dataset.max_pixels, files[key]["sha256"], span).pixels
+            pixels = read_picture(files[key], plan.config.dataset.max_pixels)
         except BadImageError as error:
             log.warning("%s: %s; it is drawn without its pixels", key, error.message)
     replays = {checkpoint: Replay(candidates, in_image) for checkpoint, candidates in passes.items()}

@@ -9,6 +9,7 @@ from maskgrid.automatic.tables import mask_counts_schema
 from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import CHECKPOINT, PARAMETERS
+from maskgrid.config.tiles import TileFields
 from maskgrid.io.tables import column, with_fields_after
 
 _INTEGERS = frozenset({"points_per_side"})
@@ -34,8 +35,12 @@ PARAMETER_COLUMNS: tuple[pa.Field, ...] = (
     *(_parameter(name) for name in PARAMETERS),
 )
 
-# Only in tables of settings of which any has a filter on.
+# Only in tables of settings of which any has a filter or tiles on.
 FILTER_COLUMNS: tuple[pa.Field, ...] = (
+    *(
+        column(name, pa.int64(), field.description or name, nullable=True)
+        for name, field in TileFields.model_fields.items()
+    ),
     column("min_area_px", pa.int64(), _meaning("min_area_px")),
     column("max_area_px", pa.int64(), _meaning("max_area_px"), nullable=True),
     column("min_area_frac", pa.float64(), _meaning("min_area_frac")),

@@ -1,7 +1,7 @@
 """Read the images that settings are judged on, with their candidates and annotated objects."""
 
 from maskgrid.automatic.candidates import Candidates, read_shard_results
-from maskgrid.dataset.region_masks import read_regions, regions_of
+from maskgrid.dataset.region_masks import read_regions
 from maskgrid.dataset.tables import files_by_key
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
@@ -44,7 +44,7 @@ def read_images(plan: Plan, goal: Goal, at_most: int | None) -> list[Image]:
 
 def _regions(plan: Plan, keys: list[str]) -> dict[str, dict[str, bytes]]:
     """The images' parts of ``filters.region``."""
-    if not regions_of(plan.settings):
+    if not plan.regions():
         return {}
     return read_regions(plan, list(files_by_key(plan.layout.files, keys).values()))
 

@@ -218,7 +218,7 @@ def axes_for(names: Sequence[str] | None, settings: Iterable[Setting]) -> list[A
         UserError: a name is not that of an axis.
     """
     known = {axis.name: axis for axis in AXES}
-    has_crops = any(setting.generator.crop_n_layers for setting in settings)
+    has_crops = any(setting.generator.crop_n_layers or setting.generator.tile_px for setting in settings)
     default = [axis.name for axis in AXES if axis.by_default and (axis.name != "crop_nms_thresh" or has_crops)]
     if names is None:
         return [known[name] for name in default]
