@@ -21,6 +21,16 @@ def _goal(name: str, text: str) -> Option:
     return option(f"--{name}", dest="other", action="store_const", const=name, help=text)
 
 
+# The goals that recommend and tune share.
+_TARGETS = (
+    option("--masks", type=float, metavar="N", help="goal: a mean count close to N masks per image"),
+    option("--coverage", type=float, metavar="SHARE", help="goal: a mean coverage close to this, from 0 to 1"),
+)
+_ACCURACIES = (
+    _goal("f1", "goal: the best F1 at IoU 0.5 against annotated objects"),
+    _goal("recall", "goal: the best average recall against annotated objects"),
+)
+
 COMMANDS = (
     Command("statistics", "write tables of mask counts for all settings", "results.statistics.stage:write_statistics"),
     Command("tidy", "remove what the workflow wrote for a former config", "results.leftovers:tidy"),
@@ -60,11 +70,9 @@ COMMANDS = (
             option("--max-masks", type=float, metavar="N", help="leave out settings with more masks per image"),
         ),
         one_of=(
-            option("--masks", type=float, metavar="N", help="goal: a mean count close to N masks per image"),
-            option("--coverage", type=float, metavar="SHARE", help="goal: a mean coverage close to this, from 0 to 1"),
+            *_TARGETS,
             _goal("steady", "goal: a count that changes least when a parameter moves one step"),
-            _goal("f1", "goal: the best F1 at IoU 0.5 against annotated objects"),
-            _goal("recall", "goal: the best average recall against annotated objects"),
+            *_ACCURACIES,
         ),
         takes_overrides=True,
     ),
@@ -82,11 +90,9 @@ COMMANDS = (
             option("--write", action="store_true", help="write the tables of the results folder, as the workflow does"),
         ),
         one_of=(
-            option("--masks", type=float, metavar="N", help="goal: a mean count close to N masks per image"),
-            option("--coverage", type=float, metavar="SHARE", help="goal: a mean coverage close to this, from 0 to 1"),
+            *_TARGETS,
             _goal("steady", "goal: a count that changes least when a threshold moves"),
-            _goal("f1", "goal: the best F1 at IoU 0.5 against annotated objects"),
-            _goal("recall", "goal: the best average recall against annotated objects"),
+            *_ACCURACIES,
             _goal("panoptic", "goal: the best panoptic quality against annotated objects, each pixel in one mask"),
         ),
         takes_overrides=True,
