@@ -54,7 +54,9 @@ class RememberingNetwork(Proposer):
         self.known: dict[tuple[object, ...], Candidates] = {}
         self._counter = mmap.mmap(-1, 8)  # shared with forked processes
 
-    def run(self, image: np.ndarray, pass_: Pass, recording: Recording, points_per_batch: int = 64) -> Candidates:
+    def run(
+        self, image: np.ndarray, pass_: Pass, recording: Recording, points_per_batch: int = 64, *others: object
+    ) -> Candidates:
         key = hashlib.sha256(image.tobytes()).digest(), image.shape, pass_.name, str(recording.as_dict())
         if key not in self.known:
             self.known[key] = self.network.run(image, pass_, recording, points_per_batch)
