@@ -106,9 +106,22 @@ def search(
     n_each = (budget.n_settings - budget.n_tried) // (1 + len(folds))
     for number, judged_on in enumerate(np.concatenate([whole, ~folds])):
         own = _refine(evaluator, space, shares, judged_on, n_each, config.seed + number, budget)
-        chosen.append(best_of([*spread, *own], evaluator, judged_on))
+        chosen.append(_plain(best_of([*spread, *own], evaluator, judged_on), evaluator, space, judged_on))
     # What was tried for a fold may be tried for all images, whose figure is no promise anyway.
-    return Found(best_of(list(evaluator.settings.values()), evaluator, whole[0]), folds, tuple(chosen[1:]))
+    best = best_of(list(evaluator.settings.values()), evaluator, whole[0])
+    return Found(_plain(best, evaluator, space, whole[0]), folds, tuple(chosen[1:]))
+
+
+def _plain(best: Setting, evaluator: Evaluator, space: SearchSpace, judged_on: NDArray[np.bool_]) -> Setting:
+    """The setting without the filters that do nothing for it, judged on some images."""
+    while others := space.without(best):
+        sums = evaluator.of([best, *others])[:, judged_on].sum(axis=1)
+        losses = loss(evaluator.goal, sums)
+        place = int(np.argmin(losses[1:])) + 1
+        if losses[place] > losses[0]:
+            break
+        best = others[place - 1]
+    return best
 
 
 def best_of(settings: Sequence[Setting], evaluator: Evaluator, judged_on: NDArray[np.bool_]) -> Setting:

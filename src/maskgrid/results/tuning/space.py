@@ -64,6 +64,11 @@ def _shape(key: str) -> Scores:
     return lambda masks, _: measured(key, masks)
 
 
+def _counts_up_to(masks: Selection, _: float) -> NDArray[Any]:
+    """Numbers of masks, the closer the fewer: settings keep a small part of what was recorded."""
+    return np.geomspace(1.0, max(len(masks), 1), 64).round()
+
+
 THRESHOLDS = (
     Axis("pred_iou_thresh", 0.0, 1.0, 0.02, lambda masks, _: masks.predicted_iou()),
     Axis("stability_score_thresh", 0.0, 1.0, 0.02, Selection.stability_score),
@@ -81,7 +86,7 @@ FILTER_AXES = (
     Axis("max_aspect_ratio", 1.0, 20.0, 0.5, _shape("max_aspect_ratio"), False, "high", None, False),
     Axis("mask_nms_thresh", 0.3, 1.0, 0.05, None, False, "high", 1.0, False),
     Axis("max_containment_frac", 0.3, 1.0, 0.05, None, False, "high", 1.0, False),
-    Axis("max_masks", 1, _MOST_PX, 5, lambda masks, _: np.arange(1, len(masks) + 1), True, "high", None, False),
+    Axis("max_masks", 1, _MOST_PX, 5, _counts_up_to, True, "high", None, False),
 )
 AXES = (*THRESHOLDS, *FILTER_AXES)
 # Names for several axes at once. Areas are searched as pixels or as shares, by name as both.
@@ -167,6 +172,11 @@ class SearchSpace:
     def changed(self, setting: Setting, values: Mapping[str, Any]) -> Setting:
         """The setting with other values of some parameters."""
         return self.make({**setting.parameters(), **_within_limits(setting.parameters(), values)})
+
+    def without(self, setting: Setting) -> list[Setting]:
+        """The setting without one of the filters searched, for each that is on."""
+        values, off = setting.parameters(), {axis.name: axis.off for axis in self.axes if axis.off_at is not None}
+        return [self.changed(setting, {name: value}) for name, value in off.items() if values[name] != value]
 
     def neighbours(self, setting: Setting) -> list[Setting]:
         """The settings one step up and down each axis; the setting itself at the end of a range."""
