@@ -288,3 +288,10 @@ def test_heic_without_its_package_names_the_extra(tmp_path, monkeypatch):
     bad = refused(tmp_path / "a.heic")
     assert bad.status is ImageStatus.UNSUPPORTED
     assert bad.message == "HEIC, which needs a further package: pip install 'maskgrid[heic]'"
+
+
+def test_a_users_image_of_floats_is_stretched_by_its_percentiles():
+    image = PIL.Image.fromarray(np.array([[0, 1], [7, 20]], np.float32))
+    low, high = np.percentile([0, 1, 7, 20], (1, 99))
+    expected = [0, round((1 - low) / (high - low) * 255), round((7 - low) / (high - low) * 255), 255]
+    assert rgb_pixels(image)[..., 0].ravel().tolist() == expected
