@@ -118,8 +118,8 @@ def _choose_checkpoint(source: str) -> tuple[str, str]:
     if is_here(name) or _answers(OFFICIAL[name].url):
         return name, ""
     return _DEMO, (
-        ", a toy network: Meta's server does not answer from here. For real masks put SAM 2's weights into the config, "
-        "as a .pt file or by name"
+        ", a toy network: Meta's server does not answer from here. For real masks start maskgrid init again where it "
+        "does, or with --checkpoint FILE.pt: thresholds are then sam2's, and here a toy's"
     )
 
 

@@ -193,7 +193,9 @@ def verify(plan: "Plan", pages: bool) -> str:
     for problem in problems:
         print(problem)
     if wrong := [problem for problem in problems if problem.kind != UNNEEDED]:
-        raise MachineError(f"{len(wrong)} files of {plan.layout.root} are missing or wrong")
+        raise MachineError(
+            f"{len(wrong)} files of {plan.layout.root} are missing or wrong; maskgrid run makes them anew"
+        )
     besides = f", besides {count(len(problems), 'file')} above that it does not need" if problems else ""
     return f"{plan.layout.root}: complete, and made from this config{besides}"
 

@@ -289,7 +289,10 @@ def test_long_text_is_cut_with_a_note(summarised):
     lines = summary_text(SETTINGS, table, max_rows=4).splitlines()
     assert sum(line.startswith("> small") for line in lines) == 1
     assert sum(line.startswith("  ") and line.split()[0] in LABELS for line in lines) == 3
-    assert f"{len(SETTINGS) - 4} more settings are in statistics/summary.parquet." in lines
+    assert f"{len(SETTINGS) - 4} more settings lie between them: maskgrid summary, statistics/summary.parquet." in lines
+    others = {row["n_masks_mean"]: row["setting"] for row in last if not row["is_baseline"]}
+    for most in (min(others), max(others)):
+        assert any(line.split()[:1] == [others[most]] for line in lines)
 
 
 def test_text_with_many_parameters_fits_the_terminal(summarised):

@@ -59,7 +59,7 @@ class Terminal:
 
     def show(self, stages: Sequence[Stage]) -> None:
         """Bring the bars up to date; a stage without a count has a bar that moves to and fro."""
-        running = {stage.rule: stage for stage in stages if stage.is_running}
+        running = {stage.rule: stage for stage in stages if stage.is_running and WORDS.get(stage.rule, "") is not None}
         for rule in [rule for rule in self.tasks if rule not in running]:
             self.progress.remove_task(self._task(rule))
             del self.tasks[rule]

@@ -75,11 +75,12 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
         UserError: there are no statistics; the goal needs ground truth or neighbours, and there are none; or no setting
             is within the limits.
     """
-    results = answered(plan.settings, read_table(plan.layout.statistics("summary")).to_pylist())
-    if not results:
+    rows = read_table(plan.layout.statistics("summary")).to_pylist()
+    results = answered(plan.settings, rows)
+    if not results or not {row["setting_id"] for row in rows} <= {setting.id for setting in plan.settings}:
         raise UserError(
-            f"recommend: {plan.layout.statistics('summary')} has no setting of this config; give the changes of the "
-            "run (maskgrid recommend key=value) and its --results, or start maskgrid run"
+            f"recommend: {plan.layout.statistics('summary')} has other settings than this config; give the changes of "
+            "the run (maskgrid recommend key=value) and its --results, or start maskgrid run"
         )
     accuracy = read_accuracy(plan)
     if goal.needs_truth and not accuracy:

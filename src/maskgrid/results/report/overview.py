@@ -52,7 +52,7 @@ def summary_section(data: ReportData) -> Html:
         _card(f"{len(data.images.keys):,}", "images"),
         _card(f"{len(data.results):,}", "settings"),
         _card(str(len(data.plan.runs)), "passes of the network" if len(data.plan.runs) > 1 else "pass of the network"),
-        _card(str(data.failures.n_all), "images without masks" if data.failures.n_all != 1 else "image without masks"),
+        _card(str(data.failures.n_all), "inputs without masks" if data.failures.n_all != 1 else "input without masks"),
     ]
     sentences = [f"The sweep varies {about}." if about else "There is one setting and no sweep."]
     base = data.baseline

@@ -50,10 +50,12 @@ def summary_text(
 
 
 def _shown(rows: list[dict[str, Any]], max_rows: int) -> list[dict[str, Any]]:
-    """The first rows, and the baseline's wherever it is."""
-    n_others = max(max_rows - sum(row["is_baseline"] for row in rows), 0)
-    others = set([row["setting_id"] for row in rows if not row["is_baseline"]][:n_others])
-    return [row for row in rows if row["is_baseline"] or row["setting_id"] in others]
+    """The baseline's row, and as many others as fit, from the one with the fewest masks to that with the most."""
+    others = sorted((row for row in rows if not row["is_baseline"]), key=lambda row: row["n_masks_mean"] or 0.0)
+    n_shown = min(max(max_rows - (len(rows) - len(others)), 0), len(others))
+    places = {round(place * (len(others) - 1) / max(n_shown - 1, 1)) for place in range(n_shown)}
+    shown = {others[place]["setting_id"] for place in places}
+    return [row for row in rows if row["is_baseline"] or row["setting_id"] in shown]
 
 
 def _label(row: dict[str, Any]) -> str:
@@ -134,7 +136,9 @@ def _notes(rows: list[dict[str, Any]], n_shown: int, n_hidden: int) -> list[str]
         f"{len(rows)} settings, {n_images} images. Intervals are bootstrapped over images.",
     ]
     if n_shown < len(rows):
-        notes.append(f"{len(rows) - n_shown} more settings are in statistics/summary.parquet.")
+        notes.append(
+            f"{len(rows) - n_shown} more settings lie between them: maskgrid summary, statistics/summary.parquet."
+        )
     if n_hidden:
         notes.append(f"{n_hidden} more of the swept parameters are in statistics/summary.parquet.")
     return notes
