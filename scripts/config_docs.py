@@ -12,9 +12,10 @@ from pydantic_core import PydanticUndefined
 from maskgrid.config.categories import CategoriesConfig
 from maskgrid.config.files import schema
 from maskgrid.config.filters import FilterFields
-from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, ModelConfig, RecordConfig
+from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, ModelConfig
 from maskgrid.config.pixels import PixelsConfig
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.config.record import RecordConfig
 from maskgrid.config.section import SweepBlock
 from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import AutomaticConfig, TrackingConfig

@@ -17,7 +17,8 @@ from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.selection import Selection
 from maskgrid.config.filters import FILTERS, FilterConfig
 from maskgrid.config.messages import first_error, unknown_name
-from maskgrid.config.models import GeneratorConfig, RecordConfig
+from maskgrid.config.models import GeneratorConfig
+from maskgrid.config.record import RecordConfig
 from maskgrid.config.settings import make_setting
 from maskgrid.dataset.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError

@@ -5,11 +5,9 @@ and the tables of ``config/README.md`` from them. The statistics tables take the
 ``GeneratorFields``.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, GetJsonSchemaHandler, field_validator, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from maskgrid.config.categories import CategoriesConfig
 from maskgrid.config.exports import (
@@ -24,6 +22,7 @@ from maskgrid.config.exports import (
 from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
 from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.config.record import RecordConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
 from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import TrackingConfig
@@ -190,30 +189,6 @@ class GeneratorConfig(TileFields, GeneratorFields):
                     f"points_per_side: {self.points_per_side} to 0 in crop layer {deepest}"
                 )
         return self
-
-
-class RecordConfig(Section):
-    """Candidates to record beyond the sweep's needs, so that it can widen later without a new pass of the network.
-
-    ``record: all`` is short for both thresholds at 0: everything that the network proposes.
-    """
-
-    pred_iou_thresh: Fraction | None = Field(None, description="record candidates down to this predicted IoU")
-    stability_score_thresh: Fraction | None = Field(None, description="record candidates down to this stability score")
-    mask_thresholds: Items[FiniteFloat] = Field(default=(), description="further mask_threshold levels")
-    stability_score_offsets: Items[Annotated[FiniteFloat, Field(ge=0.0)]] = Field(
-        default=(), description="further stability_score_offset levels"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _everything(cls, value: Any) -> Any:  # noqa: ANN401
-        return {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0} if value == "all" else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Allow ``all`` in the schema for editors."""
-        return {"anyOf": [{"const": "all"}, handler(core)]}
 
 
 class Config(Section):

@@ -13,7 +13,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from maskgrid.config.models import GeneratorConfig, RecordConfig
+from maskgrid.config.models import GeneratorConfig
+from maskgrid.config.record import RecordConfig
 from maskgrid.config.settings import Setting
 from maskgrid.config.tiles import TILES
 from maskgrid.network.checkpoints import checkpoint_id
