@@ -7,7 +7,6 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TypeVar
@@ -29,7 +28,7 @@ from maskgrid.dataset.pillow import (
     pillow_limits,
     read_formats,
 )
-from maskgrid.dataset.spans import Span, open_span
+from maskgrid.dataset.spans import Span, open_span, sha256_once
 from maskgrid.io.errors import UserError
 
 Read = TypeVar("Read")
@@ -171,14 +170,7 @@ def _sha256(path: Path, span: Span | None, stream: BufferedReader, wanted: Look 
     if wanted is None or wanted.page is None:
         return hashlib.file_digest(stream, "sha256").hexdigest()
     state = path.stat()
-    return _sha256_once(path, span, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _sha256_once(path: Path, span: Span | None, size: int, mtime_ns: int) -> str:  # noqa: ARG001
-    """Hash a file with many pages once; size and time tell whether it is the same."""
-    with open_span(path, span) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_once(path, span, state.st_size, state.st_mtime_ns)
 
 
 def rgb_pixels(image: ImageLike, max_pixels: int = 100_000_000, pixels: PixelsConfig = PLAIN) -> npt.NDArray[np.uint8]:

@@ -4,8 +4,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +14,7 @@ from maskgrid.dataset.decoding import Wish
 from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image
 from maskgrid.dataset.look import Look
 from maskgrid.dataset.sources import SourceItem, file_state
-from maskgrid.dataset.spans import Span, open_span
+from maskgrid.dataset.spans import open_span, sha256_once
 from maskgrid.io.listings import is_outside_root
 
 # These depend only on the file's bytes. Others may change although the file does not: permissions, the pixel limit.
@@ -155,7 +153,7 @@ def _examine(
         status=ImageStatus.OK,
         size_bytes=state[0],
         mtime_ns=state[1],
-        sha256=_hash_once(item.path, item.span, *state) if item.page else content_sha256(item),
+        sha256=content_sha256(item, state if item.page else None),
         archive=item.archive,
         member_offset=None if item.span is None else item.span.offset,
         page=item.page,
@@ -186,22 +184,19 @@ def _examine(
     )
 
 
-@lru_cache(maxsize=8)
-def _hash_once(path: Path, span: Span | None, size: int | None, mtime_ns: int | None) -> str | None:  # noqa: ARG001
-    """Hash a file with many pages once; size and time tell whether it is the same."""
-    return _hash(path, span)
+def content_sha256(item: SourceItem, once: tuple[int | None, int | None] | None = None) -> str | None:
+    """Hash an input's bytes: hexadecimal sha256; None if they cannot be read.
 
-
-def content_sha256(item: SourceItem) -> str | None:
-    """Hash an input's bytes: hexadecimal sha256; None if they cannot be read."""
-    return _hash(item.path, item.span)
-
-
-def _hash(path: Path, span: Span | None) -> str | None:
+    Args:
+        item: the input.
+        once: for a file of many pages, its size and time: it is hashed once in this process.
+    """
     try:
-        if not path.is_file():  # opening a named pipe would block for ever
+        if not item.path.is_file():  # opening a named pipe would block for ever
             return None
-        with open_span(path, span) as stream:
+        if once is not None:
+            return sha256_once(item.path, item.span, *once)
+        with open_span(item.path, item.span) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError):
         return None

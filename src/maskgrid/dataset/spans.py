@@ -1,8 +1,10 @@
 """Read a part of a file as a file: the member of an archive."""
 
+import hashlib
 import io
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,17 @@ def open_span(path: Path, span: Span | None) -> io.BufferedReader:
         OSError: the file cannot be opened.
     """
     return path.open("rb") if span is None else io.BufferedReader(SpanReader(path, span))
+
+
+@lru_cache(maxsize=8)
+def sha256_once(path: Path, span: Span | None, size: int | None, mtime_ns: int | None) -> str:  # noqa: ARG001
+    """Hash a file of many pages once in this process, hexadecimal; its size and time tell whether it is the same.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_span(path, span) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class SpanReader(io.RawIOBase):
