@@ -17,7 +17,7 @@ EVERYTHING = Recording(0.0, 0.0, (0.0,), (1.0,))
 @pytest.mark.parametrize(("size_hw", "at_once"), [((300, 400), 3), ((1000, 1500), 1), ((40, 50), 48)])
 def test_only_a_few_logits_are_up_sampled_at_a_time(size_hw, at_once, demo_model, monkeypatch):
     network = Proposer(demo_model)
-    network.chunk_px = 300 * 400 * 3
+    network.recorder.chunk_px = 300 * 400 * 3
     transforms = network.predictor._transforms
     sizes = []
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ class Proposals:
     Attributes:
         logits: float32 (n, h, w).
         predicted_iou: (n,), in the network's arithmetic.
-        point_xy: float32 (n, 2), prompts in pixels of the crop.
+        point_xy: float32 (n, 2), prompts in pixels of the crop; on the CPU, like the ids.
         candidate_id: int64 (n,).
     """
 
@@ -102,7 +103,12 @@ class Proposals:
     def keep(self, mask: Tensor) -> "Proposals":
         """The proposals where the mask is true."""
         rows = mask.nonzero()[:, 0]  # indexing by rows, so that a GPU syncs only once
-        return Proposals(self.logits[rows], self.predicted_iou[rows], self.point_xy[rows], self.candidate_id[rows])
+        here = rows.cpu()
+        return Proposals(self.logits[rows], self.predicted_iou[rows], self.point_xy[here], self.candidate_id[here])
+
+    def copied(self) -> "Proposals":
+        """The proposals with logits and scores of their own."""
+        return Proposals(self.logits.clone(), self.predicted_iou.clone(), self.point_xy, self.candidate_id)
 
     def chunks(self, size: int) -> Iterator["Proposals"]:
         """The proposals in parts of at most ``size``."""
@@ -124,8 +130,7 @@ def measure(proposals: Proposals, logits: Tensor, extent: Extent, crop: Crop, re
     levels = [
         _draw_level(proposals, logits, (y0, x0), threshold, crop, recording) for threshold in recording.mask_thresholds
     ]
-    rows = CandidateRows.concatenate(levels, len(recording.stability_score_offsets))
-    return rows.take(np.lexsort((rows.mask_threshold, rows.candidate_id))) if len(levels) > 1 else rows
+    return sorted_by_id(levels, len(recording.stability_score_offsets))
 
 
 def _draw_level(
@@ -147,41 +152,71 @@ def _draw_level(
         keep &= (stability >= recording.stability_score_thresh).any(1)
     if not bool(keep.all()):
         proposals, stability, masks = proposals.keep(keep), stability[keep], masks[keep]
-    return _rows(proposals, stability, masks, corner_yx, mask_threshold, crop)
-
-
-def _rows(
-    proposals: Proposals,
-    stability: Tensor,
-    masks: Tensor,
-    corner_yx: tuple[int, int],
-    mask_threshold: float,
-    crop: Crop,
-) -> CandidateRows:
     (height, width), (y, x) = crop.image_size_hw, corner_yx
     boxes = batched_mask_to_box(masks) + torch.tensor([x, y, x, y], device=masks.device)
-    near_edge = is_box_near_crop_edge(boxes, list(crop.box_xyxy), [0, 0, width, height])
+    near_edge = is_box_near_crop_edge(boxes, list(crop.box_xyxy), [0, 0, width, height]).cpu()
     x0, y0, _, _ = crop.box_xyxy
-    return CandidateRows(
-        candidate_id=proposals.candidate_id.cpu().numpy().astype(np.int32),
-        crop_index=np.full(len(masks), crop.index, np.int16),
-        point_xy=uncrop_points(proposals.point_xy, list(crop.box_xyxy)).cpu().numpy(),
+    wanted = (~near_edge).nonzero()[:, 0].tolist()
+    return rows_of(
+        proposals.candidate_id,
+        proposals.point_xy,
+        crop,
+        mask_threshold,
         predicted_iou=proposals.predicted_iou.float().cpu().numpy(),
-        mask_threshold=np.full(len(masks), mask_threshold, np.float64),
         stability_scores=stability.float().cpu().numpy(),
-        near_crop_edge=near_edge.cpu().numpy(),
-        box_xyxy=boxes.cpu().numpy().astype(np.int32) + np.array([x0, y0, x0, y0], np.int32),
-        area_px=masks.sum((1, 2), dtype=torch.int64).cpu().numpy().astype(np.int32),
-        counts=_codes(masks, ~near_edge, (y0 + y, x0 + x), crop.image_size_hw),
+        boxes_xyxy=boxes.cpu(),
+        area_px=masks.sum((1, 2), dtype=torch.int64).cpu().numpy(),
+        near_edge=near_edge.numpy(),
+        codes=encode_windows(masks[wanted], (y0 + y, x0 + x), crop.image_size_hw),
     )
 
 
-def _codes(
-    masks: Tensor, wanted: Tensor, corner_yx: tuple[int, int], image_size_hw: tuple[int, int]
-) -> NDArray[np.object_]:
-    """Run-length codes (n,) of the masks wanted; None for the others."""
-    codes = np.full(len(masks), None, np.object_)
-    rows = wanted.nonzero()[:, 0].tolist()
-    for row, code in zip(rows, encode_windows(masks[rows], corner_yx, image_size_hw), strict=True):
-        codes[row] = code
-    return codes
+def rows_of(
+    candidate_id: Tensor,
+    point_xy: Tensor,
+    crop: Crop,
+    mask_threshold: float,
+    *,
+    predicted_iou: NDArray[np.float32],
+    stability_scores: NDArray[np.float32],
+    boxes_xyxy: Tensor,
+    area_px: NDArray[np.integer[Any]],
+    near_edge: NDArray[np.bool_],
+    codes: list[bytes],
+) -> CandidateRows:
+    """The rows of n masks of a crop, measured at one level.
+
+    Args:
+        candidate_id: int64 (n,), on the CPU, like the other tensors.
+        point_xy: float32 (n, 2), prompts in pixels of the crop.
+        crop: the crop.
+        mask_threshold: the level.
+        predicted_iou: (n,).
+        stability_scores: (n, offsets).
+        boxes_xyxy: (n, 4), sam2's boxes in pixels of the crop.
+        area_px: (n,).
+        near_edge: (n,), whether sam2 drops the mask, as its box touches the crop's edge.
+        codes: run-length codes in the image of the other masks, in order.
+    """
+    x0, y0, _, _ = crop.box_xyxy
+    counts = np.full(len(candidate_id), None, np.object_)
+    for row, code in zip(np.flatnonzero(~near_edge), codes, strict=True):
+        counts[row] = code
+    return CandidateRows(
+        candidate_id=candidate_id.numpy().astype(np.int32),
+        crop_index=np.full(len(candidate_id), crop.index, np.int16),
+        point_xy=uncrop_points(point_xy, list(crop.box_xyxy)).numpy(),
+        predicted_iou=predicted_iou,
+        mask_threshold=np.full(len(candidate_id), mask_threshold, np.float64),
+        stability_scores=stability_scores,
+        near_crop_edge=near_edge,
+        box_xyxy=boxes_xyxy.numpy().astype(np.int32) + np.array([x0, y0, x0, y0], np.int32),
+        area_px=area_px.astype(np.int32),
+        counts=counts,
+    )
+
+
+def sorted_by_id(levels: list[CandidateRows], n_offsets: int) -> CandidateRows:
+    """The rows of all levels, by candidate and level."""
+    rows = CandidateRows.concatenate(levels, n_offsets)
+    return rows.take(np.lexsort((rows.mask_threshold, rows.candidate_id))) if len(levels) > 1 else rows

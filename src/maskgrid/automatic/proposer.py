@@ -16,12 +16,18 @@ from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
 from maskgrid.automatic.candidates import CandidateRows, Candidates
-from maskgrid.automatic.proposals import Crop, Proposals, layer_crops, measure
+from maskgrid.automatic.device_masks import TooManyTurnsError
+from maskgrid.automatic.proposals import Crop, Proposals, layer_crops
+from maskgrid.automatic.recorder import Begun, Recorder
 from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.network.decoder import Decoding, Mode
-from maskgrid.network.memory import is_out_of_memory, raise_failure, release_memory, with_less, with_smaller_chunks
-from maskgrid.network.predictor import Extent, chunk_px, make_predictor, masks_at_once
-from maskgrid.network.workers import in_parts, one_behind
+from maskgrid.network.graphs import Graphs
+from maskgrid.network.image_encoder import ImageEncoder
+from maskgrid.network.memory import is_out_of_memory, raise_failure, release_memory, with_less
+from maskgrid.network.model import products_in_tf32
+from maskgrid.network.predictor import make_predictor
+from maskgrid.network.transfers import to_device
+from maskgrid.network.workers import one_behind
 from maskgrid.plan.passes import Pass, Recording
 
 # sam2 clamps a mask's logits to this before they become a prompt.
@@ -41,21 +47,21 @@ class _Scores:
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self._scores: list[NDArray[np.float32]] = []
+        self._scores: list[Tensor] = []
         self._not_numbers: list[Tensor] = []
 
-    def add(self, part: tuple[Crop, Proposals]) -> tuple[Crop, Proposals]:
-        """Add the scores of a batch, and return the batch."""
-        _, proposals = part
+    def add(self, proposals: Proposals) -> None:
+        """Add the scores of a batch. They stay on the device, so that nobody waits for them."""
         self.dtype = proposals.predicted_iou.dtype
-        self._scores.append(proposals.predicted_iou.float().cpu().numpy())
+        self._scores.append(proposals.predicted_iou.to(torch.float32, copy=True))
         self._not_numbers.append(proposals.logits.isnan().any())
-        return part
 
     def sorted(self) -> NDArray[np.float32]:
         """All predicted IoUs, sorted; ``FloatingPointError`` if scores or logits are not numbers."""
-        scores = np.sort(np.concatenate(self._scores)) if self._scores else np.empty(0, np.float32)
-        if not np.isfinite(scores).all() or any(map(bool, self._not_numbers)):
+        if not self._scores:
+            return np.empty(0, np.float32)
+        scores: NDArray[np.float32] = np.sort(torch.cat(self._scores).cpu().numpy())
+        if not np.isfinite(scores).all() or bool(torch.stack(self._not_numbers).any()):
             raise FloatingPointError("the network returned scores or logits that are not numbers")
         return scores
 
@@ -74,11 +80,14 @@ class Proposer:
             model: sam2's own model object, as from :func:`maskgrid.load_model`.
             mode: ``exact`` for sam2's masks bit for bit; ``fast`` for the least work, with masks that agree.
         """
-        self.predictor = make_predictor(model)
-        self.decoding = Decoding(self.predictor, mode)
-        self.chunk_px = chunk_px(self.predictor.device)
+        self.predictor, self.mode = make_predictor(model), mode
+        device = self.predictor.device
+        self.graphs = Graphs(device)
+        self.decoding = Decoding(self.predictor, mode, self.graphs)
+        self.encoder = ImageEncoder(self.predictor, self.graphs, on_device=mode == "fast")
+        self.recorder = Recorder(self.predictor, mode, self.graphs)
         # On a CPU, the network keeps all cores busy; MPS does not support two threads.
-        self.beside = self.predictor.device.type == "cuda"
+        self.beside = device.type == "cuda"
 
     @torch.no_grad()
     def run(
@@ -109,18 +118,20 @@ class Proposer:
         """
         # No more than there are, so that halving makes a difference at once. With m2m, masks fill the batches.
         most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
-        if self.beside:
-            try:
-                return self._run(image, pass_, recording, each_crop, True, most)
-            except ImageTooLargeError:
-                pass
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise_failure(error)
-            # The work may fit if the two take turns; further images would hit the same limit.
-            self.beside = False
-            release_memory("the network and its masks in turn")
-        return with_less(partial(self._run, image, pass_, recording, each_crop, False), most)
+        with products_in_tf32(self.predictor.device, wanted=self.mode == "fast"):
+            if self.beside:
+                try:
+                    return self._run(image, pass_, recording, each_crop, True, most)
+                except ImageTooLargeError:
+                    pass
+                except RuntimeError as error:
+                    if not is_out_of_memory(error):
+                        raise_failure(error)
+                # The work may fit if the two take turns; further images would hit the same limit.
+                self.beside = False
+                self.graphs.give_up()
+                release_memory("the network and its masks in turn")
+            return with_less(partial(self._run, image, pass_, recording, each_crop, False), most)
 
     def _run(
         self,
@@ -131,11 +142,30 @@ class Proposer:
         beside: bool,
         points_per_batch: int,
     ) -> Candidates:
+        try:
+            return self._candidates(image, pass_, recording, each_crop, beside, points_per_batch)
+        except TooManyTurnsError as error:
+            self.recorder.make_room(error.n_turns)
+            return self._run(image, pass_, recording, each_crop, beside, points_per_batch)
+
+    def _candidates(
+        self,
+        image: NDArray[np.uint8],
+        pass_: Pass,
+        recording: Recording,
+        each_crop: Callable[[], None],
+        beside: bool,
+        points_per_batch: int,
+    ) -> Candidates:
         crops, scores = list(layer_crops(image.shape[:2], pass_)), _Scores(self.decoding.dtype)
         asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch, each_crop)
-        recorded = one_behind(
-            lambda part: self._record(*part, recording), map(scores.add, asked), self.predictor.device, beside=beside
-        )
+
+        def begun() -> Iterator[Begun]:
+            for crop, proposals in asked:
+                scores.add(proposals)
+                yield self.recorder.begin(proposals, crop, recording)
+
+        recorded = one_behind(self.recorder.finish, begun(), self.predictor.device, beside=beside)
         rows = [row for part in recorded for row in part]
         self.predictor.reset_predictor()
         self.decoding.forget()
@@ -161,7 +191,7 @@ class Proposer:
         for crop in crops:
             if 0 in crop.size_hw:
                 continue  # layers of a tiny image can have empty crops, on which sam2 fails
-            self.predictor.set_image(np.ascontiguousarray(crop.cut(image)))
+            self.encoder.encode(np.ascontiguousarray(crop.cut(image)))
             for proposals in self._proposals(crop, pass_, floor, points_per_batch):
                 yield crop, proposals
             each_crop()
@@ -171,7 +201,7 @@ class Proposer:
         grid = pass_.point_grid() * np.array([[width, height]])
         first_id = crop.index * len(grid) * pass_.n_masks_per_point
         for (points,) in batch_iterator(points_per_batch, grid):
-            point_xy = torch.as_tensor(points, dtype=torch.float32, device=self.predictor.device)
+            point_xy = torch.as_tensor(points, dtype=torch.float32)
             # Every mask is refined, whatever its first score.
             first_floor = 0.0 if pass_.use_m2m else floor
             logits, predicted_iou = self._predict(point_xy, crop, pass_.multimask_output, floor=first_floor)
@@ -179,7 +209,7 @@ class Proposer:
             logits, predicted_iou = logits.flatten(0, 1), predicted_iou.flatten(0, 1)
             if pass_.use_m2m:
                 logits, predicted_iou = self._refine(point_xy, logits, crop, points_per_batch, floor)
-            ids = torch.arange(first_id, first_id + len(logits), device=logits.device)
+            ids = torch.arange(first_id, first_id + len(logits))
             first_id += len(logits)
             yield Proposals(logits, predicted_iou, point_xy, ids)
 
@@ -192,6 +222,7 @@ class Proposer:
         floor: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Decode one click per prompt: logits (n, c, h, w) and predicted IoU (n, c)."""
+        point_xy = to_device(point_xy, self.predictor.device)
         points = self.predictor._transforms.transform_coords(point_xy, normalize=True, orig_hw=crop.size_hw)
         labels = torch.ones(len(points), dtype=torch.int, device=points.device)
         return self.decoding.predict(
@@ -208,30 +239,3 @@ class Proposer:
             refined.append(better[:, 0])
             predicted_iou.append(iou[:, 0])
         return torch.cat(refined), torch.cat(predicted_iou)
-
-    def _record(self, crop: Crop, proposals: Proposals, recording: Recording) -> list[CandidateRows]:
-        if recording.pred_iou_thresh > 0.0:
-            proposals = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
-        rows, self.chunk_px = with_smaller_chunks(
-            lambda chunk_px: self._record_chunks(proposals, crop, recording, chunk_px), self.chunk_px, crop.size_hw
-        )
-        return rows
-
-    def _record_chunks(
-        self, proposals: Proposals, crop: Crop, recording: Recording, chunk_px: int
-    ) -> list[CandidateRows]:
-        def record(chunk: Proposals) -> CandidateRows:
-            extent = _extent(chunk.logits, crop, recording)
-            logits = self.predictor._transforms.upsample(chunk.logits, extent)
-            return measure(chunk, logits, extent, crop, recording)
-
-        chunks = proposals.chunks(masks_at_once(chunk_px, crop.size_hw))
-        return in_parts(record, chunks, proposals.logits.device)
-
-
-def _extent(logits: Tensor, crop: Crop, recording: Recording) -> Extent:
-    """The part of the crop to draw; all of it on a device that would have to sync to find the part."""
-    if logits.device.type != "cpu":
-        return Extent.whole(crop.size_hw)
-    lowest = min(recording.mask_thresholds) - max(recording.stability_score_offsets)
-    return Extent.above(logits, lowest, crop.size_hw)

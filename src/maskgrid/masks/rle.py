@@ -38,13 +38,13 @@ def encode_window(mask: NDArray[np.bool_], corner_yx: tuple[int, int], size_hw: 
         size_hw: the image's height and width in pixels.
     """
     height, width = mask.shape
-    rows = _window_rows(height, size_hw)
+    rows = window_rows(height, size_hw)
     columns = np.zeros((width, rows), np.bool_)
     columns[:, :height] = mask.T
     flat = columns.reshape(-1)
     turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     turns = np.concatenate([np.zeros(int(flat[0]), np.intp), turns, np.full(int(flat[-1]), flat.size)])
-    return _code_of_turns(turns, rows, corner_yx, size_hw)
+    return code_of_turns(turns, rows, corner_yx, size_hw)
 
 
 def encode_windows(masks: "Tensor", corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> list[bytes]:
@@ -60,12 +60,12 @@ def encode_together(masks: "Tensor", corner_yx: tuple[int, int], size_hw: tuple[
     A GPU then sends no whole masks and syncs once. On a CPU this is slower than one by one.
     """
     n, height, width = masks.shape
-    rows = _window_rows(height, size_hw)
+    rows = window_rows(height, size_hw)
     flat = masks.new_zeros((n, width * rows + 2))  # with background before and after
     flat[:, 1:-1].view(n, width, rows)[:, :, :height] = masks.transpose(1, 2)
     mask_of, turns = (flat[:, 1:] != flat[:, :-1]).nonzero().cpu().numpy().T
     ends = np.cumsum(np.bincount(mask_of, minlength=n))[:-1]
-    return [_code_of_turns(part, rows, corner_yx, size_hw) for part in np.split(turns, ends)] if n else []
+    return [code_of_turns(part, rows, corner_yx, size_hw) for part in np.split(turns, ends)] if n else []
 
 
 def from_runs(runs: Sequence[int] | NDArray[np.int64], size_hw: tuple[int, int]) -> bytes:
@@ -206,13 +206,20 @@ def union_area_px(masks: Sequence[bytes], size_hw: tuple[int, int]) -> int:
     return area_px(merge(masks, size_hw), size_hw) if masks else 0
 
 
-def _window_rows(height: int, size_hw: tuple[int, int]) -> int:
+def window_rows(height: int, size_hw: tuple[int, int]) -> int:
     """A window's rows, plus one of background unless it fills the image's height, so that no run leaves its column."""
     return height + (height < size_hw[0])
 
 
-def _code_of_turns(turns: NDArray[np.intp], rows: int, corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
-    """The code of a mask that switches on or off at these places of its window, counted down the columns."""
+def code_of_turns(turns: NDArray[np.intp], rows: int, corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> bytes:
+    """The code of a mask that begins or ends at these places of its window.
+
+    Args:
+        turns: places in order, counted down the columns of ``rows``, as many as ``window_rows`` says.
+        rows: rows of a column.
+        corner_yx: the window's first row and column in the image.
+        size_hw: the image's height and width in pixels.
+    """
     y0, x0 = corner_yx
     edges = (x0 + turns // rows) * size_hw[0] + y0 + turns % rows
     n_pixels = size_hw[0] * size_hw[1]

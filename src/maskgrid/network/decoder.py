@@ -16,6 +16,7 @@ from torch import Tensor
 from maskgrid.network.allocator import freed_memory_given_back
 from maskgrid.network.exact_decoder import ImageFeatures, PromptDecoder
 from maskgrid.network.fast_decoder import FastPromptDecoder
+from maskgrid.network.graphs import Graphs
 from maskgrid.network.model import arithmetic_of
 
 log = logging.getLogger(__name__)
@@ -23,24 +24,29 @@ log = logging.getLogger(__name__)
 Mode = Literal["exact", "fast"]
 Prediction = tuple[Tensor, Tensor]
 
+# Prompts whose masks are drawn at once by the shorter way. The first number that gives sam2's bits is taken.
+_DRAWN_AT_ONCE = {"cpu": (8,), "other": (32, 8)}
+
 
 class Decoding:
     """Decodes prompts of the image that a predictor holds."""
 
-    def __init__(self, predictor: SAM2ImagePredictor, mode: Mode) -> None:
+    def __init__(self, predictor: SAM2ImagePredictor, mode: Mode, graphs: Graphs | None = None) -> None:
         """Choose how to decode.
 
         Args:
             predictor: its transforms must leave logits at the decoder's resolution.
             mode: ``exact`` for sam2's bits, ``fast`` for the same within rounding.
+            graphs: replays steps on a CUDA device; the image's features must then stay at the same place.
         """
-        self.predictor, self.mode = predictor, mode
+        self.predictor, self.mode, self.graphs = predictor, mode, graphs
         decoder = predictor.model.sam_mask_decoder
         self.dtype = arithmetic_of(predictor.model)
         # Below float32, sam2's own decoder runs under autocast, whose bits the shorter way does not reproduce.
         self.can_shorten = decoder.use_high_res_features and (mode == "fast" or self.dtype == torch.float32)
         self.decoder = _cast(decoder, self.dtype) if self.can_shorten and self.dtype != torch.float32 else decoder
         self.is_equal: dict[tuple[int, bool], bool] = {}
+        self.drawn_at_once = self._choices()[0]
         self._image: tuple[object, PromptDecoder] | None = None
 
     def predict(
@@ -63,20 +69,38 @@ class Decoding:
 
         Returns:
             Logits float32 (n, masks, 4 h, 4 w), neither up-sampled nor clamped, and predicted IoU (n, masks), in the
-            dtype of the network's arithmetic.
+            dtype of the network's arithmetic. With graphs, the next call may write over them.
         """
-        if self.mode == "fast" and self.can_shorten:
-            return self._shorter(points, labels, mask_input, multimask_output, floor)
-        if not self.can_shorten or mask_input is not None:
-            return self._as_sam2(points, labels, mask_input, multimask_output)
+        if mask_input is not None:
+            is_short = self.mode == "fast" and self.can_shorten
+            way = self._shorter if is_short else self._as_sam2
+            return way(points, labels, mask_input, multimask_output, floor)
         kind = len(points), multimask_output
-        if kind not in self.is_equal:
+        if self.mode == "exact" and self.can_shorten and kind not in self.is_equal:
             return self._compare(points, labels, multimask_output)
-        if self.is_equal[kind]:
-            return self._shorter(points, labels, None, multimask_output, floor)
-        return self._as_sam2(points, labels, None, multimask_output)
+        is_short = self.can_shorten and (self.mode == "fast" or self.is_equal[kind])
+        if self.graphs is None or not self.graphs.is_on:
+            way = self._shorter if is_short else self._as_sam2
+            return way(points, labels, None, multimask_output, floor)
 
-    def _as_sam2(self, points: Tensor, labels: Tensor, mask_input: Tensor | None, multimask_output: bool) -> Prediction:
+        def step(points: Tensor, labels: Tensor) -> Prediction:
+            self._image = None  # what is derived from the image must be computed anew in each replay
+            way = self._shorter if is_short else self._as_sam2
+            logits, scores = way(points, labels, None, multimask_output, 0.0)
+            self._image = None
+            return logits, scores
+
+        logits, scores = self.graphs.run(("decoder", is_short, *kind), step, points, labels)
+        return logits, scores
+
+    def _as_sam2(
+        self,
+        points: Tensor,
+        labels: Tensor,
+        mask_input: Tensor | None,
+        multimask_output: bool,
+        floor: float,  # noqa: ARG002 - sam2 draws all
+    ) -> Prediction:
         logits, scores, _ = self.predictor._predict(
             points, labels, mask_input=mask_input, multimask_output=multimask_output, return_logits=True
         )
@@ -96,9 +120,18 @@ class Decoding:
 
     def _compare(self, points: Tensor, labels: Tensor, multimask_output: bool) -> Prediction:
         with freed_memory_given_back():
-            theirs = self._as_sam2(points, labels, None, multimask_output)
-        ours = self._shorter(points, labels, None, multimask_output, 0.0)
-        is_equal = all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+            theirs = self._as_sam2(points, labels, None, multimask_output, 0.0)
+        is_equal = False
+        for drawn_at_once in self._choices():
+            if drawn_at_once > self.drawn_at_once:
+                continue
+            if drawn_at_once < self.drawn_at_once:
+                self.drawn_at_once, self._image = drawn_at_once, None
+                self.is_equal.clear()  # other sizes of batches were compared with another number
+            ours = self._shorter(points, labels, None, multimask_output, 0.0)
+            is_equal = all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+            if is_equal:
+                break
         # NaN equals nothing, so it says nothing about the kernels.
         if is_equal or all(bool(part.isfinite().all()) for part in theirs):
             self.is_equal[len(points), multimask_output] = is_equal
@@ -118,9 +151,14 @@ class Decoding:
                 model.sam_prompt_encoder.get_dense_pe().to(self.dtype),
                 (finer.to(self.dtype), fine.to(self.dtype)),
             )
-            kind = FastPromptDecoder if self.mode == "fast" else PromptDecoder
-            self._image = features, kind(self.decoder, image)
+            if self.mode == "fast":
+                self._image = features, FastPromptDecoder(self.decoder, image)
+            else:
+                self._image = features, PromptDecoder(self.decoder, image, self.drawn_at_once)
         return self._image[1]
+
+    def _choices(self) -> tuple[int, ...]:
+        return _DRAWN_AT_ONCE["cpu" if self.predictor.device.type == "cpu" else "other"]
 
     def forget(self) -> None:
         """Release the image."""

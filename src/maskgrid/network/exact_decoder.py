@@ -15,9 +15,6 @@ from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
 from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
-# Prompts drawn at once; constant, so that the kernels are always the same.
-_DRAWN_AT_ONCE = 8
-
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
@@ -99,9 +96,15 @@ class ImageSide:
 class PromptDecoder:
     """Predicts masks and scores for the prompts of one image."""
 
-    def __init__(self, decoder: MaskDecoder, features: ImageFeatures) -> None:
-        """Prepare for the prompts of an image."""
-        self.decoder, self.features = decoder, features
+    def __init__(self, decoder: MaskDecoder, features: ImageFeatures, drawn_at_once: int = 8) -> None:
+        """Prepare for the prompts of an image.
+
+        Args:
+            decoder: sam2's.
+            features: the image's.
+            drawn_at_once: prompts whose masks are drawn at once; constant, so that the kernels are always the same.
+        """
+        self.decoder, self.features, self.drawn_at_once = decoder, features, drawn_at_once
         self.projected: dict[torch.nn.Linear, Tensor] = {}
 
     def predict(
@@ -113,7 +116,8 @@ class PromptDecoder:
             sparse: (n, t, c), the prompts' embeddings.
             dense: (n, c, h, w), embeddings of the mask prompts; (1, c, h, w) if there are none.
             multimask_output: three masks per prompt, or one.
-            floor: a prompt with no score above it is not drawn; its logits are 0.
+            floor: a prompt with no score above it need not be drawn; its logits are then 0. A CUDA device draws all,
+                since it would have to wait for the scores.
 
         Returns:
             Logits (n, masks, 4 h, 4 w) and predicted IoU (n, masks).
@@ -126,10 +130,12 @@ class PromptDecoder:
         mask_tokens = queries[:, first + 1 : first + 1 + decoder.num_mask_tokens]
         hyper = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], 1)
         some = slice(1, None) if multimask_output else slice(None)
-        # A floor of 0 keeps all. NaN scores are drawn too, so that they get noticed.
-        below = (scores[:, some] <= floor).all(1) if floor > 0.0 else torch.zeros_like(scores[:, 0], dtype=torch.bool)
-        logits = self._draw(image.keys, hyper, (~below).nonzero()[:, 0], some)
         scores = scores[:, some]
+        if floor > 0.0 and scores.device.type != "cuda":
+            # Negated, so that NaN scores are drawn too and get noticed.
+            logits = self._draw(image.keys, hyper, (~(scores <= floor).all(1)).nonzero()[:, 0], some)
+        else:
+            logits = self._draw_all(image.keys, hyper, some)
         if multimask_output:
             return logits, scores
         if decoder.dynamic_multimask_via_stability:
@@ -148,25 +154,35 @@ class PromptDecoder:
 
     def _draw(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
         """Draw some masks of some of the prompts; 0 for the others."""
+        if len(prompts) == len(hyper):
+            return self._draw_all(keys, hyper, some)
         (height, width), n_masks = self.features.size_hw, len(range(hyper.shape[1])[some])
         logits = hyper.new_zeros(len(hyper), n_masks, 4 * height, 4 * width)
-        for (part,) in batch_iterator(self._drawn_at_once(), prompts):
-            logits[part] = self._drawn(keys, hyper, part, some)
+        for (part,) in batch_iterator(self.drawn_at_once, prompts):
+            logits[part] = self._drawn(keys[part], hyper[part], some)
         return logits
 
-    def _drawn_at_once(self) -> int:
-        return _DRAWN_AT_ONCE
+    def _draw_all(self, keys: Tensor, hyper: Tensor, some: slice) -> Tensor:
+        batches = batch_iterator(self.drawn_at_once, keys, hyper)
+        parts = [self._drawn(some_keys, some_hyper, some) for some_keys, some_hyper in batches]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _drawn(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
-        # Fill up to a full batch, so that a mask's bits do not depend on how many others are drawn.
-        rows = torch.cat([prompts, prompts[-1:].expand(_DRAWN_AT_ONCE - len(prompts))])
+    def _drawn(self, keys: Tensor, hyper: Tensor, some: slice) -> Tensor:
+        """Draw masks of prompts, as many as are drawn at once, or fewer."""
+        n = len(keys)
+        keys, hyper = self._filled(keys), self._filled(hyper)
         height, width = self.features.size_hw
-        image = torch.unflatten(keys[rows].transpose(1, 2), 2, (height, width))
+        image = torch.unflatten(keys.transpose(1, 2), 2, (height, width))
         dc1, ln1, act1, dc2, act2 = self.decoder.output_upscaling
         finer, fine = self.features.high_res
         upscaled = act2(dc2(act1(ln1(dc1(image).add_(fine)))).add_(finer))
-        planes = hyper[rows] @ upscaled.flatten(2)
-        return torch.unflatten(planes, 2, (4 * height, 4 * width))[: len(prompts), some]
+        planes = hyper @ upscaled.flatten(2)
+        return torch.unflatten(planes, 2, (4 * height, 4 * width))[:n, some]
+
+    def _filled(self, rows: Tensor) -> Tensor:
+        # Up to a full batch, so that a mask's bits do not depend on how many others are drawn.
+        missing = self.drawn_at_once - len(rows)
+        return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing > 0 else rows
 
 
 def transform(decoder: MaskDecoder, tokens: Tensor, image: ImageSide) -> Tensor:

@@ -78,11 +78,10 @@ class FastPromptDecoder(PromptDecoder):
 
     def __init__(self, decoder: MaskDecoder, features: ImageFeatures) -> None:
         """Convert the up-scaling weights and the image's finer features to token layout."""
-        super().__init__(decoder, features)
         height, width = features.size_hw
-        dc1, _, _, dc2, _ = decoder.output_upscaling
         kind = "cpu" if features.embedding.device.type == "cpu" else "other"
-        self.at_once = max(1, _TOKENS_AT_ONCE[kind] // (height * width))
+        super().__init__(decoder, features, max(1, _TOKENS_AT_ONCE[kind] // (height * width)))
+        dc1, _, _, dc2, _ = decoder.output_upscaling
         self.weights = tuple(dc.weight.permute(0, 2, 3, 1).flatten(1) for dc in (dc1, dc2))
         finer, fine = features.high_res
         # (2 h, 2 w) as (h, w, 2, 2), and (4 h, 4 w) as (h, w, 2, 2, 2, 2).
@@ -103,20 +102,15 @@ class FastPromptDecoder(PromptDecoder):
                 sparse, shared, multimask_output=multimask_output, floor=floor
             )
 
-        parts = batch_iterator(self.at_once, sparse, dense.expand(len(sparse), -1, -1, -1))
+        parts = batch_iterator(self.drawn_at_once, sparse, dense.expand(len(sparse), -1, -1, -1))
         logits, scores = zip(*in_parts(predict, parts, sparse.device), strict=True)
         return torch.cat(logits), torch.cat(scores)
 
     def _image(self, embedding: Tensor) -> ImageSide:
         return FastImageSide(embedding, self.features.position, self.projected if len(embedding) == 1 else {})
 
-    def _drawn_at_once(self) -> int:
-        return self.at_once
-
-    def _drawn(self, keys: Tensor, hyper: Tensor, prompts: Tensor, some: slice) -> Tensor:
-        (height, width), n = self.features.size_hw, len(prompts)
-        if n < len(keys):
-            keys, hyper = keys[prompts], hyper[prompts]
+    def _drawn(self, keys: Tensor, hyper: Tensor, some: slice) -> Tensor:
+        (height, width), n = self.features.size_hw, len(keys)
         _, ln1, act1, _, act2 = self.decoder.output_upscaling
         first, second = (weight.expand(n, -1, -1) for weight in self.weights)
         fine = torch.baddbmm(self.fine.expand(n, -1, -1), keys, first).view(n, 4 * height * width, -1)

@@ -128,6 +128,23 @@ def arithmetic_of(model: SAM2Base) -> torch.dtype:
 
 
 @contextmanager
+def products_in_tf32(device: torch.device, *, wanted: bool) -> Iterator[None]:
+    """Compute float32 matrix products in TF32 on a CUDA device, as torch computes convolutions there by default.
+
+    TF32 has float32's range and ten bits of mantissa; its products are about eight times as fast.
+    """
+    if not wanted or device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextmanager
 def _config_found(config: str) -> Iterator[str]:
     """The name under which Hydra finds a config: one of sam2's own, or a YAML file in any folder."""
     path = Path(config)

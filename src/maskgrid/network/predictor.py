@@ -7,7 +7,7 @@ Most masks fill a small part of the image. Only this part, the extent, is up-sam
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from sam2.utils.transforms import SAM2Transforms
 from torch import Tensor
 
 # Far more than rounding can lift a pixel above its neighbours, far less than the distance between levels.
-_MARGIN = 1e-4
+MARGIN = 1e-4
 # Up to this height plus width, torch interpolates with another kernel, whose last bits differ; at the input's own size,
 # it copies. The ends of rows are rounded in the same way only from whole vectors on.
 _SMALL_PX, _VECTOR_PX = 128, 64
@@ -48,7 +48,20 @@ def fit_feature_sizes(predictor: SAM2ImagePredictor) -> None:
 
 
 class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
-    """sam2's transforms, whose ``postprocess_masks`` keeps the decoder's resolution."""
+    """sam2's transforms, whose ``postprocess_masks`` keeps the decoder's resolution.
+
+    Attributes:
+        prepared: float32 (3, size, size), taken for the next image in place of its pixels.
+    """
+
+    prepared: Tensor | None = None
+
+    def __call__(self, image: Any) -> Tensor:  # noqa: ANN401 - whatever sam2 takes
+        """The image as the network takes it: float32 (3, size, size)."""
+        if self.prepared is not None:
+            return self.prepared
+        prepared: Tensor = super().__call__(image)
+        return prepared
 
     def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:  # noqa: ARG002 - sam2's signature
         """The decoder's logits in float32, neither up-sampled nor, unlike sam2's ``low_res_masks``, clamped."""
@@ -86,7 +99,7 @@ class Extent:
         It is the whole frame if the frame is so small that torch rounds parts of it differently.
         """
         # Negated so that NaN counts as above.
-        inside = ~(logits <= level - _MARGIN * (1.0 + abs(level))).all(0)
+        inside = ~(logits <= level - MARGIN * (1.0 + abs(level))).all(0)
         height, width = inside.shape
         if sum(size_hw) <= _SMALL_PX:
             return cls.whole(size_hw)

@@ -1,0 +1,122 @@
+"""Records the masks of each batch: measures them at every level, and keeps those that reach the floor.
+
+On a CUDA device with Triton, kernels measure masks from the decoder's logits. Elsewhere, and where the kernels would
+not give torch's pixels, masks are brought to the image's size a few at a time.
+"""
+
+import logging
+from dataclasses import dataclass, fields
+
+import numpy as np
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+from torch import Tensor
+
+from maskgrid.automatic import device_masks
+from maskgrid.automatic.candidates import CandidateRows
+from maskgrid.automatic.device_masks import MeasuredBatch
+from maskgrid.automatic.proposals import Crop, Proposals, measure
+from maskgrid.network.decoder import Mode
+from maskgrid.network.graphs import Graphs
+from maskgrid.network.memory import with_smaller_chunks
+from maskgrid.network.predictor import Extent, chunk_px, masks_at_once
+from maskgrid.network.workers import in_parts
+from maskgrid.plan.passes import Recording
+
+log = logging.getLogger(__name__)
+
+# Ends of runs for which a batch has room at first: 16 MB.
+_ROOM = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class UnmeasuredBatch:
+    """A batch whose masks will be measured by torch."""
+
+    proposals: Proposals
+    crop: Crop
+    recording: Recording
+
+
+Begun = UnmeasuredBatch | MeasuredBatch
+
+
+class Recorder:
+    """Turns batches of proposals into rows of candidates, in two steps: one for each of two threads.
+
+    Attributes:
+        chunk_px: pixels of full-resolution logits in memory at once, where torch measures.
+        has_kernels: whether kernels may measure.
+    """
+
+    def __init__(self, predictor: SAM2ImagePredictor, mode: Mode, graphs: Graphs) -> None:
+        """Record a predictor's masks; in mode ``exact``, kernels are compared with torch at each new size."""
+        self.predictor, self.mode, self.graphs = predictor, mode, graphs
+        self.chunk_px, self.has_kernels = chunk_px(predictor.device), True
+        self._room = _ROOM
+        self._is_equal: dict[tuple[tuple[int, int], tuple[int, ...]], bool] = {}
+
+    def make_room(self, n_turns: int) -> None:
+        """Make room for more ends of runs in a batch."""
+        self._room = 2 * n_turns
+
+    def begin(self, proposals: Proposals, crop: Crop, recording: Recording) -> Begun:
+        """Give the device its work, without waiting where that is possible. The logits may change afterwards."""
+        if self.has_kernels and device_masks.can_measure(proposals.logits.device, crop):
+            kind = crop.size_hw, tuple(proposals.logits.shape[1:])
+            if self.mode == "exact" and kind not in self._is_equal:
+                self._is_equal[kind] = self._has_torchs_pixels(proposals, crop, recording)
+            if self.mode == "fast" or self._is_equal[kind]:
+                return device_masks.begin(proposals, crop, recording, self._room)
+        if self.graphs.is_on:
+            proposals = proposals.copied()
+        return UnmeasuredBatch(proposals, crop, recording)
+
+    def finish(self, batch: Begun) -> list[CandidateRows]:
+        """Wait for the device, and return the rows of the masks that reach the floor."""
+        if isinstance(batch, MeasuredBatch):
+            return [device_masks.finish(batch)]
+        proposals, floor = batch.proposals, batch.recording.pred_iou_thresh
+        if floor > 0.0:
+            proposals = proposals.keep(proposals.predicted_iou > floor)
+        rows, self.chunk_px = with_smaller_chunks(
+            lambda chunk_px: self._by_torch(proposals, batch.crop, batch.recording, chunk_px),
+            self.chunk_px,
+            batch.crop.size_hw,
+        )
+        return rows
+
+    def _has_torchs_pixels(self, proposals: Proposals, crop: Crop, recording: Recording) -> bool:
+        """Whether kernels and torch make the same rows of a few masks."""
+        reached = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
+        if len(reached.logits) == 0:
+            return True
+        some = next(reached.chunks(masks_at_once(self.chunk_px, crop.size_hw)))
+        theirs = self._by_torch(some, crop, recording, self.chunk_px)[0]
+        ours = device_masks.finish(device_masks.begin(some, crop, recording, self._room))
+        differing = [
+            field.name
+            for field in fields(CandidateRows)
+            if not np.array_equal(getattr(ours, field.name), getattr(theirs, field.name))
+        ]
+        if differing:
+            log.info(
+                "torch measures masks of %d x %d pixels: kernels differ in %s", *crop.size_hw, ", ".join(differing)
+            )
+        return not differing
+
+    def _by_torch(self, proposals: Proposals, crop: Crop, recording: Recording, chunk_px: int) -> list[CandidateRows]:
+        def record(chunk: Proposals) -> CandidateRows:
+            extent = _extent(chunk.logits, crop, recording)
+            logits = self.predictor._transforms.upsample(chunk.logits, extent)
+            return measure(chunk, logits, extent, crop, recording)
+
+        chunks = proposals.chunks(masks_at_once(chunk_px, crop.size_hw))
+        return in_parts(record, chunks, proposals.logits.device)
+
+
+def _extent(logits: Tensor, crop: Crop, recording: Recording) -> Extent:
+    """The part of the crop to draw; all of it on a device that would have to sync to find the part."""
+    if logits.device.type != "cpu":
+        return Extent.whole(crop.size_hw)
+    lowest = min(recording.mask_thresholds) - max(recording.stability_score_offsets)
+    return Extent.above(logits, lowest, crop.size_hw)

@@ -1,0 +1,79 @@
+"""Measure masks by the kernels, run by Triton's interpreter, and by torch; print how the rows differ as JSON.
+
+Whether Triton interprets is decided when it is imported, hence a process of its own. Integer logits, enlarged four or
+eight times, are interpolated without rounding, so the two must be equal; with others, a pixel may differ.
+"""
+
+import json
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+from dataclasses import fields
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from maskgrid.automatic import device_masks
+from maskgrid.automatic.proposals import Crop, Proposals, measure
+from maskgrid.network.predictor import Extent, interpolate
+from maskgrid.plan.passes import Recording
+
+# Logits' side, image size, crop, recording, whether logits are integers.
+CASES = {
+    "whole image": (8, (32, 32), (0, 0, 32, 32), Recording(0.0, 0.0, (0.0,), (1.0,)), True),
+    "floor of scores": (8, (32, 32), (0, 0, 32, 32), Recording(0.5, 0.0, (0.0,), (1.0,)), True),
+    "levels, offsets, floor of stability": (
+        *(8, (32, 64), (0, 0, 64, 32)),
+        Recording(0.0, 0.7, (0.0, 1.0, -2.0), (1.0, 2.0)),
+        True,
+    ),
+    "crop inside": (8, (50, 60), (10, 12, 42, 44), Recording(0.0, 0.0, (0.0,), (1.0,)), True),
+    "crop of full height": (8, (32, 99), (40, 0, 72, 32), Recording(0.0, 0.0, (0.0,), (1.0,)), True),
+    "crop of full width": (8, (99, 32), (0, 30, 32, 62), Recording(0.0, 0.0, (0.0,), (1.0,)), True),
+    "odd size": (8, (37, 41), (0, 0, 41, 37), Recording(0.0, 0.0, (0.0,), (1.0,)), False),
+    "smaller than the logits": (16, (11, 9), (0, 0, 9, 11), Recording(0.0, 0.0, (0.0,), (1.0,)), False),
+    "one pixel": (8, (1, 1), (0, 0, 1, 1), Recording(0.0, 0.0, (0.0,), (1.0,)), False),
+    "taller than a block": (8, (300, 3), (0, 0, 3, 300), Recording(0.0, 0.0, (0.0,), (1.0,)), False),
+}
+
+
+def logits_of(side: int, n: int, are_integers: bool) -> torch.Tensor:
+    """Smooth masks, one that covers everything, and one that is empty."""
+    smooth = F.interpolate(torch.randn(1, n - 2, 4, 4) * 8, (side, side), mode="bicubic")[0]
+    logits = torch.cat([smooth, torch.full((1, side, side), 5.0), torch.full((1, side, side), -9.0)])
+    return logits.round() if are_integers else logits
+
+
+def main() -> None:
+    """Print, for each case, how many rows there are, which fields differ, and by how many pixels areas differ."""
+    torch.manual_seed(0)
+    report = {}
+    for name, (side, image_size_hw, box, recording, are_integers) in CASES.items():
+        n = 5
+        proposals = Proposals(
+            logits_of(side, n, are_integers), torch.rand(n), torch.rand(n, 2) * 9, torch.arange(n) + 7
+        )
+        crop = Crop(3, box, image_size_hw)
+        reached = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
+        whole = Extent.whole(crop.size_hw)
+        theirs = measure(reached, interpolate(reached.logits, whole), whole, crop, recording)
+        ours = device_masks.finish(device_masks.begin(proposals, crop, recording, 1 << 16))
+        pairs = {field.name: (getattr(ours, field.name), getattr(theirs, field.name)) for field in fields(ours)}
+        report[name] = {
+            "n": [len(ours), len(theirs)],
+            "differing": [
+                key for key, (one, other) in pairs.items() if one.dtype != other.dtype or not np.array_equal(one, other)
+            ],
+            "px": int(abs(ours.area_px - theirs.area_px).max()) if 0 < len(ours) == len(theirs) else 0,
+        }
+    try:
+        device_masks.finish(device_masks.begin(proposals, crop, recording, 1))
+    except device_masks.TooManyTurnsError as error:
+        report["room"] = error.n_turns
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
