@@ -23,7 +23,10 @@ from maskgrid.network.predictor import Extent, interpolate, make_predictor
 def trials(check: Check) -> Iterator[Result]:
     """Run all trials, or those that the command line names."""
     for name in check.trials or TRIALS:
-        yield from attempt({"trial": name}, TRIALS[name](check))
+        if name in TRIALS:
+            yield from attempt({"trial": name}, TRIALS[name](check))
+        else:
+            yield {"trial": name, "error": f"there is no such trial; there are {', '.join(TRIALS)}"}
 
 
 def smooth_logits(check: Check, n: int) -> Tensor:
