@@ -21,10 +21,9 @@ class Worker:
     """Runs the parts that the command line names."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        pyav.replace_if_missing()
         self.arguments, self.began = arguments, time.perf_counter()
         self.check = Check(
-            device=torch.device(arguments.device),
+            device=_device(arguments.device),
             out=arguments.out,
             photo=arguments.photo,
             repeat=arguments.repeat,
@@ -34,6 +33,14 @@ class Worker:
 
     def run(self) -> int:
         """Run all parts; return ``DEAD`` if the device no longer answers."""
+        if self.check.is_cuda and not torch.cuda.is_available():
+            self._note(
+                "start", {"error": "there is no CUDA device here; --device cpu --stand-in tries the parts without"}
+            )
+            return 0
+        if self.check.is_cuda:
+            torch.cuda.set_device(self.check.device)
+        pyav.replace_if_missing()
         for name in self.arguments.parts:
             self.arguments.worker.write_text(name)
             started = time.perf_counter()
@@ -65,6 +72,12 @@ class Worker:
             traceback.print_exc()
             return False
         return True
+
+
+def _device(name: str) -> torch.device:
+    """A device, of CUDA's with its number, which some of torch's functions ask for."""
+    device = torch.device(name)
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def _results(part: Part, check: Check) -> Iterator[dict[str, object]]:

@@ -139,6 +139,15 @@ def test_a_part_that_fails_is_noted(tmp_path, monkeypatch):
     assert found[3]["done"]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device")
+def test_without_a_device_it_ends_at_once(tmp_path):
+    program = [sys.executable, str(ROOT / "benchmarks" / "gpu_check.py"), "--out", str(tmp_path)]
+    subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
+    assert [(line["part"], line["error"][:28]) for line in lines(tmp_path)] == [
+        ("start", "there is no CUDA device here")
+    ]
+
+
 def test_discs_of_a_second_model_are_drawn_once_and_the_demo_has_none(tmp_path):
     first, second = (Check(CPU, tmp_path, stand_in="tiny") for _ in range(2))
     first.points = second.points = 2
