@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 
-.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer bench-exports soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -95,9 +95,23 @@ bench-full: $(INSTALLED)
 	$(BIN)/python benchmarks/single.py $(PHOTOS) --photos 2 --architecture tiny
 
 # On a CUDA device: the large architecture in float32 and bfloat16, then sweeps, even if masks differ (docs/gpu.md).
+# Agreement is measured with the demo's model.
 bench-gpu: $(INSTALLED)
 	-$(BIN)/python benchmarks/single.py $(PHOTOS) --architecture large --device cuda --dtype bfloat16
 	$(BIN)/python benchmarks/sweep.py $(PHOTOS) --architecture large --device cuda --repeat 3
+
+# Collect the wheels for a check of bits, speed and memory on a machine that has a GPU but no network (docs/gpu.md): 5 MB
+# in .gpu-kit. PHOTOS="a.jpg" takes a photograph along, best of 1200 x 1800 pixels.
+gpu-kit: $(INSTALLED)
+	PYTHON=$(BIN)/python bash benchmarks/gpu/make_kit.sh .gpu-kit $(firstword $(PHOTOS))
+
+# The check, with that kit: eight minutes; results in gpu-check. OPTIONS="--seconds 440 --parts exact_demo" are its options.
+gpu-check:
+	bash .gpu-kit/gpu_check.sh $(OPTIONS)
+
+# Run each part of the check on the CPU, with the demo's model: four minutes.
+test-gpu-check: $(INSTALLED)
+	MASKGRID_GPU_CHECK=1 $(BIN)/python -m pytest tests/system/test_gpu_check.py
 
 # Measure how fast the explorer's sliders answer with 1,500 candidates (docs/benchmarks.md); needs Chromium.
 bench-explorer: $(INSTALLED)
@@ -126,7 +140,7 @@ schema: $(INSTALLED)
 
 # Make the figures of docs/parameters.md and docs/prompted.md with the demo checkpoint; the latter needs SAM 2's
 # photographs in PHOTOS. Then run the demo and take screenshots of its pages, if Chromium is installed.
-PHOTOS ?= ../shared/photos
+docs-figures: PHOTOS ?= ../shared/photos
 docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs_figures.py docs/images
 	$(BIN)/python scripts/prompted_figure.py docs/images $(PHOTOS)

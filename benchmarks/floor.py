@@ -1,6 +1,6 @@
 """The least time that this hardware allows for one image, and how far above it the network runs.
 
-    python benchmarks/floor.py [--architecture tiny] [--points-per-side 32]
+    python benchmarks/floor.py [--architecture tiny] [--points-per-side 32] [--device cpu]
 
 Compute: the multiply-adds of the encoder and of sam2's own decoder, divided by the rate of a large matrix product on
 this machine. Memory: the bytes of every prompt's image tokens, read and written once per layer, and of its up-scaled
@@ -14,12 +14,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from gpu.measure import sync
 from sides import machine, parser
 from synthetic_model import make_model
 from torch.utils.flop_counter import FlopCounterMode
 
 import maskgrid
 from maskgrid.network.decoder import Decoding
+from maskgrid.network.device import pick_device
 from maskgrid.network.predictor import make_predictor
 
 BATCH = 64
@@ -32,30 +34,31 @@ def main() -> int:
     maskgrid.keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     # The FLOP counter's hooks look for gradients wherever a parameter requires one.
-    model = make_model(arguments.architecture, "cpu").requires_grad_(False)
+    device = pick_device(arguments.device)
+    model = make_model(arguments.architecture, str(device)).requires_grad_(False)
     predictor = make_predictor(model)
     image = np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)
     side = model.image_size
-    points = torch.rand(BATCH, 1, 2, generator=torch.Generator().manual_seed(0)) * side
-    labels = torch.ones(BATCH, 1, dtype=torch.int)
+    points = torch.rand(BATCH, 1, 2, generator=torch.Generator().manual_seed(0)).to(device) * side
+    labels = torch.ones(BATCH, 1, dtype=torch.int, device=device)
     n_prompts = arguments.points_per_side**2
     with torch.no_grad():
         encoder_flop = flop(lambda: predictor.set_image(image))
         prompt_flop = flop(lambda: predictor._predict(points, labels, return_logits=True)) / BATCH
-        rate, bandwidth = matrix_rate(), add_rate()
+        rate, bandwidth = matrix_rate(device), add_rate(device)
         total = encoder_flop + n_prompts * prompt_flop
         moved = n_prompts * prompt_bytes(predictor)
         print(f"machine   {rate / 1e9:.0f} GFLOP/s (float32), {bandwidth / 1e9:.1f} GB/s")
         print(f"work      encoder {encoder_flop / 1e9:.0f} GFLOP, decoder {prompt_flop / 1e9:.2f} GFLOP a prompt")
         print(f"floor     compute {total / rate:.1f} s, memory {moved / bandwidth:.1f} s for {n_prompts} prompts")
-        encoder_s = seconds(lambda: predictor.set_image(image))
+        encoder_s = seconds(lambda: predictor.set_image(image), device)
         ways: dict[str, Callable[[], object]] = {"sam2": lambda: predictor._predict(points, labels, return_logits=True)}
         for mode in ("exact", "fast"):
             decoding = Decoding(predictor, mode)
             ways[mode] = lambda decoding=decoding: decoding.predict(points, labels)
         for name, way in ways.items():
             way()
-            network_s = encoder_s + seconds(way) * n_prompts / BATCH
+            network_s = encoder_s + seconds(way, device) * n_prompts / BATCH
             above = network_s / (total / rate)
             print(f"{name:<6}    {network_s:.1f} s, every mask drawn: {above:.2f} times the floor of sam2's arithmetic")
     return 0
@@ -68,27 +71,30 @@ def flop(work: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def seconds(work: Callable[[], object], repeat: int = 3) -> float:
+def seconds(work: Callable[[], object], device: torch.device, repeat: int = 3) -> float:
     """Time of the fastest of a few runs."""
     best = float("inf")
     for _ in range(repeat):
+        sync(device)
         started = time.perf_counter()
         work()
+        sync(device)
         best = min(best, time.perf_counter() - started)
     return best
 
 
-def matrix_rate(side: int = 2048) -> float:
+def matrix_rate(device: torch.device) -> float:
     """FLOP/s of a large float32 matrix product."""
-    one = torch.randn(side, side)
+    side = 2048 if device.type == "cpu" else 8192
+    one = torch.randn(side, side, device=device)
     torch.mm(one, one)
-    return 2 * side**3 / seconds(lambda: torch.mm(one, one), 5)
+    return 2 * side**3 / seconds(lambda: torch.mm(one, one), device, 5)
 
 
-def add_rate(n: int = 1 << 25) -> float:
+def add_rate(device: torch.device, n: int = 1 << 25) -> float:
     """Bytes per second when adding two arrays of 128 MB into a third."""
-    one, other, total = torch.ones(n), torch.ones(n), torch.empty(n)
-    return 3 * 4 * n / seconds(lambda: torch.add(one, other, out=total), 5)
+    one, other, total = (torch.ones(n, device=device) for _ in range(3))
+    return 3 * 4 * n / seconds(lambda: torch.add(one, other, out=total), device, 5)
 
 
 def prompt_bytes(predictor: object) -> int:

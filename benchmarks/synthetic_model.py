@@ -6,6 +6,8 @@ The last layer of the IoU head is scaled so that about four masks in ten pass sa
 """
 
 import warnings
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -64,9 +66,21 @@ def _smooth_masks(model: SAM2Base) -> None:
         return smooth(masks), *others
 
     decoder.predict_masks = smoothed
+    decoder.draws_discs = True
     for kind in (PromptDecoder, FastPromptDecoder):
-        drawn = kind._drawn
-        kind._drawn = lambda *inputs, drawn=drawn: smooth(drawn(*inputs))  # type: ignore[method-assign]
+        if not hasattr(kind._drawn, "__wrapped__"):  # once in a process, however many models it has
+            kind._drawn = _discs_if_marked(kind._drawn)  # type: ignore[method-assign]
+
+
+def _discs_if_marked(drawn: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Smooth what a decoder of maskgrid draws, but only for models with discs: a process may hold others."""
+
+    @wraps(drawn)
+    def drawn_as_discs(self: PromptDecoder, *inputs: Any) -> Tensor:  # noqa: ANN401
+        masks = drawn(self, *inputs)
+        return smooth(masks) if getattr(self.decoder, "draws_discs", False) else masks
+
+    return drawn_as_discs
 
 
 def _spread_scores(model: SAM2Base) -> None:

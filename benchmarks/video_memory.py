@@ -3,9 +3,9 @@
     python benchmarks/video_memory.py [--frames 200 2000] [--checkpoint demo] [--sides maskgrid sam2] [--track N]
 
 Each run has its own process. Both sides read a generated clip, played back and forth, from JPEG files. Prints peak
-resident memory, frames per second and a digest of all masks, which must be the same on both sides; if not, the exit
-code is 1. On slow machines, --track limits tracking to the first frames of each video; sam2 still reads the whole
-video, so its peak is then a lower bound.
+memory (what torch allocates on a CUDA device, otherwise the process's resident memory), frames per second and a digest
+of all masks, which must be the same on both sides; if not, the exit code is 1. On slow machines, --track limits
+tracking to the first frames of each video; sam2 still reads the whole video, so its peak is then a lower bound.
 """
 
 import argparse
@@ -90,13 +90,18 @@ def in_process(arguments: argparse.Namespace, side: str, n_frames: int, folder: 
 
 def run(arguments: argparse.Namespace) -> dict[str, float | str]:
     """Track one object from its mask on the first frame, and measure it."""
+    import torch
+
+    from maskgrid.network.device import pick_device
+
     mask = np.load(arguments.folder.parent / "mask.npy")
     digest, n_frames, started = hashlib.sha256(), 0, time.perf_counter()
     for counts in {"maskgrid": run_maskgrid, "sam2": run_sam2}[arguments.side](arguments, mask):
         digest.update(counts)
         n_frames += 1
     rate_hz = n_frames / (time.perf_counter() - started)
-    peak_mb = peak_mib()
+    device = pick_device(arguments.device)
+    peak_mb = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_mib()
     return {"peak_mb": peak_mb, "rate_hz": rate_hz, "digest": digest.hexdigest()}
 
 

@@ -1,0 +1,161 @@
+"""What changes of the code would rest on: each a few seconds, each by itself.
+
+To add a trial, write a function that takes the :class:`gpu.check.Check` and yields results (dicts), and name it in
+``TRIALS``. A trial that fails is noted, and the next one runs. ``--parts trials --trials NAME`` runs one alone.
+"""
+
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gpu.check import Check, Image
+from gpu.measure import Result, arithmetic, attempt, bits
+from maskgrid.network import exact_decoder
+from maskgrid.network.fast_decoder import FastPromptDecoder
+from maskgrid.network.predictor import Extent, interpolate, make_predictor
+
+
+def trials(check: Check) -> Iterator[Result]:
+    """Run all trials, or those that the command line names."""
+    for name in check.trials or TRIALS:
+        if name in TRIALS:
+            yield from attempt({"trial": name}, TRIALS[name](check))
+        else:
+            yield {"trial": name, "error": f"there is no such trial; there are {', '.join(TRIALS)}"}
+
+
+def smooth_logits(check: Check, n: int) -> Tensor:
+    """Logits (n, 256, 256) with blobs."""
+    torch.manual_seed(0)
+    coarse = torch.randn(1, n, 8, 8, device=check.device) * 10 - 6
+    return F.interpolate(coarse, (256, 256), mode="bicubic")[0]
+
+
+def extents(check: Check) -> Iterator[Result]:
+    """Does interpolating only a mask's part give the bits of the whole?"""
+    equal, n = 0, 0
+    for hw in (check.size_hw, check.large_hw, (777, 1011)):
+        for logits in smooth_logits(check, 8).split(1):
+            extent = Extent.above(logits, -1.0, hw)
+            x0, y0, x1, y1 = extent.box_xyxy
+            whole = interpolate(logits, Extent.whole(hw))[:, y0:y1, x0:x1]
+            equal, n = equal + torch.equal(interpolate(logits, extent), whole), n + 1
+    yield {"equal": equal, "of": n}
+
+
+def chunks(check: Check) -> Iterator[Result]:
+    """Does the number of masks that are brought to full size at once change bits?"""
+    logits, whole = smooth_logits(check, 8), Extent.whole(check.size_hw)
+    together = interpolate(logits, whole)
+    alone = torch.cat([interpolate(part, whole) for part in logits.split(1)])
+    yield {"equal": torch.equal(together, alone)}
+
+
+def preprocessing(check: Check) -> Iterator[Result]:
+    """Bytes to the device and all the rest there, against sam2's way on the CPU."""
+    predictor = make_predictor(check.model("large"))
+    transforms, side = predictor._transforms, predictor.model.image_size
+    mean, std = (torch.tensor(each, device=check.device)[:, None, None] for each in (transforms.mean, transforms.std))
+    for hw in (check.size_hw, check.large_hw):
+        image = check.image(hw)
+
+        def there(image: Image = image) -> Tensor:
+            pixels = torch.from_numpy(image).to(check.device).permute(2, 0, 1)[None].float().div(255)
+            small = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+            return (small[0] - mean) / std
+
+        apart = (there().cpu() - transforms(image)).abs()
+        differences = {"largest": float(apart.max()), "share": float((apart > 0).float().mean())}
+        yield {"size_hw": hw, **differences, **check.queued(there, 5)}
+
+
+def encoder(check: Check) -> Iterator[Result]:
+    """The encoder for several images at once, and as a CUDA graph."""
+    for dtype in ("float32", "bfloat16"):
+        model = check.model("large", dtype)
+        with torch.no_grad():
+            for n in (1, 2, 4):
+                images = torch.randn(n, 3, model.image_size, model.image_size, device=check.device)
+                cost = check.queued(partial(model.forward_image, images), 3)
+                yield {"dtype": dtype, "images": n, "ms_an_image": cost["ms"] / n, **cost}
+            if check.is_cuda:
+                yield {"dtype": dtype, "graph": True, **_encoder_graph(check, model, images[:1].clone())}
+
+
+def _encoder_graph(check: Check, model: torch.nn.Module, image: Tensor) -> Result:
+    stream = torch.cuda.Stream(check.device)
+    stream.wait_stream(torch.cuda.current_stream(check.device))
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            model.forward_image(image)
+    torch.cuda.current_stream(check.device).wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = model.forward_image(image)
+    graph.replay()
+    found = bits(captured["backbone_fpn"], model.forward_image(image)["backbone_fpn"])
+    return {"equal": found["equal"], **check.queued(graph.replay, 10)}
+
+
+def drawn_at_once(check: Check) -> Iterator[Result]:
+    """Does the shorter decoder have sam2's bits if more or fewer prompts are drawn at once?"""
+    usual = exact_decoder._DRAWN_AT_ONCE
+    with torch.no_grad():
+        batch = check.batch("large")
+        decoding = batch.decoding("exact")
+        try:
+            for tf32 in (False, True):
+                with arithmetic(cudnn=tf32):
+                    theirs = batch.sam2()
+                    for at_once in (4, 8, 16, 32, 64):
+                        exact_decoder._DRAWN_AT_ONCE = at_once
+                        decoding.forget()
+                        found = bits(batch.ours(decoding), theirs)
+                        cost = check.queued(lambda: batch.ours(decoding), 3)
+                        yield {"tf32": tf32, "at_once": at_once, **found, **cost}
+        finally:
+            exact_decoder._DRAWN_AT_ONCE = usual
+
+
+TRIALS: dict[str, Callable[[Check], Iterator[Result]]] = {
+    "extents": extents,
+    "chunks": chunks,
+    "preprocessing": preprocessing,
+    "encoder": encoder,
+    "drawn_at_once": drawn_at_once,
+}
+
+
+def compiled(check: Check) -> Iterator[Result]:
+    """The up-scaling of fast, the largest part of its decoder, plain and compiled; a part of its own."""
+    plain = inspect.unwrap(FastPromptDecoder._drawn)  # without the discs of the synthetic models
+    for dtype in ("float32", "bfloat16"):
+        with torch.no_grad():
+            batch = check.batch("large", dtype)
+            decoding = batch.decoding("fast")
+            batch.ours(decoding)
+            arguments = _drawn_arguments(decoding._of_image(), len(batch.points))
+            told = {"trial": "up-scaling of fast", "dtype": dtype}
+            yield {**told, "compiled": False, **check.queued(partial(plain, *arguments), 5)}
+            fused = torch.compile(plain, dynamic=False)
+            started = time.perf_counter()
+            result = fused(*arguments)
+            check.sync()
+            compiling_s = time.perf_counter() - started
+            largest = float((result - plain(*arguments)).abs().max())
+            cost = check.queued(partial(fused, *arguments), 5)
+            yield {**told, "compiled": True, "compiling_s": compiling_s, "largest": largest, **cost}
+
+
+def _drawn_arguments(decoder: FastPromptDecoder, n: int) -> tuple[object, ...]:
+    """Random arguments for ``FastPromptDecoder._drawn``, for n prompts."""
+    embedding = decoder.features.embedding
+    (height, width), channels = decoder.features.size_hw, embedding.shape[1]
+    keys = torch.randn(n, height * width, channels, device=embedding.device, dtype=embedding.dtype)
+    hyper = torch.randn(n, 4, channels // 8, device=embedding.device, dtype=embedding.dtype)
+    return decoder, keys, hyper, torch.arange(n, device=embedding.device), slice(1, None)

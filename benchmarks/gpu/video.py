@@ -1,0 +1,162 @@
+"""Tracking: frames per second against sam2's predictor, and masks that differ."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2.build_sam import build_sam2_video_predictor
+from synthetic_model import CONFIGS
+
+from gpu.check import Check
+from gpu.frames import JpegFrames
+from gpu.measure import Peak, Result, arithmetic, failure
+from maskgrid import FramePrompt, TrackOptions, load_tracker, track
+from maskgrid.dataset.demo import draw_clip
+from maskgrid.masks import rle
+from maskgrid.network.checkpoints import resolve_checkpoint
+from maskgrid.network.model import DTYPES, built_by
+
+Mask = NDArray[np.bool_]
+# Masks by frame and object.
+Found = dict[tuple[int, int], Mask]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side's way to track objects through the first frames of a video."""
+
+    name: str
+    track: Callable[[Sequence[Mask], int], Found]
+
+
+def video(check: Check, name: str) -> Iterator[Result]:
+    """One and many objects, in float32 without and with TF32, or in bfloat16."""
+    with tempfile.TemporaryDirectory() as folder:
+        height = 128 if check.stand_in else 480
+        clip = draw_clip(0, check.n_frames, (height, height * 4 // 3))
+        frames = JpegFrames(Path(folder) / "frames", clip.frames)
+        checkpoint = _checkpoint(check, name, Path(folder))
+        for dtype in ("float32",) if name == "demo" else ("float32", "bfloat16"):
+            sides = _sides(check, checkpoint, frames, dtype)
+            for objects in ([clip.masks[0, 0]], discs(check.n_objects, frames.size_hw)):
+                for tf32 in (False, None) if dtype == "float32" else (None,):
+                    told = {"architecture": name, "dtype": dtype, "objects": len(objects), "tf32": tf32 is None}
+                    with arithmetic(cudnn=tf32, deterministic=tf32 is False):
+                        for result in _both(check, sides, objects):
+                            yield {**told, **result}
+
+
+def discs(n: int, size_hw: tuple[int, int]) -> list[Mask]:
+    """Discs in a grid, as masks (H, W) of many objects."""
+    height, width = size_hw
+    rows, columns = np.mgrid[:height, :width]
+    per_row = max(1, round(n**0.5))
+    step_y, step_x = height / per_row, width / per_row
+    centres = [(step_y * (i // per_row + 0.5), step_x * (i % per_row + 0.5)) for i in range(n)]
+    radius = min(step_y, step_x) * 0.35
+    return [(rows - y) ** 2 + (columns - x) ** 2 < radius**2 for y, x in centres]
+
+
+def _both(check: Check, sides: Sequence[Side], objects: Sequence[Mask]) -> Iterator[Result]:
+    found, seconds = [], []
+    for side in sides:
+        side.track(objects, 3)  # warm
+        peak = Peak(check.device)
+        started = time.perf_counter()
+        found.append(side.track(objects, check.n_frames))
+        check.sync()
+        seconds.append(time.perf_counter() - started)
+        cost = {"s": seconds[-1], "frames_per_s": check.n_frames / seconds[-1], "peak_mib": peak.mib()}
+        yield {"side": side.name, **cost}
+    yield {**_differences(*found), "ratio": seconds[1] / seconds[0]}
+
+
+def _differences(ours: Found, theirs: Found) -> Result:
+    px = [int((ours[key] != theirs[key]).sum()) for key in theirs]
+    return {
+        "masks": len(px),
+        "masks_that_differ": sum(count > 0 for count in px),
+        "pixels": sum(px),
+        "empty": sum(not mask.any() for mask in theirs.values()),
+    }
+
+
+def _sides(check: Check, checkpoint: tuple[str, str | None], frames: JpegFrames, dtype: str) -> list[Side]:
+    tracker = load_tracker(*checkpoint, str(check.device), dtype, allow_unverified=True)
+    predictor = built_by(build_sam2_video_predictor, resolve_checkpoint(*checkpoint, allow_unverified=True))
+    predictor = predictor.to(check.device)
+    predictor.fill_hole_area = 0  # it would need sam2's CUDA extension
+    return [
+        Side("maskgrid", partial(tracked, tracker, frames)),
+        Side("sam2", partial(_tracked_by_sam2, predictor, frames, dtype)),
+    ]
+
+
+def _checkpoint(check: Check, name: str, folder: Path) -> tuple[str, str | None]:
+    """The checkpoint and the config of a model; random weights are written to a file."""
+    name = check.architecture(name)
+    if name not in CONFIGS:
+        return name, None
+    path = folder / "random.pt"
+    torch.save({"model": {key: value.cpu() for key, value in check.model(name).state_dict().items()}}, path)
+    return str(path), CONFIGS[name]
+
+
+def tracked(tracker: Any, frames: JpegFrames, objects: Sequence[Mask], most: int) -> Found:  # noqa: ANN401
+    """maskgrid's masks on the first frames."""
+    prompts = [FramePrompt(0, number, mask=mask) for number, mask in enumerate(objects)]
+    options = TrackOptions(max_frame_num_to_track=most - 1)
+    return {
+        (mask.frame, mask.object_id): rle.decode(mask.counts, frames.size_hw)
+        for _, masks in track(tracker, frames, prompts, options)
+        for mask in masks
+    }
+
+
+def _tracked_by_sam2(
+    predictor: Any,  # noqa: ANN401
+    frames: JpegFrames,
+    dtype: str,
+    objects: Sequence[Mask],
+    most: int,
+) -> Found:
+    found: Found = {}
+    lower = dtype != "float32"
+    autocast = torch.autocast(predictor.device.type, DTYPES[dtype]) if lower else nullcontext()
+    with torch.inference_mode(), autocast:
+        state = predictor.init_state(str(frames.folder))
+        for number, mask in enumerate(objects):
+            predictor.add_new_mask(state, 0, number, mask)
+        for frame, ids, logits in predictor.propagate_in_video(state, max_frame_num_to_track=most - 1):
+            masks = (logits[:, 0] > 0).cpu().numpy()
+            found.update({(frame, number): masks[index] for index, number in enumerate(ids)})
+    return found
+
+
+def vos_optimized(check: Check) -> Iterator[Result]:
+    """sam2's compiled predictor, as maskgrid completes it: does it run, how long does it compile, the same masks?"""
+    if not check.is_cuda:
+        try:
+            load_tracker("demo", device=str(check.device), vos_optimized=True)
+        except Exception as error:
+            yield {"refused": failure(error)["error"]}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        clip = draw_clip(0, check.n_frames, (480, 640))
+        frames, objects = JpegFrames(Path(folder) / "frames", clip.frames), [clip.masks[0, 0]]
+        usual = tracked(load_tracker("demo", device=str(check.device)), frames, objects, check.n_frames)
+        tracker = load_tracker("demo", device=str(check.device), vos_optimized=True)
+        for turn in ("first, with compiling", "second"):
+            peak, started = Peak(check.device), time.perf_counter()
+            found = tracked(tracker, frames, objects, check.n_frames)
+            check.sync()
+            cost = {"s": time.perf_counter() - started, "peak_mib": peak.mib()}
+            yield {"turn": turn, **cost, **_differences(found, usual)}
