@@ -44,9 +44,13 @@ def make_model(architecture: str, device: str) -> SAM2Base:
 
 
 def smooth(logits: Tensor) -> Tensor:
-    """Replace each mask (n, c, h, w) by a disc, its centre and size computed from the means of the mask's quarters."""
+    """Replace each mask (n, c, h, w) by a disc, its centre and size computed from the middle of the mask's quarters.
+
+    Four logits cost both sides next to nothing; the mean of each quarter took a fifth of the time on a GPU.
+    """
     side = logits.shape[-1]
-    quarters = F.avg_pool2d(logits.float(), side // 2).flatten(2)  # lower precision would give only a few discs
+    # In lower precision, there would be only a few discs.
+    quarters = logits[..., side // 4 :: side // 2, side // 4 :: side // 2].float().flatten(2)
     y, x, size, _ = (quarters * 2000).frac().abs().unbind(-1)
     radius = side * (0.02 + 0.3 * size**2)
     steps = torch.arange(side, device=logits.device)

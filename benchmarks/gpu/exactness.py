@@ -8,6 +8,7 @@ import torch
 
 from gpu.check import Check
 from gpu.measure import Result, arithmetic, bits, compare
+from maskgrid.automatic.proposer import Proposer
 
 WAYS: dict[str, dict[str, Any]] = {
     "float32, no TF32, deterministic": {"matmul": False, "cudnn": False, "deterministic": True},
@@ -28,10 +29,20 @@ def exact(check: Check, name: str) -> Iterator[Result]:
             for mode in ("exact", "fast"):
                 ours = check.ours(name, mode)
                 masks = ours.generate(image)
-                shorter = {str(key): value for key, value in ours.network.decoding.is_equal.items()}
-                yield {**told, "side": mode, **compared(masks, theirs), "shorter_is_equal": shorter}
+                yield {**told, "side": mode, **compared(masks, theirs), **ways(ours.network)}
                 if mode == "exact":
                     yield from _bits_of_a_batch(check, name)
+
+
+def ways(network: Proposer) -> Result:
+    """Which ways a network took."""
+    decoding, recorder = network.decoding, network.recorder
+    return {
+        "shorter_is_equal": {str(key): value for key, value in decoding.is_equal.items()},
+        "drawn_at_once": decoding.drawn_at_once,
+        "kernels_are_equal": {str(key): value for key, value in recorder._is_equal.items()},
+        "graphs": [str(name) for name in network.graphs._graphs],
+    }
 
 
 def _bits_of_a_batch(check: Check, name: str) -> Iterator[Result]:

@@ -1,10 +1,12 @@
 """Seconds and memory of both modes as shares of sam2's, for one setting and for a sweep."""
 
+import gc
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import side as one_side
+import torch
 from sides import SWEEP
 
 from gpu.check import SIDES, Check
@@ -18,6 +20,7 @@ def ratios(check: Check, name: str, dtype: str) -> Iterator[Result]:
     """One image on each side; maskgrid also with its measuring thread switched, all also in TF32."""
     image, told, of_sam2 = check.image(), {"architecture": name, "dtype": dtype}, None
     for side in SIDES:
+        held = taken(check)
         ours = None if side == "sam2" else check.ours(name, side, dtype)
         generate = check.sam2(name, dtype) if ours is None else ours.generate
         started = time.perf_counter()
@@ -26,13 +29,29 @@ def ratios(check: Check, name: str, dtype: str) -> Iterator[Result]:
         first_s = time.perf_counter() - started
         cost = check.timed(lambda generate=generate: generate(image))
         of_sam2 = of_sam2 or cost
-        yield {**told, "side": side, "first_s": first_s, **_against(of_sam2, cost)}
+        found = {**told, "side": side, "first_s": first_s, **_against(of_sam2, cost)}
+        yield {**found, "reserved_mib": reserved_mib(check, held)}
         if ours is not None:
             ours.network.beside = not ours.network.beside
             cost = check.timed(lambda generate=generate: generate(image), 2)
             yield {**told, "side": side, "beside": ours.network.beside, **_against(of_sam2, cost)}
     if dtype == "float32":
         yield from _in_tf32(check, name)
+
+
+def taken(check: Check) -> int:
+    """Bytes that tensors take on the device, after the allocator has given back what it does not need."""
+    if not check.is_cuda:
+        return 0
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated()
+
+
+def reserved_mib(check: Check, held: int) -> int | None:
+    """The most that the allocator has reserved since :func:`taken`, with what graphs keep for themselves."""
+    return (torch.cuda.max_memory_reserved() - held) >> 20 if check.is_cuda else None
 
 
 def _in_tf32(check: Check, name: str) -> Iterator[Result]:

@@ -65,8 +65,6 @@ def _at_full_size(check: Check, logits: Tensor, hw: tuple[int, int]) -> Iterator
 
 def _measured(low: Tensor, full: Tensor, hw: tuple[int, int]) -> CandidateRows:
     n, device = len(low), low.device
-    proposals = Proposals(
-        low, torch.ones(n, device=device), torch.zeros(n, 2, device=device), torch.arange(n, device=device)
-    )
+    proposals = Proposals(low, torch.ones(n, device=device), torch.zeros(n, 2), torch.arange(n))
     crop = Crop(0, (0, 0, hw[1], hw[0]), hw)
     return measure(proposals, full, Extent.whole(hw), crop, Recording(0.0, 0.95, (0.0,), (1.0,)))

@@ -7,17 +7,21 @@ To add a trial, write a function that takes the :class:`gpu.check.Check` and yie
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gpu.check import Check, Image
 from gpu.measure import Result, arithmetic, attempt, bits
-from maskgrid.network import exact_decoder
+from maskgrid.automatic import device_masks
+from maskgrid.automatic.proposals import Crop, Proposals, measure
 from maskgrid.network.fast_decoder import FastPromptDecoder
 from maskgrid.network.predictor import Extent, interpolate, make_predictor
+from maskgrid.plan.passes import Recording
 
 
 def trials(check: Check) -> Iterator[Result]:
@@ -104,22 +108,58 @@ def _encoder_graph(check: Check, model: torch.nn.Module, image: Tensor) -> Resul
 
 def drawn_at_once(check: Check) -> Iterator[Result]:
     """Does the shorter decoder have sam2's bits if more or fewer prompts are drawn at once?"""
-    usual = exact_decoder._DRAWN_AT_ONCE
     with torch.no_grad():
         batch = check.batch("large")
-        decoding = batch.decoding("exact")
-        try:
-            for tf32 in (False, True):
-                with arithmetic(cudnn=tf32):
-                    theirs = batch.sam2()
-                    for at_once in (4, 8, 16, 32, 64):
-                        exact_decoder._DRAWN_AT_ONCE = at_once
-                        decoding.forget()
-                        found = bits(batch.ours(decoding), theirs)
-                        cost = check.queued(lambda: batch.ours(decoding), 3)
-                        yield {"tf32": tf32, "at_once": at_once, **found, **cost}
-        finally:
-            exact_decoder._DRAWN_AT_ONCE = usual
+        for tf32 in (False, True):
+            with arithmetic(cudnn=tf32):
+                theirs = batch.sam2()
+                for at_once in (8, 16, 32, 64):
+                    decoding = batch.decoding("exact")
+                    decoding.drawn_at_once = at_once
+                    found = bits(batch.ours(decoding), theirs)
+                    cost = check.queued(partial(batch.ours, decoding), 3)
+                    yield {"tf32": tf32, "at_once": at_once, **found, **cost}
+
+
+def kernels(check: Check) -> Iterator[Result]:
+    """Do Triton's kernels measure what torch measures, and in what time?"""
+    recording = Recording(0.0, 0.0, (0.0, -1.0), (1.0, 0.5))
+    for hw in (check.size_hw, check.large_hw, (777, 1011), (480, 640), (64, 3000)):
+        for inside in (False, True):
+            box, size_hw = (0, 0, hw[1], hw[0]), hw
+            if inside:
+                box, size_hw = (5, 7, 5 + hw[1], 7 + hw[0]), (hw[0] + 20, hw[1] + 20)
+            crop, n = Crop(0, box, size_hw), 4
+            proposals = Proposals(
+                smooth_logits(check, n), torch.rand(n, device=check.device), torch.zeros(n, 2), torch.arange(n)
+            )
+            whole = Extent.whole(hw)
+            theirs = measure(proposals, interpolate(proposals.logits, whole), whole, crop, recording)
+            if not device_masks.can_measure(check.device, crop):
+                yield {"size_hw": hw, "crop": inside, "kernels": "are not there"}
+                continue
+            ours = device_masks.finish(device_masks.begin(proposals, crop, recording, 1 << 22))
+            differing = [
+                field.name
+                for field in fields(ours)
+                if not np.array_equal(getattr(ours, field.name), getattr(theirs, field.name))
+            ]
+            yield {"size_hw": hw, "crop": inside, "equal": not differing, "fields": differing, "rows": len(theirs)}
+
+
+def measuring(check: Check) -> Iterator[Result]:
+    """A batch's masks measured by kernels: what the device and its caller take, and the wait for the codes."""
+    recording, n = Recording(0.0, 0.0, (0.0,), (1.0,)), 192 if check.is_cuda else 6
+    logits = smooth_logits(check, n)
+    proposals = Proposals(logits, torch.ones(n, device=check.device), torch.zeros(n, 2), torch.arange(n))
+    for hw in (check.size_hw, check.large_hw):
+        crop = Crop(0, (0, 0, hw[1], hw[0]), hw)
+        if device_masks.can_measure(check.device, crop):
+            cost = check.queued(partial(device_masks.begin, proposals, crop, recording, 1 << 22), 5)
+            begun = device_masks.begin(proposals, crop, recording, 1 << 22)
+            check.sync()
+            coded = check.queued(partial(device_masks.finish, begun), 3)
+            yield {"size_hw": hw, "masks": n, **cost, "codes_ms": coded["ms"]}
 
 
 TRIALS: dict[str, Callable[[Check], Iterator[Result]]] = {
@@ -128,6 +168,8 @@ TRIALS: dict[str, Callable[[Check], Iterator[Result]]] = {
     "preprocessing": preprocessing,
     "encoder": encoder,
     "drawn_at_once": drawn_at_once,
+    "kernels": kernels,
+    "measuring": measuring,
 }
 
 
@@ -158,4 +200,4 @@ def _drawn_arguments(decoder: FastPromptDecoder, n: int) -> tuple[object, ...]:
     (height, width), channels = decoder.features.size_hw, embedding.shape[1]
     keys = torch.randn(n, height * width, channels, device=embedding.device, dtype=embedding.dtype)
     hyper = torch.randn(n, 4, channels // 8, device=embedding.device, dtype=embedding.dtype)
-    return decoder, keys, hyper, torch.arange(n, device=embedding.device), slice(1, None)
+    return decoder, keys, hyper, slice(1, None)
