@@ -115,6 +115,7 @@ class FusedDrawing:
                 BLOCK=launch.block,
                 STAGES=launch.stages,
                 num_warps=launch.warps,
+                num_stages=launch.stages,
             )
         return logits
 

@@ -95,9 +95,9 @@ def draw(
             first_weight = tl.load(weight_1 + channel[:, None] * (4 * C4) + own[None, :])
             added = tl.load(fine + token[:, None] * (4 * C4) + own[None, :], mask=is_token[:, None], other=0.0)
             y = tl.dot(x, first_weight, input_precision="tf32") + added
-            y = gelu(layer_norm(y, norm_w, norm_b, eps)).to(dtype)
             row = token * 4 + part
             added = tl.load(finer + row[:, None] * (4 * C8) + channel_8[None, :], mask=is_token[:, None], other=0.0)
+            y = gelu(layer_norm(y, norm_w, norm_b, eps)).to(dtype)
             y = gelu(tl.dot(y, second, input_precision="tf32") + added).to(dtype)
             y = tl.dot(y, third, input_precision="tf32")
             tl.store(place + (part // 2) * 2 * row_px + part % 2 * 2, y, mask=is_stored)
