@@ -13,7 +13,6 @@ from maskgrid.automatic.proposer import Proposer
 WAYS: dict[str, dict[str, Any]] = {
     "float32, no TF32, deterministic": {"matmul": False, "cudnn": False, "deterministic": True},
     "as torch has it (convolutions in TF32)": {},
-    "TF32 everywhere": {"matmul": True, "cudnn": True},
 }
 
 

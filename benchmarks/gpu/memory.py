@@ -49,7 +49,7 @@ def batches(check: Check) -> Iterator[Result]:
                 yield {"dtype": dtype, "points_per_batch": n, **cost}
     for megapixels in (16, 64, 256, 1024):
         ours = check.ours("large", "fast", points_per_batch=256)
-        ours.network.chunk_px = megapixels << 20
+        ours.network.recorder.chunk_px = megapixels << 20
         cost = check.timed(lambda ours=ours: ours.generate(image), 2)
         yield {"chunk_megapixels": megapixels, "points_per_batch": 256, **cost}
 
@@ -72,7 +72,7 @@ def _with_room(check: Check, mode: str, image: Image, usual: Masks, room_mib: in
         except Exception as error:
             result = {"raised": type(error).__name__, "message": str(error)[:200]}
     network = ours.network
-    return {"beside": network.beside, "chunk_px": network.chunk_px, "messages": messages, **result}
+    return {"beside": network.beside, "chunk_px": network.recorder.chunk_px, "messages": messages, **result}
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from gpu.measure import Result, arithmetic, attempt, bits
 from maskgrid.automatic import device_masks
 from maskgrid.automatic.proposals import Crop, Proposals, measure
 from maskgrid.network.fast_decoder import FastPromptDecoder
+from maskgrid.network.model import products_in_tf32
 from maskgrid.network.predictor import Extent, interpolate, make_predictor
 from maskgrid.plan.passes import Recording
 
@@ -174,24 +175,30 @@ TRIALS: dict[str, Callable[[Check], Iterator[Result]]] = {
 
 
 def compiled(check: Check) -> Iterator[Result]:
-    """The up-scaling of fast, the largest part of its decoder, plain and compiled; a part of its own."""
-    plain = inspect.unwrap(FastPromptDecoder._drawn)  # without the discs of the synthetic models
+    """The up-scaling of fast, the largest part of its decoder: plain, compiled, and as one kernel."""
+    drawn = inspect.unwrap(FastPromptDecoder._drawn)  # without the discs of the synthetic models
     for dtype in ("float32", "bfloat16"):
-        with torch.no_grad():
+        with torch.no_grad(), products_in_tf32(check.device, wanted=True):
             batch = check.batch("large", dtype)
             decoding = batch.decoding("fast")
             batch.ours(decoding)
-            arguments = _drawn_arguments(decoding._of_image(), len(batch.points))
+            decoder = decoding._of_image()
+            arguments = _drawn_arguments(decoder, len(batch.points))
             told = {"trial": "up-scaling of fast", "dtype": dtype}
-            yield {**told, "compiled": False, **check.queued(partial(plain, *arguments), 5)}
-            fused = torch.compile(plain, dynamic=False)
+            drawing, decoder.drawing = decoder.drawing, None
+            plain = drawn(*arguments)
+            yield {**told, "way": "plain", **check.queued(partial(drawn, *arguments), 5)}
+            by_compiler = torch.compile(drawn, dynamic=False)
             started = time.perf_counter()
-            result = fused(*arguments)
+            by_compiler(*arguments)
             check.sync()
-            compiling_s = time.perf_counter() - started
-            largest = float((result - plain(*arguments)).abs().max())
-            cost = check.queued(partial(fused, *arguments), 5)
-            yield {**told, "compiled": True, "compiling_s": compiling_s, "largest": largest, **cost}
+            told_too = {"compiling_s": time.perf_counter() - started}
+            yield {**told, "way": "compiled", **told_too, **check.queued(partial(by_compiler, *arguments), 5)}
+            decoder.drawing = drawing
+            if drawing is not None:
+                largest = float((drawn(*arguments) - plain).abs().max())
+                cost = check.queued(partial(drawn, *arguments), 5)
+                yield {**told, "way": "kernel", "largest": largest, "std": float(plain.std()), **cost}
 
 
 def _drawn_arguments(decoder: FastPromptDecoder, n: int) -> tuple[object, ...]:

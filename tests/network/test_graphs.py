@@ -36,8 +36,8 @@ def pretended(monkeypatch):
     monkeypatch.setattr(graphs, "_Graph", PretendedGraph)
 
 
-def switched_on():
-    some = Graphs(CPU)
+def switched_on(same_bits=True):
+    some = Graphs(CPU, same_bits=same_bits)
     assert not some.is_on
     some.is_on = True
     return some
@@ -57,12 +57,14 @@ def test_a_step_is_replayed_from_its_third_call_on():
 
 
 @pytest.mark.usefixtures("pretended")
-def test_a_graph_with_other_bits_is_not_used(monkeypatch):
+def test_a_graph_with_other_bits_is_not_used_where_bits_matter(monkeypatch):
     monkeypatch.setattr(PretendedGraph, "replay", lambda self, inputs: tuple(each + 1e-3 for each in self.outputs))
     some = switched_on()
     for n in range(4):
         assert float(some.run("double", lambda number: (2 * number,), torch.tensor(float(n)))[0]) == 2.0 * n
-    assert not some.is_on
+    some = switched_on(same_bits=False)
+    results = [float(some.run("one", lambda number: (number,), torch.tensor(1.0))[0]) for n in range(3)]
+    assert results == [1.0, 1.0, pytest.approx(1.001)]
 
 
 def test_a_device_that_cannot_capture_runs_steps_as_they_are(monkeypatch):

@@ -82,7 +82,7 @@ class Proposer:
         """
         self.predictor, self.mode = make_predictor(model), mode
         device = self.predictor.device
-        self.graphs = Graphs(device)
+        self.graphs = Graphs(device, same_bits=mode == "exact")
         self.decoding = Decoding(self.predictor, mode, self.graphs)
         self.encoder = ImageEncoder(self.predictor, self.graphs, on_device=mode == "fast")
         self.recorder = Recorder(self.predictor, mode, self.graphs)

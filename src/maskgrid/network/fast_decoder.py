@@ -15,6 +15,7 @@ from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
 from maskgrid.network.exact_decoder import ImageFeatures, ImageSide, PromptDecoder
+from maskgrid.network.fused import drawn_or_none, fused_drawing
 from maskgrid.network.workers import in_parts
 
 # Image tokens per batch. On a CPU this gives each core a few megabytes at each step; elsewhere it is sam2's batch.
@@ -82,13 +83,14 @@ class FastPromptDecoder(PromptDecoder):
         kind = "cpu" if features.embedding.device.type == "cpu" else "other"
         super().__init__(decoder, features, max(1, _TOKENS_AT_ONCE[kind] // (height * width)))
         dc1, _, _, dc2, _ = decoder.output_upscaling
-        self.weights = tuple(dc.weight.permute(0, 2, 3, 1).flatten(1) for dc in (dc1, dc2))
+        self.weights = (dc1.weight.permute(0, 2, 3, 1).flatten(1), dc2.weight.permute(0, 2, 3, 1).flatten(1))
         finer, fine = features.high_res
         # (2 h, 2 w) as (h, w, 2, 2), and (4 h, 4 w) as (h, w, 2, 2, 2, 2).
         fine = (fine[0] + dc1.bias[:, None, None]).view(-1, height, 2, width, 2)
         finer = (finer[0] + dc2.bias[:, None, None]).view(-1, height, 2, 2, width, 2, 2)
         self.fine = fine.permute(1, 3, 2, 4, 0).reshape(height * width, -1)
         self.finer = finer.permute(1, 4, 2, 5, 3, 6, 0).reshape(4 * height * width, -1)
+        self.drawing = fused_drawing(decoder.output_upscaling, self.weights, (self.fine, self.finer), features.size_hw)
 
     def predict(
         self, sparse: Tensor, dense: Tensor, *, multimask_output: bool, floor: float = 0.0
@@ -111,6 +113,8 @@ class FastPromptDecoder(PromptDecoder):
 
     def _drawn(self, keys: Tensor, hyper: Tensor, some: slice) -> Tensor:
         (height, width), n = self.features.size_hw, len(keys)
+        if (drawn := drawn_or_none(self.drawing, keys, hyper[:, some])) is not None:
+            return drawn
         _, ln1, act1, _, act2 = self.decoder.output_upscaling
         first, second = (weight.expand(n, -1, -1) for weight in self.weights)
         fine = torch.baddbmm(self.fine.expand(n, -1, -1), keys, first).view(n, 4 * height * width, -1)

@@ -21,10 +21,15 @@ _MOST = 8
 class Graphs:
     """The captured steps of one device."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Start without any; on a device other than CUDA, steps always run as they are."""
-        self.is_on = device.type == "cuda" and torch.cuda.is_available()
-        self._graphs: dict[Hashable, _Graph] = {}
+    def __init__(self, device: torch.device, *, same_bits: bool) -> None:
+        """Start without any; on a device other than CUDA, steps always run as they are.
+
+        Args:
+            device: where the steps run.
+            same_bits: whether to use only graphs that give the step's bits.
+        """
+        self.is_on, self.same_bits = device.type == "cuda" and torch.cuda.is_available(), same_bits
+        self._graphs: dict[Hashable, _Graph | None] = {}
         self._begun: set[Hashable] = set()
         self._pool: Any = None
 
@@ -39,12 +44,10 @@ class Graphs:
         Returns:
             What the step returns. The next call of the same name may write over it.
         """
-        if name in self._graphs:
-            return self._graphs[name].replay(inputs)
+        if graph := self._graphs.get(name):
+            return graph.replay(inputs)
         usual = step(*inputs)
-        if not self.is_on or len(self._graphs) >= _MOST:
-            return usual
-        if name in self._begun:
+        if self.is_on and name in self._begun and name not in self._graphs and len(self._graphs) < _MOST:
             self._capture(name, step, inputs, usual)
         self._begun.add(name)
         return usual
@@ -52,18 +55,16 @@ class Graphs:
     def _capture(self, name: Hashable, step: Callable[..., Tensors], inputs: Tensors, usual: Tensors) -> None:
         try:
             graph = _Graph(step, inputs, self._pool)
-            is_equal = all(map(torch.equal, graph.replay(inputs), usual))
+            is_fit = not self.same_bits or all(map(torch.equal, graph.replay(inputs), usual))
         except RuntimeError as error:
             # Such as a lack of memory; without graphs, the steps need less.
             log.info("CUDA graphs are off: %s", (str(error).splitlines() or [""])[0])
             self.give_up()
             return
         self._pool = graph.pool
-        if is_equal:
-            self._graphs[name] = graph
-        else:
+        self._graphs[name] = graph if is_fit else None
+        if not is_fit:
             log.info("%s runs without a CUDA graph, which gives other bits", name)
-            self.give_up()
 
     def give_up(self) -> None:
         """Run steps as they are from now on, and release the graphs' memory."""

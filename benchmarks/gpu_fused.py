@@ -1,0 +1,173 @@
+"""Time the fused kernels of ``mode: fast`` on a CUDA device beside torch's way, and compare their results.
+
+    python benchmarks/gpu_fused.py [--seconds 25] [--prompts 64]
+
+Needs torch, triton and this repository's ``src``; weights and tokens are random, of the official models' sizes. Prints
+a JSON line a variant: median milliseconds of a batch, and the largest and mean difference from torch in float64 for two
+of its prompts. A variant that fails is a line with its error. What has not begun by ``--seconds`` is left out.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from maskgrid.network.fused import FusedDrawing, Launch
+
+SIDE, CHANNELS, MASKS = 64, 256, 3
+LAUNCHES = (Launch(64, 4, 1), Launch(128, 8, 1), Launch(64, 4, 2), Launch(64, 8, 1))
+
+
+class LayerNorm2d(nn.Module):
+    """The parameters of sam2's."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels)), 1e-6
+
+
+class Drawing:
+    """Random tokens of a batch, and both ways of drawing them."""
+
+    def __init__(self, n: int, dtype: torch.dtype) -> None:
+        c, c4, c8 = CHANNELS, CHANNELS // 4, CHANNELS // 8
+        self.upscaling = nn.Sequential(
+            nn.ConvTranspose2d(c, c4, 2, 2), LayerNorm2d(c4), nn.GELU(), nn.ConvTranspose2d(c4, c8, 2, 2), nn.GELU()
+        )
+        self.upscaling = self.upscaling.to("cuda", dtype).requires_grad_(False)
+        options = {"device": "cuda", "dtype": dtype, "generator": torch.Generator("cuda").manual_seed(0)}
+        self.weights = (
+            torch.randn(c, 4 * c4, **options) * c**-0.5,
+            torch.randn(c4, 4 * c8, **options) * c4**-0.5,
+        )
+        self.added = (
+            torch.randn(SIDE * SIDE, 4 * c4, **options),
+            torch.randn(4 * SIDE * SIDE, 4 * c8, **options),
+        )
+        self.keys = torch.randn(n, SIDE * SIDE, c, **options)
+        self.hyper = torch.randn(n, 4, c8, **options)[:, 1:]
+
+    def torchs(self, n: int | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """As ``FastPromptDecoder._drawn``; of some prompts, in another dtype."""
+        dtype = dtype or self.keys.dtype
+        keys, hyper = self.keys[:n].to(dtype), self.hyper[:n].to(dtype)
+        n, norm = len(keys), self.upscaling[1]
+        (first, second), (fine, finer) = (
+            [each.to(dtype).expand(n, -1, -1) for each in two] for two in (self.weights, self.added)
+        )
+        tokens = torch.baddbmm(fine, keys, first).view(n, 4 * SIDE * SIDE, -1)
+        tokens = F.gelu(F.layer_norm(tokens, norm.weight.shape, norm.weight.to(dtype), norm.bias.to(dtype), norm.eps))
+        tokens = F.gelu(torch.baddbmm(finer, tokens, second)).view(n, 16 * SIDE * SIDE, -1)
+        planes = (hyper @ tokens.transpose(1, 2)).view(n, -1, SIDE, SIDE, 2, 2, 2, 2)
+        return planes.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(n, -1, 4 * SIDE, 4 * SIDE)
+
+    def kernel(self, launch: Launch | None = None, operand: torch.dtype | None = None) -> Callable[[], Tensor]:
+        """The fused kernel's way."""
+        drawing = FusedDrawing(self.upscaling, self.weights, self.added, (SIDE, SIDE), operand)
+        return lambda: drawing.draw(self.keys, self.hyper, None, launch)
+
+
+def milliseconds(work: Callable[[], object], repeats: int = 15) -> float:
+    """Median of the device's time, after three runs."""
+    for _ in range(3):
+        work()
+    events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(repeats)]
+    for start, end in events:
+        start.record()
+        work()
+        end.record()
+    torch.cuda.synchronize()
+    return sorted(start.elapsed_time(end) for start, end in events)[repeats // 2]
+
+
+class Report:
+    """Prints a line a variant."""
+
+    def __init__(self, seconds: float) -> None:
+        self.until = time.monotonic() + seconds
+
+    def measure(self, name: str, make: Callable[[], Callable[[], Tensor]], expected: Tensor) -> None:
+        """Time a variant and compare it with float64."""
+        if time.monotonic() > self.until:
+            self.say(variant=name, left_out="no time")
+            return
+        begun = time.monotonic()
+        try:
+            work = make()
+            off = (work()[: len(expected)].double() - expected).abs()
+            first_s = time.monotonic() - begun
+            ms = milliseconds(work)
+            self.say(
+                variant=name, ms=round(ms, 4), max_off=float(off.max()), mean_off=float(off.mean()), first_s=first_s
+            )
+        except Exception as error:
+            self.say(variant=name, error=f"{type(error).__name__}: {str(error)[:500]}")
+
+    @staticmethod
+    def say(**values: object) -> None:
+        print(json.dumps(values), flush=True)
+
+
+def draw_all(report: Report, n: int) -> None:
+    """Drawing: torch's way in three arithmetics, the kernel in its ways to launch."""
+    single = Drawing(n, torch.float32)
+    expected = single.torchs(2, torch.float64)
+    report.say(logits_std=float(expected.std()))
+    report.measure("draw float32 kernel", lambda: single.kernel(), expected)
+    half = Drawing(n, torch.bfloat16)
+    half_expected = half.torchs(2, torch.float64)
+    report.measure("draw bfloat16 kernel", lambda: half.kernel(), half_expected)
+    for tf32 in (False, True):
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        report.measure(f"draw float32 torch, tf32 {tf32}", lambda: single.torchs, expected)
+    report.measure("draw bfloat16 torch", lambda: half.torchs, half_expected)
+    graphs(report, single)
+    for launch in LAUNCHES:
+        report.measure(f"draw float32 kernel {launch}", lambda launch=launch: single.kernel(launch), expected)
+        report.measure(f"draw bfloat16 kernel {launch}", lambda launch=launch: half.kernel(launch), half_expected)
+    report.measure("draw float32 kernel, products of TF32", lambda: single.kernel(None, torch.float32), expected)
+
+
+def graphs(report: Report, drawing: Drawing) -> None:
+    """Whether a CUDA graph captures the kernel, and whether skipped prompts are 0 and the others' bits stay."""
+    try:
+        kernel = FusedDrawing(drawing.upscaling, drawing.weights, drawing.added, (SIDE, SIDE))
+        wanted = torch.arange(len(drawing.keys), device="cuda") % 2 == 0
+        usual = kernel.draw(drawing.keys, drawing.hyper)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            logits = kernel.draw(drawing.keys, drawing.hyper, wanted)
+        graph.replay()
+        report.say(
+            variant="draw float32 in a graph, every other prompt",
+            ms=round(milliseconds(graph.replay), 4),
+            skipped_is_zero=not bool(logits[~wanted].any()),
+            same_bits=torch.equal(logits[wanted], usual[wanted]),
+        )
+    except Exception as error:
+        report.say(variant="draw in a graph", error=f"{type(error).__name__}: {str(error)[:500]}")
+
+
+def main() -> int:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=25.0)
+    parser.add_argument("--prompts", type=int, default=64)
+    arguments = parser.parse_args()
+    report = Report(arguments.seconds)
+    report.say(device=torch.cuda.get_device_name(), torch=torch.__version__)
+    with torch.no_grad():
+        draw_all(report, arguments.prompts)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Triton kernels for :mod:`maskgrid.network.fused`. Importing this module needs triton; nothing else imports it.
+
+All products accumulate in float32. Their operands have the dtype of the weights that are passed: float16 and bfloat16,
+or float32, of which tensor cores use the 11 leading bits of the mantissa (TF32).
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def gelu(x: tl.tensor) -> tl.tensor:
+    """GELU with the normal distribution, not its tanh approximation; within 1e-6 of it.
+
+    It is max(x, 0) - |x| * q(|x|), where q is the distribution's upper tail. The polynomial is log2 of q, fitted on
+    [0, 6] for the smallest error of the product; beyond 6 it decreases faster than any float32 shows.
+    """
+    size = tl.abs(x)
+    log2 = -0.0004881021741311997 * size + 0.0071987188421189785
+    log2 = log2 * size - 0.052146632224321365
+    log2 = log2 * size - 0.45959582924842834
+    log2 = log2 * size - 1.1510004997253418
+    return tl.maximum(x, 0.0) - size * tl.exp2(log2 * size - 1.0)
+
+
+@triton.jit
+def layer_norm(x: tl.tensor, weight: tl.tensor, bias: tl.tensor, eps: float) -> tl.tensor:
+    """LayerNorm of the rows of x (rows, channels), float32; weight and bias are (channels,)."""
+    x -= tl.sum(x, 1)[:, None] / x.shape[1]
+    scale = tl.rsqrt(tl.sum(x * x, 1) / x.shape[1] + eps)
+    return x * scale[:, None] * weight[None, :] + bias[None, :]
+
+
+@triton.jit
+def draw(
+    keys: tl.tensor,
+    weight_1: tl.tensor,
+    weight_2: tl.tensor,
+    fine: tl.tensor,
+    finer: tl.tensor,
+    norm_weight: tl.tensor,
+    norm_bias: tl.tensor,
+    hyper: tl.tensor,
+    wanted: tl.tensor,
+    logits: tl.tensor,
+    n_tokens: int,
+    width: int,
+    prompt_stride: int,
+    hyper_prompt_stride: int,
+    hyper_mask_stride: int,
+    eps: float,
+    C: tl.constexpr,
+    C4: tl.constexpr,
+    C8: tl.constexpr,
+    MASKS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    STAGES: tl.constexpr,
+) -> None:
+    """Draw the masks of one prompt at ``BLOCK`` image tokens; see :func:`maskgrid.network.fused.draw`.
+
+    A token becomes 2 x 2 fine tokens (``part``), each of these 2 x 2 pixels (``pixel``). The grid is (blocks of tokens,
+    prompts).
+    """
+    prompt = tl.program_id(1).to(tl.int64)
+    token = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    is_token = token < n_tokens
+    # Columns of a product of one part: 4 masks x 4 pixels, of which MASKS x 4 are stored.
+    column = tl.arange(0, 16)
+    mask, pixel = column // 4, column % 4
+    row_px = 4 * width
+    first = (token // width).to(tl.int64) * (4 * row_px) + 4 * (token % width)
+    plane = (prompt * MASKS + mask) * (16 * n_tokens) + (pixel // 2) * row_px + pixel % 2
+    place = logits + first[:, None] + plane[None, :]
+    is_stored = is_token[:, None] & (mask < MASKS)[None, :]
+
+    if tl.load(wanted + prompt) == 0:
+        for part in range(4):
+            nothing = tl.zeros((BLOCK, 16), tl.float32)
+            tl.store(place + (part // 2) * 2 * row_px + part % 2 * 2, nothing, mask=is_stored)
+    else:
+        dtype: tl.constexpr = weight_1.dtype.element_ty
+        channel, channel_4, channel_8 = tl.arange(0, C), tl.arange(0, C4), tl.arange(0, 4 * C8)
+        norm_w = tl.load(norm_weight + channel_4).to(tl.float32)
+        norm_b = tl.load(norm_bias + channel_4).to(tl.float32)
+        second = tl.load(weight_2 + channel_4[:, None] * (4 * C8) + channel_8[None, :])
+        # The product with the hypernetworks as one of matrices: each pixel's channels meet its own four columns.
+        met = (channel_8 // C8)[:, None] == pixel[None, :]
+        which = (channel_8 % C8)[:, None] + mask[None, :] * hyper_mask_stride
+        third = tl.load(hyper + prompt * hyper_prompt_stride + which, mask=met & (mask < MASKS)[None, :], other=0.0)
+        third = third.to(dtype)
+        at = keys + prompt * prompt_stride + token[:, None] * C + channel[None, :]
+        x = tl.load(at, mask=is_token[:, None], other=0.0).to(dtype)
+        for part in tl.range(4, num_stages=STAGES):
+            own = part * C4 + channel_4
+            first_weight = tl.load(weight_1 + channel[:, None] * (4 * C4) + own[None, :])
+            added = tl.load(fine + token[:, None] * (4 * C4) + own[None, :], mask=is_token[:, None], other=0.0)
+            y = tl.dot(x, first_weight, input_precision="tf32") + added
+            row = token * 4 + part
+            added = tl.load(finer + row[:, None] * (4 * C8) + channel_8[None, :], mask=is_token[:, None], other=0.0)
+            y = gelu(layer_norm(y, norm_w, norm_b, eps)).to(dtype)
+            y = gelu(tl.dot(y, second, input_precision="tf32") + added).to(dtype)
+            y = tl.dot(y, third, input_precision="tf32")
+            tl.store(place + (part // 2) * 2 * row_px + part % 2 * 2, y, mask=is_stored)

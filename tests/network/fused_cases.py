@@ -1,0 +1,93 @@
+"""Run the fused kernels in Triton's interpreter; print one JSON line a case. A program of its own, started by a test.
+
+The interpreter must be chosen before triton is imported for the first time.
+"""
+
+import copy
+import json
+from types import SimpleNamespace
+
+import torch
+from sam2.modeling.sam2_utils import LayerNorm2d
+from torch import nn
+
+from maskgrid.network.exact_decoder import ImageFeatures
+from maskgrid.network.fast_decoder import FastPromptDecoder
+from maskgrid.network.fused import FusedDrawing, Launch
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def random_decoder(channels, size_hw):
+    """Up-scaling of a mask decoder, with values as after training: outputs of a few units at each step."""
+    c, c4, c8 = channels, channels // 4, channels // 8
+    upscaling = nn.Sequential(
+        nn.ConvTranspose2d(c, c4, 2, 2), LayerNorm2d(c4), nn.GELU(), nn.ConvTranspose2d(c4, c8, 2, 2), nn.GELU()
+    ).requires_grad_(False)
+    for part in upscaling[:4]:
+        for parameter in part.parameters():
+            parameter.copy_(torch.randn_like(parameter) * (parameter.shape[0] ** -0.5 if parameter.dim() > 1 else 0.3))
+    upscaling[1].weight += 1.0
+    height, width = size_hw
+    high_res = torch.randn(1, c8, 4 * height, 4 * width), torch.randn(1, c4, 2 * height, 2 * width)
+    embedding = torch.randn(1, c, height, width)
+    return SimpleNamespace(output_upscaling=upscaling), ImageFeatures(embedding, embedding, high_res)
+
+
+def cast(decoder, features, dtype):
+    high_res = tuple(each.to(dtype) for each in features.high_res)
+    part = copy.deepcopy(decoder.output_upscaling).to(dtype)
+    return FastPromptDecoder(
+        SimpleNamespace(output_upscaling=part),
+        ImageFeatures(features.embedding.to(dtype), features.position.to(dtype), high_res),
+    )
+
+
+def drawing_of(decoder, operand=None):
+    parts = decoder.weights, (decoder.fine, decoder.finer), decoder.features.size_hw
+    return FusedDrawing(decoder.decoder.output_upscaling, *parts, operand)
+
+
+def case(dtype, operand, channels, size_hw, masks, wanted=None, block=64):
+    torch.manual_seed(0)
+    n, kind = 3, DTYPES[dtype]
+    decoder, features = random_decoder(channels, size_hw)
+    ours = cast(decoder, features, kind)
+    true = cast(ours.decoder, ours.features, torch.float64)
+    true.fine, true.finer = ours.fine.double(), ours.finer.double()  # as rounded as both sides read them
+    keys = torch.randn(n, size_hw[0] * size_hw[1], channels).to(kind)
+    hyper = torch.randn(n, 4, channels // 8).to(kind)
+    some = slice(1, 1 + masks) if masks < 4 else slice(None)
+    expected = true._drawn(keys.double(), hyper.double(), some)
+    theirs = ours._drawn(keys, hyper, some)
+    drawn = torch.ones(n, dtype=torch.bool) if wanted is None else torch.tensor(wanted, dtype=torch.bool)
+    drawing = drawing_of(ours, operand and DTYPES[operand])
+    logits = drawing.draw(keys, hyper[:, some], None if wanted is None else drawn, Launch(block=block))
+    return {
+        "shape_is_right": logits.shape == expected.shape and logits.dtype == torch.float32,
+        "error": float((logits - expected)[drawn].abs().max()),
+        "mean_error": float((logits - expected)[drawn].abs().mean()),
+        "torch_mean_error": float((theirs - expected)[drawn].abs().mean()),
+        "skipped": float(logits[~drawn].abs().sum()),
+    }
+
+
+# dtype of the network, dtype of the products' operands, channels, size of the image in tokens, masks, prompts to draw,
+# block. The interpreter cannot multiply bfloat16.
+CASES = [
+    ("float32", "float32", 64, (8, 8), 3),
+    ("float32", "float32", 128, (5, 7), 1),
+    ("float32", "float32", 64, (9, 11), 4),
+    ("float32", "float32", 256, (4, 6), 3),
+    ("float32", "float32", 64, (9, 11), 3, (1, 0, 1)),
+    ("bfloat16", "float32", 64, (6, 5), 1, (0, 0, 1), 16),
+    ("float16", "float32", 128, (5, 7), 4, (0, 1, 0)),
+    ("float32", None, 64, (8, 8), 3),
+    ("float32", None, 256, (4, 6), 3),
+    ("float16", None, 128, (8, 8), 4),
+]
+
+if __name__ == "__main__":
+    with torch.no_grad():
+        for each in CASES:
+            print(json.dumps(case(*each)), flush=True)
