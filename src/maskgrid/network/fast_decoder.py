@@ -32,8 +32,10 @@ class FastImageSide(ImageSide):
 
     def read(self, attention: Attention, queries: Tensor) -> Tensor:
         """As :meth:`ImageSide.read`."""
-        if self.is_shared:
+        if self.is_shared and queries.device.type != "cuda":
             return super().read(attention, queries)
+        if self.is_shared:
+            return self._read_together(attention, queries)
         # q . (W k + b) = (q W) . k + a constant, which softmax ignores.
         reach = _through(attention.q_proj(queries), attention.k_proj.weight, attention.num_heads)
         weights = torch.bmm(reach, self._with_position().transpose(1, 2)).softmax(-1)
@@ -42,6 +44,17 @@ class FastImageSide(ImageSide):
         values = torch.unflatten(attention.v_proj.weight, 0, (attention.num_heads, -1)).transpose(1, 2)
         heads = gathered @ values
         projected: Tensor = attention.out_proj(attention._recombine_heads(heads) + attention.v_proj.bias)
+        return projected
+
+    def _read_together(self, attention: Attention, queries: Tensor) -> Tensor:
+        """The tokens of all prompts attend to the image that they share: one product a head, not one a prompt."""
+        n_heads = attention.num_heads
+        k = attention._separate_heads(self._project(attention.k_proj, with_position=True), n_heads)[0]
+        v = attention._separate_heads(self._project(attention.v_proj, with_position=False), n_heads)[0]
+        q = attention._separate_heads(attention.q_proj(queries), n_heads) / math.sqrt(k.shape[-1])
+        weights = torch.bmm(q.transpose(0, 1).flatten(1, 2), k.transpose(1, 2)).softmax(-1)
+        heads = torch.unflatten(torch.bmm(weights, v), 1, (len(queries), -1)).transpose(0, 1)
+        projected: Tensor = attention.out_proj(attention._recombine_heads(heads))
         return projected
 
     def write(self, layer: TwoWayAttentionBlock, queries: Tensor, values: Tensor) -> None:
