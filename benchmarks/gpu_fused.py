@@ -1,6 +1,6 @@
 """Time the fused kernels of ``mode: fast`` on a CUDA device beside torch's way, and compare their results.
 
-    python benchmarks/gpu_fused.py [--seconds 25] [--prompts 64]
+    python benchmarks/gpu_fused.py [--seconds 25] [--prompts 64] [--only drawing|attention]
 
 Needs torch, triton and this repository's ``src``; weights and tokens are random, of the official models' sizes. Prints
 a JSON line a variant: median milliseconds of a batch, and the largest and mean difference from torch in float64 for two
@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,9 +21,10 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from maskgrid.network import fused_attention
 from maskgrid.network.fused import FusedDrawing, Launch
 
-SIDE, CHANNELS, MASKS = 64, 256, 3
+SIDE, CHANNELS, HEADS, TOKENS = 64, 256, 8, 8
 LAUNCHES = (Launch(64, 4, 1), Launch(128, 8, 1), Launch(64, 4, 2), Launch(64, 8, 1))
 
 
@@ -73,6 +75,47 @@ class Drawing:
         """The fused kernel's way."""
         drawing = FusedDrawing(self.upscaling, self.weights, self.added, (SIDE, SIDE), operand)
         return lambda: drawing.draw(self.keys, self.hyper, None, launch)
+
+
+class Attention:
+    """Random tokens of a batch, and both ways for its image tokens and the prompts' to attend to each other."""
+
+    def __init__(self, n: int, dtype: torch.dtype) -> None:
+        options = {"device": "cuda", "dtype": dtype, "generator": torch.Generator("cuda").manual_seed(0)}
+        self.keys = torch.randn(n, SIDE * SIDE, CHANNELS, **options)
+        self.position = torch.randn(1, SIDE * SIDE, CHANNELS, **options)
+        self.reach = torch.randn(n, HEADS * TOKENS, CHANNELS, **options) * CHANNELS**-0.5
+        self.bias = torch.randn(n, HEADS, TOKENS, 1, **options)
+        self.reached = torch.randn(n, HEADS * TOKENS, CHANNELS, **options)
+        self.norm = nn.LayerNorm(CHANNELS).to("cuda", dtype).requires_grad_(False)
+
+    def torchs_read(self, n: int | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """As ``FastImageSide.read``, from the second layer on."""
+        keys, position, reach = (each[:n].to(dtype or each.dtype) for each in (self.keys, self.position, self.reach))
+        weights = torch.bmm(reach, (keys + position).transpose(1, 2)).softmax(-1)
+        return torch.bmm(weights, keys)
+
+    def torchs_write(self, n: int | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """As ``FastImageSide.write``, from the second layer on."""
+        parts = (self.keys, self.position, self.reach, self.bias, self.reached)
+        keys, position, reach, bias, reached = (each[:n].to(dtype or each.dtype) for each in parts)
+        scores = torch.bmm(reach, (keys + position).transpose(1, 2)).unflatten(1, (HEADS, TOKENS)).add_(bias)
+        weights = scores.softmax(2).flatten(1, 2)
+        return F.layer_norm(torch.baddbmm(keys, weights.transpose(1, 2), reached), (CHANNELS,))
+
+    def read(self, *launch: object) -> Tensor:
+        """The kernel's way."""
+        return fused_attention.read(self.keys, self.position, self.reach, *launch)
+
+    def write(self, *launch: object) -> Tensor:
+        """The kernel's way."""
+        parts = self.keys, self.position, self.reach, self.bias, self.reached
+        return fused_attention.write(*parts, self.norm, *launch)
+
+    def write_first(self) -> Tensor:
+        """In the first layer, where all prompts share the image."""
+        parts = self.keys[:1], self.position, self.reach, self.bias, self.reached
+        return fused_attention.write(*parts, self.norm)
 
 
 def milliseconds(work: Callable[[], object], repeats: int = 15) -> float:
@@ -136,6 +179,26 @@ def draw_all(report: Report, n: int) -> None:
     report.measure("draw float32 kernel, products of TF32", lambda: single.kernel(None, torch.float32), expected)
 
 
+def attend_all(report: Report, n: int) -> None:
+    """Attention: torch's way, the kernels' way."""
+    read_launches = ((Launch(64, 8, 1), 4), (Launch(32, 4, 2), 4), (Launch(32, 4, 1), 2), (Launch(32, 4, 1), 8))
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        both = Attention(n, dtype)
+        read, written = both.torchs_read(2, torch.float64), both.torchs_write(2, torch.float64)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        report.measure(f"read {name} kernel", lambda work=both.read: work, read)
+        report.measure(f"write {name} kernel", lambda work=both.write: work, written)
+        report.measure(f"write {name} kernel, first layer", lambda work=both.write_first: work, written[:1])
+        report.measure(f"read {name} torch, tf32", lambda work=both.torchs_read: work, read)
+        report.measure(f"write {name} torch, tf32", lambda work=both.torchs_write: work, written)
+        for launch, shares in read_launches:
+            work = partial(both.read, launch, shares)
+            report.measure(f"read {name} kernel {launch}, {shares} shares", lambda work=work: work, read)
+        for launch in (Launch(64, 8, 1), Launch(128, 8, 1)):
+            work = partial(both.write, launch)
+            report.measure(f"write {name} kernel {launch}", lambda work=work: work, written)
+
+
 def graphs(report: Report, drawing: Drawing) -> None:
     """Whether a CUDA graph captures the kernel, and whether skipped prompts are 0 and the others' bits stay."""
     try:
@@ -161,11 +224,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=25.0)
     parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--only", choices=("drawing", "attention"))
     arguments = parser.parse_args()
     report = Report(arguments.seconds)
     report.say(device=torch.cuda.get_device_name(), torch=torch.__version__)
     with torch.no_grad():
-        draw_all(report, arguments.prompts)
+        if arguments.only != "attention":
+            draw_all(report, arguments.prompts)
+        if arguments.only != "drawing":
+            attend_all(report, arguments.prompts)
     return 0
 
 

@@ -9,6 +9,7 @@ import torch
 from gpu.check import Check
 from gpu.measure import Result, arithmetic, bits, compare
 from maskgrid.automatic.proposer import Proposer
+from maskgrid.network import fused
 
 WAYS: dict[str, dict[str, Any]] = {
     "float32, no TF32, deterministic": {"matmul": False, "cudnn": False, "deterministic": True},
@@ -40,7 +41,8 @@ def ways(network: Proposer) -> Result:
         "shorter_is_equal": {str(key): value for key, value in decoding.is_equal.items()},
         "drawn_at_once": decoding.drawn_at_once,
         "kernels_are_equal": {str(key): value for key, value in recorder._is_equal.items()},
-        "graphs": [str(name) for name in network.graphs._graphs],
+        "graphs": [str(name) for name, graph in network.graphs._graphs.items() if graph],
+        "kernels_that_failed": sorted(fused._failed),
     }
 
 

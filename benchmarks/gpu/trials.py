@@ -150,17 +150,31 @@ def kernels(check: Check) -> Iterator[Result]:
 
 def measuring(check: Check) -> Iterator[Result]:
     """A batch's masks measured by kernels: what the device and its caller take, and the wait for the codes."""
-    recording, n = Recording(0.0, 0.0, (0.0,), (1.0,)), 192 if check.is_cuda else 6
+    recording, n = Recording(0.0, 0.0, (0.0,), (1.0,)), 80 if check.is_cuda else 6
     logits = smooth_logits(check, n)
     proposals = Proposals(logits, torch.ones(n, device=check.device), torch.zeros(n, 2), torch.arange(n))
     for hw in (check.size_hw, check.large_hw):
         crop = Crop(0, (0, 0, hw[1], hw[0]), hw)
         if device_masks.can_measure(check.device, crop):
-            cost = check.queued(partial(device_masks.begin, proposals, crop, recording, 1 << 22), 5)
-            begun = device_masks.begin(proposals, crop, recording, 1 << 22)
+            begin = partial(device_masks.begin, proposals, crop, recording, 1 << 22)
+            cost, begun = check.queued(begin, 5), begin()
             check.sync()
             coded = check.queued(partial(device_masks.finish, begun), 3)
             yield {"size_hw": hw, "masks": n, **cost, "codes_ms": coded["ms"]}
+            yield from ({"size_hw": hw, **result} for result in _splits(check, begin))
+
+
+def _splits(check: Check, begin: Callable[[], object]) -> Iterator[Result]:
+    """The same with the kernels' work split otherwise."""
+    from maskgrid.automatic import mask_kernels
+
+    usual = mask_kernels.BLOCK, mask_kernels.COLUMNS, mask_kernels.WARPS
+    try:
+        for split in ((256, 1, 4), (256, 4, 4), (256, 16, 4), (256, 8, 2), (512, 8, 4), (128, 8, 1)):
+            mask_kernels.BLOCK, mask_kernels.COLUMNS, mask_kernels.WARPS = split
+            yield {"split": split, **check.queued(begin, 5)}
+    finally:
+        mask_kernels.BLOCK, mask_kernels.COLUMNS, mask_kernels.WARPS = usual
 
 
 TRIALS: dict[str, Callable[[Check], Iterator[Result]]] = {

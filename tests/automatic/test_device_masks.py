@@ -57,7 +57,7 @@ def test_kernels_compile_for_devices_without_one(name, constants, capability):
     from maskgrid.automatic import mask_kernels
 
     kernel = getattr(mask_kernels, name)
-    constants = {**constants, "BLOCK": mask_kernels.BLOCK}
+    constants = {**constants, "COLUMNS": mask_kernels.COLUMNS, "BLOCK": mask_kernels.BLOCK}
     types = {key: TYPES.get(key, "fp32" if key.startswith(("scale", "nothing")) else "i32") for key in kernel.arg_names}
     signature = types | dict.fromkeys(constants, "constexpr")
     places = {(kernel.arg_names.index(key),): value for key, value in constants.items()}

@@ -8,11 +8,13 @@ import json
 from types import SimpleNamespace
 
 import torch
+from sam2.modeling.sam.transformer import TwoWayAttentionBlock
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import nn
 
+from maskgrid.network import fused, fused_attention
 from maskgrid.network.exact_decoder import ImageFeatures
-from maskgrid.network.fast_decoder import FastPromptDecoder
+from maskgrid.network.fast_decoder import FastImageSide, FastPromptDecoder
 from maskgrid.network.fused import FusedDrawing, Launch
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -72,6 +74,38 @@ def case(dtype, operand, channels, size_hw, masks, wanted=None, block=64):
     }
 
 
+def attention_case(dtype, operand, channels, size_hw, t, is_shared, heads=8):
+    torch.manual_seed(0)
+    n, kind = 3, DTYPES[dtype]
+    layer = TwoWayAttentionBlock(channels, heads, 32, attention_downsample_rate=2).requires_grad_(False)
+    for parameter in layer.parameters():
+        parameter.mul_(2.0).add_(torch.randn_like(parameter) * 0.1)
+    embedding = torch.randn(1 if is_shared else n, channels, *size_hw)
+    tokens = [torch.randn(n, t, channels) * 2 for _ in range(3)]
+    inputs = [each.to(kind) for each in (embedding, torch.randn(1, channels, *size_hw), *tokens)]
+    layer = layer.to(kind)
+
+    def run(layer, embedding, position, queries, values, other):
+        image = FastImageSide(embedding, position, {})
+        image.write(layer, queries, values)
+        return image.keys, image.read(layer.cross_attn_token_to_image, other)
+
+    expected = run(copy.deepcopy(layer).double(), *(each.double() for each in inputs))
+    theirs = run(layer, *inputs)
+    fused.OPERANDS[kind] = DTYPES[operand]
+    fused_attention.is_available = lambda device: True
+    ours = run(layer, *inputs)
+    fused_attention.is_available = fused.is_available
+    return {
+        "failed": sorted(fused._failed),
+        "differs_from_torchs": [not torch.equal(*two) for two in zip(ours, theirs, strict=True)],
+        "shape_is_right": [a.shape == b.shape and a.dtype == b.dtype for a, b in zip(ours, theirs, strict=True)],
+        "error": [float((a - b).abs().max()) for a, b in zip(ours, expected, strict=True)],
+        "mean_error": [float((a - b).abs().mean()) for a, b in zip(ours, expected, strict=True)],
+        "torch_mean_error": [float((a - b).abs().mean()) for a, b in zip(theirs, expected, strict=True)],
+    }
+
+
 # dtype of the network, dtype of the products' operands, channels, size of the image in tokens, masks, prompts to draw,
 # block. The interpreter cannot multiply bfloat16.
 CASES = [
@@ -87,7 +121,23 @@ CASES = [
     ("float16", None, 128, (8, 8), 4),
 ]
 
+# Of attention: dtypes as above, channels, size of the image in tokens, tokens of a prompt, whether prompts share the
+# image, heads.
+ATTENTION_CASES = [
+    ("float32", "float32", 64, (8, 8), 8, True),
+    ("float32", "float32", 64, (9, 11), 8, False),
+    ("float32", "float32", 128, (5, 7), 7, False),
+    ("float32", "float32", 256, (10, 10), 5, True),
+    ("float32", "float32", 64, (1, 3), 8, False),
+    ("float32", "float32", 64, (9, 11), 11, False, 4),
+    ("float32", "float16", 128, (9, 11), 8, False),
+    ("float16", "float16", 128, (9, 11), 8, True),
+    ("bfloat16", "float32", 64, (9, 11), 8, False),
+]
+
 if __name__ == "__main__":
     with torch.no_grad():
         for each in CASES:
             print(json.dumps(case(*each)), flush=True)
+        for each in ATTENTION_CASES:
+            print(json.dumps(attention_case(*each)), flush=True)

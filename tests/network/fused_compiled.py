@@ -24,6 +24,12 @@ def compiled(kernel, capability, signature, constants, launch):
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
+def found(kernel, capability):
+    tensor_cores = ("wgmma" if capability == 90 else "mma.sync") in kernel.asm["ptx"]
+    shared = {"shared_bytes": kernel.metadata.shared, "limit_bytes": SHARED_BYTES[capability]}
+    return shared | {"tensor_cores": tensor_cores}
+
+
 def drawing(capability, dtype, channels, masks):
     values, operands = DTYPES[dtype]
     launch = Launch.of(capability // 10)
@@ -32,11 +38,26 @@ def drawing(capability, dtype, channels, masks):
     signature |= dict.fromkeys(("weight_1", "weight_2"), operands)
     constants = {"C": channels, "C4": channels // 4, "C8": channels // 8, "MASKS": masks}
     constants |= {"BLOCK": launch.block, "STAGES": launch.stages}
-    kernel = compiled(fused_kernels.draw, capability, signature, constants, launch)
-    found = {"shared_bytes": kernel.metadata.shared, "limit_bytes": SHARED_BYTES[capability]}
-    return found | {"tensor_cores": ("wgmma" if capability == 90 else "mma.sync") in kernel.asm["ptx"]}
+    return found(compiled(fused_kernels.draw, capability, signature, constants, launch), capability)
+
+
+def attention(capability, dtype, channels):
+    values, operands = DTYPES[dtype]
+    launch = Launch(warps=4, stages=1)
+    signature = dict.fromkeys(fused_kernels.write.arg_names, "i32") | {"eps": "fp32", "bias": values}
+    signature |= dict.fromkeys(("keys", "position", "norm_weight", "norm_bias", "renewed"), values)
+    signature |= dict.fromkeys(("reach", "reached"), operands)
+    constants = {"C": channels, "HEADS": 8, "ROWS": 8, "PART": 64, "BLOCK": 64}
+    yield found(compiled(fused_kernels.write, capability, signature, constants, launch), capability)
+    signature = dict.fromkeys(fused_kernels.read.arg_names, "i32") | {"reach": operands}
+    signature |= dict.fromkeys(("gathered", "peak", "total"), "*fp32") | dict.fromkeys(("keys", "position"), values)
+    constants = {"C": channels, "ROWS": 64, "BLOCK": 32, "SPLITS": 4, "STAGES": 1}
+    yield found(compiled(fused_kernels.read, capability, signature, constants, launch), capability)
 
 
 if __name__ == "__main__":
     for each in [(90, "float32", 256, 3), (90, "bfloat16", 256, 1), (80, "float16", 256, 4), (89, "float32", 256, 3)]:
         print(json.dumps({"case": each} | drawing(*each)), flush=True)
+    for each in [(90, "float32", 256), (90, "bfloat16", 128), (80, "bfloat16", 256), (89, "float32", 256)]:
+        for kernel in attention(*each):
+            print(json.dumps({"case": each} | kernel), flush=True)

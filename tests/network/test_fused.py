@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskgrid.network import fused
+from maskgrid.network import fused, fused_attention
 from maskgrid.network.fast_decoder import FastPromptDecoder
 
 HERE = Path(__file__).parent
@@ -29,7 +29,8 @@ def run(program, **environment):
 
 @pytest.fixture(scope="module")
 def interpreted():
-    return dict(zip(fused_cases.CASES, run("fused_cases.py", TRITON_INTERPRET="1"), strict=True))
+    cases = [*fused_cases.CASES, *fused_cases.ATTENTION_CASES]
+    return dict(zip(cases, run("fused_cases.py", TRITON_INTERPRET="1"), strict=True))
 
 
 @with_triton
@@ -44,6 +45,23 @@ def test_the_kernel_draws_what_torch_draws(interpreted, case):
         assert found["mean_error"] < 2e-3
     else:
         assert 0 < found["mean_error"] < 1.2 * found["torch_mean_error"]
+
+
+@with_triton
+@pytest.mark.parametrize("case", fused_cases.ATTENTION_CASES, ids=str)
+def test_kernels_attend_as_torch_does(interpreted, case):
+    found, (dtype, operand, *_) = interpreted[case], case
+    assert found["failed"] == []
+    for part, is_right in enumerate(found["shape_is_right"]):
+        assert is_right
+        assert found["differs_from_torchs"][part]  # so the kernel has run
+        if (dtype, operand) == ("float32", "float32"):
+            assert found["error"][part] < 2e-4
+            assert found["mean_error"][part] < 2 * found["torch_mean_error"][part]
+        elif dtype == "float32":
+            assert found["mean_error"][part] < 1e-2
+        else:
+            assert found["mean_error"][part] < 1.2 * found["torch_mean_error"][part]
 
 
 @with_triton
@@ -73,7 +91,7 @@ def test_sizes_and_modules_that_can_be_fused(channels, act, expected):
 
 def drawn(monkeypatch, draw):
     """What a decoder draws on a machine that seems to have a GPU, and torch's way."""
-    monkeypatch.setattr(fused.Fallback, "has_failed", False)
+    monkeypatch.setattr(fused, "_failed", set())
     decoder, features = fused_cases.random_decoder(64, (4, 4))
     arguments = torch.randn(2, 16, 64), torch.randn(2, 4, 8), slice(1, None)
     expected = FastPromptDecoder(decoder, features)._drawn(*arguments)
@@ -102,6 +120,14 @@ def test_a_kernel_that_fails_is_logged_once_and_replaced_by_torch(monkeypatch, c
     assert all(torch.equal(logits, expected) for logits in found)
     assert len(tries) == len(caplog.messages) == 1
     assert "no compiler" in caplog.text
+
+
+def test_attention_that_does_not_fit_is_left_to_torch(monkeypatch):
+    monkeypatch.setattr(fused_attention, "is_available", lambda device: True)
+    keys = torch.zeros(2, 16, 64)
+    for rows, heads in [(72, 8), (21, 3)]:  # too many rows; heads that do not divide them
+        assert fused_attention.read_or_none(keys, keys[:1], torch.zeros(2, rows, 64), heads) is None
+    assert fused_attention.read_or_none(torch.zeros(2, 16, 96), keys[:1], torch.zeros(2, 64, 96), 8) is None
 
 
 def test_importing_the_decoder_loads_no_triton_kernels():

@@ -110,11 +110,8 @@ def begin(proposals: Proposals, crop: Crop, recording: Recording, room: int) -> 
     torch.cumsum((n_turns[:, :levels] * is_kept[..., None]).flatten(), 0, dtype=torch.int32, out=starts[1:])
     turns = torch.empty(room, dtype=torch.int32, device=logits.device)
     with torch.cuda.device_of(logits):  # type: ignore[no-untyped-call]
-        kernels.write_turns[n, width + 1](
-            *(logits, starts, cuts, turns, room, *sizes, *scales),
-            LEVELS=levels,
-            BLOCK=kernels.BLOCK,
-            enable_fp_fusion=False,
+        kernels.write_turns[n, -(-(width + 1) // kernels.COLUMNS)](
+            *(logits, starts, cuts, turns, room, *sizes, *scales), LEVELS=levels, **_split(kernels)
         )
     box = _boxes(n_above[:, :levels], first[:, :levels], last[:, :levels])
     parts = (is_kept.int(), area, box, starts[:: width + 1], proposals.predicted_iou.float().view(torch.int32))
@@ -180,14 +177,21 @@ def _count(
     parts = []
     for (some,) in batch_iterator(_CUTS_AT_ONCE, cuts):
         found = torch.zeros(4, len(logits), len(some), width + 1, dtype=torch.int32, device=logits.device)
-        kernels.count_columns[len(logits), width + 1](
-            *(logits, peaks, wanted, some, found, *sizes, *scales, nothing_below),
-            CUTS=len(some),
-            BLOCK=kernels.BLOCK,
-            enable_fp_fusion=False,
+        kernels.count_columns[len(logits), -(-(width + 1) // kernels.COLUMNS)](
+            *(logits, peaks, wanted, some, found, *sizes, *scales, nothing_below), CUTS=len(some), **_split(kernels)
         )
         parts.append(found)
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+
+def _split(kernels: "ModuleType") -> dict[str, int | bool]:
+    """How the kernels are split among processors; they fuse multiplications and additions only where they say so."""
+    return {
+        "COLUMNS": kernels.COLUMNS,
+        "BLOCK": kernels.BLOCK,
+        "num_warps": kernels.WARPS,
+        "enable_fp_fusion": False,
+    }
 
 
 def _boxes(n_above: Tensor, first: Tensor, last: Tensor) -> Tensor:

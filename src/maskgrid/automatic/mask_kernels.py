@@ -1,6 +1,6 @@
 """Triton kernels that measure masks from the decoder's logits, without ever writing them at the image's size.
 
-Each program interpolates one column of one mask in registers, by the steps of torch's CUDA kernel for bilinear
+Each program interpolates columns of one mask in registers, by the steps of torch's CUDA kernel for bilinear
 up-sampling (UpSampleBilinear2d.cu, ``align_corners=False``), with its fused multiply-adds in its places, so that the
 pixels are torch's bit for bit. The first kernel counts; once the counts say where each column's turns go, the second
 one writes them. Triton is needed at import: import this module only on a device that has it.
@@ -9,8 +9,8 @@ one writes them. Triton is needed at import: import this module only on a device
 import triton
 import triton.language as tl
 
-# Rows of a column that a program looks at together.
-BLOCK = 256
+# Rows of a column that a program looks at together, columns that it goes through, and its warps (of 32 threads).
+BLOCK, COLUMNS, WARPS = 256, 8, 4
 # No pixel is in a row beyond this.
 FAR = tl.constexpr(1 << 30)
 
@@ -65,11 +65,12 @@ def count_columns(
     scale_x,
     nothing_below,
     CUTS: tl.constexpr,
+    COLUMNS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Count, for each cut, the pixels above it in each column, its first and last row of them, and its turns.
 
-    The grid is (masks, width + 1): the column after the last has the turn with which a mask may end.
+    The grid is (masks, (width + 1) / COLUMNS): the column after the last has the turn with which a mask may end.
 
     Args:
         logits: float32 (n, low_h, low_w).
@@ -86,42 +87,46 @@ def count_columns(
         scale_x: float32 quotient of low_w and width.
         nothing_below: columns between logits below this have no pixel above any cut.
         CUTS: number of cuts, a power of two.
+        COLUMNS: columns to go through.
         BLOCK: rows to look at together.
     """
-    mask, column = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    x0, dx, wx = _source(tl.minimum(column, width - 1), scale_x, low_w)
-    before, _, _ = _source(tl.maximum(column - 1, 0), scale_x, low_w)
-    peak = peaks + mask * low_w
-    # Negated, so that NaN counts as above.
-    here = ~((tl.load(peak + x0) < nothing_below) & (tl.load(peak + x0 + dx) < nothing_below))
-    here = here | ~(tl.load(peak + before) < nothing_below)
-    if (tl.load(wanted + mask) != 0) & here:
+    mask, first_column = tl.program_id(0).to(tl.int64), tl.program_id(1) * COLUMNS
+    if tl.load(wanted + mask) != 0:
+        peak = peaks + mask * low_w
         logits += mask * low_h * low_w
         cut = tl.load(cuts + tl.arange(0, CUTS))
-        joined = _at_the_end_before(logits, column, cut, height, rows, scale_y, scale_x, low_h, low_w)
-        is_real = column < width
-        n_above, n_turns = tl.zeros((CUTS,), tl.int32), tl.zeros((CUTS,), tl.int32)
-        first, last = tl.full((CUTS,), FAR, tl.int32), tl.full((CUTS,), -1, tl.int32)
-        for start in range(0, tl.where(is_real, rows, 1), BLOCK):
-            row = start + tl.arange(0, BLOCK)
-            inside = (row < height) & is_real
-            pixels = _pixels(logits, row, scale_y, low_h, low_w, x0, dx, wx, inside)
-            up = (row > 0) & (row <= height) & is_real
-            pixels_up = _pixels(logits, row - 1, scale_y, low_h, low_w, x0, dx, wx, up)
-            above = (pixels[:, None] > cut[None, :]) & inside[:, None]
-            above_up = (pixels_up[:, None] > cut[None, :]) & up[:, None]
-            above_up = tl.where(row[:, None] == 0, joined[None, :], above_up)
-            in_code = (row < tl.where(is_real, rows, 1))[:, None]
-            n_above += tl.sum(above.to(tl.int32), 0)
-            n_turns += tl.sum(((above != above_up) & in_code).to(tl.int32), 0)
-            first = tl.minimum(first, tl.min(tl.where(above, row[:, None], FAR), 0))
-            last = tl.maximum(last, tl.max(tl.where(above, row[:, None], -1), 0))
-        place = found + (mask * CUTS + tl.arange(0, CUTS)) * (width + 1) + column
         part = tl.num_programs(0).to(tl.int64) * CUTS * (width + 1)
-        tl.store(place, n_above)
-        tl.store(place + part, n_turns)
-        tl.store(place + 2 * part, first)
-        tl.store(place + 3 * part, last)
+        for offset in range(COLUMNS):
+            column = first_column + offset
+            x0, dx, wx = _source(tl.minimum(column, width - 1), scale_x, low_w)
+            before, _, _ = _source(tl.minimum(tl.maximum(column - 1, 0), width - 1), scale_x, low_w)
+            # Negated, so that NaN counts as above.
+            here = ~((tl.load(peak + x0) < nothing_below) & (tl.load(peak + x0 + dx) < nothing_below))
+            here = here | ~(tl.load(peak + before) < nothing_below)
+            if here & (column <= width):
+                joined = _at_the_end_before(logits, column, cut, height, rows, scale_y, scale_x, low_h, low_w)
+                is_real = column < width
+                n_above, n_turns = tl.zeros((CUTS,), tl.int32), tl.zeros((CUTS,), tl.int32)
+                first, last = tl.full((CUTS,), FAR, tl.int32), tl.full((CUTS,), -1, tl.int32)
+                for start in range(0, tl.where(is_real, rows, 1), BLOCK):
+                    row = start + tl.arange(0, BLOCK)
+                    inside = (row < height) & is_real
+                    pixels = _pixels(logits, row, scale_y, low_h, low_w, x0, dx, wx, inside)
+                    up = (row > 0) & (row <= height) & is_real
+                    pixels_up = _pixels(logits, row - 1, scale_y, low_h, low_w, x0, dx, wx, up)
+                    above = (pixels[:, None] > cut[None, :]) & inside[:, None]
+                    above_up = (pixels_up[:, None] > cut[None, :]) & up[:, None]
+                    above_up = tl.where(row[:, None] == 0, joined[None, :], above_up)
+                    in_code = (row < tl.where(is_real, rows, 1))[:, None]
+                    n_above += tl.sum(above.to(tl.int32), 0)
+                    n_turns += tl.sum(((above != above_up) & in_code).to(tl.int32), 0)
+                    first = tl.minimum(first, tl.min(tl.where(above, row[:, None], FAR), 0))
+                    last = tl.maximum(last, tl.max(tl.where(above, row[:, None], -1), 0))
+                place = found + (mask * CUTS + tl.arange(0, CUTS)) * (width + 1) + column
+                tl.store(place, n_above)
+                tl.store(place + part, n_turns)
+                tl.store(place + 2 * part, first)
+                tl.store(place + 3 * part, last)
 
 
 @triton.jit(do_not_specialize=[*_SIZES, "room"])
@@ -139,6 +144,7 @@ def write_turns(
     scale_y,
     scale_x,
     LEVELS: tl.constexpr,
+    COLUMNS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Write the places, counted down the columns, at which masks begin or end.
@@ -159,26 +165,32 @@ def write_turns(
         scale_y: as there.
         scale_x: as there.
         LEVELS: number of levels.
+        COLUMNS: columns to go through.
         BLOCK: rows to look at together.
     """
-    mask, column = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    is_real = column < width
+    mask, first_column = tl.program_id(0).to(tl.int64), tl.program_id(1) * COLUMNS
+    end_column = tl.minimum(first_column + COLUMNS, width + 1)
     logits += mask * low_h * low_w
-    x0, dx, wx = _source(tl.minimum(column, width - 1), scale_x, low_w)
     for level in tl.static_range(LEVELS):
-        start = starts + (mask * LEVELS + level) * (width + 1) + column
-        place = tl.load(start)
-        if tl.load(start + 1) > place:
+        start = starts + (mask * LEVELS + level) * (width + 1)
+        place = tl.load(start + first_column)
+        if tl.load(start + end_column) > place:
             cut = tl.load(cuts + level)
-            joined = _at_the_end_before(logits, column, cut, height, rows, scale_y, scale_x, low_h, low_w)
-            for begin in range(0, tl.where(is_real, rows, 1), BLOCK):
-                row = begin + tl.arange(0, BLOCK)
-                inside = (row < height) & is_real
-                above = (_pixels(logits, row, scale_y, low_h, low_w, x0, dx, wx, inside) > cut) & inside
-                up = (row > 0) & (row <= height) & is_real
-                above_up = (_pixels(logits, row - 1, scale_y, low_h, low_w, x0, dx, wx, up) > cut) & up
-                above_up = tl.where(row == 0, joined, above_up)
-                turned = ((above != above_up) & (row < tl.where(is_real, rows, 1))).to(tl.int32)
-                to = place + tl.cumsum(turned, 0) - 1
-                tl.store(turns + to, column * rows + row, (turned != 0) & (to < room))
-                place += tl.sum(turned, 0)
+            for offset in range(COLUMNS):
+                column = tl.minimum(first_column + offset, width)
+                # After the last column, there is nothing more to place.
+                if tl.load(start + column + 1) > place:
+                    is_real = column < width
+                    x0, dx, wx = _source(tl.minimum(column, width - 1), scale_x, low_w)
+                    joined = _at_the_end_before(logits, column, cut, height, rows, scale_y, scale_x, low_h, low_w)
+                    for begin in range(0, tl.where(is_real, rows, 1), BLOCK):
+                        row = begin + tl.arange(0, BLOCK)
+                        inside = (row < height) & is_real
+                        above = (_pixels(logits, row, scale_y, low_h, low_w, x0, dx, wx, inside) > cut) & inside
+                        up = (row > 0) & (row <= height) & is_real
+                        above_up = (_pixels(logits, row - 1, scale_y, low_h, low_w, x0, dx, wx, up) > cut) & up
+                        above_up = tl.where(row == 0, joined, above_up)
+                        turned = ((above != above_up) & (row < tl.where(is_real, rows, 1))).to(tl.int32)
+                        to = place + tl.cumsum(turned, 0) - 1
+                        tl.store(turns + to, column * rows + row, (turned != 0) & (to < room))
+                        place += tl.sum(turned, 0)

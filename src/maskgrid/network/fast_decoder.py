@@ -15,7 +15,8 @@ from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
 from maskgrid.network.exact_decoder import ImageFeatures, ImageSide, PromptDecoder
-from maskgrid.network.fused import drawn_or_none, fused_drawing
+from maskgrid.network.fused import draw_or_none, fused_drawing
+from maskgrid.network.fused_attention import read_or_none, write_or_none
 from maskgrid.network.workers import in_parts
 
 # Image tokens per batch. On a CPU this gives each core a few megabytes at each step; elsewhere it is sam2's batch.
@@ -38,8 +39,11 @@ class FastImageSide(ImageSide):
             return self._read_together(attention, queries)
         # q . (W k + b) = (q W) . k + a constant, which softmax ignores.
         reach = _through(attention.q_proj(queries), attention.k_proj.weight, attention.num_heads)
-        weights = torch.bmm(reach, self._with_position().transpose(1, 2)).softmax(-1)
-        gathered = torch.unflatten(torch.bmm(weights, self.keys), 1, (attention.num_heads, -1))
+        gathered = read_or_none(self.keys, self.position, reach, attention.num_heads)
+        if gathered is None:
+            weights = torch.bmm(reach, self._with_position().transpose(1, 2)).softmax(-1)
+            gathered = torch.bmm(weights, self.keys)
+        gathered = torch.unflatten(gathered, 1, (attention.num_heads, -1))
         # The weights sum to 1, so projecting the mean equals the mean of the projections, including the bias.
         values = torch.unflatten(attention.v_proj.weight, 0, (attention.num_heads, -1)).transpose(1, 2)
         heads = gathered @ values
@@ -62,24 +66,30 @@ class FastImageSide(ImageSide):
         attention = layer.cross_attn_image_to_token
         n_heads = attention.num_heads
         k = attention.k_proj(queries)
+        heads = attention._separate_heads(attention.v_proj(values), n_heads)
+        out = torch.unflatten(attention.out_proj.weight, 1, (n_heads, -1)).permute(1, 2, 0)
+        reached = (heads @ out + attention.out_proj.bias / n_heads).flatten(1, 2)
+        reach = _through(k, attention.q_proj.weight, n_heads)
+        # q's bias times each token's k: the constants differ between tokens, so softmax does not ignore them.
+        bias = _bias_of(k, attention.q_proj.bias, n_heads)
+        renewed = write_or_none(self.keys, self.position, reach, bias, reached, layer.norm4)
+        if renewed is None:
+            weights = self._scores(attention, k, reach, bias).softmax(2).flatten(1, 2)
+            keys = torch.baddbmm(self.keys.expand(len(k), -1, -1), weights.transpose(1, 2), reached)
+            renewed = layer.norm4(keys)
+        self._renew(renewed)
+
+    def _scores(self, attention: Attention, k: Tensor, reach: Tensor, bias: Tensor) -> Tensor:
+        """Of each head's tokens of the prompts with image tokens: (n, heads, t, h w)."""
+        n_heads = attention.num_heads
         if self.is_shared:
             q = attention._separate_heads(self._project(attention.q_proj, with_position=True), n_heads)[0]
             k = attention._separate_heads(k, n_heads) / math.sqrt(q.shape[-1])
             # One product per head for all prompts: (heads, n x t, d) by (heads, d, h x w).
             scores = torch.bmm(k.transpose(0, 1).flatten(1, 2), q.transpose(1, 2))
-            scores = torch.unflatten(scores, 1, (-1, k.shape[2])).transpose(0, 1)
-        else:
-            reach = _through(k, attention.q_proj.weight, n_heads)
-            scores = torch.bmm(reach, self._with_position().transpose(1, 2))
-            scores = torch.unflatten(scores, 1, (n_heads, -1))
-            # q's bias times each token's k: the constants differ between tokens, so softmax does not ignore them.
-            scores += _bias_of(k, attention.q_proj.bias, n_heads)
-        weights = scores.softmax(2).flatten(1, 2)
-        heads = attention._separate_heads(attention.v_proj(values), n_heads)
-        out = torch.unflatten(attention.out_proj.weight, 1, (n_heads, -1)).permute(1, 2, 0)
-        reached = (heads @ out + attention.out_proj.bias / n_heads).flatten(1, 2)
-        keys = torch.baddbmm(self.keys.expand(len(k), -1, -1), weights.transpose(1, 2), reached)
-        self._renew(layer.norm4(keys))
+            return torch.unflatten(scores, 1, (-1, k.shape[2])).transpose(0, 1)
+        scores = torch.bmm(reach, self._with_position().transpose(1, 2))
+        return torch.unflatten(scores, 1, (n_heads, -1)).add_(bias)
 
     @staticmethod
     def _apply(projection: torch.nn.Linear, tokens: Tensor) -> Tensor:
@@ -126,7 +136,7 @@ class FastPromptDecoder(PromptDecoder):
 
     def _drawn(self, keys: Tensor, hyper: Tensor, some: slice) -> Tensor:
         (height, width), n = self.features.size_hw, len(keys)
-        if (drawn := drawn_or_none(self.drawing, keys, hyper[:, some])) is not None:
+        if (drawn := draw_or_none(self.drawing, keys, hyper[:, some])) is not None:
             return drawn
         _, ln1, act1, _, act2 = self.decoder.output_upscaling
         first, second = (weight.expand(n, -1, -1) for weight in self.weights)

@@ -6,8 +6,10 @@ way writes and reads some 4 GB for 64 prompts. Nothing here waits for the device
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Self
 
@@ -17,11 +19,11 @@ from torch import Tensor, nn
 log = logging.getLogger(__name__)
 
 # Channels of image tokens: tensor cores want at least 16 in each product, shared memory holds no more.
-_CHANNELS = (64, 128, 256)
+CHANNELS = (64, 128, 256)
 _MOST_MASKS = 4
 # TF32 keeps as many bits of a number as float16, at twice the bytes and half the speed. What the kernel multiplies is
 # normalized or of a few units, so float16's range suffices.
-_OPERANDS = {torch.float32: torch.float16, torch.float16: torch.float16, torch.bfloat16: torch.bfloat16}
+OPERANDS = {torch.float32: torch.float16, torch.float16: torch.float16, torch.bfloat16: torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class FusedDrawing:
             size_hw: height and width of the image in tokens.
             operand: dtype of what is multiplied: that of the weights or, for float32, float16. float32 means TF32.
         """
-        operand = operand or _OPERANDS[weights[0].dtype]
+        operand = operand or OPERANDS[weights[0].dtype]
         self.norm, self.size_hw = upscaling[1], size_hw
         self.weights = [weight.to(operand).contiguous() for weight in weights]
         self.added = [each.contiguous() for each in added]
@@ -120,35 +122,41 @@ class FusedDrawing:
         return logits
 
 
-class Fallback:
-    """Whether the kernel is still tried: after a first failure, such as of its compilation, torch's way is taken."""
+# Kernels that failed, such as in their compilation; torch's way is taken from then on.
+_failed: set[str] = set()
 
-    has_failed = False
+
+def run_or_none(name: str, kernel: Callable[[], Tensor]) -> Tensor | None:
+    """Run a kernel; None if it fails, which is logged once and makes it None from then on."""
+    if name in _failed:
+        return None
+    try:
+        return kernel()
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # the compiler's own, ptxas's and the driver's have no common class
+        _failed.add(name)
+        log.warning("torch computes what the fused kernel %s failed to: %s: %s", name, type(error).__name__, error)
+        return None
 
 
 def fused_drawing(
     upscaling: nn.Sequential, weights: tuple[Tensor, Tensor], added: tuple[Tensor, Tensor], size_hw: tuple[int, int]
 ) -> FusedDrawing | None:
-    """The kernel for an image, or None if this device, these sizes or an earlier failure rule it out."""
-    if Fallback.has_failed or not is_available(weights[0].device) or not can_fuse(upscaling):
+    """The kernel for an image, or None if this device or these sizes rule it out."""
+    if not is_available(weights[0].device) or not can_fuse(upscaling):
         return None
     return FusedDrawing(upscaling, weights, added, size_hw)
 
 
-def drawn_or_none(drawing: FusedDrawing | None, keys: Tensor, hyper: Tensor) -> Tensor | None:
-    """Draw as :meth:`FusedDrawing.draw`; None if there is no kernel or if it fails, which is logged once."""
-    if drawing is None or Fallback.has_failed or hyper.shape[1] > _MOST_MASKS:
+def draw_or_none(drawing: FusedDrawing | None, keys: Tensor, hyper: Tensor) -> Tensor | None:
+    """As :meth:`FusedDrawing.draw`; None if there is no kernel, or if it fails."""
+    if drawing is None or hyper.shape[1] > _MOST_MASKS:
         return None
-    try:
-        return drawing.draw(keys, hyper)
-    except torch.cuda.OutOfMemoryError:
-        raise
-    except Exception as error:  # the compiler's own, ptxas's and the driver's have no common class
-        Fallback.has_failed = True
-        log.warning("masks are drawn without the fused kernel, which failed: %s: %s", type(error).__name__, error)
-        return None
+    return run_or_none("draw", lambda: drawing.draw(keys, hyper))
 
 
+@cache
 def is_available(device: torch.device) -> bool:
     """Whether kernels can be compiled for a device: CUDA with tensor cores for bfloat16, and triton is installed."""
     if device.type != "cuda" or not torch.cuda.is_available() or find_spec("triton") is None:
@@ -161,4 +169,4 @@ def can_fuse(upscaling: nn.Sequential) -> bool:
     first, _, act1, second, act2 = upscaling
     exact = all(isinstance(act, nn.GELU) and act.approximate == "none" for act in (act1, act2))
     c, c4, c8 = first.in_channels, first.out_channels, second.out_channels
-    return exact and c in _CHANNELS and (c4, c8) == (c // 4, c // 8) and first.weight.dtype in _OPERANDS
+    return exact and c in CHANNELS and (c4, c8) == (c // 4, c // 8) and first.weight.dtype in OPERANDS

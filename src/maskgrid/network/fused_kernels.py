@@ -101,3 +101,122 @@ def draw(
             y = gelu(tl.dot(y, second, input_precision="tf32") + added).to(dtype)
             y = tl.dot(y, third, input_precision="tf32")
             tl.store(place + (part // 2) * 2 * row_px + part % 2 * 2, y, mask=is_stored)
+
+
+@triton.jit
+def write(
+    keys: tl.tensor,
+    position: tl.tensor,
+    reach: tl.tensor,
+    bias: tl.tensor,
+    reached: tl.tensor,
+    norm_weight: tl.tensor,
+    norm_bias: tl.tensor,
+    renewed: tl.tensor,
+    n_tokens: int,
+    n_rows: int,
+    prompt_stride: int,
+    eps: float,
+    C: tl.constexpr,
+    HEADS: tl.constexpr,
+    ROWS: tl.constexpr,
+    PART: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """Let ``BLOCK`` image tokens attend to a prompt's tokens; see :func:`maskgrid.network.fused_attention.write`.
+
+    Each head has ``n_rows`` of the prompt's tokens, filled up to ``ROWS`` here. Channels go ``PART`` at a time. The
+    grid is (blocks of tokens, prompts).
+    """
+    prompt = tl.program_id(1).to(tl.int64)
+    token = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    channel = tl.arange(0, PART)
+    column = tl.arange(0, HEADS * ROWS)
+    is_token, is_row = (token < n_tokens)[:, None], column % ROWS < n_rows
+    row = prompt * (HEADS * n_rows) + column // ROWS * n_rows + column % ROWS
+    dtype: tl.constexpr = reach.dtype.element_ty
+    at = token[:, None] * C + channel[None, :]
+    mine = keys + prompt * prompt_stride + at
+    towards = reach + row[None, :] * C + channel[:, None]
+    values = reached + row[:, None] * C + channel[None, :]
+
+    score = tl.load(bias + row, mask=is_row, other=float("-inf")).to(tl.float32)[None, :]
+    score = tl.broadcast_to(score, (BLOCK, HEADS * ROWS))
+    for part in tl.static_range(0, C, PART):
+        x = tl.load(mine + part, mask=is_token, other=0.0).to(tl.float32)
+        x += tl.load(position + at + part, mask=is_token, other=0.0)
+        met = tl.load(towards + part, mask=is_row[None, :], other=0.0)
+        score = tl.dot(x.to(dtype), met, acc=score, input_precision="tf32")
+    score = tl.reshape(score, (BLOCK, HEADS, ROWS))
+    weight = tl.exp2((score - tl.max(score, 2)[:, :, None]) * 1.4426950408889634)
+    weight = weight / tl.sum(weight, 2)[:, :, None]
+    weight = tl.reshape(weight, (BLOCK, HEADS * ROWS)).to(dtype)
+
+    parts = ()
+    total = tl.zeros((BLOCK,), tl.float32)
+    for part in tl.static_range(0, C, PART):
+        x = tl.dot(weight, tl.load(values + part, mask=is_row[:, None], other=0.0), input_precision="tf32")
+        x += tl.load(mine + part, mask=is_token, other=0.0)
+        total += tl.sum(x, 1)
+        parts = parts + (x,)  # type: ignore[assignment] # noqa: RUF005 - triton unpacks no tuples
+    mean = (total / C)[:, None]
+    total = tl.zeros((BLOCK,), tl.float32)
+    for i in tl.static_range(C // PART):
+        total += tl.sum((parts[i] - mean) * (parts[i] - mean), 1)
+    scale = tl.rsqrt(total / C + eps)[:, None]
+    for i in tl.static_range(C // PART):
+        norm_w = tl.load(norm_weight + i * PART + channel).to(tl.float32)[None, :]
+        norm_b = tl.load(norm_bias + i * PART + channel).to(tl.float32)[None, :]
+        x = (parts[i] - mean) * scale * norm_w + norm_b
+        tl.store(renewed + prompt * (n_tokens * C) + at + i * PART, x.to(renewed.dtype.element_ty), mask=is_token)
+
+
+@triton.jit
+def read(
+    keys: tl.tensor,
+    position: tl.tensor,
+    reach: tl.tensor,
+    gathered: tl.tensor,
+    peak: tl.tensor,
+    total: tl.tensor,
+    n_tokens: int,
+    n_rows: int,
+    prompt_stride: int,
+    C: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    SPLITS: tl.constexpr,
+    STAGES: tl.constexpr,
+) -> None:
+    """Let one prompt's ``n_rows`` rows (all heads) attend to a share of the image tokens.
+
+    Writes unnormalized sums of tokens and, to combine the shares, each row's highest score (times log2 e) and its sum
+    of weights; see :func:`maskgrid.network.fused_attention.read`. The grid is (shares, prompts).
+    """
+    share, prompt = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    row, channel = tl.arange(0, ROWS), tl.arange(0, C)
+    is_row = row < n_rows
+    dtype: tl.constexpr = reach.dtype.element_ty
+    q = tl.load(reach + (prompt * n_rows + row)[:, None] * C + channel[None, :], mask=is_row[:, None], other=0.0)
+    high = tl.full((ROWS,), float("-inf"), tl.float32)
+    weights = tl.zeros((ROWS,), tl.float32)
+    sums = tl.zeros((ROWS, C), tl.float32)
+    blocks = tl.cdiv(n_tokens, BLOCK)
+    for block in tl.range(share * blocks // SPLITS, (share + 1) * blocks // SPLITS, num_stages=STAGES):
+        token = block * BLOCK + tl.arange(0, BLOCK)
+        is_token = token < n_tokens
+        at = token[:, None] * C + channel[None, :]
+        x = tl.load(keys + prompt * prompt_stride + at, mask=is_token[:, None], other=0.0)
+        placed = x.to(tl.float32) + tl.load(position + at, mask=is_token[:, None], other=0.0)
+        score = tl.dot(q, tl.trans(placed.to(dtype)), input_precision="tf32") * 1.4426950408889634
+        score = tl.where(is_token[None, :], score, float("-inf"))
+        higher = tl.maximum(high, tl.max(score, 1))
+        weight = tl.exp2(score - higher[:, None])
+        fade = tl.exp2(high - higher)
+        weights = weights * fade + tl.sum(weight, 1)
+        sums = tl.dot(weight.to(dtype), x.to(dtype), acc=sums * fade[:, None], input_precision="tf32")
+        high = higher
+    place = (prompt * SPLITS + share) * n_rows + row
+    tl.store(peak + place, high, mask=is_row)
+    tl.store(total + place, weights, mask=is_row)
+    tl.store(gathered + place[:, None] * C + channel[None, :], sums, mask=is_row[:, None])
