@@ -24,8 +24,9 @@ def exact(check: Check, name: str) -> Iterator[Result]:
         told = {"way": way, "architecture": name}
         with arithmetic(**chosen):
             sam2 = check.sam2(name)
-            theirs, again = sam2(image), sam2(image)
-            yield {**told, "side": "sam2 again", **compared(again, theirs)}
+            theirs = sam2(image)
+            if name != "demo" or way == next(iter(WAYS)):  # of the demo's many masks, sam2 takes 6 s an image
+                yield {**told, "side": "sam2 again", **compared(sam2(image), theirs)}
             for mode in ("exact", "fast"):
                 ours = check.ours(name, mode)
                 masks = ours.generate(image)
