@@ -8,13 +8,28 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("triton")
+triton = pytest.importorskip("triton")
+
+from triton.backends.compiler import GPUTarget  # noqa: E402
+from triton.compiler import ASTSource  # noqa: E402
+
+from maskgrid.automatic import code_kernels, mask_kernels  # noqa: E402
 
 HERE = Path(__file__).parent
 CUDA_VERSIONS = (80, 90)
-TYPES = {"found": "*i32", "starts": "*i32", "turns": "*i32", "wanted": "*u8"} | dict.fromkeys(
-    ("logits", "peaks", "cuts"), "*fp32"
+TYPES = (
+    dict.fromkeys(("found", "starts", "edges", "owners", "lengths", "ends"), "*i32")
+    | dict.fromkeys(("wanted", "characters"), "*u8")
+    | dict.fromkeys(("logits", "peaks", "cuts"), "*fp32")
+    | dict.fromkeys(("scale_y", "scale_x", "nothing_below"), "fp32")
 )
+KERNELS = [
+    (mask_kernels.count_columns, {"CUTS": 4}),
+    (mask_kernels.count_columns, {"CUTS": 8}),
+    (mask_kernels.write_edges, {"LEVELS": 3}),
+    (code_kernels.count_characters, {}),
+    (code_kernels.write_characters, {}),
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +48,9 @@ def report():
 
 
 def test_kernels_find_what_torch_finds(report):
-    needed = report.pop("room")
+    needed, codes = report.pop("room"), report.pop("codes")
     assert needed > 1
+    assert codes == {"n": 40, "differing": 0}
     rounded = {"odd size", "smaller than the logits", "taller than a block"}
     assert len(report) == 10
     for name, case in report.items():
@@ -45,23 +61,15 @@ def test_kernels_find_what_torch_finds(report):
 
 
 @pytest.mark.parametrize("capability", CUDA_VERSIONS)
-@pytest.mark.parametrize(
-    ("name", "constants"),
-    [("count_columns", {"CUTS": 4}), ("count_columns", {"CUTS": 8}), ("write_turns", {"LEVELS": 3})],
-)
-def test_kernels_compile_for_devices_without_one(name, constants, capability):
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    from maskgrid.automatic import mask_kernels
-
-    kernel = getattr(mask_kernels, name)
-    constants = {**constants, "COLUMNS": mask_kernels.COLUMNS, "BLOCK": mask_kernels.BLOCK}
-    types = {key: TYPES.get(key, "fp32" if key.startswith(("scale", "nothing")) else "i32") for key in kernel.arg_names}
-    signature = types | dict.fromkeys(constants, "constexpr")
+@pytest.mark.parametrize(("kernel", "constants"), KERNELS)
+def test_kernels_compile_for_devices_that_are_not_here(kernel, constants, capability):
+    module = sys.modules[kernel.fn.__module__]
+    constants = {**constants, "BLOCK": module.BLOCK}
+    if "COLUMNS" in kernel.arg_names:
+        constants["COLUMNS"] = module.COLUMNS
+    signature = {key: TYPES.get(key, "i32") for key in kernel.arg_names} | dict.fromkeys(constants, "constexpr")
     places = {(kernel.arg_names.index(key),): value for key, value in constants.items()}
     source = ASTSource(fn=kernel, signature=signature, constexprs=places)
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": False})
-    assert "fma.rn.f32" in compiled.asm["ptx"]
+    assert ("fma.rn.f32" in compiled.asm["ptx"]) == (module is mask_kernels)
     assert len(compiled.asm["cubin"]) > 1000

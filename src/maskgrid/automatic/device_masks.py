@@ -8,7 +8,7 @@ import importlib.util
 import logging
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from sam2.utils.amg import batch_iterator, is_box_near_crop_edge
 from torch import Tensor
 
 from maskgrid.automatic.candidates import CandidateRows
+from maskgrid.automatic.device_codes import CHARACTERS, codes_of_edges
 from maskgrid.automatic.proposals import Crop, Proposals, measure, rows_of, sorted_by_id
-from maskgrid.masks.rle import code_of_turns, window_rows
+from maskgrid.masks.rle import window_rows
 from maskgrid.network.predictor import MARGIN, Extent, interpolate
 from maskgrid.network.transfers import Arrival
 from maskgrid.plan.passes import Recording
@@ -36,17 +37,17 @@ _WIDEST_PX = 32767
 _FAR = 1 << 30
 
 
-class TooManyTurnsError(RuntimeError):
-    """Masks begin and end more often than there was room for.
+class TooManyRunsError(RuntimeError):
+    """The masks' codes have more runs than there was room for.
 
     Attributes:
-        n_turns: room that they need.
+        n_runs: room that they need.
     """
 
-    def __init__(self, n_turns: int) -> None:
+    def __init__(self, n_runs: int) -> None:
         """Say how much room they need."""
-        super().__init__(f"{n_turns:,} ends of runs")
-        self.n_turns = n_turns
+        super().__init__(f"{n_runs:,} runs")
+        self.n_runs = n_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ class MeasuredBatch:
         candidate_id: int64 (n,), on the CPU.
         crop: where the masks are.
         recording: the levels and the floor.
-        packed: int32 (1-D), on the device: see :func:`begin`.
-        turns: int32 (room,), on the device: places at which masks begin or end, by mask and level.
+        packed: int32 (1-D), on the device, and there already when ``codes`` are: see :func:`begin`.
+        codes: uint8 (1-D), on the device: the run-length codes of the masks, by mask and level.
         arrival: when they are there.
     """
 
@@ -68,14 +69,14 @@ class MeasuredBatch:
     crop: Crop
     recording: Recording
     packed: Tensor
-    turns: Tensor
+    codes: Tensor
     arrival: Arrival
 
 
 def can_measure(device: torch.device, crop: Crop) -> bool:
-    """Whether a device has what the kernels need, and the crop is not too large for them."""
-    height, width = crop.size_hw
-    is_small = width <= _WIDEST_PX and (height + 1) * (width + 1) < _FAR
+    """Whether a device has what the kernels need, and the image is not too large for them."""
+    height, width = crop.image_size_hw
+    is_small = crop.size_hw[1] <= _WIDEST_PX and (height + 1) * (width + 1) < _FAR
     return is_small and device.type == "cuda" and torch.cuda.is_available() and _kernels_run(device)
 
 
@@ -86,55 +87,48 @@ def begin(proposals: Proposals, crop: Crop, recording: Recording, room: int) -> 
         proposals: the batch; later work of the device may write over its logits.
         crop: where the masks are.
         recording: the levels and the floor.
-        room: how many ends of runs are expected at most.
+        room: how many runs are expected at most.
     """
-    logits, kernels = proposals.logits.contiguous(), _kernels()
+    logits = proposals.logits.contiguous()
     n, levels, offsets = len(logits), len(recording.mask_thresholds), len(recording.stability_score_offsets)
-    (height, width), (low_h, low_w) = crop.size_hw, logits.shape[1:]
-    floor = recording.pred_iou_thresh
-    reached = (
-        proposals.predicted_iou > floor if floor > 0.0 else torch.ones_like(proposals.predicted_iou, dtype=torch.bool)
-    )
-    wanted, cuts = reached.to(torch.uint8), _cuts(logits.device, recording)
-    sizes = (low_h, low_w, height, width, window_rows(height, crop.image_size_hw))
-    # As torch divides the sizes: in float32.
-    scales = (float(np.float32(low_h) / np.float32(height)), float(np.float32(low_w) / np.float32(width)))
+    width, floor = crop.size_hw[1], recording.pred_iou_thresh
+    iou, cuts, frame = proposals.predicted_iou, _cuts(logits.device, recording), _Frame.of(logits, crop)
+    reached = iou > floor if floor > 0.0 else torch.ones_like(iou, dtype=torch.bool)
     with torch.cuda.device_of(logits):  # type: ignore[no-untyped-call]
-        n_above, n_turns, first, last = _count(kernels, logits, wanted, cuts, sizes, scales, _nothing_below(recording))
-    area = n_above.sum(2, dtype=torch.int32)
-    is_kept = (area[:, :levels] > 0) & reached[:, None]
-    if recording.stability_score_thresh > 0.0:
-        over, under = area[:, levels : levels + 2 * levels * offsets].view(n, levels, offsets, 2).unbind(3)
-        is_kept &= (over / under >= recording.stability_score_thresh).any(2)
-    starts = torch.zeros(n * levels * (width + 1) + 1, dtype=torch.int32, device=logits.device)
-    torch.cumsum((n_turns[:, :levels] * is_kept[..., None]).flatten(), 0, dtype=torch.int32, out=starts[1:])
-    turns = torch.empty(room, dtype=torch.int32, device=logits.device)
-    with torch.cuda.device_of(logits):  # type: ignore[no-untyped-call]
-        kernels.write_turns[n, -(-(width + 1) // kernels.COLUMNS)](
-            *(logits, starts, cuts, turns, room, *sizes, *scales), LEVELS=levels, **_split(kernels)
-        )
+        n_above, n_turns, first, last = _count(logits, reached, cuts, frame, _nothing_below(recording))
+        area = n_above.sum(2, dtype=torch.int32)
+        is_kept = (area[:, :levels] > 0) & reached[:, None]
+        if recording.stability_score_thresh > 0.0:
+            over, under = area[:, levels : levels + 2 * levels * offsets].view(n, levels, offsets, 2).unbind(3)
+            is_kept &= (over / under >= recording.stability_score_thresh).any(2)
+        starts = torch.zeros(n * levels * (width + 1) + 1, dtype=torch.int32, device=logits.device)
+        torch.cumsum((n_turns[:, :levels] * is_kept[..., None]).flatten(), 0, dtype=torch.int32, out=starts[1:])
+        codes, ends = _codes(logits, cuts, starts, frame, crop, levels, room)
     box = _boxes(n_above[:, :levels], first[:, :levels], last[:, :levels])
-    parts = (is_kept.int(), area, box, starts[:: width + 1], proposals.predicted_iou.float().view(torch.int32))
+    parts = (is_kept.int(), area, box, starts[-1:], ends, iou.float().view(torch.int32))
     packed = torch.cat([part.flatten() for part in parts])
-    arrival = Arrival(logits.device)
-    return MeasuredBatch(proposals.point_xy, proposals.candidate_id, crop, recording, packed, turns, arrival)
+    return MeasuredBatch(
+        proposals.point_xy, proposals.candidate_id, crop, recording, packed, codes, Arrival(logits.device)
+    )
 
 
 def finish(batch: MeasuredBatch) -> CandidateRows:
     """Wait for a batch, and make the rows of its masks that reach the floor.
 
     Raises:
-        TooManyTurnsError: the room was not enough.
+        TooManyRunsError: the room was not enough.
     """
     recording, n = batch.recording, len(batch.candidate_id)
     levels, offsets = len(recording.mask_thresholds), len(recording.stability_score_offsets)
     packed = batch.arrival.copy(batch.packed)
     n_cuts = (len(packed) - n * levels * 6 - n - 1) // n
-    lengths = np.cumsum([n * levels, n * n_cuts, n * levels * 4, n * levels + 1])
-    kept, area, box, starts, iou = np.split(packed, lengths)
-    if starts[-1] > len(batch.turns):
-        raise TooManyTurnsError(int(starts[-1]))
-    turns = batch.arrival.copy(batch.turns[: int(starts[-1])])
+    kept, area, box, n_turns, ends, iou = np.split(
+        packed, np.cumsum([n * levels, n * n_cuts, n * levels * 4, 1, n * levels])
+    )
+    n_runs = int(n_turns[0]) + n * levels
+    if max(n_runs, -(-int(ends[-1]) // CHARACTERS)) > len(batch.codes) // CHARACTERS:
+        raise TooManyRunsError(max(n_runs, int(ends[-1])))
+    codes, starts = batch.arrival.copy(batch.codes[: int(ends[-1])]).tobytes(), np.concatenate([[0], ends])
     area, box, kept = area.reshape(n, n_cuts), box.reshape(n, levels, 4), kept.reshape(n, levels).astype(np.bool_)
     over_under = area[:, levels : levels + 2 * levels * offsets].reshape(n, levels, offsets, 2).astype(np.float32)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -145,7 +139,7 @@ def finish(batch: MeasuredBatch) -> CandidateRows:
         places = torch.from_numpy(rows)
         boxes = torch.from_numpy(box[rows, level]).long()
         near_edge = _near_edge(boxes, batch.crop)
-        coded = rows[~near_edge] * levels + level
+        coded = (rows[~near_edge] * levels + level).tolist()
         found.append(
             rows_of(
                 batch.candidate_id[places],
@@ -157,31 +151,55 @@ def finish(batch: MeasuredBatch) -> CandidateRows:
                 boxes_xyxy=boxes,
                 area_px=area[rows, level],
                 near_edge=near_edge,
-                codes=[_code(turns[starts[place] : starts[place + 1]], batch.crop) for place in coded],
+                codes=[codes[starts[place] : starts[place + 1]] for place in coded],
             )
         )
     return sorted_by_id(found, offsets)
 
 
-def _count(
-    kernels: "ModuleType",
-    logits: Tensor,
-    wanted: Tensor,
-    cuts: Tensor,
-    sizes: tuple[int, int, int, int, int],
-    scales: tuple[float, float],
-    nothing_below: float,
-) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Sizes that the kernels take: of logits, of a crop, and of a column in the code."""
+
+    sizes: tuple[int, int, int, int, int]
+    scales: tuple[float, float]
+
+    @classmethod
+    def of(cls, logits: Tensor, crop: Crop) -> Self:
+        (height, width), (low_h, low_w) = crop.size_hw, logits.shape[1:]
+        # As torch divides the sizes: in float32.
+        scales = (float(np.float32(low_h) / np.float32(height)), float(np.float32(low_w) / np.float32(width)))
+        return cls((low_h, low_w, height, width, window_rows(height, crop.image_size_hw)), scales)
+
+
+def _count(logits: Tensor, wanted: Tensor, cuts: Tensor, frame: _Frame, nothing_below: float) -> Tensor:
     """What ``count_columns`` finds for all cuts: int32 (4, n, cuts, width + 1)."""
-    peaks, width = logits.amax(1), sizes[3]
+    peaks, wanted, width, kernels = logits.amax(1), wanted.to(torch.uint8), frame.sizes[3], _kernels()
     parts = []
     for (some,) in batch_iterator(_CUTS_AT_ONCE, cuts):
         found = torch.zeros(4, len(logits), len(some), width + 1, dtype=torch.int32, device=logits.device)
         kernels.count_columns[len(logits), -(-(width + 1) // kernels.COLUMNS)](
-            *(logits, peaks, wanted, some, found, *sizes, *scales, nothing_below), CUTS=len(some), **_split(kernels)
+            *(logits, peaks, wanted, some, found, *frame.sizes, *frame.scales, nothing_below),
+            CUTS=len(some),
+            **_split(kernels),
         )
         parts.append(found)
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+
+def _codes(
+    logits: Tensor, cuts: Tensor, starts: Tensor, frame: _Frame, crop: Crop, levels: int, room: int
+) -> tuple[Tensor, Tensor]:
+    """The run-length codes of all masks, one after the other, and the end of each: uint8 (1-D), int32 (n x levels,)."""
+    masks = _kernels()
+    (x0, y0, _, _), (height, width), stride = crop.box_xyxy, crop.image_size_hw, frame.sizes[3] + 1
+    edges = torch.empty(room, dtype=torch.int32, device=logits.device)
+    masks.write_edges[len(logits), -(-stride // masks.COLUMNS)](
+        *(logits, starts, cuts, edges, room, y0, x0, height, width, *frame.sizes, *frame.scales),
+        LEVELS=levels,
+        **_split(masks),
+    )
+    return codes_of_edges(edges, starts, stride)
 
 
 def _split(kernels: "ModuleType") -> dict[str, int | bool]:
@@ -216,12 +234,6 @@ def _near_edge(boxes_xyxy: Tensor, crop: Crop) -> NDArray[np.bool_]:
     height, width = crop.image_size_hw
     near: NDArray[np.bool_] = is_box_near_crop_edge(boxes_xyxy, list(crop.box_xyxy), [0, 0, width, height]).numpy()
     return near
-
-
-def _code(turns: NDArray[np.int32], crop: Crop) -> bytes:
-    x0, y0, _, _ = crop.box_xyxy
-    rows = window_rows(crop.size_hw[0], crop.image_size_hw)
-    return code_of_turns(turns.astype(np.intp), rows, (y0, x0), crop.image_size_hw)
 
 
 @cache

@@ -3,7 +3,7 @@
 Each program interpolates columns of one mask in registers, by the steps of torch's CUDA kernel for bilinear
 up-sampling (UpSampleBilinear2d.cu, ``align_corners=False``), with its fused multiply-adds in its places, so that the
 pixels are torch's bit for bit. The first kernel counts; once the counts say where each column's turns go, the second
-one writes them. Triton is needed at import: import this module only on a device that has it.
+one writes them as edges. Triton is needed at import: import this module only on a device that has it.
 """
 
 import triton
@@ -129,13 +129,17 @@ def count_columns(
                 tl.store(place + 3 * part, last)
 
 
-@triton.jit(do_not_specialize=[*_SIZES, "room"])
-def write_turns(
+@triton.jit(do_not_specialize=[*_SIZES, "room", "corner_y", "corner_x", "image_h", "image_w"])
+def write_edges(
     logits,
     starts,
     cuts,
-    turns,
+    edges,
     room,
+    corner_y,
+    corner_x,
+    image_h,
+    image_w,
     low_h,
     low_w,
     height,
@@ -147,16 +151,21 @@ def write_turns(
     COLUMNS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Write the places, counted down the columns, at which masks begin or end.
+    """Write the edges of masks: the pixels of the image, counted down its columns, at which they begin or end.
 
-    The grid is that of :func:`count_columns`.
+    A mask's edges lie together, and after them the image's number of pixels. The grid is that of
+    :func:`count_columns`.
 
     Args:
         logits: as there.
-        starts: int32 (n x LEVELS x (width + 1) + 1,): the turns of a mask's level's column lie between two of them.
+        starts: int32 (n x LEVELS x (width + 1) + 1,): how many turns there are before a mask's level's column.
         cuts: float32, the levels first.
-        turns: int32 (room,).
-        room: places that ``turns`` has; what does not fit is left out.
+        edges: int32 (room,).
+        room: edges that there is room for; what does not fit is left out.
+        corner_y: the crop's first row in the image.
+        corner_x: its first column.
+        image_h: the image's rows.
+        image_w: its columns.
         low_h: as there, like what follows.
         low_w: as there.
         height: as there.
@@ -172,7 +181,8 @@ def write_turns(
     end_column = tl.minimum(first_column + COLUMNS, width + 1)
     logits += mask * low_h * low_w
     for level in tl.static_range(LEVELS):
-        start = starts + (mask * LEVELS + level) * (width + 1)
+        owner = mask * LEVELS + level
+        start = starts + owner * (width + 1)
         place = tl.load(start + first_column)
         if tl.load(start + end_column) > place:
             cut = tl.load(cuts + level)
@@ -183,6 +193,7 @@ def write_turns(
                     is_real = column < width
                     x0, dx, wx = _source(tl.minimum(column, width - 1), scale_x, low_w)
                     joined = _at_the_end_before(logits, column, cut, height, rows, scale_y, scale_x, low_h, low_w)
+                    first_edge = (corner_x + column) * image_h + corner_y
                     for begin in range(0, tl.where(is_real, rows, 1), BLOCK):
                         row = begin + tl.arange(0, BLOCK)
                         inside = (row < height) & is_real
@@ -191,6 +202,8 @@ def write_turns(
                         above_up = (_pixels(logits, row - 1, scale_y, low_h, low_w, x0, dx, wx, up) > cut) & up
                         above_up = tl.where(row == 0, joined, above_up)
                         turned = ((above != above_up) & (row < tl.where(is_real, rows, 1))).to(tl.int32)
-                        to = place + tl.cumsum(turned, 0) - 1
-                        tl.store(turns + to, column * rows + row, (turned != 0) & (to < room))
+                        to = place + owner + tl.cumsum(turned, 0) - 1
+                        tl.store(edges + to, first_edge + row, (turned != 0) & (to < room))
                         place += tl.sum(turned, 0)
+        to_end = tl.load(start + width + 1) + owner
+        tl.store(edges + to_end, image_h * image_w, (end_column == width + 1) & (to_end < room))

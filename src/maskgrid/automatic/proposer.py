@@ -16,7 +16,7 @@ from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
 from maskgrid.automatic.candidates import CandidateRows, Candidates
-from maskgrid.automatic.device_masks import TooManyTurnsError
+from maskgrid.automatic.device_masks import TooManyRunsError
 from maskgrid.automatic.proposals import Crop, Proposals, layer_crops
 from maskgrid.automatic.recorder import Begun, Recorder
 from maskgrid.io.errors import ImageTooLargeError
@@ -144,8 +144,8 @@ class Proposer:
     ) -> Candidates:
         try:
             return self._candidates(image, pass_, recording, each_crop, beside, points_per_batch)
-        except TooManyTurnsError as error:
-            self.recorder.make_room(error.n_turns)
+        except TooManyRunsError as error:
+            self.recorder.make_room(error.n_runs)
             return self._run(image, pass_, recording, each_crop, beside, points_per_batch)
 
     def _candidates(

@@ -24,8 +24,8 @@ from maskgrid.plan.passes import Recording
 
 log = logging.getLogger(__name__)
 
-# Ends of runs for which a batch has room at first: 16 MB.
-_ROOM = 4 << 20
+# Runs of a batch's codes for which there is room at first: 16 MB.
+_ROOM = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Recorder:
         self._room = _ROOM
         self._is_equal: dict[tuple[tuple[int, int], tuple[int, ...]], bool] = {}
 
-    def make_room(self, n_turns: int) -> None:
-        """Make room for more ends of runs in a batch."""
-        self._room = 2 * n_turns
+    def make_room(self, n_runs: int) -> None:
+        """Make room for more runs in a batch."""
+        self._room = 2 * n_runs
 
     def begin(self, proposals: Proposals, crop: Crop, recording: Recording) -> Begun:
         """Give the device its work, without waiting where that is possible. The logits may change afterwards."""
