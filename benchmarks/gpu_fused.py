@@ -181,7 +181,13 @@ def draw_all(report: Report, n: int) -> None:
 
 def attend_all(report: Report, n: int) -> None:
     """Attention: torch's way, the kernels' way."""
-    read_launches = ((Launch(64, 8, 1), 4), (Launch(32, 4, 2), 4), (Launch(32, 4, 1), 2), (Launch(32, 4, 1), 8))
+    read_launches = (
+        (Launch(64, 8, 1), 4),
+        (Launch(64, 8, 2), 4),
+        (Launch(32, 4, 2), 4),
+        (Launch(32, 4, 1), 2),
+        (Launch(32, 4, 1), 8),
+    )
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         both = Attention(n, dtype)
         read, written = both.torchs_read(2, torch.float64), both.torchs_write(2, torch.float64)

@@ -51,7 +51,7 @@ def attention(capability, dtype, channels):
     yield found(compiled(fused_kernels.write, capability, signature, constants, launch), capability)
     signature = dict.fromkeys(fused_kernels.read.arg_names, "i32") | {"reach": operands}
     signature |= dict.fromkeys(("gathered", "peak", "total"), "*fp32") | dict.fromkeys(("keys", "position"), values)
-    constants = {"C": channels, "ROWS": 64, "BLOCK": 32, "SPLITS": 4, "STAGES": 1}
+    constants = {"C": channels, "ROWS": 64, "BLOCK": 32, "BLOCKS": 32, "STAGES": 1}
     yield found(compiled(fused_kernels.read, capability, signature, constants, launch), capability)
 
 

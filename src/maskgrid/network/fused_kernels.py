@@ -185,10 +185,10 @@ def read(
     C: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
-    SPLITS: tl.constexpr,
+    BLOCKS: tl.constexpr,
     STAGES: tl.constexpr,
 ) -> None:
-    """Let one prompt's ``n_rows`` rows (all heads) attend to a share of the image tokens.
+    """Let one prompt's ``n_rows`` rows (all heads) attend to a share of the image tokens: ``BLOCKS`` of ``BLOCK``.
 
     Writes unnormalized sums of tokens and, to combine the shares, each row's highest score (times log2 e) and its sum
     of weights; see :func:`maskgrid.network.fused_attention.read`. The grid is (shares, prompts).
@@ -198,12 +198,12 @@ def read(
     is_row = row < n_rows
     dtype: tl.constexpr = reach.dtype.element_ty
     q = tl.load(reach + (prompt * n_rows + row)[:, None] * C + channel[None, :], mask=is_row[:, None], other=0.0)
-    high = tl.full((ROWS,), float("-inf"), tl.float32)
+    # Below any score, but finite: a share may begin or end beyond the last token.
+    high = tl.full((ROWS,), -1.0e30, tl.float32)
     weights = tl.zeros((ROWS,), tl.float32)
     sums = tl.zeros((ROWS, C), tl.float32)
-    blocks = tl.cdiv(n_tokens, BLOCK)
-    for block in tl.range(share * blocks // SPLITS, (share + 1) * blocks // SPLITS, num_stages=STAGES):
-        token = block * BLOCK + tl.arange(0, BLOCK)
+    for block in tl.range(0, BLOCKS, num_stages=STAGES):
+        token = (share * BLOCKS + block) * BLOCK + tl.arange(0, BLOCK)
         is_token = token < n_tokens
         at = token[:, None] * C + channel[None, :]
         x = tl.load(keys + prompt * prompt_stride + at, mask=is_token[:, None], other=0.0)
@@ -216,7 +216,7 @@ def read(
         weights = weights * fade + tl.sum(weight, 1)
         sums = tl.dot(weight.to(dtype), x.to(dtype), acc=sums * fade[:, None], input_precision="tf32")
         high = higher
-    place = (prompt * SPLITS + share) * n_rows + row
+    place = (prompt * tl.num_programs(0) + share) * n_rows + row
     tl.store(peak + place, high, mask=is_row)
     tl.store(total + place, weights, mask=is_row)
     tl.store(gathered + place[:, None] * C + channel[None, :], sums, mask=is_row[:, None])
