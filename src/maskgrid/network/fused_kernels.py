@@ -64,19 +64,20 @@ def draw(
     prompt = tl.program_id(1).to(tl.int64)
     token = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     is_token = token < n_tokens
-    # Columns of a product of one part: 4 masks x 4 pixels, of which MASKS x 4 are stored.
+    # Columns of a part's last product: 4 masks, of which MASKS are stored, by 4 pixels.
     column = tl.arange(0, 16)
     mask, pixel = column // 4, column % 4
+    # Parts beside each other are stored together, in whole rows: 4 masks by 2 rows of pixels, tokens by 4 pixels.
+    line, stored = tl.arange(0, 8), tl.program_id(0) * BLOCK + tl.arange(0, 4 * BLOCK) // 4
     row_px = 4 * width
-    first = (token // width).to(tl.int64) * (4 * row_px) + 4 * (token % width)
-    plane = (prompt * MASKS + mask) * (16 * n_tokens) + (pixel // 2) * row_px + pixel % 2
-    place = logits + first[:, None] + plane[None, :]
-    is_stored = is_token[:, None] & (mask < MASKS)[None, :]
+    first = (stored // width).to(tl.int64) * (4 * row_px) + 4 * (stored % width) + tl.arange(0, 4 * BLOCK) % 4
+    plane = (prompt * MASKS + line // 2) * (16 * n_tokens) + line % 2 * row_px
+    place = logits + plane[:, None] + first[None, :]
+    is_stored = (line // 2 < MASKS)[:, None] & (stored < n_tokens)[None, :]
 
     if tl.load(wanted + prompt) == 0:
-        for part in range(4):
-            nothing = tl.zeros((BLOCK, 16), tl.float32)
-            tl.store(place + (part // 2) * 2 * row_px + part % 2 * 2, nothing, mask=is_stored)
+        for half in range(2):
+            tl.store(place + half * 2 * row_px, tl.zeros((8, 4 * BLOCK), tl.float32), mask=is_stored)
     else:
         dtype: tl.constexpr = weight_1.dtype.element_ty
         channel, channel_4, channel_8 = tl.arange(0, C), tl.arange(0, C4), tl.arange(0, 4 * C8)
@@ -90,6 +91,7 @@ def draw(
         third = third.to(dtype)
         at = keys + prompt * prompt_stride + token[:, None] * C + channel[None, :]
         x = tl.load(at, mask=is_token[:, None], other=0.0).to(dtype)
+        left = tl.zeros((BLOCK, 16), tl.float32)
         for part in tl.range(4, num_stages=STAGES):
             own = part * C4 + channel_4
             first_weight = tl.load(weight_1 + channel[:, None] * (4 * C4) + own[None, :])
@@ -100,7 +102,11 @@ def draw(
             y = gelu(layer_norm(y, norm_w, norm_b, eps)).to(dtype)
             y = gelu(tl.dot(y, second, input_precision="tf32") + added).to(dtype)
             y = tl.dot(y, third, input_precision="tf32")
-            tl.store(place + (part // 2) * 2 * row_px + part % 2 * 2, y, mask=is_stored)
+            if part % 2 == 1:
+                both = tl.reshape(tl.join(left, y), (BLOCK, 4, 2, 2, 2))  # token, mask, row, column, part
+                both = tl.reshape(tl.permute(both, (1, 2, 0, 4, 3)), (8, 4 * BLOCK))
+                tl.store(place + (part // 2) * 2 * row_px, both, mask=is_stored)
+            left = y
 
 
 @triton.jit
