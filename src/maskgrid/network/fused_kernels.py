@@ -128,11 +128,12 @@ def write(
     ROWS: tl.constexpr,
     PART: tl.constexpr,
     BLOCK: tl.constexpr,
+    EARLY: tl.constexpr,
 ) -> None:
     """Let ``BLOCK`` image tokens attend to a prompt's tokens; see :func:`maskgrid.network.fused_attention.write`.
 
-    Each head has ``n_rows`` of the prompt's tokens, filled up to ``ROWS`` here. Channels go ``PART`` at a time. The
-    grid is (blocks of tokens, prompts).
+    Each head has ``n_rows`` of the prompt's tokens, filled up to ``ROWS`` here. Channels go ``PART`` at a time;
+    with ``EARLY``, all are loaded first. The grid is (blocks of tokens, prompts).
     """
     prompt = tl.program_id(1).to(tl.int64)
     token = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -148,9 +149,14 @@ def write(
 
     score = tl.load(bias + row, mask=is_row, other=float("-inf")).to(tl.float32)[None, :]
     score = tl.broadcast_to(score, (BLOCK, HEADS * ROWS))
+    # Without EARLY, triton still keeps what is loaded here for the sum below, but waits for each part.
+    loaded = ()
+    for part in tl.static_range(0, C if EARLY else 0, PART):
+        x = tl.load(mine + part, mask=is_token, other=0.0)
+        loaded = loaded + (x,)  # type: ignore[assignment] # noqa: RUF005 - triton unpacks no tuples
     for part in tl.static_range(0, C, PART):
-        x = tl.load(mine + part, mask=is_token, other=0.0).to(tl.float32)
-        x += tl.load(position + at + part, mask=is_token, other=0.0)
+        x = loaded[part // PART] if EARLY else tl.load(mine + part, mask=is_token, other=0.0)
+        x = x.to(tl.float32) + tl.load(position + at + part, mask=is_token, other=0.0)
         met = tl.load(towards + part, mask=is_row[None, :], other=0.0)
         score = tl.dot(x.to(dtype), met, acc=score, input_precision="tf32")
     score = tl.reshape(score, (BLOCK, HEADS, ROWS))
@@ -162,7 +168,7 @@ def write(
     total = tl.zeros((BLOCK,), tl.float32)
     for part in tl.static_range(0, C, PART):
         x = tl.dot(weight, tl.load(values + part, mask=is_row[:, None], other=0.0), input_precision="tf32")
-        x += tl.load(mine + part, mask=is_token, other=0.0)
+        x += loaded[part // PART] if EARLY else tl.load(mine + part, mask=is_token, other=0.0)
         total += tl.sum(x, 1)
         parts = parts + (x,)  # type: ignore[assignment] # noqa: RUF005 - triton unpacks no tuples
     mean = (total / C)[:, None]
