@@ -25,7 +25,6 @@ from maskgrid.network import fused_attention
 from maskgrid.network.fused import FusedDrawing, Launch
 
 SIDE, CHANNELS, HEADS, TOKENS = 64, 256, 8, 8
-LAUNCHES = (Launch(64, 4, 1), Launch(128, 8, 1), Launch(64, 4, 2), Launch(64, 8, 1))
 
 
 class LayerNorm2d(nn.Module):
@@ -159,47 +158,65 @@ class Report:
         print(json.dumps(values), flush=True)
 
 
-def draw_all(report: Report, n: int) -> None:
-    """Drawing: torch's way in three arithmetics, the kernel in its ways to launch."""
-    single = Drawing(n, torch.float32)
-    expected = single.torchs(2, torch.float64)
-    report.say(logits_std=float(expected.std()))
-    report.measure("draw float32 kernel", lambda: single.kernel(), expected)
-    half = Drawing(n, torch.bfloat16)
-    half_expected = half.torchs(2, torch.float64)
-    report.measure("draw bfloat16 kernel", lambda: half.kernel(), half_expected)
-    for tf32 in (False, True):
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        report.measure(f"draw float32 torch, tf32 {tf32}", lambda: single.torchs, expected)
-    report.measure("draw bfloat16 torch", lambda: half.torchs, half_expected)
-    graphs(report, single)
-    for launch in LAUNCHES:
-        report.measure(f"draw float32 kernel {launch}", lambda launch=launch: single.kernel(launch), expected)
-        report.measure(f"draw bfloat16 kernel {launch}", lambda launch=launch: half.kernel(launch), half_expected)
-    report.measure("draw float32 kernel, products of TF32", lambda: single.kernel(None, torch.float32), expected)
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def attend_all(report: Report, n: int) -> None:
-    """Attention: torch's way, the kernels' way."""
-    read_launches = ((Launch(64, 8, 1), 4), (Launch(32, 4, 2), 4), (Launch(32, 4, 1), 2), (Launch(32, 4, 1), 8))
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+def draw(report: Report, n: int) -> None:
+    """Drawing: the kernel as it runs, and torch's way."""
+    for name, dtype in TYPES.items():
+        both = Drawing(n, dtype)
+        expected = both.torchs(2, torch.float64)
+        report.say(logits_std=float(expected.std()))
+        report.measure(f"draw {name} kernel", both.kernel, expected)
+        for tf32 in (False, True) if name == "float32" else (True,):
+            torch.backends.cuda.matmul.allow_tf32 = tf32
+            report.measure(f"draw {name} torch, tf32 {tf32}", lambda work=both.torchs: work, expected)
+        graphs(report, both, name)
+
+
+def attend(report: Report, n: int) -> None:
+    """Attention: the kernels as they run, and torch's way."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    for name, dtype in TYPES.items():
         both = Attention(n, dtype)
         read, written = both.torchs_read(2, torch.float64), both.torchs_write(2, torch.float64)
-        torch.backends.cuda.matmul.allow_tf32 = True
         report.measure(f"read {name} kernel", lambda work=both.read: work, read)
         report.measure(f"write {name} kernel", lambda work=both.write: work, written)
         report.measure(f"write {name} kernel, first layer", lambda work=both.write_first: work, written[:1])
         report.measure(f"read {name} torch, tf32", lambda work=both.torchs_read: work, read)
         report.measure(f"write {name} torch, tf32", lambda work=both.torchs_write: work, written)
-        for launch, shares in read_launches:
-            work = partial(both.read, launch, shares)
-            report.measure(f"read {name} kernel {launch}, {shares} shares", lambda work=work: work, read)
-        for launch in (Launch(64, 8, 1), Launch(128, 8, 1)):
-            work = partial(both.write, launch)
-            report.measure(f"write {name} kernel {launch}", lambda work=work: work, written)
 
 
-def graphs(report: Report, drawing: Drawing) -> None:
+def launches(report: Report, n: int, only: str | None) -> None:
+    """The kernels with other ways to launch them."""
+    for name, dtype in TYPES.items():
+        if only != "attention":
+            drawing = Drawing(n, dtype)
+            expected = drawing.torchs(2, torch.float64)
+            for launch in (Launch(128, 8, 1), Launch(64, 4, 2), Launch(64, 8, 1)):
+                report.measure(f"draw {name} kernel {launch}", partial(drawing.kernel, launch), expected)
+            del drawing
+        if only != "drawing":
+            both = Attention(n, dtype)
+            read, written = both.torchs_read(2, torch.float64), both.torchs_write(2, torch.float64)
+            for launch in (Launch(64, 4, 1), Launch(64, 4, 2), Launch(64, 8, 2), Launch(64, 8, 1)):
+                work = partial(both.write, launch)
+                report.measure(f"write {name} kernel {launch}", lambda work=work: work, written)
+            for launch, shares in (
+                (Launch(64, 8, 1), 4),
+                (Launch(64, 8, 2), 4),
+                (Launch(32, 4, 2), 4),
+                (Launch(32, 4, 1), 8),
+            ):
+                work = partial(both.read, launch, shares)
+                report.measure(f"read {name} kernel {launch}, {shares} shares", lambda work=work: work, read)
+    if only != "attention":
+        drawing = Drawing(n, torch.float32)
+        expected = drawing.torchs(2, torch.float64)
+        report.measure("draw float32 kernel, products of TF32", partial(drawing.kernel, None, torch.float32), expected)
+
+
+def graphs(report: Report, drawing: Drawing, name: str) -> None:
     """Whether a CUDA graph captures the kernel, and whether skipped prompts are 0 and the others' bits stay."""
     try:
         kernel = FusedDrawing(drawing.upscaling, drawing.weights, drawing.added, (SIDE, SIDE))
@@ -210,13 +227,13 @@ def graphs(report: Report, drawing: Drawing) -> None:
             logits = kernel.draw(drawing.keys, drawing.hyper, wanted)
         graph.replay()
         report.say(
-            variant="draw float32 in a graph, every other prompt",
+            variant=f"draw {name} in a graph, every other prompt",
             ms=round(milliseconds(graph.replay), 4),
             skipped_is_zero=not bool(logits[~wanted].any()),
             same_bits=torch.equal(logits[wanted], usual[wanted]),
         )
     except Exception as error:
-        report.say(variant="draw in a graph", error=f"{type(error).__name__}: {str(error)[:500]}")
+        report.say(variant=f"draw {name} in a graph", error=f"{type(error).__name__}: {str(error)[:500]}")
 
 
 def main() -> int:
@@ -230,9 +247,10 @@ def main() -> int:
     report.say(device=torch.cuda.get_device_name(), torch=torch.__version__)
     with torch.no_grad():
         if arguments.only != "attention":
-            draw_all(report, arguments.prompts)
+            draw(report, arguments.prompts)
         if arguments.only != "drawing":
-            attend_all(report, arguments.prompts)
+            attend(report, arguments.prompts)
+        launches(report, arguments.prompts, arguments.only)
     return 0
 
 

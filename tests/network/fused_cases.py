@@ -7,15 +7,19 @@ import copy
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 from sam2.modeling.sam.transformer import TwoWayAttentionBlock
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import nn
 
 from maskgrid.network import fused, fused_attention
+from maskgrid.network.decoder import Decoding
 from maskgrid.network.exact_decoder import ImageFeatures
 from maskgrid.network.fast_decoder import FastImageSide, FastPromptDecoder
 from maskgrid.network.fused import FusedDrawing, Launch
+from maskgrid.network.model import load_model
+from maskgrid.network.predictor import make_predictor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -106,6 +110,31 @@ def attention_case(dtype, operand, channels, size_hw, t, is_shared, heads=8):
     }
 
 
+def demo_case(with_masks, multimask_output):
+    """The demo's whole decoder with all kernels, and without."""
+    predictor = make_predictor(load_model("demo", device="cpu"))
+    rows, columns = np.mgrid[:240, :320]
+    predictor.set_image(
+        np.stack([rows % 256, columns % 256, 255 * ((rows // 60 + columns // 80) % 2)], -1).astype("uint8")
+    )
+    points = torch.tensor([[[60.0, 90.0]], [[160.0, 170.0]], [[250.0, 40.0]]])
+    labels = torch.ones(3, 1, dtype=torch.int)
+    masks = torch.randn(3, 1, 80, 80) * 4 if with_masks else None
+    found = []
+    for kernels in (False, True):
+        fused.is_available = fused_attention.is_available = lambda device, kernels=kernels: kernels
+        decoding = Decoding(predictor, "fast")
+        found.append(decoding.predict(points, labels, masks, multimask_output=multimask_output))
+    (logits, scores), (ours, our_scores) = found
+    return {
+        "failed": sorted(fused._failed),
+        "differs": not torch.equal(logits, ours),
+        "error": float((ours - logits).abs().max() / logits.std()),
+        "mean_error": float((ours - logits).abs().mean() / logits.std()),
+        "score_error": float((our_scores - scores).abs().max()),
+    }
+
+
 # dtype of the network, dtype of the products' operands, channels, size of the image in tokens, masks, prompts to draw,
 # block. The interpreter cannot multiply bfloat16.
 CASES = [
@@ -135,9 +164,15 @@ ATTENTION_CASES = [
     ("bfloat16", "float32", 64, (9, 11), 8, False),
 ]
 
+# Whether prompts have masks, whether each gets three.
+DEMO_CASES = [(False, True), (True, False)]
+
 if __name__ == "__main__":
     with torch.no_grad():
         for each in CASES:
             print(json.dumps(case(*each)), flush=True)
         for each in ATTENTION_CASES:
             print(json.dumps(attention_case(*each)), flush=True)
+        fused.OPERANDS[torch.float32] = torch.float16
+        for each in DEMO_CASES:
+            print(json.dumps(demo_case(*each)), flush=True)

@@ -47,11 +47,11 @@ def attention(capability, dtype, channels):
     signature = dict.fromkeys(fused_kernels.write.arg_names, "i32") | {"eps": "fp32", "bias": values}
     signature |= dict.fromkeys(("keys", "position", "norm_weight", "norm_bias", "renewed"), values)
     signature |= dict.fromkeys(("reach", "reached"), operands)
-    constants = {"C": channels, "HEADS": 8, "ROWS": 8, "PART": 64, "BLOCK": 64}
+    constants = {"C": channels, "HEADS": 8, "ROWS": 8, "PART": 64, "BLOCK": 64, "EARLY": dtype != "float32"}
     yield found(compiled(fused_kernels.write, capability, signature, constants, launch), capability)
     signature = dict.fromkeys(fused_kernels.read.arg_names, "i32") | {"reach": operands}
     signature |= dict.fromkeys(("gathered", "peak", "total"), "*fp32") | dict.fromkeys(("keys", "position"), values)
-    constants = {"C": channels, "ROWS": 64, "BLOCK": 32, "SPLITS": 4, "STAGES": 1}
+    constants = {"C": channels, "ROWS": 64, "BLOCK": 32, "BLOCKS": 32, "STAGES": 1}
     yield found(compiled(fused_kernels.read, capability, signature, constants, launch), capability)
 
 

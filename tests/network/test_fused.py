@@ -29,7 +29,7 @@ def run(program, **environment):
 
 @pytest.fixture(scope="module")
 def interpreted():
-    cases = [*fused_cases.CASES, *fused_cases.ATTENTION_CASES]
+    cases = [*fused_cases.CASES, *fused_cases.ATTENTION_CASES, *fused_cases.DEMO_CASES]
     return dict(zip(cases, run("fused_cases.py", TRITON_INTERPRET="1"), strict=True))
 
 
@@ -62,6 +62,16 @@ def test_kernels_attend_as_torch_does(interpreted, case):
             assert found["mean_error"][part] < 1e-2
         else:
             assert found["mean_error"][part] < 1.2 * found["torch_mean_error"][part]
+
+
+@with_triton
+@pytest.mark.parametrize("case", fused_cases.DEMO_CASES, ids=str)
+def test_a_decoder_with_all_kernels_gives_the_same_masks(interpreted, case):
+    found = interpreted[case]
+    assert found["failed"] == []
+    assert found["differs"]
+    assert found["mean_error"] < 1e-3
+    assert found["score_error"] < 2e-3
 
 
 @with_triton

@@ -14,7 +14,10 @@ from maskgrid.network.fused import CHANNELS, OPERANDS, Launch, is_available, run
 
 # Rows that a program holds: heads times tokens of a prompt, filled up to a power of two.
 _ROWS = 64
-_WRITE, _READ = Launch(block=64), Launch(block=32)
+_READ = Launch(block=32)
+# By bytes of a number. More than one stage means that all of a token's channels are loaded before the first product; in
+# float32, this needs more registers than there are.
+_WRITE = {4: Launch(block=64), 2: Launch(block=64, stages=2)}
 # Programs that share a prompt's image tokens, so that few prompts keep all processors busy.
 _SHARES = 4
 
@@ -67,7 +70,7 @@ def read(keys: Tensor, position: Tensor, reach: Tensor, launch: Launch = _READ, 
             C=channels,
             ROWS=_ROWS,
             BLOCK=launch.block,
-            SPLITS=shares,
+            BLOCKS=-(-n_tokens // (launch.block * shares)),
             STAGES=launch.stages,
             num_warps=launch.warps,
             num_stages=launch.stages,
@@ -84,7 +87,7 @@ def write(
     bias: Tensor,
     reached: Tensor,
     norm: nn.LayerNorm,
-    launch: Launch = _WRITE,
+    launch: Launch | None = None,
 ) -> Tensor:
     """Image tokens after attending to the prompt's tokens, adding the residual and LayerNorm.
 
@@ -95,7 +98,7 @@ def write(
         bias: (n, heads, t, 1), added to scores before the softmax over t.
         reached: (n, heads * t, c), what a token gets from each row.
         norm: over channels.
-        launch: how to run.
+        launch: how to run; None for what suits the dtype.
 
     Returns:
         (n, h * w, c), in the dtype of the tokens.
@@ -103,7 +106,7 @@ def write(
     from maskgrid.network import fused_kernels
 
     (n, heads, n_rows, _), (_, n_tokens, channels) = bias.shape, keys.shape
-    operand = OPERANDS[keys.dtype]
+    operand, launch = OPERANDS[keys.dtype], launch or _WRITE[keys.element_size()]
     renewed = torch.empty(n, n_tokens, channels, dtype=keys.dtype, device=keys.device)
     with _on(keys.device):
         fused_kernels.write[-(-n_tokens // launch.block), n](
@@ -124,8 +127,9 @@ def write(
             ROWS=_ROWS // heads,
             PART=min(channels, 64),
             BLOCK=launch.block,
+            EARLY=launch.stages > 1,
             num_warps=launch.warps,
-            num_stages=launch.stages,
+            num_stages=1,
         )
     return renewed
 

@@ -64,19 +64,20 @@ def draw(
     prompt = tl.program_id(1).to(tl.int64)
     token = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     is_token = token < n_tokens
-    # Columns of a product of one part: 4 masks x 4 pixels, of which MASKS x 4 are stored.
+    # Columns of a part's last product: 4 masks, of which MASKS are stored, by 4 pixels.
     column = tl.arange(0, 16)
     mask, pixel = column // 4, column % 4
+    # Parts beside each other are stored together, in whole rows: 4 masks by 2 rows of pixels, tokens by 4 pixels.
+    line, stored = tl.arange(0, 8), tl.program_id(0) * BLOCK + tl.arange(0, 4 * BLOCK) // 4
     row_px = 4 * width
-    first = (token // width).to(tl.int64) * (4 * row_px) + 4 * (token % width)
-    plane = (prompt * MASKS + mask) * (16 * n_tokens) + (pixel // 2) * row_px + pixel % 2
-    place = logits + first[:, None] + plane[None, :]
-    is_stored = is_token[:, None] & (mask < MASKS)[None, :]
+    first = (stored // width).to(tl.int64) * (4 * row_px) + 4 * (stored % width) + tl.arange(0, 4 * BLOCK) % 4
+    plane = (prompt * MASKS + line // 2) * (16 * n_tokens) + line % 2 * row_px
+    place = logits + plane[:, None] + first[None, :]
+    is_stored = (line // 2 < MASKS)[:, None] & (stored < n_tokens)[None, :]
 
     if tl.load(wanted + prompt) == 0:
-        for part in range(4):
-            nothing = tl.zeros((BLOCK, 16), tl.float32)
-            tl.store(place + (part // 2) * 2 * row_px + part % 2 * 2, nothing, mask=is_stored)
+        for half in range(2):
+            tl.store(place + half * 2 * row_px, tl.zeros((8, 4 * BLOCK), tl.float32), mask=is_stored)
     else:
         dtype: tl.constexpr = weight_1.dtype.element_ty
         channel, channel_4, channel_8 = tl.arange(0, C), tl.arange(0, C4), tl.arange(0, 4 * C8)
@@ -90,6 +91,7 @@ def draw(
         third = third.to(dtype)
         at = keys + prompt * prompt_stride + token[:, None] * C + channel[None, :]
         x = tl.load(at, mask=is_token[:, None], other=0.0).to(dtype)
+        left = tl.zeros((BLOCK, 16), tl.float32)
         for part in tl.range(4, num_stages=STAGES):
             own = part * C4 + channel_4
             first_weight = tl.load(weight_1 + channel[:, None] * (4 * C4) + own[None, :])
@@ -100,7 +102,11 @@ def draw(
             y = gelu(layer_norm(y, norm_w, norm_b, eps)).to(dtype)
             y = gelu(tl.dot(y, second, input_precision="tf32") + added).to(dtype)
             y = tl.dot(y, third, input_precision="tf32")
-            tl.store(place + (part // 2) * 2 * row_px + part % 2 * 2, y, mask=is_stored)
+            if part % 2 == 1:
+                both = tl.reshape(tl.join(left, y), (BLOCK, 4, 2, 2, 2))  # token, mask, row, column, part
+                both = tl.reshape(tl.permute(both, (1, 2, 0, 4, 3)), (8, 4 * BLOCK))
+                tl.store(place + (part // 2) * 2 * row_px, both, mask=is_stored)
+            left = y
 
 
 @triton.jit
@@ -122,11 +128,12 @@ def write(
     ROWS: tl.constexpr,
     PART: tl.constexpr,
     BLOCK: tl.constexpr,
+    EARLY: tl.constexpr,
 ) -> None:
     """Let ``BLOCK`` image tokens attend to a prompt's tokens; see :func:`maskgrid.network.fused_attention.write`.
 
-    Each head has ``n_rows`` of the prompt's tokens, filled up to ``ROWS`` here. Channels go ``PART`` at a time. The
-    grid is (blocks of tokens, prompts).
+    Each head has ``n_rows`` of the prompt's tokens, filled up to ``ROWS`` here. Channels go ``PART`` at a time;
+    with ``EARLY``, all are loaded first. The grid is (blocks of tokens, prompts).
     """
     prompt = tl.program_id(1).to(tl.int64)
     token = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -142,9 +149,14 @@ def write(
 
     score = tl.load(bias + row, mask=is_row, other=float("-inf")).to(tl.float32)[None, :]
     score = tl.broadcast_to(score, (BLOCK, HEADS * ROWS))
+    # Without EARLY, triton still keeps what is loaded here for the sum below, but waits for each part.
+    loaded = ()
+    for part in tl.static_range(0, C if EARLY else 0, PART):
+        x = tl.load(mine + part, mask=is_token, other=0.0)
+        loaded = loaded + (x,)  # type: ignore[assignment] # noqa: RUF005 - triton unpacks no tuples
     for part in tl.static_range(0, C, PART):
-        x = tl.load(mine + part, mask=is_token, other=0.0).to(tl.float32)
-        x += tl.load(position + at + part, mask=is_token, other=0.0)
+        x = loaded[part // PART] if EARLY else tl.load(mine + part, mask=is_token, other=0.0)
+        x = x.to(tl.float32) + tl.load(position + at + part, mask=is_token, other=0.0)
         met = tl.load(towards + part, mask=is_row[None, :], other=0.0)
         score = tl.dot(x.to(dtype), met, acc=score, input_precision="tf32")
     score = tl.reshape(score, (BLOCK, HEADS, ROWS))
@@ -156,7 +168,7 @@ def write(
     total = tl.zeros((BLOCK,), tl.float32)
     for part in tl.static_range(0, C, PART):
         x = tl.dot(weight, tl.load(values + part, mask=is_row[:, None], other=0.0), input_precision="tf32")
-        x += tl.load(mine + part, mask=is_token, other=0.0)
+        x += loaded[part // PART] if EARLY else tl.load(mine + part, mask=is_token, other=0.0)
         total += tl.sum(x, 1)
         parts = parts + (x,)  # type: ignore[assignment] # noqa: RUF005 - triton unpacks no tuples
     mean = (total / C)[:, None]
@@ -185,10 +197,10 @@ def read(
     C: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
-    SPLITS: tl.constexpr,
+    BLOCKS: tl.constexpr,
     STAGES: tl.constexpr,
 ) -> None:
-    """Let one prompt's ``n_rows`` rows (all heads) attend to a share of the image tokens.
+    """Let one prompt's ``n_rows`` rows (all heads) attend to a share of the image tokens: ``BLOCKS`` of ``BLOCK``.
 
     Writes unnormalized sums of tokens and, to combine the shares, each row's highest score (times log2 e) and its sum
     of weights; see :func:`maskgrid.network.fused_attention.read`. The grid is (shares, prompts).
@@ -198,12 +210,12 @@ def read(
     is_row = row < n_rows
     dtype: tl.constexpr = reach.dtype.element_ty
     q = tl.load(reach + (prompt * n_rows + row)[:, None] * C + channel[None, :], mask=is_row[:, None], other=0.0)
-    high = tl.full((ROWS,), float("-inf"), tl.float32)
+    # Below any score, but finite: a share may begin or end beyond the last token.
+    high = tl.full((ROWS,), -1.0e30, tl.float32)
     weights = tl.zeros((ROWS,), tl.float32)
     sums = tl.zeros((ROWS, C), tl.float32)
-    blocks = tl.cdiv(n_tokens, BLOCK)
-    for block in tl.range(share * blocks // SPLITS, (share + 1) * blocks // SPLITS, num_stages=STAGES):
-        token = block * BLOCK + tl.arange(0, BLOCK)
+    for block in tl.range(0, BLOCKS, num_stages=STAGES):
+        token = (share * BLOCKS + block) * BLOCK + tl.arange(0, BLOCK)
         is_token = token < n_tokens
         at = token[:, None] * C + channel[None, :]
         x = tl.load(keys + prompt * prompt_stride + at, mask=is_token[:, None], other=0.0)
@@ -216,7 +228,7 @@ def read(
         weights = weights * fade + tl.sum(weight, 1)
         sums = tl.dot(weight.to(dtype), x.to(dtype), acc=sums * fade[:, None], input_precision="tf32")
         high = higher
-    place = (prompt * SPLITS + share) * n_rows + row
+    place = (prompt * tl.num_programs(0) + share) * n_rows + row
     tl.store(peak + place, high, mask=is_row)
     tl.store(total + place, weights, mask=is_row)
     tl.store(gathered + place[:, None] * C + channel[None, :], sums, mask=is_row[:, None])
