@@ -136,7 +136,8 @@ def run_or_none(name: str, kernel: Callable[[], Tensor]) -> Tensor | None:
         raise
     except Exception as error:  # the compiler's own, ptxas's and the driver's have no common class
         _failed.add(name)
-        log.warning("torch computes what the fused kernel %s failed to: %s: %s", name, type(error).__name__, error)
+        reason = (str(error).splitlines() or [""])[0]
+        log.warning("torch computes what the fused kernel %s failed to: %s: %s", name, type(error).__name__, reason)
         return None
 
 
