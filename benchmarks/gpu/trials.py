@@ -155,7 +155,9 @@ def measuring(check: Check) -> Iterator[Result]:
     proposals = Proposals(logits, torch.ones(n, device=check.device), torch.zeros(n, 2), torch.arange(n))
     for hw in (check.size_hw, check.large_hw):
         crop = Crop(0, (0, 0, hw[1], hw[0]), hw)
-        if device_masks.can_measure(check.device, crop):
+        if not device_masks.can_measure(check.device, crop):
+            yield {"size_hw": hw, "kernels": "are not there"}
+        else:
             begin = partial(device_masks.begin, proposals, crop, recording, 1 << 22)
             cost, begun = check.queued(begin, 5), begin()
             check.sync()
