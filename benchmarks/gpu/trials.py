@@ -139,7 +139,7 @@ def kernels(check: Check) -> Iterator[Result]:
             if not device_masks.can_measure(check.device, crop):
                 yield {"size_hw": hw, "crop": inside, "kernels": "are not there"}
                 continue
-            ours = device_masks.finish(device_masks.begin(proposals, crop, recording, 1 << 22))
+            ours = device_masks.finish(device_masks.begin(proposals, crop, recording, 1 << 20))
             differing = [
                 field.name
                 for field in fields(ours)
@@ -158,7 +158,7 @@ def measuring(check: Check) -> Iterator[Result]:
         if not device_masks.can_measure(check.device, crop):
             yield {"size_hw": hw, "kernels": "are not there"}
         else:
-            begin = partial(device_masks.begin, proposals, crop, recording, 1 << 22)
+            begin = partial(device_masks.begin, proposals, crop, recording, 1 << 20)
             cost, begun = check.queued(begin, 5), begin()
             check.sync()
             coded = check.queued(partial(device_masks.finish, begun), 3)
