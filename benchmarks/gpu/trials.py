@@ -194,7 +194,7 @@ def compiled(check: Check) -> Iterator[Result]:
     """The up-scaling of fast, the largest part of its decoder: plain, compiled, and as one kernel."""
     drawn = inspect.unwrap(FastPromptDecoder._drawn)  # without the discs of the synthetic models
     for dtype in ("float32", "bfloat16"):
-        with torch.no_grad(), products_in_tf32(check.device, wanted=True):
+        with torch.no_grad(), products_in_tf32(wanted=True):
             batch = check.batch("large", dtype)
             decoding = batch.decoding("fast")
             batch.ours(decoding)

@@ -43,12 +43,21 @@ def drawing(capability, dtype, channels, masks):
 
 def attention(capability, dtype, channels):
     values, operands = DTYPES[dtype]
-    launch = Launch(warps=4, stages=1)
+    launch = Launch(warps=8 if dtype == "float32" else 4, stages=1)
     signature = dict.fromkeys(fused_kernels.write.arg_names, "i32") | {"eps": "fp32", "bias": values}
     signature |= dict.fromkeys(("keys", "position", "norm_weight", "norm_bias", "renewed"), values)
-    signature |= dict.fromkeys(("reach", "reached"), operands)
-    constants = {"C": channels, "HEADS": 8, "ROWS": 8, "PART": 64, "BLOCK": 64, "EARLY": dtype != "float32"}
+    signature |= dict.fromkeys(("reach", "reached"), values)
+    constants = {
+        "C": channels,
+        "HEADS": 8,
+        "ROWS": 8,
+        "PART": 64,
+        "BLOCK": 64,
+        "EARLY": dtype != "float32",
+        "SPLIT": dtype == "float32",
+    }
     yield found(compiled(fused_kernels.write, capability, signature, constants, launch), capability)
+    launch = Launch(warps=4, stages=1)
     signature = dict.fromkeys(fused_kernels.read.arg_names, "i32") | {"reach": operands}
     signature |= dict.fromkeys(("gathered", "peak", "total"), "*fp32") | dict.fromkeys(("keys", "position"), values)
     constants = {"C": channels, "ROWS": 64, "BLOCK": 32, "BLOCKS": 32, "STAGES": 1}

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 # Rows of a column that a program looks at together, columns that it goes through, and its warps (of 32 threads).
-BLOCK, COLUMNS, WARPS = 256, 8, 4
+BLOCK, COLUMNS, WARPS = 128, 8, 1
 # No pixel is in a row beyond this.
 FAR = tl.constexpr(1 << 30)
 

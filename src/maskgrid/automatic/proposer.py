@@ -24,7 +24,6 @@ from maskgrid.network.decoder import Decoding, Mode
 from maskgrid.network.graphs import Graphs
 from maskgrid.network.image_encoder import ImageEncoder
 from maskgrid.network.memory import is_out_of_memory, raise_failure, release_memory, with_less
-from maskgrid.network.model import products_in_tf32
 from maskgrid.network.predictor import make_predictor
 from maskgrid.network.transfers import to_device
 from maskgrid.network.workers import one_behind
@@ -84,7 +83,7 @@ class Proposer:
         device = self.predictor.device
         self.graphs = Graphs(device, same_bits=mode == "exact")
         self.decoding = Decoding(self.predictor, mode, self.graphs)
-        self.encoder = ImageEncoder(self.predictor, self.graphs, on_device=mode == "fast")
+        self.encoder = ImageEncoder(self.predictor, self.graphs, is_fast=mode == "fast")
         self.recorder = Recorder(self.predictor, mode, self.graphs)
         # On a CPU, the network keeps all cores busy; MPS does not support two threads.
         self.beside = device.type == "cuda"
@@ -118,20 +117,19 @@ class Proposer:
         """
         # No more than there are, so that halving makes a difference at once. With m2m, masks fill the batches.
         most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
-        with products_in_tf32(self.predictor.device, wanted=self.mode == "fast"):
-            if self.beside:
-                try:
-                    return self._run(image, pass_, recording, each_crop, True, most)
-                except ImageTooLargeError:
-                    pass
-                except RuntimeError as error:
-                    if not is_out_of_memory(error):
-                        raise_failure(error)
-                # The work may fit if the two take turns; further images would hit the same limit.
-                self.beside = False
-                self.graphs.give_up()
-                release_memory("the network and its masks in turn")
-            return with_less(partial(self._run, image, pass_, recording, each_crop, False), most)
+        if self.beside:
+            try:
+                return self._run(image, pass_, recording, each_crop, True, most)
+            except ImageTooLargeError:
+                pass
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise_failure(error)
+            # The work may fit if the two take turns; further images would hit the same limit.
+            self.beside = False
+            self.graphs.give_up()
+            release_memory("the network and its masks in turn")
+        return with_less(partial(self._run, image, pass_, recording, each_crop, False), most)
 
     def _run(
         self,

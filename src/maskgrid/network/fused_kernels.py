@@ -32,6 +32,22 @@ def layer_norm(x: tl.tensor, weight: tl.tensor, bias: tl.tensor, eps: float) -> 
 
 
 @triton.jit
+def product(a: tl.tensor, b: tl.tensor, acc: tl.tensor, dtype: tl.constexpr, split: tl.constexpr) -> tl.tensor:
+    """``acc`` plus the product of a and b on tensor cores, whose operands have a dtype of 16 bits.
+
+    With ``split``, the rest that rounding leaves of each operand counts too, for float32's precision but for a few of
+    its last bits.
+    """
+    high_a, high_b = a.to(dtype), b.to(dtype)
+    acc = tl.dot(high_a, high_b, acc=acc, input_precision="tf32")
+    if split:
+        acc = tl.dot((a - high_a.to(tl.float32)).to(dtype), high_b, acc=acc, input_precision="tf32")
+        if b.dtype == tl.float32:  # there is a rest
+            acc = tl.dot(high_a, (b - high_b.to(tl.float32)).to(dtype), acc=acc, input_precision="tf32")
+    return acc
+
+
+@triton.jit
 def draw(
     keys: tl.tensor,
     weight_1: tl.tensor,
@@ -88,7 +104,6 @@ def draw(
         met = (channel_8 // C8)[:, None] == pixel[None, :]
         which = (channel_8 % C8)[:, None] + mask[None, :] * hyper_mask_stride
         third = tl.load(hyper + prompt * hyper_prompt_stride + which, mask=met & (mask < MASKS)[None, :], other=0.0)
-        third = third.to(dtype)
         at = keys + prompt * prompt_stride + token[:, None] * C + channel[None, :]
         x = tl.load(at, mask=is_token[:, None], other=0.0).to(dtype)
         left = tl.zeros((BLOCK, 16), tl.float32)
@@ -100,8 +115,9 @@ def draw(
             row = token * 4 + part
             added = tl.load(finer + row[:, None] * (4 * C8) + channel_8[None, :], mask=is_token[:, None], other=0.0)
             y = gelu(layer_norm(y, norm_w, norm_b, eps)).to(dtype)
-            y = gelu(tl.dot(y, second, input_precision="tf32") + added).to(dtype)
-            y = tl.dot(y, third, input_precision="tf32")
+            y = gelu(tl.dot(y, second, input_precision="tf32") + added)
+            # Every mask hangs on this product; on what the first two round away, hardly any.
+            y = product(y, third, tl.zeros((BLOCK, 16), tl.float32), dtype, True)
             if part % 2 == 1:
                 both = tl.reshape(tl.join(left, y), (BLOCK, 4, 2, 2, 2))  # token, mask, row, column, part
                 both = tl.reshape(tl.permute(both, (1, 2, 0, 4, 3)), (8, 4 * BLOCK))
@@ -129,11 +145,13 @@ def write(
     PART: tl.constexpr,
     BLOCK: tl.constexpr,
     EARLY: tl.constexpr,
+    SPLIT: tl.constexpr,
 ) -> None:
     """Let ``BLOCK`` image tokens attend to a prompt's tokens; see :func:`maskgrid.network.fused_attention.write`.
 
     Each head has ``n_rows`` of the prompt's tokens, filled up to ``ROWS`` here. Channels go ``PART`` at a time;
-    with ``EARLY``, all are loaded first. The grid is (blocks of tokens, prompts).
+    with ``EARLY``, all are loaded first; with ``SPLIT``, products of float32 are precise. The grid is (blocks of
+    tokens, prompts).
     """
     prompt = tl.program_id(1).to(tl.int64)
     token = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -141,7 +159,7 @@ def write(
     column = tl.arange(0, HEADS * ROWS)
     is_token, is_row = (token < n_tokens)[:, None], column % ROWS < n_rows
     row = prompt * (HEADS * n_rows) + column // ROWS * n_rows + column % ROWS
-    dtype: tl.constexpr = reach.dtype.element_ty
+    dtype: tl.constexpr = tl.float16 if SPLIT else reach.dtype.element_ty
     at = token[:, None] * C + channel[None, :]
     mine = keys + prompt * prompt_stride + at
     towards = reach + row[None, :] * C + channel[:, None]
@@ -158,16 +176,17 @@ def write(
         x = loaded[part // PART] if EARLY else tl.load(mine + part, mask=is_token, other=0.0)
         x = x.to(tl.float32) + tl.load(position + at + part, mask=is_token, other=0.0)
         met = tl.load(towards + part, mask=is_row[None, :], other=0.0)
-        score = tl.dot(x.to(dtype), met, acc=score, input_precision="tf32")
+        score = product(x, met, score, dtype, SPLIT)
     score = tl.reshape(score, (BLOCK, HEADS, ROWS))
     weight = tl.exp2((score - tl.max(score, 2)[:, :, None]) * 1.4426950408889634)
     weight = weight / tl.sum(weight, 2)[:, :, None]
-    weight = tl.reshape(weight, (BLOCK, HEADS * ROWS)).to(dtype)
+    weight = tl.reshape(weight, (BLOCK, HEADS * ROWS))
 
     parts = ()
     total = tl.zeros((BLOCK,), tl.float32)
     for part in tl.static_range(0, C, PART):
-        x = tl.dot(weight, tl.load(values + part, mask=is_row[:, None], other=0.0), input_precision="tf32")
+        value = tl.load(values + part, mask=is_row[:, None], other=0.0)
+        x = product(weight, value, tl.zeros((BLOCK, PART), tl.float32), dtype, SPLIT)
         x += loaded[part // PART] if EARLY else tl.load(mine + part, mask=is_token, other=0.0)
         total += tl.sum(x, 1)
         parts = parts + (x,)  # type: ignore[assignment] # noqa: RUF005 - triton unpacks no tuples

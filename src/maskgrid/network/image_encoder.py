@@ -8,6 +8,7 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from torch import Tensor
 
 from maskgrid.network.graphs import Graphs
+from maskgrid.network.model import products_in_tf32
 from maskgrid.network.predictor import LowResolutionTransforms
 from maskgrid.network.transfers import to_device
 
@@ -15,16 +16,16 @@ from maskgrid.network.transfers import to_device
 class ImageEncoder:
     """Computes the features that a predictor's decoder reads."""
 
-    def __init__(self, predictor: SAM2ImagePredictor, graphs: Graphs, *, on_device: bool) -> None:
+    def __init__(self, predictor: SAM2ImagePredictor, graphs: Graphs, *, is_fast: bool) -> None:
         """Wrap a predictor.
 
         Args:
             predictor: as from :func:`maskgrid.network.predictor.make_predictor`.
             graphs: those of the predictor's device.
-            on_device: whether a CUDA device may scale images itself, with other last bits than sam2, which scales them
-                on the CPU.
+            is_fast: whether a CUDA device may scale images itself and compute in TF32, with other last bits than sam2,
+                which scales images on the CPU.
         """
-        self.predictor, self.graphs, self.on_device = predictor, graphs, on_device
+        self.predictor, self.graphs, self.is_fast = predictor, graphs, is_fast
         self._kept: tuple[Tensor, ...] | None = None
         self._norm: tuple[Tensor, Tensor] | None = None
 
@@ -35,7 +36,8 @@ class ImageEncoder:
             predictor.set_image(image)
             return
         prepared = self._prepared(image)
-        features = self.graphs.run("encoder", lambda pixels: self._features(image, pixels), prepared)
+        with products_in_tf32(wanted=self.is_fast):
+            features = self.graphs.run("encoder", lambda pixels: self._features(image, pixels), prepared)
         predictor.reset_predictor()
         predictor._orig_hw = [image.shape[:2]]
         predictor._features = self._keep(features)
@@ -64,7 +66,7 @@ class ImageEncoder:
     def _prepared(self, image: NDArray[np.uint8]) -> Tensor:
         """The image as the network takes it, float32 (3, size, size), on the device."""
         transforms, device = self.predictor._transforms, self.predictor.device
-        if not self.on_device:
+        if not self.is_fast:
             return to_device(transforms(image), device)
         if self._norm is None:
             mean, std = (torch.tensor(each, device=device)[:, None, None] for each in (transforms.mean, transforms.std))

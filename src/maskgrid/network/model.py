@@ -128,12 +128,12 @@ def arithmetic_of(model: SAM2Base) -> torch.dtype:
 
 
 @contextmanager
-def products_in_tf32(device: torch.device, *, wanted: bool) -> Iterator[None]:
-    """Compute float32 matrix products in TF32 on a CUDA device, as torch computes convolutions there by default.
+def products_in_tf32(*, wanted: bool) -> Iterator[None]:
+    """Compute float32 matrix products in TF32 on CUDA devices, as torch computes convolutions there by default.
 
     TF32 has float32's range and ten bits of mantissa; its products are about eight times as fast.
     """
-    if not wanted or device.type != "cuda":
+    if not wanted:
         yield
         return
     before = torch.backends.cuda.matmul.allow_tf32
