@@ -1,5 +1,6 @@
 """Check the documentation: every command is documented, every example runs."""
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -89,11 +90,12 @@ def test_links_have_targets():
 
 
 @pytest.fixture(scope="module")
-def library():
-    """What the examples of docs/library.md leave behind."""
+def library(tmp_path_factory):
+    """What the examples of docs/library.md leave behind; they write files where they run."""
     scope = {}
-    for example in re.findall(r"```python\n(.*?)```", (ROOT / "docs/library.md").read_text(), re.DOTALL):
-        exec(example, scope)
+    with contextlib.chdir(tmp_path_factory.mktemp("library")):
+        for example in re.findall(r"```python\n(.*?)```", (ROOT / "docs/library.md").read_text(), re.DOTALL):
+            exec(example, scope)
     return scope
 
 
