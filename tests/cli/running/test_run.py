@@ -91,6 +91,14 @@ def test_nothing_changed_is_said_in_one_line(first):
     assert "nothing to do: all results are there and up to date" in err
 
 
+def test_bad_files_are_named_by_a_later_run_too(first):
+    _, out, _ = done(first[0])
+    (line,) = re.findall(r"^not used .*", out, re.MULTILINE)
+    assert re.fullmatch(
+        r"not used +1 of 9 images: broken\.jpg \(\w+\); reasons in results/dataset/images\.parquet", line
+    )
+
+
 def test_a_dry_run_lists_what_an_override_would_run(first):
     code, out, _ = done(first[0], "-n", "generator.pred_iou_thresh=0.06")
     assert code == 0
