@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from maskgrid.cli.main import main
+from maskgrid.cli.pages import changed_config_line
 from maskgrid.network.checkpoints import resolve_checkpoint
 from workflow import ROOT, snakemake
 
@@ -113,6 +114,21 @@ def test_an_override_reaches_the_jobs_between_options(first):
     config = json.loads((first[0] / "results/config.json").read_text())
     assert config["generator"]["pred_iou_thresh"] == 0.06
     assert config["dataset"]["source"] == "photos"
+
+
+def test_after_a_run_with_nothing_to_do_the_results_are_of_the_present_config(first):
+    code, _, err = done(first[0])
+    assert code == 0, err
+    assert json.loads((first[0] / "results/config.json").read_text())["dataset"]["max_failed_fraction"] == 0.2
+    assert changed_config_line(first[0] / "results") is None
+    (first[0] / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"model": {"checkpoint": "demo", "device": "cpu"}}))
+    assert "config.yaml differs from the config of these results in model.device; " in changed_config_line(
+        first[0] / "results"
+    )
+    code, _, err = done(first[0])
+    assert "nothing to do" in err
+    assert changed_config_line(first[0] / "results") is None
+    (first[0] / "config.yaml").write_text(yaml.safe_dump(CONFIG))
 
 
 def test_a_failed_job_is_one_line_with_its_log_and_the_results_are_shown(first):
