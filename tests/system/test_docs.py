@@ -48,6 +48,10 @@ def test_every_make_target_in_the_readme_exists():
     assert not [target for target in named if f"\n{target}:" not in makefile]
 
 
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
 def commands_of_the_readme():
     """Its lines for the shell below "Your own images", in order, without comments."""
     section = (ROOT / "README.md").read_text().split("## Your own images")[1].split("\n## ")[0]
@@ -76,7 +80,7 @@ def test_the_commands_of_the_readme_run(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "my-run/results/report/index.html").is_file()
     assert (tmp_path / "my-run/fine/report/index.html").is_file()
-    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/results.md").read_text(), re.DOTALL)
     ran = subprocess.run(
         [sys.executable, "-"], input=snippet, cwd=tmp_path / "my-run", capture_output=True, text=True, check=False
     )
