@@ -59,7 +59,7 @@ CONFIG = {
     "sweep": {"grid": {"pred_iou_thresh": [0.5, 0.7]}},
 }  # fmt: skip
 VIDEOS = {"model": {"checkpoint": "demo"}, "tracking": {"source": "clips", "prompts": "prompts.jsonl"}}
-UP_TO_DATE = "brings them up to date"
+MAKES = "makes them as it says now"
 
 
 @pytest.mark.parametrize(
@@ -94,5 +94,5 @@ def test_a_config_that_has_changed_since_is_said_in_a_line(tmp_path, opened, cap
     assert len(opened) == 1
     out, err = capsys.readouterr()
     assert out == f"{folder / 'report/index.html'}\n"
-    line = f"maskgrid: config.yaml differs from the config of these results in {said} {UP_TO_DATE}\n"
+    line = f"maskgrid: config.yaml differs from the config of these results in {said} {MAKES}\n"
     assert err == ("" if said is None else line)

@@ -59,7 +59,7 @@ def changed_config_line(results: Path) -> str | None:
     if not (keys := list(_differing(now, then))):
         return None
     run = "maskgrid run" if results.name == "results" else shlex.join(["maskgrid", "run", "--results", str(results)])
-    return f"{there} differs from the config of these results in {some(keys)}; {run} brings them up to date"
+    return f"{there} differs from the config of these results in {some(keys)}; {run} makes them as it says now"
 
 
 def _differing(one: Any, other: Any, key: str = "") -> Iterator[str]:  # noqa: ANN401
