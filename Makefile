@@ -139,7 +139,8 @@ schema: $(INSTALLED)
 	$(BIN)/python scripts/config_docs.py .
 
 # Make the figures of docs/parameters.md and docs/prompted.md with the demo checkpoint; the latter needs SAM 2's
-# photographs in PHOTOS. Then run the demo and take screenshots of its pages, if Chromium is installed.
+# photographs in PHOTOS. Then make the run of docs/first-dataset.md and take screenshots of its pages, if Chromium is
+# installed.
 docs-figures: PHOTOS ?= ../shared/photos
 docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs_figures.py docs/images

@@ -1,47 +1,78 @@
-"""Take the screenshots of pages shown in the docs: docs/images/report.jpg and explorer.jpg.
+"""Take the screenshots of pages shown in the docs: docs/images/report.jpg, report-masks.jpg and explorer.jpg.
 
-    python scripts/screenshots.py docs/images [demo/results]
+    python scripts/screenshots.py docs/images [results]
 
-The pages come from a finished run of the demo; without one, the demo first runs in a temporary folder. Without headless
-Chromium the pictures are left as they are.
+The pages come from the run that docs/first-dataset.md shows (maskgrid init && maskgrid run); without its results, it
+first runs in a temporary folder. Without headless Chromium the pictures are left as they are.
 """
 
 import io
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import chromium
 import PIL.Image
 
-ROOT = Path(__file__).parents[1]
-# Picture: page, width and height of the window in CSS pixels.
-PICTURES = {"report": ("index.html", 900, 2100), "explorer": ("explorer.html", 1280, 1000)}
 # Wait for two frames and half a second more, so that the explorer can load and draw its image.
 IS_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 500))))"
+# Pictures further down load when they come into view.
+LOAD = "Promise.all([...document.images].map((one) => { one.loading = 'eager'; return one.decode().catch(() => 0) }))"
+TOP_OF_PICTURES = 'document.querySelector("#disagreement h3").getBoundingClientRect().top + scrollY - 8'
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture of a page.
+
+    Attributes:
+        page: file name in the report's folder.
+        size_wh: width and height of the picture in CSS pixels.
+        script: what to do first.
+        top: where the picture begins, as a script.
+    """
+
+    page: str
+    size_wh: tuple[int, int]
+    script: str = "0"
+    top: str = "0"
+
+
+SHOTS = {
+    "report": Shot("index.html", (900, 1000)),
+    "report-masks": Shot("index.html", (1000, 700), LOAD, TOP_OF_PICTURES),
+    "explorer": Shot("explorer.html", (1280, 1000)),
+}
 
 
 def main(folder: Path, results: Path | None) -> None:
     """Take the pictures and write them into a folder."""
     if chromium.find() is None:
-        print(f"no Chromium (apt-get install chromium); report.jpg and explorer.jpg in {folder} are left as they are")
+        print(f"no Chromium (apt-get install chromium); the screenshots in {folder} are left as they are")
         return
     with tempfile.TemporaryDirectory() as work:
         pages = (results or run_demo(Path(work))) / "report"
         with chromium.tab() as tab:
-            for name, (page, width, height) in PICTURES.items():
-                tab.show(pages / page, width, height)
-                tab.run(IS_DRAWN)
-                shot = PIL.Image.open(io.BytesIO(tab.picture())).convert("RGB")
-                shot.save(folder / f"{name}.jpg", quality=85, optimize=True)
+            for name, shot in SHOTS.items():
+                take(tab, pages / shot.page, shot).save(folder / f"{name}.jpg", quality=80, optimize=True)
+
+
+def take(tab: chromium.Tab, page: Path, shot: Shot) -> PIL.Image.Image:
+    """Open a page and take its picture."""
+    tab.show(page, *shot.size_wh)
+    tab.run(IS_DRAWN)
+    tab.run(shot.script)
+    tab.run(IS_DRAWN)
+    picture = tab.picture(tab.run(shot.top), shot.size_wh[1])
+    return PIL.Image.open(io.BytesIO(picture)).convert("RGB")
 
 
 def run_demo(work: Path) -> Path:
-    """Run the demo as ``make demo`` does; return its results folder."""
-    snakemake = Path(sys.executable).with_name("snakemake")
-    command = [snakemake, "--snakefile", ROOT / "Snakefile", "--configfile", ROOT / "config/demo.yaml", "--cores", "2"]
-    subprocess.run(command, cwd=work, check=True)
+    """Run the demo as the page does; return its results folder."""
+    for command in ("init", "run"):
+        subprocess.run([sys.executable, "-m", "maskgrid", command], cwd=work, check=True)
     return work / "results"
 
 

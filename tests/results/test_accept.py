@@ -1,14 +1,18 @@
 """The verdict on a run: which share of bad images it bears, and what it says about them."""
 
 import json
+import shutil
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from killing import RememberingNetwork, run_all, tiny_plan, write_images
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.config.models import DatasetConfig
 from maskgrid.io.errors import UserError
-from maskgrid.results.accept import accept
+from maskgrid.io.tables import read_origin, read_table, write_table
+from maskgrid.results.accept import accept, failed_line
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +49,34 @@ def test_more_than_the_limit_fails_with_the_same_names(folder, limit):
     )
     assert first.endswith(f"the reasons are in {plan.layout.images}")
     assert second.startswith("  cut.png: truncated: ")
+
+
+def fail_in_the_network(plan):
+    """Make a pass say that it could not use an image; returns the image's key and the pass's table."""
+    path = plan.layout.pass_images(plan.runs[0], plan.shards()[0])
+    table = read_table(path)
+    rows = table.to_pylist()
+    rows[0] |= {"status": "too_large", "message": "needs more memory"}
+    write_table(path, pa.Table.from_pylist(rows, table.schema), read_origin(path))
+    return rows[0]["image_key"], path
+
+
+def test_a_later_look_names_bad_images_of_the_index_and_of_the_passes(folder, tmp_path):
+    shutil.copytree(folder / "results", tmp_path / "results")
+    dataset = {"source": str(folder / "source"), "max_failed_fraction": 0.5}
+    plan = tiny_plan(folder / "source", tmp_path / "results", dataset=dataset)
+    accept(plan)
+    assert failed_line(plan) == f"1 of 6 images: cut.png (truncated); reasons in {plan.layout.images}"
+    key, table = fail_in_the_network(plan)
+    accept(plan)
+    names = ", ".join(sorted([f"{key} (too_large)", "cut.png (truncated)"]))
+    assert failed_line(plan) == f"2 of 6 images: {names}; reasons in {plan.layout.images}, {table}"
+
+
+def test_a_run_without_bad_images_has_no_such_line(folder, tmp_path):
+    shutil.copytree(folder / "results/dataset", tmp_path / "results/dataset")
+    plan = tiny_plan(folder / "source", tmp_path / "results")
+    table = read_table(plan.layout.images)
+    good = table.filter(pc.equal(table["status"], "ok"))
+    write_table(plan.layout.images, good, read_origin(plan.layout.images))
+    assert failed_line(plan) is None

@@ -225,6 +225,23 @@ def test_before_the_index_the_plan_counts_the_files(tmp_path):
     assert "network   needed for all images" in text
 
 
+def test_what_matters_comes_first_and_the_settings_last(tmp_path):
+    project = Project(tmp_path, 4)
+    project.config["sweep"] = {"grid": {"pred_iou_thresh": [0.1, 0.2, 0.3, 0.4, 0.6, 0.7]}}
+    plan = project.plan()
+    heads = ["images", "network", "passes", "shards", "settings"]
+    lines = plan_text(plan).splitlines()
+    at = [number for head in heads for number, line in enumerate(lines) if line.startswith(f"  {head} ")]
+    assert at == sorted(at) == [2, 3, 4, 6, 7]
+    labels = [setting.label for setting in plan.settings]
+    assert len(labels) == 7
+    shown = [line.strip().partition(":")[0] for line in lines[8:]]
+    assert shown == [*labels[:3], "and 4 more"]
+    assert lines[-1] == "    and 4 more: maskgrid plan --verbose"
+    every = [line.strip().partition(":")[0] for line in plan_text(plan, verbose=True).splitlines()[8:]]
+    assert every == labels
+
+
 def test_too_much_to_hash_is_said(plan, tmp_path):
     for path in (tmp_path / "photos").iterdir():
         os.utime(path, (1, 1))

@@ -1,5 +1,6 @@
 """Check the documentation: every command is documented, every example runs."""
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -15,9 +16,12 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 import maskgrid
 from maskgrid.cli.main import main, make_parser
+from maskgrid.cli.running.stages import WORDS
 from maskgrid.network.checkpoints import resolve_checkpoint
 from maskgrid.network.model import built_by
 from maskgrid.network.predictor import fit_feature_sizes
+from maskgrid.results.advice.goals import Goal
+from maskgrid.results.advice.text import default_goal_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +49,10 @@ def test_every_make_target_in_the_readme_exists():
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", readme, re.MULTILINE))
     assert {"demo", "test"} <= named
     assert not [target for target in named if f"\n{target}:" not in makefile]
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
 
 
 def commands_of_the_readme():
@@ -75,11 +83,31 @@ def test_the_commands_of_the_readme_run(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "my-run/results/report/index.html").is_file()
     assert (tmp_path / "my-run/fine/report/index.html").is_file()
-    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/results.md").read_text(), re.DOTALL)
     ran = subprocess.run(
         [sys.executable, "-"], input=snippet, cwd=tmp_path / "my-run", capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_first_dataset_shows_what_the_commands_say(tmp_path, monkeypatch, capsys):
+    """The words, not the figures: the run takes minutes."""
+    page = (ROOT / "docs/first-dataset.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    assert main(["init"]) == 0
+    assert f"$ maskgrid init\n{capsys.readouterr().out}$ maskgrid run\n" in page
+    stages = page.partition("Snakemake runs it\n")[2].partition(" pred ")[0]
+    shown = re.findall(r"^  ([a-z_]+) {2,}([a-z].*?) {4,}", stages, re.MULTILINE)
+    assert set(shown) <= set(WORDS.items())
+    assert {"index", "generate", "replay", "statistics", "merge", "report"} <= {rule for rule, _ in shown}
+    assert f"\n{default_goal_line(Goal('f1'))}\nGoal: {Goal('f1').words()}.\n" in page
+
+
+def test_pictures_are_small():
+    pages = [ROOT / "README.md", ROOT / "docs/first-dataset.md"]
+    pictures = {page.parent / link for page in pages for link in re.findall(r"!\[.*?\]\((.*?)\)", page.read_text())}
+    assert {picture.name for picture in pictures} >= {"explorer.jpg", "report-masks.jpg"}
+    assert not [picture for picture in pictures if picture.stat().st_size > 200_000]
 
 
 def test_links_have_targets():
@@ -89,11 +117,12 @@ def test_links_have_targets():
 
 
 @pytest.fixture(scope="module")
-def library():
-    """What the examples of docs/library.md leave behind."""
+def library(tmp_path_factory):
+    """What the examples of docs/library.md leave behind; they write files where they run."""
     scope = {}
-    for example in re.findall(r"```python\n(.*?)```", (ROOT / "docs/library.md").read_text(), re.DOTALL):
-        exec(example, scope)
+    with contextlib.chdir(tmp_path_factory.mktemp("library")):
+        for example in re.findall(r"```python\n(.*?)```", (ROOT / "docs/library.md").read_text(), re.DOTALL):
+            exec(example, scope)
     return scope
 
 

@@ -14,6 +14,7 @@ COMMANDS = (
         "plan",
         "show what a config asks for, what is done and what is missing",
         "results.forecast:plan_text",
+        (option("--verbose", action="store_true", help="list every setting"),),
         takes_overrides=True,
     ),
     Command("index", "list and check the images, and assign the good ones to shards", "dataset.index:index_dataset"),

@@ -216,7 +216,7 @@ def recommend(
 ) -> str:
     """Recommend a setting for a goal; ``limits`` are the least and most masks per image.
 
-    Without a goal: the best F1 if there are annotated objects, else the steadiest count.
+    Without a goal: the best F1 if there are annotated objects, else the steadiest count; the first line says which.
     """
     from maskgrid.results.advice import text
     from maskgrid.results.advice.goals import Goal
@@ -225,8 +225,11 @@ def recommend(
         goal = Goal("masks", masks, *limits)
     elif coverage is not None:
         goal = Goal("coverage", coverage, *limits)
+    elif other is not None:
+        goal = Goal(other, None, *limits)
     else:
-        goal = Goal(other or ("f1" if _has_objects(plan) else "steady"), None, *limits)
+        goal = Goal("f1" if _has_objects(plan) else "steady", None, *limits)
+        return f"{text.default_goal_line(goal)}\n{text.recommend(plan, goal)}"
     return text.recommend(plan, goal)
 
 

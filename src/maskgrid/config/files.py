@@ -130,10 +130,16 @@ def parse_config(values: Any, where: str = "") -> Config:  # noqa: ANN401
         raise UserError(f"{prefix}{first_error(error, Config)}") from None
 
 
+def resolved(config: Config) -> Config:
+    """The config as jobs read it: it says whether there is an automatic job, where it left that open."""
+    return config if config.is_automatic else config.model_copy(update={"automatic": False})
+
+
 def save_config(config: Config, path: Path) -> None:
     """Write the merged config, unless the file already contains it."""
-    resolved = config if config.is_automatic else config.model_copy(update={"automatic": False})
-    content = orjson.dumps(resolved.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    content = orjson.dumps(
+        resolved(config).model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    )
     if not path.is_file() or path.read_bytes() != content:
         write_bytes(path, content)
 

@@ -13,6 +13,7 @@ from typing import IO
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import sha256_of
 from maskgrid.io.progress import shown_bytes
+from maskgrid.io.wording import size
 
 # Waits before each retry. They start over whenever an attempt gets further.
 RETRY_WAITS_S = (1.0, 4.0, 15.0)
@@ -51,15 +52,17 @@ def fetch(url: str, target: Path, size_bytes: int, sha256: str) -> None:
         with shown_bytes(target.name, _size(part), size_bytes) as show:
             _complete(url, part, size_bytes, show)
     except (_TransientError, _RefusedError) as error:
+        done = _size(part)
+        again = f"run again to get the rest ({size(done)} of {size(size_bytes)} are here)" if done else "run again"
         raise UserError(
-            f"{url} could not be fetched: {error}. {_size(part)} of {size_bytes} bytes are here. Run again "
-            f"to resume, or fetch the file elsewhere and place it by hand as {target} (sha256 {sha256})."
+            f"{target.name} could not be fetched: {error}; {again}, or download {url} on another machine and copy it "
+            f"to {target}"
         ) from error
     if (found := sha256_of(part)) != sha256:
         part.unlink()
         raise UserError(
-            f"{url} sent the wrong file: its sha256 is {found}, not {sha256}. It was removed. "
-            "Run again; if it happens again, a proxy or the server changes the file."
+            f"{url} sent a wrong file (sha256 {found[:12]}..., not {sha256[:12]}...), which was removed; run again, "
+            "and if that does not help, download it elsewhere: a proxy or the server changes it"
         )
     with part.open("rb") as stream:
         os.fsync(stream.fileno())
@@ -118,8 +121,14 @@ def _answer(url: str, part: Path, done: int) -> http.client.HTTPResponse:
             raise _RefusedError(f"the server answers {error.code} {error.reason}") from error
         raise _TransientError(f"the server answers {error.code}") from error
     except (http.client.HTTPException, OSError) as error:
-        raise _TransientError(f"no connection ({getattr(error, 'reason', error)})") from error
+        raise _TransientError(f"no connection ({_plain(error)})") from error
     return response
+
+
+def _plain(error: BaseException) -> str:
+    """What went wrong, without numbers and wrappers."""
+    inner = getattr(error, "reason", error)
+    return getattr(inner, "strerror", None) or str(inner)
 
 
 def _is_resumed(response: http.client.HTTPResponse, done: int) -> bool:

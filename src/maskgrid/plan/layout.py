@@ -92,6 +92,11 @@ class Layout:
     root: Path
 
     @property
+    def config(self) -> Path:
+        """The config of the last run, overrides included, as its jobs read it."""
+        return self.root / "config.json"
+
+    @property
     def images(self) -> Path:
         """One row per input."""
         return self.root / "dataset" / "images.parquet"

@@ -15,12 +15,13 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import git_state, maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
-from maskgrid.io.wording import count, named_reasons, tally
+from maskgrid.io.wording import count, named_reasons, some, tally
 from maskgrid.plan.plan import Plan
 
 _FOLDERS = ("dataset", "candidates", "selections", "statistics", "annotations", "report")
 
 _PATHS_NAMED = 3
+_BAD = [("status", "!=", "ok")]
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def accept(plan: Plan) -> None:
     """
     found = [_outcomes(plan.layout.images)]
     # Passes never see images that the index rejected.
-    found += [_outcomes(path, [("status", "!=", "ok")]) for path in _pass_images(plan)]
+    found += [_outcomes(path, _BAD) for path in _pass_images(plan)]
     outcomes = {key: outcome for part in found for key, outcome in part.items()}
     failed = {key: outcome for key, outcome in sorted(outcomes.items()) if outcome.status != "ok"}
     statuses = Counter(outcome.status for outcome in outcomes.values())
@@ -100,13 +101,43 @@ class _Outcome:
     table: Path
 
 
+def failed_line(plan: Plan) -> str | None:
+    """How many images could not be used, the first of them, and where the reasons are; None if all could be.
+
+    The passes' own failures count once ``accept`` has found some: a dataset may have thousands of their tables.
+    """
+    failed = _outcomes(plan.layout.images, _BAD)
+    if _n_accepted_failures(plan) > len(failed):
+        for path in filter(Path.is_file, _pass_images(plan)):
+            failed |= _outcomes(path, _BAD)
+    if not failed:
+        return None
+    n_images = len(read_table(plan.layout.images, ["status"]))
+    names = some([f"{key} ({failed[key].status})" for key in sorted(failed)])
+    return f"{len(failed):,} of {count(n_images, 'image')}: {names}; reasons in {_tables(plan, failed)}"
+
+
+def _n_accepted_failures(plan: Plan) -> int:
+    try:
+        return int(orjson.loads(plan.layout.accepted.read_bytes())["n_failed"])
+    except (OSError, orjson.JSONDecodeError, KeyError):
+        return 0
+
+
 def _said(plan: Plan, failed: Mapping[str, _Outcome], n_images: int) -> tuple[str, str]:
     """How many images failed, and the tables with the reasons, followed by the first images and their reasons."""
     words = tally(Counter(outcome.status for outcome in failed.values()))
-    order = [plan.layout.images, *_pass_images(plan)]
-    tables = _named([path for path in order if any(outcome.table == path for outcome in failed.values())])
     reasons = [(key, f"{outcome.status}: {outcome.message or 'no message'}") for key, outcome in failed.items()]
-    return f"{len(failed)} of {n_images} images could not be used ({words})", f"{tables}{named_reasons(reasons)}"
+    text = f"{len(failed)} of {n_images} images could not be used ({words})"
+    return text, f"{_tables(plan, failed)}{named_reasons(reasons)}"
+
+
+def _tables(plan: Plan, failed: Mapping[str, _Outcome]) -> str:
+    """The tables with the reasons, by path."""
+    having = {outcome.table for outcome in failed.values()}
+    paths = [path for path in (plan.layout.images, *_pass_images(plan)) if path in having]
+    more = [f"and {count(len(paths) - _PATHS_NAMED, 'more file')}"] if len(paths) > _PATHS_NAMED else []
+    return ", ".join([*map(str, paths[:_PATHS_NAMED]), *more])
 
 
 def _pass_images(plan: Plan) -> list[Path]:
@@ -118,8 +149,3 @@ def _outcomes(path: Path, filters: list[tuple[str, str, str]] | None = None) -> 
     table = read_table(path, ["image_key", "status", "message"], filters)
     rows = zip(*(table[name].to_pylist() for name in ("image_key", "status", "message")), strict=True)
     return {key: _Outcome(status, message, path) for key, status, message in rows}
-
-
-def _named(paths: list[Path]) -> str:
-    more = [f"and {count(len(paths) - _PATHS_NAMED, 'more file')}"] if len(paths) > _PATHS_NAMED else []
-    return ", ".join([*map(str, paths[:_PATHS_NAMED]), *more])

@@ -14,15 +14,16 @@ from maskgrid.plan.remote import is_url
 from maskgrid.prompted import forecast as prompted
 from maskgrid.tracked import forecast as tracked
 
-# The plan should fit on a screen; statistics/settings.parquet lists all settings.
-_SETTINGS_SHOWN = 12
+# The plan should fit on a screen.
+_SETTINGS_SHOWN = 3
 
 
-def plan_text(plan: Plan, compare: bool = True) -> str:
-    """Describe the plan for people: what a run will do.
+def plan_text(plan: Plan, verbose: bool = False, compare: bool = True) -> str:
+    """Describe the plan for people: what a run will do, first how much, and last the settings.
 
     Args:
         plan: the plan.
+        verbose: list every setting, not just the first.
         compare: compare the images with their index; a run that begins has just listed them for that.
 
     Raises:
@@ -32,14 +33,19 @@ def plan_text(plan: Plan, compare: bool = True) -> str:
     config = plan.config
     source = config.dataset.source if config.is_automatic or config.prompts else plan.tracking.source
     lines = [f"maskgrid plan for {source}", *_toy_lines(plan)]
+    passes: list[PassForecast] = []
+    if config.is_automatic or config.prompts is not None:
+        changes = source_changes(plan) if compare else None
+        lines.append(f"  images    {_images(plan, changes, compare)}")
+        passes = forecast(plan, changes) if config.is_automatic else []
     if config.is_automatic:
-        lines += _automatic_lines(plan, compare)
-    elif config.prompts is not None:
-        lines.append(f"  images    {_images(plan, source_changes(plan) if compare else None, compare)}")
-    if plan.config.prompts is not None:
+        lines += [*network_lines(passes, bool(plan.shards())), *_recording_lines(passes)]
+    if config.prompts is not None:
         lines.append(f"  prompts   {prompted.line(plan)}")
-    if plan.config.tracking is not None:
+    if config.tracking is not None:
         lines.append(f"  tracking  {tracked.line(plan)}")
+    if config.is_automatic:
+        lines += [*_work_lines(plan, passes), *_setting_lines(plan, verbose)]
     return "\n".join(lines)
 
 
@@ -47,22 +53,13 @@ def _toy_lines(plan: Plan) -> list[str]:
     return [f"  note      {TOY}"] if plan.config.has_toy_network else []
 
 
-def _automatic_lines(plan: Plan, compare: bool) -> list[str]:
-    changes = source_changes(plan) if compare else None
-    passes = forecast(plan, changes)
+def _work_lines(plan: Plan, passes: Sequence[PassForecast]) -> list[str]:
+    """Passes and shards, and how many are done."""
     shards = plan.shards()
-    swept = list(swept_parameters(plan.settings))
     lines = [
-        f"  settings  {len(plan.settings)}, sweeping {', '.join(swept) or 'nothing'}; "
-        f"differences against {plan.baseline.label}; "
-        f"COCO for {', '.join(setting.label for setting in plan.exported())}",
-        *_setting_lines(plan, swept),
-        f"  images    {_images(plan, changes, compare)}",
-        f"  shards    {len(shards) or 'not indexed yet'}",
         f"  passes    {len(plan.runs)} of the network answer all settings:",
         *map(_pass_line, passes),
-        *network_lines(passes, len(shards) > 0),
-        *_recording_lines(passes),
+        f"  shards    {len(shards) or 'not indexed yet'}",
     ]
     if shards:
         done = sum(_is_replayed(plan, shard) for shard in shards)
@@ -140,16 +137,22 @@ def _pass_line(one: PassForecast) -> str:
     )
 
 
-def _setting_lines(plan: Plan, swept: list[str]) -> list[str]:
-    """The first settings, each with its values of the swept parameters."""
+def _setting_lines(plan: Plan, verbose: bool) -> list[str]:
+    """What is swept, and the first settings, or all, each with its values of the swept parameters."""
+    swept = list(swept_parameters(plan.settings))
+    lines = [
+        f"  settings  {len(plan.settings)}, sweeping {', '.join(swept) or 'nothing'}; "
+        f"differences against {plan.baseline.label}; "
+        f"COCO for {', '.join(setting.label for setting in plan.exported())}"
+    ]
     if not swept:
-        return []
-    lines = []
-    for setting in plan.settings[:_SETTINGS_SHOWN]:
+        return lines
+    n_shown = len(plan.settings) if verbose else _SETTINGS_SHOWN
+    for setting in plan.settings[:n_shown]:
         values = setting.parameters()
         lines.append(f"    {setting.label}: " + ", ".join(f"{name} {values[name]}" for name in swept))
-    if (n_more := len(plan.settings) - _SETTINGS_SHOWN) > 0:
-        lines.append(f"    and {n_more} more")
+    if (n_more := len(plan.settings) - n_shown) > 0:
+        lines.append(f"    and {n_more:,} more: maskgrid plan --verbose")
     return lines
 
 

@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from maskgrid.cli.main import main
+from maskgrid.cli.pages import changed_config_line
 from maskgrid.network.checkpoints import resolve_checkpoint
 from workflow import ROOT, snakemake
 
@@ -91,6 +92,14 @@ def test_nothing_changed_is_said_in_one_line(first):
     assert "nothing to do: all results are there and up to date" in err
 
 
+def test_bad_files_are_named_by_a_later_run_too(first):
+    _, out, _ = done(first[0])
+    (line,) = re.findall(r"^not used .*", out, re.MULTILINE)
+    assert re.fullmatch(
+        r"not used +1 of 9 images: broken\.jpg \(\w+\); reasons in results/dataset/images\.parquet", line
+    )
+
+
 def test_a_dry_run_lists_what_an_override_would_run(first):
     code, out, _ = done(first[0], "-n", "generator.pred_iou_thresh=0.06")
     assert code == 0
@@ -105,6 +114,21 @@ def test_an_override_reaches_the_jobs_between_options(first):
     config = json.loads((first[0] / "results/config.json").read_text())
     assert config["generator"]["pred_iou_thresh"] == 0.06
     assert config["dataset"]["source"] == "photos"
+
+
+def test_after_a_run_with_nothing_to_do_the_results_are_of_the_present_config(first):
+    code, _, err = done(first[0])
+    assert code == 0, err
+    assert json.loads((first[0] / "results/config.json").read_text())["dataset"]["max_failed_fraction"] == 0.2
+    assert changed_config_line(first[0] / "results") is None
+    (first[0] / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"model": {"checkpoint": "demo", "device": "cpu"}}))
+    assert "config.yaml differs from the config of these results in model.device; " in changed_config_line(
+        first[0] / "results"
+    )
+    code, _, err = done(first[0])
+    assert "nothing to do" in err
+    assert changed_config_line(first[0] / "results") is None
+    (first[0] / "config.yaml").write_text(yaml.safe_dump(CONFIG))
 
 
 def test_a_failed_job_is_one_line_with_its_log_and_the_results_are_shown(first):

@@ -13,6 +13,7 @@ from maskgrid.config.sweep import expand
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
 from maskgrid.results.accuracy.stage import evaluate_shard, write_accuracies, write_truth
+from maskgrid.results.advice import evidence
 from maskgrid.results.advice.evidence import gather
 from maskgrid.results.advice.goals import Goal
 from maskgrid.results.advice.steadiness import steadiness_of
@@ -38,8 +39,8 @@ def rows(plan, table):
 @pytest.mark.parametrize("target", [0.0, 3.0, 4.4, 1000.0])
 def test_settings_are_ordered_by_distance_to_the_count(plan, target):
     summary = rows(plan, "summary")
-    evidence = gather(plan, Goal("masks", target))
-    distances = [abs(summary[one.result.setting.id]["n_masks_mean"] - target) for one in evidence.contenders]
+    found = gather(plan, Goal("masks", target))
+    distances = [abs(summary[one.result.setting.id]["n_masks_mean"] - target) for one in found.contenders]
     assert len(distances) == len(plan.settings)
     assert distances == sorted(distances)
 
@@ -55,10 +56,10 @@ def test_the_most_accurate_setting_is_taken(plan):
 
 def test_limits_exclude_settings(plan):
     summary = rows(plan, "summary")
-    evidence = gather(plan, Goal("recall", None, 2.0, 4.0))
-    counts = [summary[one.result.setting.id]["n_masks_mean"] for one in evidence.contenders]
+    found = gather(plan, Goal("recall", None, 2.0, 4.0))
+    counts = [summary[one.result.setting.id]["n_masks_mean"] for one in found.contenders]
     assert 2.0 <= min(counts) <= max(counts) <= 4.0
-    assert 0 < evidence.n_left_out == len(plan.settings) - len(counts)
+    assert 0 < found.n_left_out == len(plan.settings) - len(counts)
 
 
 def test_the_steadiest_setting_is_not_one_with_few_masks(plan):
@@ -107,12 +108,32 @@ def without_a_goal(plan):
 
 
 def test_without_a_goal_accuracy_decides_where_it_is_known(plan, tmp_path):
-    assert without_a_goal(plan) == recommend(plan, Goal("f1"))
+    first, rest = without_a_goal(plan).split("\n", 1)
+    assert first == (
+        "No goal was given: chosen by --f1, as there are annotated objects. "
+        "Other goals: --masks N, --coverage SHARE, --steady, --recall"
+    )
+    assert rest == recommend(plan, Goal("f1"))
     other = make_plan_with_truth(tmp_path, lambda _: {"images": [], "annotations": []})
     write_truth(other)
     evaluate_shard(other, "d0")
     write_accuracies(other)
-    assert without_a_goal(other) == recommend(other, Goal("steady"))
+    first, rest = without_a_goal(other).split("\n", 1)
+    assert first == (
+        "No goal was given: chosen by --steady. "
+        "Other goals: --masks N, --coverage SHARE, --f1, --recall (these two need annotated objects)"
+    )
+    assert rest == recommend(other, Goal("steady"))
+
+
+def test_a_goal_that_was_given_needs_no_word_about_others(plan):
+    assert results.recommend(plan, None, None, "steady", None, None) == recommend(plan, Goal("steady"))
+
+
+def test_without_neighbours_another_goal_is_offered(plan, monkeypatch):
+    monkeypatch.setattr(evidence, "steadiness_of", lambda _: {})
+    with pytest.raises(UserError, match=r"none is the steadiest; widen sweep\.grid, or choose another goal"):
+        recommend(plan, Goal("steady"))
 
 
 def test_the_table_of_settings_has_their_accuracy(plan):

@@ -8,8 +8,9 @@ from pathlib import Path
 from maskgrid.cli.running.stages import Failure
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
-from maskgrid.io.wording import count
+from maskgrid.io.wording import count, some
 from maskgrid.plan.plan import Plan
+from maskgrid.results.accept import failed_line
 
 _MOST_NAMED = 5
 _FRAME = re.compile(
@@ -57,7 +58,34 @@ def ending_text(plan: Plan, max_rows: int = _MOST_ROWS, same_run: Sequence[str] 
     layout, lines = plan.layout, list[str]()
     if layout.statistics("summary").is_file():
         lines += _table_lines(plan, max_rows, same_run)
-    return "\n".join([*lines, *path_lines(plan)])
+    return "\n".join([*lines, *unused_lines(plan), *path_lines(plan)])
+
+
+def unused_lines(plan: Plan) -> list[str]:
+    """A line for the images, prompts and videos that could not be used: how many, the first names, where to look."""
+    config, layout, found = plan.config, plan.layout, list[str | None]()
+    try:
+        if (config.is_automatic or config.prompts) and layout.images.is_file():
+            found.append(failed_line(plan))
+        if config.prompts:
+            found.append(_unused(layout.prompts, ("image_key", "source_id"), "prompt"))
+        if config.tracking:
+            found.append(_unused(layout.tracked.videos, ("video_key",), "video"))
+            found.append(_unused(layout.tracked.prompts, ("video_key", "source_id"), "prompt"))
+    except UserError as error:  # a damaged table
+        found.append(str(error))
+    return [f"{'not used':<17}{text}" for text in found if text]
+
+
+def _unused(path: Path, names: Sequence[str], noun: str) -> str | None:
+    if not path.is_file():
+        return None
+    n_rows = len(read_table(path, ["status"]))
+    rows = read_table(path, [*names, "status"], [("status", "!=", "ok")]).to_pylist()
+    if not rows:
+        return None
+    named = some([f"{', '.join(str(row[name]) for name in names)} ({row['status']})" for row in rows])
+    return f"{len(rows):,} of {count(n_rows, noun)}: {named}; reasons in {path}"
 
 
 def _table_lines(plan: Plan, max_rows: int, same_run: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from maskgrid.cli.running.lock import FOLDER, ended, sole_run
 from maskgrid.cli.running.stages import RunState
 from maskgrid.cli.running.watch import watch
 from maskgrid.cli.workflow_files import profile_folder, workflow_folder
-from maskgrid.config.files import load_config
+from maskgrid.config.files import load_config, save_config
 from maskgrid.config.models import Config
 from maskgrid.config.places import placed
 from maskgrid.io.errors import UserError
@@ -186,6 +186,8 @@ def _conclude(request: Request, plan: Plan, code: int, state: RunState, child: C
     else:
         if not (any(stage.n_begun for stage in state.stages.values()) or request.verbose or request.options):
             _say("nothing to do: all results are there and up to date")
+        if not (request.options or split_words(request.words)[0]):  # also after a change that asks for no job
+            save_config(plan.config, plan.layout.config)
         print(ending_text(plan, same_run=_same_run(request)))
     return code
 

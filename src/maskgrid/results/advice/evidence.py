@@ -99,7 +99,10 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
     values = {one.setting.id: _value(goal, one, accuracy, steadiness) for one in allowed}
     known = [one for one in allowed if np.isfinite(values[one.setting.id])]
     if not known:
-        raise UserError("recommend: no setting has a neighbour (one step of one parameter away); widen the sweep")
+        raise UserError(
+            "recommend: no two settings are one step of one parameter apart, so none is the steadiest; "
+            "widen sweep.grid, or choose another goal, such as --masks N"
+        )
     ranked = sorted(known, key=lambda one: _order(goal, one, values[one.setting.id], steadiness))
     resampled = _resample(plan, goal, ranked[:_MAX_RESAMPLED])
     contenders = [_contender(one, values[one.setting.id], resampled, steadiness) for one in ranked]

@@ -41,6 +41,20 @@ def advice_text(plan: Plan, evidence: Evidence) -> str:
     return "\n".join(lines)
 
 
+def default_goal_line(goal: Goal) -> str:
+    """Say by which goal ``recommend`` chooses if it was given none, why, and which others there are."""
+    if goal.needs_truth:
+        return "No goal was given: chosen by --f1, as there are annotated objects. Other goals: " + _other_goals(goal)
+    return (
+        f"No goal was given: chosen by --steady. Other goals: {_other_goals(goal)} (these two need annotated objects)"
+    )
+
+
+def _other_goals(goal: Goal) -> str:
+    options = {"masks": "--masks N", "coverage": "--coverage SHARE", "steady": "--steady", "f1": "--f1"}
+    return ", ".join([*(text for name, text in options.items() if name != goal.name), "--recall"])
+
+
 def _why(best: Contender, evidence: Evidence) -> list[str]:
     row, found = best.result.row, evidence.accuracy.get(best.result.setting.id)
     lines = [
