@@ -10,6 +10,7 @@ from corpus import scene
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.network import graphs
 from maskgrid.network.graphs import Graphs
+from maskgrid.network.model import products_in_tf32
 from maskgrid.plan.passes import Pass, Recording
 
 CPU = torch.device("cpu")
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 class PretendedGraph:
     """A graph for a machine without CUDA: replaying it runs the step again, into the tensors of the first time."""
 
-    def __init__(self, step, inputs, pool):
+    def __init__(self, step, inputs, pool, stream):
         self.step, self.inputs, self.pool = step, tuple(each.clone() for each in inputs), pool
         self.outputs, self.n_replays = tuple(each.clone() for each in step(*self.inputs)), 0
 
@@ -34,6 +35,7 @@ class PretendedGraph:
 @pytest.fixture
 def pretended(monkeypatch):
     monkeypatch.setattr(graphs, "_Graph", PretendedGraph)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: "stream")
 
 
 def switched_on(same_bits=True):
@@ -53,12 +55,32 @@ def test_a_step_is_replayed_from_its_third_call_on():
 
     results = [float(some.run("double", double, torch.tensor(float(n)))[0]) for n in range(5)]
     assert results == [0.0, 2.0, 4.0, 6.0, 8.0]
-    assert some._graphs["double"].n_replays == 1 + 3  # one to compare its bits
+    assert next(iter(some._graphs.values())).n_replays == 1 + 3  # one to compare its bits
+
+
+@pytest.mark.usefixtures("pretended")
+def test_another_arithmetic_is_captured_anew():
+    some = switched_on()
+    for _ in range(3):
+        some.run("double", lambda number: (2 * number,), torch.tensor(1.0))
+        with products_in_tf32(wanted=True):
+            some.run("double", lambda number: (2 * number,), torch.tensor(1.0))
+    assert len(some._graphs) == 2
+    assert some.names() == ["double", "double"]
+
+
+@pytest.mark.usefixtures("pretended")
+@pytest.mark.parametrize("same_bits", [True, False])
+def test_a_graph_that_writes_nothing_is_not_used(same_bits, monkeypatch):
+    monkeypatch.setattr(PretendedGraph, "replay", lambda self, inputs: self.outputs)
+    some = switched_on(same_bits)
+    for n in range(4):
+        assert float(some.run("double", lambda number: (2 * number,), torch.tensor(float(n)))[0]) == 2.0 * n
 
 
 @pytest.mark.usefixtures("pretended")
 def test_a_graph_with_other_bits_is_not_used_where_bits_matter(monkeypatch):
-    monkeypatch.setattr(PretendedGraph, "replay", lambda self, inputs: tuple(each + 1e-3 for each in self.outputs))
+    monkeypatch.setattr(PretendedGraph, "replay", lambda self, inputs: tuple(e + 1e-3 for e in self.step(*inputs)))
     some = switched_on()
     for n in range(4):
         assert float(some.run("double", lambda number: (2 * number,), torch.tensor(float(n)))[0]) == 2.0 * n
@@ -68,6 +90,8 @@ def test_a_graph_with_other_bits_is_not_used_where_bits_matter(monkeypatch):
 
 
 def test_a_device_that_cannot_capture_runs_steps_as_they_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: "stream")
+
     def out_of_memory(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -95,6 +119,18 @@ def test_replayed_steps_find_the_same_masks(mode, use_m2m, demo_model):
         for field in fields(expected.rows):
             assert np.array_equal(getattr(found.rows, field.name), getattr(expected.rows, field.name)), field.name
         assert np.array_equal(found.proposed_iou, expected.proposed_iou)
-    n_replays = {name: graph.n_replays for name, graph in replayed.graphs._graphs.items()}
+    n_replays = {name: graph.n_replays for (name, _), graph in replayed.graphs._graphs.items()}
     assert n_replays["encoder"] >= 14  # of 4 images with 4 crops each, the first two are not
     assert any(n > 4 for name, n in n_replays.items() if name != "encoder")
+
+
+@pytest.mark.usefixtures("pretended")
+def test_inference_mode_of_a_caller_changes_nothing(demo_model):
+    pass_ = Pass(0, 2, None, None, use_m2m=False, multimask_output=True)
+    network = Proposer(demo_model, "exact")
+    network.graphs.is_on = network.encoder.on_cuda = True
+    results = []
+    for number in range(4):
+        with torch.inference_mode(number % 2 == 0):
+            results.append(network.run(scene(60, 80), pass_, Recording(0.2, 0.3, (0.0,), (1.0,)), points_per_batch=2))
+    assert len({result.rows.counts.tolist().__repr__() for result in results}) == 1

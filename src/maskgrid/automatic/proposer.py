@@ -89,6 +89,8 @@ class Proposer:
         # On a CPU, the network keeps all cores busy; MPS does not support two threads.
         self.beside = device.type == "cuda"
 
+    # What a caller's inference mode makes could not be written over outside of it.
+    @torch.inference_mode(False)
     @torch.no_grad()
     def run(
         self,

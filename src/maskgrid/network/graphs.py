@@ -5,6 +5,7 @@ libraries choose their kernels. The second call is captured, and replayed from t
 """
 
 import logging
+import math
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -28,22 +29,27 @@ class Graphs:
             device: where the steps run.
             same_bits: whether to use only graphs that give the step's bits.
         """
-        self.is_on, self.same_bits = device.type == "cuda" and torch.cuda.is_available(), same_bits
-        self._graphs: dict[Hashable, _Graph | None] = {}
+        self.device, self.same_bits = device, same_bits
+        self.is_on = device.type == "cuda" and torch.cuda.is_available()
+        self._graphs: dict[tuple[Hashable, Hashable], _Graph | None] = {}
         self._begun: set[Hashable] = set()
+        # Shared by all graphs, so that one may use the memory that another one no longer needs.
         self._pool: Any = None
+        self._stream: torch.cuda.Stream | None = None
 
-    def run(self, name: Hashable, step: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
+    def run(self, step_name: Hashable, step: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
         """Run a step.
 
         Args:
-            name: what the step computes; the same name always means the same function, for inputs of the same shapes.
+            step_name: what the step computes; the same name always means the same function, for inputs of the same
+                shapes. Where torch's arithmetic is set otherwise, it is captured anew.
             step: reads no tensors other than its inputs and those that always stay at the same place.
             inputs: on the device.
 
         Returns:
             What the step returns. The next call of the same name may write over it.
         """
+        name = step_name, _arithmetic()
         if graph := self._graphs.get(name):
             return graph.replay(inputs)
         usual = step(*inputs)
@@ -52,10 +58,14 @@ class Graphs:
         self._begun.add(name)
         return usual
 
-    def _capture(self, name: Hashable, step: Callable[..., Tensors], inputs: Tensors, usual: Tensors) -> None:
+    def _capture(
+        self, name: tuple[Hashable, Hashable], step: Callable[..., Tensors], inputs: Tensors, usual: Tensors
+    ) -> None:
         try:
-            graph = _Graph(step, inputs, self._pool)
-            is_fit = not self.same_bits or all(map(torch.equal, graph.replay(inputs), usual))
+            # Of this device: torch's own stream for captures is of the one that was current first.
+            self._stream = self._stream or torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            graph = _Graph(step, inputs, self._pool, self._stream)
+            is_fit = self._is_fit(graph, inputs, usual)
         except RuntimeError as error:
             # Such as a lack of memory; without graphs, the steps need less.
             log.info("CUDA graphs are off: %s", (str(error).splitlines() or [""])[0])
@@ -64,11 +74,19 @@ class Graphs:
         self._pool = graph.pool
         self._graphs[name] = graph if is_fit else None
         if not is_fit:
-            log.info("%s runs without a CUDA graph, which gives other bits", name)
+            log.info("%s runs without a CUDA graph, which gives other bits", name[0])
+
+    def _is_fit(self, graph: "_Graph", inputs: Tensors, usual: Tensors) -> bool:
+        for output in graph.outputs:
+            output.fill_(math.nan)  # what a graph does not write must not look right
+        replayed = graph.replay(inputs)
+        if self.same_bits:
+            return all(map(torch.equal, replayed, usual))
+        return all(torch.equal(one.isnan(), other.isnan()) for one, other in zip(replayed, usual, strict=True))
 
     def names(self) -> list[str]:
         """What is replayed."""
-        return [str(name) for name, graph in self._graphs.items() if graph is not None]
+        return [str(name) for (name, _), graph in self._graphs.items() if graph is not None]
 
     def give_up(self) -> None:
         """Run steps as they are from now on, and release the graphs' memory."""
@@ -81,11 +99,20 @@ class Graphs:
 class _Graph:
     """One captured step, with the inputs that it reads and the outputs that it writes."""
 
-    def __init__(self, step: Callable[..., Tensors], inputs: Tensors, pool: Any) -> None:  # noqa: ANN401 - torch's handle
+    def __init__(
+        self,
+        step: Callable[..., Tensors],
+        inputs: Tensors,
+        pool: Any,  # noqa: ANN401 - torch's handle
+        stream: torch.cuda.Stream | None,
+    ) -> None:
         self.inputs = tuple(each.clone() for each in inputs)
         self.graph = torch.cuda.CUDAGraph()
-        # Another thread may use the device meanwhile, on a stream of its own.
-        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.device(inputs[0].device),
+            # Another thread may use the device meanwhile, on a stream of its own.
+            torch.cuda.graph(self.graph, pool=pool, stream=stream, capture_error_mode="thread_local"),
+        ):
             self.outputs = step(*self.inputs)
         self.pool = self.graph.pool()
 
@@ -95,3 +122,15 @@ class _Graph:
             mine.copy_(given)
         self.graph.replay()
         return self.outputs
+
+
+def _arithmetic() -> Hashable:
+    """The settings of torch that decide which kernels a step runs."""
+    backends = torch.backends
+    return (
+        torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda"),
+        backends.cuda.matmul.allow_tf32,
+        backends.cudnn.allow_tf32,
+        backends.cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+    )
