@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 from made_videos import STATUSES, drawn, with_points, write_frames, write_videos
 from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
 
 from killing import hashes
 from maskgrid.config.models import Config
@@ -31,7 +32,7 @@ from maskgrid.tracked.verify import verify
 from maskgrid.tracked.videos import write_videos as index_videos
 
 HEIGHT, WIDTH = 48, 64
-FORMS_ALL = ["youtube_vis", "sa_v", "png", "palette", "overlay"]
+FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "overlay"]
 
 
 def write_prompts(folder, clip):
@@ -174,7 +175,7 @@ def test_non_overlap_masks_keeps_objects_together(finished, tmp_path):
 def test_exports_agree_with_the_table(finished):
     plan, _ = finished
     layout = plan.layout.tracked
-    document = json.loads(layout.youtube_vis.read_text())
+    document = json.loads(layout.document("youtube_vis").read_text())
     assert [video["name"] for video in document["videos"]] == ["good.mkv", "sub/frames"]
     assert document["videos"][1]["file_names"] == ["sub/frames/1.png", "sub/frames/3.png"]
     assert document["categories"] == [{"id": 1, "name": "block", "supercategory": "object"},
@@ -205,9 +206,46 @@ def test_the_palette_is_pascal_vocs():
     assert len(voc_palette()) == 768
 
 
-def test_exported_youtube_vis_can_be_used_as_prompts(finished, tmp_path):
+def test_coco_has_an_image_a_frame(finished):
     plan, _ = finished
-    config = make_config(prompts=str(plan.layout.tracked.youtube_vis), prompt_frames="all")
+    coco = COCO(str(plan.layout.tracked.document("coco")))
+    videos = {video["id"]: video["name"] for video in coco.dataset["videos"]}
+    assert list(videos.values()) == ["good.mkv", "sub/frames"]
+    images = coco.loadImgs(coco.getImgIds())
+    assert [(videos[image["video_id"]], image["frame_id"], image["frame_number"]) for image in images] == [
+        (name, index, number) for name in videos.values() for index, number in ((0, 1), (1, 3))
+    ]
+    assert images[2]["file_name"] == "sub/frames/1.png"
+    names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
+    rows = {}
+    for run in ("good.mkv", "sub~frames"):
+        table = masklets(plan, run)
+        seen = table[table["area_px"] > 0]
+        rows |= {(row.video_key, row.object_id, row.frame): row for row in seen.itertuples()}
+    youtube_vis = json.loads(plan.layout.tracked.document("youtube_vis").read_text())
+    tracks = {each["id"]: (each["video_id"], each["object_id"]) for each in youtube_vis["annotations"]}
+    found = coco.loadAnns(coco.getAnnIds())
+    assert len(found) == len(rows) >= 6
+    for each in found:
+        image = coco.imgs[each["image_id"]]
+        row = rows[videos[each["video_id"]], each["object_id"], image["frame_number"]]
+        assert image["video_id"] == each["video_id"]
+        expected = coco_mask.decode({"size": [HEIGHT, WIDTH], "counts": row.counts})
+        assert np.array_equal(coco.annToMask(each), expected)
+        assert (each["area"], each["bbox"]) == (row.area_px, list(row.bbox_xywh))
+        assert names[each["category_id"]] == ("object" if pd.isna(row.category) else row.category)
+        assert each["track_id"] == each["instance_id"]
+        assert tracks[each["track_id"]] == (each["video_id"], each["object_id"])
+
+
+@pytest.mark.parametrize("form", ["youtube_vis", "coco"])
+@pytest.mark.parametrize("frames", [{}, {"start": 1, "stride": 1}])  # frames 1, 2, ... are not those of a file from MOT
+def test_exported_documents_can_be_used_as_prompts(finished, tracker, tmp_path, form, frames):
+    plan, _ = finished
+    if frames:
+        plan = make_plan(make_config(exports=[form], **frames), plan.base_dir, tmp_path / "first")
+        run_stages(plan, tracker)
+    config = make_config(prompts=str(plan.layout.tracked.document(form)), prompt_frames="all", **frames)
     again = make_plan(config, plan.base_dir, tmp_path / "results")
     index_videos(again)
     prompts = pd.read_parquet(again.layout.tracked.prompts)
@@ -296,6 +334,8 @@ def test_verify_finds_no_problem_in_a_finished_run(finished):
         ("sa_v/good.mkv.json", "cut", [("truncated", "sa_v/good.mkv.json")]),
         ("png/good.mkv", "remove", [("missing", "png/good.mkv")]),
         ("youtube_vis.json", "cut", [("truncated", "youtube_vis.json")]),
+        ("coco.json", "cut", [("truncated", "coco.json")]),
+        ("coco.json", "remove", [("missing", "coco.json")]),
         ("index.html", "cut", [("truncated", "index.html")]),
         ("provenance.json", "cut", [("truncated", "provenance.json")]),
         ("summary.parquet", "remove", [("missing", "summary.parquet")]),
@@ -373,7 +413,7 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     seen = objects[(objects["setting"] == "baseline") & (objects["status"] == "ok")]
     assert settings.loc["baseline", "n_masklets"] == len(seen) > 0
     assert settings.loc["baseline", "mean_length"] == seen["n_visible"].mean()
-    document = json.loads(plan.layout.tracked.youtube_vis.read_text())
+    document = json.loads(plan.layout.tracked.document("youtube_vis").read_text())
     assert len(document["annotations"]) == len(seen)
     assert set(json.loads(plan.layout.tracked.export("sa_v", "frames").read_text())["masklet_type"]) == {"auto"}
     assert f"frames, {names[1]}" in plan.layout.tracked.page.read_text()

@@ -20,5 +20,7 @@ COMMANDS = (
         "tracked.export:export_run",
         (_RUN, option("--form", required=True, help="sa_v, png, palette or overlay")),
     ),
-    Command("track-merge", "write statistics of all videos, YouTube-VIS and a page", "tracked.merge:merge_tracked"),
+    Command(
+        "track-merge", "write statistics of all videos, YouTube-VIS, COCO and a page", "tracked.merge:merge_tracked"
+    ),
 )

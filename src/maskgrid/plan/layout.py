@@ -9,6 +9,8 @@ from maskgrid.plan.passes import PassRun
 _ENDS = {"sa_v": ".json", "png": "", "palette": "", "overlay": ".webp"}
 _EXPORT_ENDS = {"sa1b": ".tar", "polygons": ".json"}
 TRACKED_FORMS = tuple(_ENDS)
+# Exports of tracking that are one file over all videos.
+TRACKED_DOCUMENTS = ("youtube_vis", "coco")
 GROUND_TRUTH = "ground_truth.json"
 
 
@@ -54,10 +56,9 @@ class TrackedLayout:
         """A contact sheet of a run."""
         return self.root / "overlay" / f"{run}.jpg"
 
-    @property
-    def youtube_vis(self) -> Path:
-        """The masklets of all videos, as YouTube-VIS."""
-        return self.root / "youtube_vis.json"
+    def document(self, form: str) -> Path:
+        """The masklets of all videos, as ``youtube_vis`` or ``coco``."""
+        return self.root / f"{form}.json"
 
     @property
     def objects(self) -> Path:
