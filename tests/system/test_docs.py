@@ -186,6 +186,8 @@ def test_the_library_example_of_a_video_is_sam2s(library, tmp_path):
         assert found.keys() == expected[frame].keys() == {1, 2}
         assert all(np.array_equal(found[object_id], expected[frame][object_id]) for object_id in found)
     assert all(found.any() for found in library["masklets"][5].values())
+    assert [picture.size for picture in library["pictures"]] == [(400, 400)] * 6
+    assert {one.object_id for _, found in library["shown"] for one in found} == {1}
 
 
 def test_the_public_face_is_lazy_and_complete():

@@ -392,6 +392,18 @@ def test_which_frame_an_image_of_a_coco_video_is(tmp_path, frames, stated, expec
     assert (row.status, row.frame) == ("ok", expected)
 
 
+@pytest.mark.parametrize(("changes", "expected"), [({}, 1), ({"frame_id": None}, 0), ({"frame_number": None}, 0)])
+def test_a_frame_number_beside_the_frame_id_is_the_videos_own(tmp_path, changes, expected):
+    """As in our own files; numbers 1, 2, ... are not shifted then. Neither counts alone, or for some images."""
+    document = coco_video(["a/1.jpg", "a/2.jpg"], [0, 1])
+    for image in document["images"]:
+        image["frame_number"] = image["frame_id"] + 1
+    first = document["images"][0] | changes
+    document["images"][0] = {name: value for name, value in first.items() if value is not None}
+    (row,) = resolve_prompts(read(tmp_path, document, use="box").entries, [VIDEO], ALL, False, tmp_path)
+    assert (row.status, row.frame) == ("ok", expected)
+
+
 @pytest.mark.parametrize("track", [{"track_id": None, "instance_id": 5}, {"track_id": -1, "id": 5}, {"instance_id": 5}])
 def test_an_id_that_says_nothing_joins_nothing(tmp_path, track):
     document = coco_video(["a/1.jpg", "a/2.jpg"], None, track)

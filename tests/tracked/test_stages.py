@@ -8,13 +8,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_videos import STATUSES, drawn, with_points, write_frames, write_videos
 from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
 
 from killing import hashes
 from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
+from maskgrid.masks import rle
 from maskgrid.plan.plan import make_plan
 from maskgrid.results.forecast import plan_text
 from maskgrid.tracked.export import FORMS, export_run, voc_palette
@@ -22,6 +26,7 @@ from maskgrid.tracked.index import open_frames, read_videos
 from maskgrid.tracked.jobs import make_jobs, read_jobs
 from maskgrid.tracked.masklets import join_masklets, read_run
 from maskgrid.tracked.merge import merge_tracked
+from maskgrid.tracked.mots import write_mots
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.parameters import reading_of
 from maskgrid.tracked.records import FramePrompt
@@ -31,7 +36,7 @@ from maskgrid.tracked.verify import verify
 from maskgrid.tracked.videos import write_videos as index_videos
 
 HEIGHT, WIDTH = 48, 64
-FORMS_ALL = ["youtube_vis", "sa_v", "png", "palette", "overlay"]
+FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay"]
 
 
 def write_prompts(folder, clip):
@@ -174,7 +179,7 @@ def test_non_overlap_masks_keeps_objects_together(finished, tmp_path):
 def test_exports_agree_with_the_table(finished):
     plan, _ = finished
     layout = plan.layout.tracked
-    document = json.loads(layout.youtube_vis.read_text())
+    document = json.loads(layout.document("youtube_vis").read_text())
     assert [video["name"] for video in document["videos"]] == ["good.mkv", "sub/frames"]
     assert document["videos"][1]["file_names"] == ["sub/frames/1.png", "sub/frames/3.png"]
     assert document["categories"] == [{"id": 1, "name": "block", "supercategory": "object"},
@@ -205,9 +210,127 @@ def test_the_palette_is_pascal_vocs():
     assert len(voc_palette()) == 768
 
 
-def test_exported_youtube_vis_can_be_used_as_prompts(finished, tmp_path):
+def mots_lines(path):
+    """The lines of a MOTS file as (frame, id, class) and mask, in its order; read as mots_tools and TrackEval do."""
+    lines = []
+    for line in path.read_text().splitlines():
+        frame, number, class_id, height, width, counts = line.split(" ")
+        code = {"size": [int(height), int(width)], "counts": counts.encode()}
+        lines.append(((int(frame), int(number), int(class_id)), coco_mask.decode(code).astype(bool)))
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("ids", "categories", "expected"),
+    [
+        ([1, 2], ["car", "pedestrian"], [1001, 2002]),
+        ([999, 3], ["Person", "Car"], [2999, 1003]),
+        ([2, 1000], [None, "block"], [3001, 3002]),  # MOTS has three digits for an object
+        ([7000, 0], ["car", "car"], [1002, 1001]),
+    ],
+)
+def test_mots_has_a_line_per_object_and_frame(finished, tmp_path, ids, categories, expected):
     plan, _ = finished
-    config = make_config(prompts=str(plan.layout.tracked.youtube_vis), prompt_frames="all")
+    run = read_run(plan, "good.mkv")
+    table = pq.read_table(run.path)
+    masks = {1: np.zeros((HEIGHT, WIDTH), bool), 2: np.zeros((HEIGHT, WIDTH), bool)}
+    masks[1][4:20, 4:20] = masks[2][10:30, 10:30] = True
+    given = dict(zip(ids, categories, strict=True))
+    rows = []
+    for row in table.to_pylist():  # the run's own masks on frame 1, drawn ones that overlap on frame 3
+        counts = row["counts"] if row["frame"] == 1 else rle.encode(masks[row["object_id"]])
+        object_id = ids[row["object_id"] - 1]
+        rows.append({**row, "object_id": object_id, "category": given[object_id], "counts": counts})
+    rows.sort(key=lambda row: (row["object_id"], row["frame"]))
+    with pq.ParquetWriter(tmp_path / "made.parquet", table.schema) as writer:
+        for object_id in sorted(ids):
+            mine = [row for row in rows if row["object_id"] == object_id]
+            writer.write_table(pa.Table.from_pylist(mine, table.schema))
+    write_mots(replace(run, path=tmp_path / "made.parquet"), tmp_path / "made.txt")
+    lines = dict(mots_lines(tmp_path / "made.txt"))
+    by_id = dict(zip(ids, expected, strict=True))
+    seen = {}
+    for row in rows:
+        mask = coco_mask.decode({"size": [HEIGHT, WIDTH], "counts": row["counts"]}).astype(bool)
+        before = seen.setdefault(row["frame"], np.zeros_like(mask))
+        number = by_id[row["object_id"]]
+        left = mask & ~before
+        if left.any():
+            assert np.array_equal(lines.pop((row["frame"], number, number // 1000)), left)
+        seen[row["frame"]] = before | mask
+    assert not lines
+    assert (masks[1] & masks[2]).any()
+
+
+def test_mots_has_the_masklets_of_the_run(finished):
+    plan, _ = finished
+    for run in ("good.mkv", "sub~frames"):
+        rows = masklets(plan, run)
+        lines = mots_lines(plan.layout.tracked.export("mots", run))
+        assert [key for key, _ in lines] == sorted(key for key, _ in lines)
+        assert {number for (_, number, _), _ in lines} == {3001, 3002}
+        union = {frame: np.zeros((HEIGHT, WIDTH), int) for frame in (1, 3)}
+        for (frame, _, _), mask in lines:
+            union[frame] += mask
+        for frame, covered in union.items():
+            codes = rows[rows["frame"] == frame]["counts"]
+            masks = [coco_mask.decode({"size": [HEIGHT, WIDTH], "counts": code}) for code in codes]
+            assert np.array_equal(covered, np.any(masks, axis=0))  # everything, and no pixel twice
+
+
+def test_a_video_of_too_many_objects_for_mots_is_an_error(finished, tmp_path):
+    plan, _ = finished
+    run = read_run(plan, "good.mkv")
+    table = pq.read_table(run.path).slice(0, 1)
+    row = table.to_pylist()[0]
+    with pq.ParquetWriter(tmp_path / "many.parquet", table.schema) as writer:
+        for object_id in range(1, 1001):
+            writer.write_table(pa.Table.from_pylist([{**row, "object_id": object_id}], table.schema))
+    with pytest.raises(UserError, match=r"mots numbers at most 999 objects, and good.mkv has 1000"):
+        write_mots(replace(run, path=tmp_path / "many.parquet"), tmp_path / "many.txt")
+    assert not (tmp_path / "many.txt").exists()
+
+
+def test_coco_has_an_image_a_frame(finished):
+    plan, _ = finished
+    coco = COCO(str(plan.layout.tracked.document("coco")))
+    videos = {video["id"]: video["name"] for video in coco.dataset["videos"]}
+    assert list(videos.values()) == ["good.mkv", "sub/frames"]
+    images = coco.loadImgs(coco.getImgIds())
+    assert [(videos[image["video_id"]], image["frame_id"], image["frame_number"]) for image in images] == [
+        (name, index, number) for name in videos.values() for index, number in ((0, 1), (1, 3))
+    ]
+    assert images[2]["file_name"] == "sub/frames/1.png"
+    names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
+    rows = {}
+    for run in ("good.mkv", "sub~frames"):
+        table = masklets(plan, run)
+        seen = table[table["area_px"] > 0]
+        rows |= {(row.video_key, row.object_id, row.frame): row for row in seen.itertuples()}
+    youtube_vis = json.loads(plan.layout.tracked.document("youtube_vis").read_text())
+    tracks = {each["id"]: (each["video_id"], each["object_id"]) for each in youtube_vis["annotations"]}
+    found = coco.loadAnns(coco.getAnnIds())
+    assert len(found) == len(rows) >= 6
+    for each in found:
+        image = coco.imgs[each["image_id"]]
+        row = rows[videos[each["video_id"]], each["object_id"], image["frame_number"]]
+        assert image["video_id"] == each["video_id"]
+        expected = coco_mask.decode({"size": [HEIGHT, WIDTH], "counts": row.counts})
+        assert np.array_equal(coco.annToMask(each), expected)
+        assert (each["area"], each["bbox"]) == (row.area_px, list(row.bbox_xywh))
+        assert names[each["category_id"]] == ("object" if pd.isna(row.category) else row.category)
+        assert each["track_id"] == each["instance_id"]
+        assert tracks[each["track_id"]] == (each["video_id"], each["object_id"])
+
+
+@pytest.mark.parametrize("form", ["youtube_vis", "coco"])
+@pytest.mark.parametrize("frames", [{}, {"start": 1, "stride": 1}])  # frames 1, 2, ... are not those of a file from MOT
+def test_exported_documents_can_be_used_as_prompts(finished, tracker, tmp_path, form, frames):
+    plan, _ = finished
+    if frames:
+        plan = make_plan(make_config(exports=[form], **frames), plan.base_dir, tmp_path / "first")
+        run_stages(plan, tracker)
+    config = make_config(prompts=str(plan.layout.tracked.document(form)), prompt_frames="all", **frames)
     again = make_plan(config, plan.base_dir, tmp_path / "results")
     index_videos(again)
     prompts = pd.read_parquet(again.layout.tracked.prompts)
@@ -294,8 +417,12 @@ def test_verify_finds_no_problem_in_a_finished_run(finished):
         ("overlay/good.mkv.webp", "cut", [("truncated", "overlay/good.mkv.webp")]),
         ("overlay/good.mkv.jpg", "cut", [("truncated", "overlay/good.mkv.jpg")]),
         ("sa_v/good.mkv.json", "cut", [("truncated", "sa_v/good.mkv.json")]),
+        ("mots/good.mkv.txt", "cut", [("truncated", "mots/good.mkv.txt")]),
+        ("mots/good.mkv.txt", "remove", [("missing", "mots/good.mkv.txt")]),
         ("png/good.mkv", "remove", [("missing", "png/good.mkv")]),
         ("youtube_vis.json", "cut", [("truncated", "youtube_vis.json")]),
+        ("coco.json", "cut", [("truncated", "coco.json")]),
+        ("coco.json", "remove", [("missing", "coco.json")]),
         ("index.html", "cut", [("truncated", "index.html")]),
         ("provenance.json", "cut", [("truncated", "provenance.json")]),
         ("summary.parquet", "remove", [("missing", "summary.parquet")]),
@@ -373,7 +500,7 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     seen = objects[(objects["setting"] == "baseline") & (objects["status"] == "ok")]
     assert settings.loc["baseline", "n_masklets"] == len(seen) > 0
     assert settings.loc["baseline", "mean_length"] == seen["n_visible"].mean()
-    document = json.loads(plan.layout.tracked.youtube_vis.read_text())
+    document = json.loads(plan.layout.tracked.document("youtube_vis").read_text())
     assert len(document["annotations"]) == len(seen)
     assert set(json.loads(plan.layout.tracked.export("sa_v", "frames").read_text())["masklet_type"]) == {"auto"}
     assert f"frames, {names[1]}" in plan.layout.tracked.page.read_text()

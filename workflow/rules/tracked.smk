@@ -142,6 +142,16 @@ use rule track_overlay as track_palette with:
         form="palette",
 
 
+use rule track_overlay as track_mots with:
+    output:
+        "<results>/tracked/mots/{run}.txt",
+    log:
+        "<logs>/tracked/{run}/mots.log",
+    params:
+        **CALL,
+        form="mots",
+
+
 rule track_merge:
     input:
         masklet_files,

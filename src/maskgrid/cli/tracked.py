@@ -18,7 +18,9 @@ COMMANDS = (
         "track-export",
         "write a video's masklets in another form",
         "tracked.export:export_run",
-        (_RUN, option("--form", required=True, help="sa_v, png, palette or overlay")),
+        (_RUN, option("--form", required=True, help="sa_v, png, palette, mots or overlay")),
     ),
-    Command("track-merge", "write statistics of all videos, YouTube-VIS and a page", "tracked.merge:merge_tracked"),
+    Command(
+        "track-merge", "write statistics of all videos, YouTube-VIS, COCO and a page", "tracked.merge:merge_tracked"
+    ),
 )

@@ -6,7 +6,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, fie
 
 from maskgrid.config.section import Fraction, Items, Section, Sweep, SweepBlock
 
-Export = Literal["youtube_vis", "sa_v", "png", "palette", "overlay"]
+Export = Literal["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay"]
 
 
 class AutomaticConfig(Section):
@@ -100,8 +100,9 @@ class TrackingConfig(Section):
     )
     exports: Items[Export] = Field(
         ("youtube_vis", "overlay"),
-        description="besides the tables: youtube_vis, sa_v (one JSON per video), png (one image per object and frame), "
-        "palette (one image per frame, as in DAVIS), overlay (a small animation and a contact sheet)",
+        description="besides the tables: youtube_vis, coco (an image per frame, with track_id), sa_v (one JSON per "
+        "video), png (one image per object and frame), palette (one image per frame, as in DAVIS), mots (one text "
+        "file per video), overlay (a small animation and a contact sheet)",
     )
 
     @field_validator("sweep")

@@ -14,7 +14,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.tables import open_table, read_origin, read_table
 
 # The last bytes of our complete files.
-_ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".jpg": b"\xff\xd9", ".tar": bytes(1024)}
+_ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".txt": b"\n", ".jpg": b"\xff\xd9", ".tar": bytes(1024)}
 _PAGE = re.compile(rb'<meta name="maskgrid-fingerprint" content="([0-9a-f]{64})">')
 
 UNNEEDED = "unneeded"  # harmless: results of a shard that the index no longer has, or of another config
@@ -128,7 +128,9 @@ def check_end(path: Path, end: bytes | None = None) -> list[Problem]:
     end = end or _ENDS[path.suffix]
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - len(end)))
-        return [] if stream.read() == end else [Problem("truncated", path, "ends in the middle")]
+        # A file with a line for each object has none without objects.
+        whole = stream.read() == end or (path.suffix == ".txt" and not path.stat().st_size)
+        return [] if whole else [Problem("truncated", path, "ends in the middle")]
 
 
 def _is_whole_riff(path: Path) -> bool:

@@ -6,9 +6,11 @@ from pathlib import Path
 from maskgrid.plan.passes import PassRun
 
 # Suffixes of a run's exports; those without one are folders.
-_ENDS = {"sa_v": ".json", "png": "", "palette": "", "overlay": ".webp"}
+_ENDS = {"sa_v": ".json", "png": "", "palette": "", "mots": ".txt", "overlay": ".webp"}
 _EXPORT_ENDS = {"sa1b": ".tar", "polygons": ".json"}
 TRACKED_FORMS = tuple(_ENDS)
+# Exports of tracking that are one file over all videos.
+TRACKED_DOCUMENTS = ("youtube_vis", "coco")
 GROUND_TRUTH = "ground_truth.json"
 
 
@@ -47,17 +49,16 @@ class TrackedLayout:
         return self.root / "masklets" / f"{run}.parquet"
 
     def export(self, form: str, run: str) -> Path:
-        """An export of a run: ``sa_v``, ``png``, ``palette`` or ``overlay``."""
+        """An export of a run: ``sa_v``, ``png``, ``palette``, ``mots`` or ``overlay``."""
         return self.root / form / f"{run}{_ENDS[form]}"
 
     def sheet(self, run: str) -> Path:
         """A contact sheet of a run."""
         return self.root / "overlay" / f"{run}.jpg"
 
-    @property
-    def youtube_vis(self) -> Path:
-        """The masklets of all videos, as YouTube-VIS."""
-        return self.root / "youtube_vis.json"
+    def document(self, form: str) -> Path:
+        """The masklets of all videos, as ``youtube_vis`` or ``coco``."""
+        return self.root / f"{form}.json"
 
     @property
     def objects(self) -> Path:

@@ -26,7 +26,7 @@ from maskgrid.io.checks import info_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden, write_bytes
 from maskgrid.io.tables import read_origin, read_table
-from maskgrid.plan.layout import TRACKED_FORMS
+from maskgrid.plan.layout import TRACKED_DOCUMENTS, TRACKED_FORMS
 from maskgrid.plan.plan import Plan
 from maskgrid.results.exports.note import read_note
 from maskgrid.results.notes import fingerprint_in_tar, fingerprint_in_text
@@ -119,8 +119,7 @@ def _wanted(plan: Plan) -> set[Path]:
         wanted |= {layout.tracked.export(form, run) for form, run in product(forms, _runs(plan))}
         if "overlay" in forms:
             wanted |= {layout.tracked.sheet(run) for run in _runs(plan)}
-        if "youtube_vis" in plan.config.tracking.exports:
-            wanted.add(layout.tracked.youtube_vis)
+        wanted |= {layout.tracked.document(form) for form in TRACKED_DOCUMENTS if form in plan.config.tracking.exports}
     return wanted
 
 
@@ -131,7 +130,8 @@ def _tracked_exports(plan: Plan) -> list[Path]:
     layout = plan.layout.tracked
     runs = _runs(plan)
     paths = [layout.export(form, run) for form, run in product(TRACKED_FORMS, runs)]
-    return [path for path in [*paths, *map(layout.sheet, runs), layout.youtube_vis] if path.exists()]
+    paths += [*map(layout.sheet, runs), *map(layout.document, TRACKED_DOCUMENTS)]
+    return [path for path in paths if path.exists()]
 
 
 def _runs(plan: Plan) -> list[str]:

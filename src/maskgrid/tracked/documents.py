@@ -1,6 +1,7 @@
 """Write masklets as JSON documents: YouTube-VIS for all videos, SA-V's form for a single one."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,40 @@ from maskgrid.tracked.masklets import Run, by_frames, by_objects
 Entry = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """COCO's categories of masklets.
+
+    Attributes:
+        entries: COCO's ``categories``: the source's, and one for each other name.
+        ids: their ids by name.
+    """
+
+    entries: list[Entry]
+    ids: dict[str, int]
+
+    @classmethod
+    def of(cls, runs: Iterable[Run], categories: Sequence[Entry]) -> "Categories":
+        """The source's categories, and those of all other objects; without a category it is ``object``."""
+        known = [*categories]
+        ids = {str(category.get("name")): int(category["id"]) for category in known}
+        used = {_category_name(rows[0]) for run in runs for rows in by_objects(run.path)}
+        for name in sorted(used - set(ids)):
+            ids[name] = max((int(category["id"]) for category in known), default=0) + 1
+            known.append({"id": ids[name], "name": name, "supercategory": CATEGORY["supercategory"]})
+        return cls(known, ids)
+
+    def id_of(self, row: Entry) -> int:
+        """The id of the category of a row's object."""
+        category_id = row["category_id"]
+        return self.ids[_category_name(row)] if category_id is None else int(category_id)
+
+    def head(self, info: Mapping[str, Any]) -> Entry:
+        """The entries of a COCO document before its lists."""
+        info = {"maskgrid_version": maskgrid_version(), **info}
+        return {"info": info, "licenses": [], "categories": self.entries}
+
+
 def write_youtube_vis(path: Path, runs: Sequence[Run], categories: Sequence[Entry], info: Mapping[str, Any]) -> None:
     """Write the masklets of all runs as one YouTube-VIS document.
 
@@ -29,15 +64,9 @@ def write_youtube_vis(path: Path, runs: Sequence[Run], categories: Sequence[Entr
         categories: COCO categories; objects without a category get one named ``object``.
         info: entries for the document's ``info``.
     """
-    known = [*categories]
-    names = {str(category.get("name")): int(category["id"]) for category in known}
-    used = {_category_name(rows[0]) for run in runs for rows in by_objects(run.path)}
-    for name in sorted(used - set(names)):
-        names[name] = max((int(category["id"]) for category in known), default=0) + 1
-        known.append({"id": names[name], "name": name, "supercategory": CATEGORY["supercategory"]})
-    head = {"info": {"maskgrid_version": maskgrid_version(), **info}, "licenses": [], "categories": known}
-    videos = (dumps(_video_entry(video_id, run)) for video_id, run in enumerate(runs, start=1))
-    write_document(path, head, {"videos": videos, "annotations": _annotations(runs, names)})
+    known = Categories.of(runs, categories)
+    videos = (dumps(video_entry(video_id, run)) for video_id, run in enumerate(runs, start=1))
+    write_document(path, known.head(info), {"videos": videos, "annotations": _annotations(runs, known)})
 
 
 def write_sa_v(path: Path, run: Run, kind: str) -> None:
@@ -102,7 +131,8 @@ def _object_entry(rows: list[Entry], run: Run) -> Entry:
     }
 
 
-def _video_entry(video_id: int, run: Run) -> Entry:
+def video_entry(video_id: int, run: Run) -> Entry:
+    """YouTube-VIS's entry of a video."""
     stem = run.video.video_key if run.video.kind == "frames" else run.video.video_key.rpartition(".")[0]
     height, width = run.video.size_hw
     return {
@@ -116,28 +146,27 @@ def _video_entry(video_id: int, run: Run) -> Entry:
     }
 
 
-def _annotations(runs: Iterable[Run], category_ids: Mapping[str, int]) -> Iterator[bytes]:
+def _annotations(runs: Iterable[Run], categories: Categories) -> Iterator[bytes]:
     annotation_id = 0
     for video_id, run in enumerate(runs, start=1):
         for rows in by_objects(run.path):
             seen = {row["frame"]: row for row in rows if row["area_px"]}
             if seen:
                 annotation_id += 1
-                yield dumps(_annotation(annotation_id, video_id, seen, run, category_ids))
+                yield dumps(_annotation(annotation_id, video_id, seen, run, categories))
 
 
 def _annotation(
-    annotation_id: int, video_id: int, seen: Mapping[int, Entry], run: Run, category_ids: Mapping[str, int]
+    annotation_id: int, video_id: int, seen: Mapping[int, Entry], run: Run, categories: Categories
 ) -> Entry:
     first = next(iter(seen.values()))
     height, width = run.video.size_hw
     logits = np.array([row["object_score_logit"] for row in seen.values()], np.float64)
     rows = [seen.get(number) for number in run.numbers]
-    category_id = first["category_id"]
     return {
         "id": annotation_id,
         "video_id": video_id,
-        "category_id": category_ids[_category_name(first)] if category_id is None else category_id,
+        "category_id": categories.id_of(first),
         "height": height,
         "width": width,
         "length": len(run.numbers),

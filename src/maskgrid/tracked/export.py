@@ -1,4 +1,4 @@
-"""The stage ``export``: write a run's masklets as SA-V's JSON, as pictures per object or frame, or as an overlay."""
+"""The stage ``export``: a run's masklets as SA-V's JSON, pictures per object or frame, MOTS's text, or an overlay."""
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +16,7 @@ from maskgrid.masks.pictures import png
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.documents import write_sa_v
 from maskgrid.tracked.masklets import Run, by_frames, by_objects, read_run
+from maskgrid.tracked.mots import write_mots
 from maskgrid.tracked.overlay import write_overlay
 from maskgrid.tracked.parameters import reading_of
 
@@ -25,7 +26,7 @@ _MOST_COLOURS = 255
 
 
 def export_run(plan: Plan, name: str, form: str) -> None:
-    """Write a run's masklets as ``sa_v``, ``png``, ``palette`` or ``overlay``.
+    """Write a run's masklets as ``sa_v``, ``png``, ``palette``, ``mots`` or ``overlay``.
 
     Raises:
         UserError: there is no such run or form, or its masklets are missing.
@@ -41,6 +42,7 @@ FORMS: Mapping[str, Callable[[Plan, Run, Path], None]] = {
     "sa_v": lambda plan, run, path: write_sa_v(path, run, "auto" if plan.tracking.prompts is None else "manual"),
     "png": lambda _, run, path: write_object_pictures(run, path),
     "palette": lambda plan, run, path: write_palette_pictures(run, path, _shown_ids(plan, run)),
+    "mots": lambda _, run, path: write_mots(run, path),
     "overlay": lambda plan, run, path: write_overlay(run, reading_of(plan), path, plan.layout.tracked.sheet(run.name)),
 }
 

@@ -17,6 +17,7 @@ from maskgrid.io.tables import read_origin, read_table, write_table
 from maskgrid.io.wording import number
 from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
+from maskgrid.tracked.coco_frames import write_coco_frames
 from maskgrid.tracked.documents import write_youtube_vis
 from maskgrid.tracked.index import read_videos
 from maskgrid.tracked.jobs import read_jobs
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def merge_tracked(plan: Plan) -> str:
-    """Write the statistics, ``youtube_vis.json``, ``index.html`` and ``provenance.json``.
+    """Write the statistics, ``youtube_vis.json`` and ``coco.json``, ``index.html`` and ``provenance.json``.
 
     Returns:
         A summary in one line, for people.
@@ -39,7 +40,7 @@ def merge_tracked(plan: Plan) -> str:
     Raises:
         maskgrid.io.errors.UserError: the config has no tracking, or a run's masklets are missing.
     """
-    config, layout = plan.tracking, plan.layout.tracked
+    layout = plan.layout.tracked
     jobs = read_jobs(layout.jobs)
     runs = [read_run(plan, name) for name in dict.fromkeys(job.run for job in jobs)]
     counted = _statistics(plan, runs)
@@ -50,20 +51,27 @@ def merge_tracked(plan: Plan) -> str:
     write_table(layout.summary, pa.Table.from_pylist(summary, SUMMARY), origin)
     settings = settings_rows(summary, objects, _parameters(plan))
     write_table(layout.settings, pa.Table.from_pylist(settings, SETTINGS), origin)
-    if "youtube_vis" in config.exports:
-        categories = read_origin(layout.prompts).get("categories", [])
-        info = {
-            "description": "Masklets by SAM 2, made by maskgrid",
-            "checkpoint": plan.config.model.checkpoint,
-            "tracking": config.model_dump(mode="json"),
-            "fingerprint": origin["fingerprint"],
-        }
-        write_youtube_vis(layout.youtube_vis, [run for run in runs if run.setting == BASELINE], categories, info)
+    _write_documents(plan, [run for run in runs if run.setting == BASELINE], origin)
     write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, origin["fingerprint"]))
     _write_provenance(plan, runs, origin)
     for job in jobs:
         forget_journal(layout.part(job.run, job.group))
     return summary_line(summary, objects)
+
+
+def _write_documents(plan: Plan, runs: Sequence[Run], origin: Origin) -> None:
+    """Write the exports that are one file over all videos."""
+    layout = plan.layout.tracked
+    categories = read_origin(layout.prompts).get("categories", [])
+    info = {
+        "description": "Masklets by SAM 2, made by maskgrid",
+        "checkpoint": plan.config.model.checkpoint,
+        "tracking": plan.tracking.model_dump(mode="json"),
+        "fingerprint": origin["fingerprint"],
+    }
+    for form, write in (("youtube_vis", write_youtube_vis), ("coco", write_coco_frames)):
+        if form in plan.tracking.exports:
+            write(layout.document(form), runs, categories, info)
 
 
 def summary_line(summary: Sequence[Row], objects: Sequence[Row]) -> str:

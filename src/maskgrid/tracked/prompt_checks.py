@@ -59,8 +59,7 @@ class _Checker:
             if video.kind == "frames":
                 paths = FrameFolder(video.location, 0, reading.stop).paths
                 self.names = {path.name: number for number, path in enumerate(paths)}
-        self.masks: set[tuple[int, int, int]] = set()
-        self.points: set[tuple[int, int, int]] = set()
+        self.prompted = PromptedFrames()
 
     def resolve(self, entries: Sequence[VideoEntry]) -> list[VideoPrompt]:
         names = [ObjectName(entry.entry.source_id, entry.row) for entry in entries]
@@ -73,15 +72,15 @@ class _Checker:
         ]
 
     def _row(self, index: int, found: VideoEntry, object_id: int, source_id: str) -> VideoPrompt:
-        entry, prompt, frame, number = found.entry, None, _whole(found.frame), 0
+        entry, prompt, frame, number = found.entry, None, number_from_0(found.frame), 0
         status, message = str(PromptStatus.OK), None
         try:
             size_hw = self._size_of(found)
-            frame, number = self._frame(found), _round(found.round)
+            frame, number = self._frame(found), round_number(found.round)
             label = None if found.row else whole_id(entry.source_id)
             entry = with_single_object(entry, label, size_hw, self.folder)
             prompt = pixels_of(read_prompt(entry, size_hw, self.normalized, self.folder), size_hw)
-            self._check_together((object_id, frame, number), prompt)
+            self.prompted.add(object_id, frame, number, prompt)
         except BadPromptError as error:
             prompt, status, message = None, str(error.status), error.message
         return VideoPrompt(
@@ -120,7 +119,7 @@ class _Checker:
             if found.frame_name not in self.names:
                 raise BadPromptError(PromptStatus.MISSING_FRAME, f"the video has no frame {found.frame_name!r}")
             frame = self.names[found.frame_name]
-        number = _whole(frame)
+        number = number_from_0(frame)
         if number is None:
             raise BadPromptError(PromptStatus.MALFORMED, f"the frame is {frame!r}, and no number from 0 on")
         assert self.video is not None
@@ -134,8 +133,21 @@ class _Checker:
             raise BadPromptError(PromptStatus.MISSING_FRAME, f"there is no frame {number}: {where}")
         return number
 
-    def _check_together(self, place: tuple[int, int, int], prompt: Prompt) -> None:
-        """Check that an object's prompts on one frame fit sam2's video predictor: a mask, or points and a box."""
+
+class PromptedFrames:
+    """The frames on which objects have prompts: those of one object and frame must fit sam2's video predictor."""
+
+    def __init__(self) -> None:
+        self.masks: set[tuple[int, int, int]] = set()
+        self.points: set[tuple[int, int, int]] = set()
+
+    def add(self, object_id: int, frame: int, round_: int, prompt: Prompt) -> None:
+        """Add a prompt: a mask, or points and a box.
+
+        Raises:
+            BadPromptError: it cannot be combined with the object's earlier prompts on this frame.
+        """
+        place = object_id, frame, round_
         if prompt.mask_counts is not None and prompt.kind != "mask":
             reason = "a video's mask stands alone: give points and box in a later round, or leave the mask out"
             raise BadPromptError(PromptStatus.MALFORMED, reason)
@@ -156,14 +168,19 @@ def _known_names(videos: Sequence[Video]) -> dict[str, str]:
     return names | {video.video_key: video.video_key for video in videos}
 
 
-def _round(value: Any) -> int:  # noqa: ANN401
-    number = 0 if value is None else _whole(value)
+def round_number(value: Any) -> int:  # noqa: ANN401
+    """Parse a round of corrections; 0 for None.
+
+    Raises:
+        BadPromptError: it is no whole number from 0 on.
+    """
+    number = 0 if value is None else number_from_0(value)
     if number is None:
         raise BadPromptError(PromptStatus.MALFORMED, f"the round is {value!r}, and no number from 0 on")
     return number
 
 
-def _whole(value: Any) -> int | None:  # noqa: ANN401
+def number_from_0(value: Any) -> int | None:  # noqa: ANN401
     """Parse a whole number >= 0 from a number or text; None if it is not one."""
     try:
         number = float(value) if isinstance(value, str | int | float) and type(value) is not bool else -1.0

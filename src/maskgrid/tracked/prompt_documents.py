@@ -121,8 +121,9 @@ def _tracks(annotations: Sequence[Record], images: Sequence[Record]) -> Iterator
 def _frame_numbers(images: Sequence[Record]) -> dict[str, Any]:
     """Each image's frame in its video, by the image's id.
 
-    ``frame_id`` or ``frame_index``; without them the position in the natural order of file names. MOT's files count
-    from 1: where a video's are 1, 2, ... without a gap, 1 is the first frame.
+    ``frame_number`` beside ``frame_id``, as we write them; ``frame_id`` or ``frame_index``; without them the position
+    in the natural order of file names. MOT's files count from 1: where a video's are 1, 2, ... without a gap, 1 is the
+    first frame.
     """
     videos: dict[str, list[Record]] = {}
     for image in images:
@@ -130,6 +131,9 @@ def _frame_numbers(images: Sequence[Record]) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for members in videos.values():
         order = sorted(members, key=lambda image: (natural_key(str(image.get("file_name"))), str(image.get("id"))))
+        if all(type(image.get("frame_number")) is int and "frame_id" in image for image in order):
+            numbers |= {str(image.get("id")): image["frame_number"] for image in order}
+            continue
         stated = [
             next((image[n] for n in ("frame_id", "frame_index") if image.get(n) is not None), None) for image in order
         ]

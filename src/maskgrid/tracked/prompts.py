@@ -1,6 +1,6 @@
 """Checked prompts of videos, as rows of a table, in the tracker's form, and as plain values for fingerprints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,17 @@ def read_prompts(table: pa.Table) -> list[VideoPrompt]:
 
 
 def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading) -> list[FramePrompt]:
-    """Convert a video's good prompts to the tracker's form, with frames counted among those that are read.
+    """Convert a video's good prompts to the tracker's form, with frames counted among those that are read."""
+    return tracker_prompts(prompts, video.size_hw, _positions(video, reading))
+
+
+def tracker_prompts(
+    prompts: Sequence[VideoPrompt], size_hw: tuple[int, int], position: Mapping[int, int]
+) -> list[FramePrompt]:
+    """Convert good prompts to the tracker's form; ``position`` has each frame's number among those that are read.
 
     Points for one object on one frame accumulate, like clicks; a box starts over.
     """
-    position = _positions(video, reading)
     prompted: set[tuple[int, int]] = set()  # objects and frames with a prompt so far
     found = []
     for row in sorted(prompts, key=lambda row: (row.round, row.prompt_index)):
@@ -81,7 +87,7 @@ def frame_prompts(prompts: Sequence[VideoPrompt], video: Video, reading: Reading
                 point_coords=_float32(prompt.point_coords),
                 point_labels=prompt.point_labels,
                 box_xyxy=_float32(prompt.box_xyxy),
-                mask=None if mask is None else rle.decode(mask, video.size_hw),
+                mask=None if mask is None else rle.decode(mask, size_hw),
                 clear_old_points=key not in prompted or prompt.box_xyxy is not None,
                 round=row.round,
             )

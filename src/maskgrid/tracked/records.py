@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,6 +80,11 @@ class TrackedMask:
         """The mask as a boolean array (H, W)."""
         return rle.decode(self.counts, self.size_hw)
 
+    @property
+    def coco_rle(self) -> dict[str, Any]:
+        """The mask as pycocotools and sam2's ``coco_rle`` have it: ``{"size": [h, w], "counts": text}``."""
+        return rle.compressed(self.counts, self.size_hw)
+
 
 class FramePromptError(UserError):
     """A prompt cannot be used.
@@ -107,6 +112,8 @@ def check_prompts(prompts: Sequence[FramePrompt], frames: Frames) -> None:
 
 
 def _refusal(prompt: FramePrompt, n_frames: int, size_hw: tuple[int, int]) -> str | None:
+    if not isinstance(prompt.frame, int | np.integer):
+        return "the frame is no whole number"
     if not 0 <= prompt.frame < n_frames:
         return f"there is no frame {prompt.frame}; frames count from 0 to {n_frames - 1}"
     if prompt.mask is not None:

@@ -6,6 +6,7 @@ from typing import IO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sam2.build_sam import build_sam2_video_predictor
 from torch import Tensor
 
@@ -16,9 +17,10 @@ from maskgrid.network.device import pick_device
 from maskgrid.network.memory import device_errors
 from maskgrid.network.model import DTYPES, built_by, on_device, run_in
 from maskgrid.tracked.frames import VideoLike, frames_of
+from maskgrid.tracked.given_prompts import PromptsLike, prompts_of
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import CompiledVideoPredictor, State, VideoPredictor
-from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask, check_prompts
+from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
 from maskgrid.tracked.schedule import Pass, last_passes, plan_passes
 from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
 
@@ -94,7 +96,7 @@ def build_tracker(
 def track(
     tracker: VideoPredictor,
     video: VideoLike,
-    prompts: Sequence[FramePrompt],
+    prompts: PromptsLike,
     options: TrackOptions | None = None,
     passes: Sequence[Pass] | None = None,
     snapshot: Path | None = None,
@@ -102,7 +104,7 @@ def track(
     """Track prompted objects through a video.
 
     Example:
-        >>> prompts = [FramePrompt(frame=0, object_id=1, box_xyxy=[20, 30, 110, 160])]
+        >>> prompts = [{"frame": 0, "object_id": 1, "box_xyxy": [20, 30, 110, 160]}]
         >>> for frame, masks in track(load_tracker("demo"), "clip.mp4", prompts):
         ...     print(frame, masks[0].segmentation.sum())
 
@@ -121,23 +123,23 @@ def track(
         video: the path of a video file or of a folder of frames, or the frames themselves: arrays (H, W, 3) of uint8
             in RGB, PIL images, or paths. They are read one at a time; an unreadable one raises ``BadVideoError`` from
             the iterator.
-        prompts: what to track. Objects are numbered in the order of their first prompt.
+        prompts: what to track: dicts with the columns of a table of prompts, or ``FramePrompt``. Objects come in the
+            order of their first prompt.
         options: how to track; sam2's defaults if None.
         passes: the passes for the prompts of all objects (:func:`plan_passes`), if ``prompts`` has only a group's.
         snapshot: a file written by :meth:`Tracking.save` with the same arguments, to resume from.
 
     Raises:
         FramePromptError: a ``UserError`` about a prompt on a missing frame, or one without points, box and mask.
-        UserError: the video cannot be read, there are no prompts, or the start is not a frame of the video.
+        UserError: the video cannot be read, there are no prompts, one cannot be used, or the start is not a frame of
+            the video.
         MachineError: here or while iterating: the device has failed, or its memory is too small.
     """
     options = options or TrackOptions()
-    if not prompts and passes is None:
-        raise UserError("prompts: there is none; pass at least one FramePrompt per object")
     frames = frames_of(video)
-    check_prompts(prompts, frames)
-    passes = plan_passes(prompts, options, len(frames)) if passes is None else passes
-    return Tracking(tracker, frames, prompts, options, passes, snapshot)
+    shown = [] if passes is not None and not prompts else prompts_of(prompts, frames)
+    passes = plan_passes(shown, options, len(frames)) if passes is None else passes
+    return Tracking(tracker, frames, shown, options, passes, snapshot)
 
 
 class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
@@ -162,7 +164,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._prompts, self._passes = prompts, passes
-        self.size_hw = frames.size_hw
+        self.size_hw, self._frames = frames.size_hw, frames
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
             self._state = self._predictor.init_lazily(frames, options)
         self._at = 0, 0  # number of the pass, and how many of its frames are done
@@ -177,6 +179,13 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         """Return the next frame, and the masks of all objects on it."""
         with device_errors(LESS_MEMORY):
             return next(self._results)
+
+    def pixels(self, frame: int) -> NDArray[np.uint8]:
+        """The pixels of a frame, RGB, shape (H, W, 3); ``frame`` as in the results.
+
+        Fastest for the frame that came last, also of a video file.
+        """
+        return self._frames.read(frame)
 
     def save(self, stream: IO[bytes]) -> None:
         """Save the state, so that tracking can resume after the last frame yielded."""

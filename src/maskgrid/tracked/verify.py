@@ -13,6 +13,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden
 from maskgrid.io.tables import read_origin
 from maskgrid.network.checkpoints import Checkpoint
+from maskgrid.plan.layout import TRACKED_DOCUMENTS
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 from maskgrid.tracked.index import Video, is_same_content, read_videos
@@ -127,7 +128,7 @@ def _check_exports(plan: Plan, run: str) -> Iterator[Problem]:
             path = layout.export(form, run)
             if not path.is_dir():
                 yield Problem("missing", path, "there is no such folder")
-        elif form != "youtube_vis":
+        elif form not in TRACKED_DOCUMENTS:
             yield from check_end(layout.export(form, run))
     if "overlay" in plan.tracking.exports:
         yield from check_picture(layout.sheet(run), lambda: str(read_origin(layout.masklets(run))["fingerprint"]))
@@ -138,10 +139,10 @@ def _check_merged(plan: Plan, runs: list[str]) -> Iterator[Problem]:
     expected = merged_origin(layout, runs)["fingerprint"]
     origins: dict[Path, Any] = {path: read_origin(path) for path in _tables(plan)[4:]}
     yield from check_picture(layout.page, lambda: str(expected))
-    if "youtube_vis" in plan.tracking.exports:
-        problems = check_end(layout.youtube_vis)
+    for document in (layout.document(form) for form in TRACKED_DOCUMENTS if form in plan.tracking.exports):
+        problems = check_end(document)
         yield from problems
-        origins |= {} if problems else {layout.youtube_vis: info_of(layout.youtube_vis) or {}}
+        origins |= {} if problems else {document: info_of(document) or {}}
     try:
         origins[layout.provenance] = orjson.loads(layout.provenance.read_bytes())
     except FileNotFoundError:

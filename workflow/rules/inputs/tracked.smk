@@ -2,6 +2,7 @@
 
 import orjson
 
+from maskgrid.plan.layout import TRACKED_DOCUMENTS
 from maskgrid.plan.remote import is_url
 
 TRACKING = PLAN.config.tracking.model_dump() if PLAN.config.tracking else {}
@@ -87,7 +88,7 @@ def masklet_files(wildcards):
 
 def track_exports(wildcards):
     """The masklets of all runs in the forms that the config asks for."""
-    forms = [form for form in TRACKING["exports"] if form != "youtube_vis"]
+    forms = [form for form in TRACKING["exports"] if form not in TRACKED_DOCUMENTS]
     return final(
         str(PLAN.layout.tracked.export(form, run))
         for run in tracked_runs()
@@ -97,10 +98,15 @@ def track_exports(wildcards):
 
 def tracked_documents():
     """Files over all videos, besides the tables and the page."""
-    is_asked_for = "youtube_vis" in TRACKING.get("exports", [])
-    return final([str(PLAN.layout.tracked.youtube_vis)] if is_asked_for else [])
+    forms = [form for form in TRACKING.get("exports", []) if form in TRACKED_DOCUMENTS]
+    return final(str(PLAN.layout.tracked.document(form)) for form in forms)
 
 
 def tracked_results():
     """The tracking job's results, if the config asks for it."""
-    return final([str(PLAN.layout.tracked.page)] if TRACKING else [])
+    # Documents too: Snakemake reruns no finished job for outputs that nobody asks for.
+    return (
+        [*final([str(PLAN.layout.tracked.page)]), *tracked_documents()]
+        if TRACKING
+        else []
+    )

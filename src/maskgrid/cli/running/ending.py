@@ -110,7 +110,8 @@ def path_lines(plan: Plan) -> list[str]:
         "prompts": layout.prompted_worst,
         "COCO": _common([layout.annotations(setting.label) for setting in plan.exported()]),
         "COCO of prompts": layout.prompted_annotations,
-        "YouTube-VIS": layout.tracked.youtube_vis,
+        "YouTube-VIS": layout.tracked.document("youtube_vis"),
+        "COCO of videos": layout.tracked.document("coco"),
         "mask counts": layout.statistics("mask_counts"),
     }
     return [f"{name:<17}{path}" for name, path in found.items() if path.exists()]

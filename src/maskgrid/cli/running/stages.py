@@ -34,6 +34,7 @@ WORDS: dict[str, str | None] = {
     "track_sa_v": "writing SA-V",
     "track_png": "writing PNG masks",
     "track_palette": "writing palette PNGs",
+    "track_mots": "writing MOTS's text",
     "track_merge": "writing statistics and the page",
     "provenance": None,
     "tidy": None,
