@@ -39,10 +39,9 @@ def ways(network: Proposer) -> Result:
     """Which ways a network took."""
     decoding, recorder = network.decoding, network.recorder
     return {
+        **network.ways(),
         "shorter_is_equal": {str(key): value for key, value in decoding.is_equal.items()},
-        "drawn_at_once": decoding.drawn_at_once,
         "kernels_are_equal": {str(key): value for key, value in recorder._is_equal.items()},
-        "graphs": [str(name) for name, graph in network.graphs._graphs.items() if graph],
         "kernels_that_failed": sorted(fused._failed),
     }
 

@@ -133,3 +133,12 @@ class DrawnFrames:
 
     def read(self, frame):
         return self.frames[frame]
+
+
+def test_the_ways_taken_are_named(monkeypatch):
+    pass_ = Pass(0, 3, None, None, use_m2m=False, multimask_output=True)
+    with pretended_cuda(monkeypatch):
+        network = Proposer(moved(load_model("demo", device="cpu")), "exact")
+        network.run(IMAGE, pass_, RECORDING, points_per_batch=5)
+    # Neither kernels nor graphs run on this device.
+    assert network.ways() == {"shorter_decoder": True, "drawn_at_once": 32, "kernels": False, "graphs": []}

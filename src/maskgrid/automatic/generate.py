@@ -89,21 +89,25 @@ def generate_shard(
     progress = CropProgress(images, run.pass_)
     started_s, n_seen = time.monotonic(), 0
 
+    network: Proposer | None = None
+
     def begin() -> Propose:
-        nonlocal started_s
+        nonlocal started_s, network
         started_s = time.monotonic()
-        network = load(model, weights)
+        network = loaded = load(model, weights)
 
         def propose(pixels: NDArray[np.uint8]) -> Candidates:
             nonlocal n_seen
             n_seen += 1
-            return network.run(pixels, run.pass_, recording, points_per_batch, progress.count)
+            return loaded.run(pixels, run.pass_, recording, points_per_batch, progress.count)
 
         return propose
 
     parts = list(progress.shown(_parts(images, max_pixels, journal, earlier, begin)))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
     origin["members"] = members
+    if network is not None and origin["device"] == "cuda":
+        origin["ways"] = network.ways()
     places = journal.places(outputs)
     write_table(places[0], pa.concat_tables(part[1] for part in parts), origin)
     write_table(places[1], rows, origin)

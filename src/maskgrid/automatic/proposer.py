@@ -7,6 +7,7 @@ thresholds need is measured at every recorded level while the logits are in memo
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,6 +131,16 @@ class Proposer:
             self.graphs.give_up()
             release_memory("the network and its masks in turn")
         return with_less(partial(self._run, image, pass_, recording, each_crop, False), most)
+
+    def ways(self) -> dict[str, Any]:
+        """Which ways a CUDA device has taken so far, where there is a choice: for the metadata of results."""
+        decoding = self.decoding
+        return {
+            "shorter_decoder": self.mode == "fast" or any(decoding.is_equal.values()),
+            "drawn_at_once": decoding.drawn_at_once,
+            "kernels": self.recorder.uses_kernels,
+            "graphs": self.graphs.names(),
+        }
 
     def _run(
         self,

@@ -46,13 +46,14 @@ class Recorder:
     Attributes:
         chunk_px: pixels of full-resolution logits in memory at once, where torch measures.
         has_kernels: whether kernels may measure.
+        uses_kernels: whether they have measured the last batch.
     """
 
     def __init__(self, predictor: SAM2ImagePredictor, mode: Mode, graphs: Graphs) -> None:
         """Record a predictor's masks; in mode ``exact``, kernels are compared with torch at each new size."""
         self.predictor, self.mode, self.graphs = predictor, mode, graphs
         self.chunk_px, self.has_kernels = chunk_px(predictor.device), True
-        self._room = _ROOM
+        self.uses_kernels, self._room = False, _ROOM
         self._is_equal: dict[tuple[tuple[int, int], tuple[int, ...]], bool] = {}
 
     def make_room(self, n_runs: int) -> None:
@@ -61,11 +62,13 @@ class Recorder:
 
     def begin(self, proposals: Proposals, crop: Crop, recording: Recording) -> Begun:
         """Give the device its work, without waiting where that is possible. The logits may change afterwards."""
+        self.uses_kernels = False
         if self.has_kernels and device_masks.can_measure(proposals.logits.device, crop):
             kind = crop.size_hw, tuple(proposals.logits.shape[1:])
             if self.mode == "exact" and kind not in self._is_equal:
                 self._is_equal[kind] = self._has_torchs_pixels(proposals, crop, recording)
             if self.mode == "fast" or self._is_equal[kind]:
+                self.uses_kernels = True
                 return device_masks.begin(proposals, crop, recording, self._room)
         if self.graphs.is_on:
             proposals = proposals.copied()

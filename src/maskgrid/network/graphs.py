@@ -66,6 +66,10 @@ class Graphs:
         if not is_fit:
             log.info("%s runs without a CUDA graph, which gives other bits", name)
 
+    def names(self) -> list[str]:
+        """What is replayed."""
+        return [str(name) for name, graph in self._graphs.items() if graph is not None]
+
     def give_up(self) -> None:
         """Run steps as they are from now on, and release the graphs' memory."""
         self.is_on = False

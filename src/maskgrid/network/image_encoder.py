@@ -26,13 +26,14 @@ class ImageEncoder:
                 which scales images on the CPU.
         """
         self.predictor, self.graphs, self.is_fast = predictor, graphs, is_fast
+        self.on_cuda = predictor.device.type == "cuda"
         self._kept: tuple[Tensor, ...] | None = None
         self._norm: tuple[Tensor, Tensor] | None = None
 
     def encode(self, image: NDArray[np.uint8]) -> None:
         """Set the predictor's image: uint8 (H, W, 3) RGB."""
         predictor = self.predictor
-        if predictor.device.type != "cuda":
+        if not self.on_cuda:
             predictor.set_image(image)
             return
         prepared = self._prepared(image)
