@@ -4,20 +4,21 @@ PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
+SUPPLY := $(abspath $(VENV))/supply
 
-.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema train-demo docs-figures clean
+.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema lock sbom audit train-demo docs-figures clean
 
 install: $(INSTALLED)
 
-# sam2 builds against the installed torch, so torch is installed first and build isolation is off.
-# If a CPU build of torch is already installed, keep it and skip the lock's CUDA packages.
+# Every file is checked against the hashes of the lock. sam2 builds against the installed torch, so all others come first
+# and build isolation is off. If a CPU build of torch is already installed, it is kept and the CUDA packages are skipped.
 $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
-	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet $$(grep -E '^(torch|torchvision|setuptools|wheel)==' requirements.lock)
-	if $(BIN)/python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)'; \
-	  then grep -v 'sys_platform == "linux"' requirements.lock; else cat requirements.lock; fi > $(VENV)/requirements.txt
-	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-build-isolation -r $(VENV)/requirements.txt
+	$(BIN)/python scripts/lockfile.py first > $(VENV)/requirements-first.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r $(VENV)/requirements-first.txt
+	$(BIN)/python scripts/lockfile.py all > $(VENV)/requirements.txt
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --require-hashes --no-build-isolation -r $(VENV)/requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -57,7 +58,7 @@ test-wheel: dist
 # from the lock, and one for each line of requirements-loaders-each.txt, which find torch in $(VENV). 3 GB, minutes.
 test-loaders: $(INSTALLED)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder/0" && \
-	  "$$folder/0/bin/pip" install --quiet -r requirements-loaders.lock && pythons="$$folder/0/bin/python" && n=0 && \
+	  "$$folder/0/bin/pip" install --quiet --require-hashes -r requirements-loaders.lock && pythons="$$folder/0/bin/python" && n=0 && \
 	  packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	  while read -r line; do n=$$((n + 1)) && $(BIN)/python -m venv "$$folder/$$n" && \
 	    echo "$$packages" > "$$("$$folder/$$n/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/maskgrid.pth" && \
@@ -138,6 +139,30 @@ format: $(INSTALLED)
 schema: $(INSTALLED)
 	$(BIN)/python scripts/config_docs.py .
 
+# The tools of the next three targets, in an environment of their own.
+$(SUPPLY)/.installed: requirements-supply.lock
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/pip install --quiet --require-hashes -r requirements-supply.lock
+	touch $@
+
+# Fetch from the package index the hashes of all files of each pinned version, for all platforms; versions stay as they are
+# written there. Needs a network.
+LOCK := $(SUPPLY)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+lock: $(SUPPLY)/.installed
+	for lock in requirements.lock requirements-loaders.lock; do \
+	  sed -E 's/ *--hash=[^ ]+//g; s/ *\\$$//' $$lock | $(LOCK) --no-deps - --output-file $$lock.new && mv $$lock.new $$lock || exit 1; \
+	done
+	$(LOCK) --group supply --output-file requirements-supply.lock
+	$(PYTHON) scripts/lockfile.py conda
+
+# Write maskgrid.cdx.json: what is pinned, with versions, hashes, and the licences that installed packages declare.
+sbom: $(INSTALLED) $(SUPPLY)/.installed
+	$(SUPPLY)/bin/python scripts/sbom.py $(VENV) maskgrid.cdx.json
+
+# Look up the known faults of what is pinned; says so if no network answers.
+audit: $(SUPPLY)/.installed
+	$(SUPPLY)/bin/python scripts/audit.py
+
 # Make the figures of docs/parameters.md and docs/prompted.md with the demo checkpoint; the latter needs SAM 2's
 # photographs in PHOTOS. Then make the run of docs/first-dataset.md and take screenshots of its pages, if Chromium is
 # installed.
@@ -148,4 +173,4 @@ docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/screenshots.py docs/images
 
 clean:
-	rm -rf $(VENV) demo .snakemake
+	rm -rf $(VENV) demo .snakemake maskgrid.cdx.json

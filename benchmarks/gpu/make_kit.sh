@@ -20,8 +20,8 @@ pinned() {
   done
 }
 
-wheels=$(pinned hydra-core omegaconf pycocotools pydantic pydantic_core annotated-types typing-inspection \
-  typing_extensions orjson platformdirs portalocker)
+wheels=$(pinned hydra-core omegaconf pycocotools pydantic pydantic-core annotated-types typing-inspection \
+  typing-extensions orjson platformdirs portalocker)
 sources=$(pinned antlr4-python3-runtime iopath sam2)
 platforms=()
 for glibc in 2_28 2_27 2_24 2_17 2014 1; do

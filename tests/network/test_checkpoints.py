@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from loopback import serving
 from maskgrid.io import progress
 from maskgrid.io.errors import UserError
 from maskgrid.network import cache, download
@@ -72,13 +73,9 @@ def server() -> Iterator[Server]:
         def log_message(self, *_arguments):
             """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        state.url = f"http://127.0.0.1:{http.server_port}/folder/"
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Handler) as http:
+        state.url = f"{http.url}/folder/"
         yield state
-        http.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)

@@ -2,15 +2,13 @@
 
 import json
 import os
-import threading
 import time
 from collections import Counter
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
 import pytest
 
+from loopback import FolderHandler, serving_folder
 from made_archives import samples, write_tar
 from maskgrid.config.models import Config
 from maskgrid.dataset.index import index_dataset
@@ -22,7 +20,7 @@ from workflow import snakemake
 GENERATOR = {"points_per_side": 1, "pred_iou_thresh": 0.05, "stability_score_thresh": 0.0}
 
 
-class Handler(SimpleHTTPRequestHandler):
+class Handler(FolderHandler):
     """Serve a folder, count requests, and cut the answers for paths in ``cut``."""
 
     fetched: Counter[str]
@@ -41,9 +39,6 @@ class Handler(SimpleHTTPRequestHandler):
         self.close_connection = True
         return None
 
-    def log_message(self, *arguments):
-        pass
-
 
 @pytest.fixture
 def server(tmp_path):
@@ -51,11 +46,9 @@ def server(tmp_path):
     folder = tmp_path / "served"
     folder.mkdir()
     handler = type("Handler", (Handler,), {"fetched": Counter(), "cut": set()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=folder)) as http:
-        http.folder, http.handler, http.url = folder, handler, f"http://127.0.0.1:{http.server_port}"
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+    with serving_folder(folder, handler) as http:
+        http.folder, http.handler = folder, handler
         yield http
-        http.shutdown()
 
 
 def age(path, seconds):

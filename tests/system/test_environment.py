@@ -11,24 +11,22 @@ import numpy as np
 import PIL.Image
 import yaml
 
+from scripts.lockfile import conda_environment, read_lock
+
 ROOT = Path(__file__).parents[2]
-LOCK = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line]
+PINS = read_lock(ROOT / "requirements.lock")
 
 
 def test_conda_has_the_lock_files_pins():
-    pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
-    assert pip == LOCK
-
-
-def test_every_requirement_is_pinned_once():
-    names = [re.match(r"[\w.-]+", line)[0].lower() for line in LOCK]
-    assert all("==" in line for line in LOCK)
-    assert len(set(names)) == len(names)
+    text = (ROOT / "environment.yml").read_text()
+    assert conda_environment(text, PINS) == text
+    pip = yaml.safe_load(text)["dependencies"][-1]["pip"]
+    assert [line.partition(";")[0] for line in pip] == [f"{pin.name}=={pin.version}" for pin in PINS]
 
 
 def test_every_dependency_is_in_the_lock_file():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    pinned = {re.match(r"[\w.-]+", line)[0].lower() for line in LOCK}
+    pinned = {pin.name for pin in PINS}
     needed = {re.match(r"[\w.-]+", name)[0].lower() for name in project["dependencies"]}
     assert needed <= pinned
 
