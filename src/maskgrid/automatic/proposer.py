@@ -89,8 +89,6 @@ class Proposer:
         # On a CPU, the network keeps all cores busy; MPS does not support two threads.
         self.beside = device.type == "cuda"
 
-    # What a caller's inference mode makes could not be written over outside of it.
-    @torch.inference_mode(False)
     @torch.no_grad()
     def run(
         self,
@@ -118,6 +116,10 @@ class Proposer:
             ImageTooLargeError: the device's memory is too small for one mask of the image.
             MachineError: the device failed, or its memory is too small for one prompt.
         """
+        if self.graphs.is_on and torch.is_inference_mode_enabled():
+            # What graphs keep could not be written over outside of the caller's inference mode.
+            with torch.inference_mode(False):
+                return self.run(image, pass_, recording, points_per_batch, each_crop)
         # No more than there are, so that halving makes a difference at once. With m2m, masks fill the batches.
         most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
         if self.beside:
