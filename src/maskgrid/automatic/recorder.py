@@ -66,8 +66,8 @@ class Recorder:
         if self.has_kernels and device_masks.can_measure(proposals.logits.device, crop):
             kind = crop.size_hw, tuple(proposals.logits.shape[1:])
             if self.mode == "exact" and kind not in self._is_equal:
-                self._is_equal[kind] = self._has_torchs_pixels(proposals, crop, recording)
-            if self.mode == "fast" or self._is_equal[kind]:
+                self._compare(kind, proposals, crop, recording)
+            if self.mode == "fast" or self._is_equal.get(kind, False):
                 self.uses_kernels = True
                 return device_masks.begin(proposals, crop, recording, self._room)
         if self.graphs.is_on:
@@ -81,20 +81,22 @@ class Recorder:
         proposals, floor = batch.proposals, batch.recording.pred_iou_thresh
         if floor > 0.0:
             proposals = proposals.keep(proposals.predicted_iou > floor)
-        rows, self.chunk_px = with_smaller_chunks(
-            lambda chunk_px: self._by_torch(proposals, batch.crop, batch.recording, chunk_px),
-            self.chunk_px,
-            batch.crop.size_hw,
-        )
-        return rows
+        return self._by_torch(proposals, batch.crop, batch.recording)
 
-    def _has_torchs_pixels(self, proposals: Proposals, crop: Crop, recording: Recording) -> bool:
-        """Whether kernels and torch make the same rows of a few masks."""
+    def _compare(
+        self,
+        kind: tuple[tuple[int, int], tuple[int, ...]],
+        proposals: Proposals,
+        crop: Crop,
+        recording: Recording,
+    ) -> None:
+        """Note whether kernels and torch make the same rows of a few masks; nothing, if no mask reaches the floor."""
         reached = proposals.keep(proposals.predicted_iou > recording.pred_iou_thresh)
         if len(reached.logits) == 0:
-            return True
+            return
         some = next(reached.chunks(masks_at_once(self.chunk_px, crop.size_hw)))
-        theirs = self._by_torch(some, crop, recording, self.chunk_px)[0]
+        n_offsets = len(recording.stability_score_offsets)
+        theirs = CandidateRows.concatenate(self._by_torch(some, crop, recording), n_offsets)
         ours = device_masks.finish(device_masks.begin(some, crop, recording, self._room))
         differing = [
             field.name
@@ -105,16 +107,22 @@ class Recorder:
             log.info(
                 "torch measures masks of %d x %d pixels: kernels differ in %s", *crop.size_hw, ", ".join(differing)
             )
-        return not differing
+        self._is_equal[kind] = not differing
 
-    def _by_torch(self, proposals: Proposals, crop: Crop, recording: Recording, chunk_px: int) -> list[CandidateRows]:
+    def _by_torch(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
+        """Measure masks by torch, fewer at once from now on if memory runs out."""
+
         def record(chunk: Proposals) -> CandidateRows:
             extent = _extent(chunk.logits, crop, recording)
             logits = self.predictor._transforms.upsample(chunk.logits, extent)
             return measure(chunk, logits, extent, crop, recording)
 
-        chunks = proposals.chunks(masks_at_once(chunk_px, crop.size_hw))
-        return in_parts(record, chunks, proposals.logits.device)
+        def recorded(chunk_px: int) -> list[CandidateRows]:
+            chunks = proposals.chunks(masks_at_once(chunk_px, crop.size_hw))
+            return in_parts(record, chunks, proposals.logits.device)
+
+        rows, self.chunk_px = with_smaller_chunks(recorded, self.chunk_px, crop.size_hw)
+        return rows
 
 
 def _extent(logits: Tensor, crop: Crop, recording: Recording) -> Extent:
