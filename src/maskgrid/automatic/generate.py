@@ -4,11 +4,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
 from maskgrid.automatic.crop_progress import CropProgress
@@ -18,9 +18,10 @@ from maskgrid.automatic.proposer import Proposer
 from maskgrid.automatic.tables import CANDIDATES, PASS_IMAGES
 from maskgrid.config.models import ModelConfig
 from maskgrid.dataset.earlier import earlier_outputs, recording_for, rows_by_image
-from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
+from maskgrid.dataset.images import BadImageError, ImageStatus
 from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
+from maskgrid.dataset.windows import Picture, WholePicture, open_picture
 from maskgrid.io.errors import ImageTooLargeError, UserError
 from maskgrid.io.journal import Journal
 from maskgrid.io.tables import read_origin, write_table
@@ -33,7 +34,9 @@ from maskgrid.plan.plan import Plan
 
 log = logging.getLogger(__name__)
 
-Propose = Callable[[NDArray[np.uint8]], Candidates]
+Propose = Callable[[Picture], Candidates]
+# From so many pixels on, images are read in windows where only their tiles are looked at.
+_IN_WINDOWS_FROM_PX = 1 << 24
 
 
 def make_proposer(model: ModelConfig, checkpoint: Checkpoint) -> Proposer:
@@ -96,14 +99,16 @@ def generate_shard(
         started_s = time.monotonic()
         network = loaded = load(model, weights)
 
-        def propose(pixels: NDArray[np.uint8]) -> Candidates:
+        def propose(picture: Picture) -> Candidates:
             nonlocal n_seen
             n_seen += 1
-            return loaded.run(pixels, run.pass_, recording, points_per_batch, progress.count)
+            image = picture.pixels if isinstance(picture, WholePicture) else picture
+            return loaded.run(image, run.pass_, recording, points_per_batch, progress.count)
 
         return propose
 
-    parts = list(progress.shown(_parts(images, max_pixels, journal, earlier, begin)))
+    reading = partial(_open, max_pixels, None if run.pass_.tile_px is None else _IN_WINDOWS_FROM_PX)
+    parts = list(progress.shown(_parts(images, reading, journal, earlier, begin)))
     rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
     origin["members"] = members
     if network is not None and origin["device"] == "cuda":
@@ -140,7 +145,7 @@ def _earlier(outputs: tuple[Path, Path], origin: Origin, members: Mapping[str, s
 
 def _parts(
     images: list[IndexedImage],
-    max_pixels: int,
+    read: Callable[[IndexedImage], Picture],
     journal: Journal,
     earlier: Mapping[str, list[pa.Table]],
     begin: Callable[[], Propose],
@@ -149,7 +154,7 @@ def _parts(
     propose: Propose | None = None
     # One image is read while the network runs; the journal's next part is always the current image's.
     with ThreadPoolExecutor(1, "maskgrid-read") as reader:
-        ahead = _Ahead([image for image in images if image.image_key not in earlier], max_pixels, reader)
+        ahead = _Ahead([image for image in images if image.image_key not in earlier], read, reader)
         n_before = 0
         for number, image in enumerate(images):
             tables = journal.read(number, 2)
@@ -163,7 +168,7 @@ def _parts(
                     if n_before:
                         log.info("%d of %d images were finished before", n_before, len(images))
                     propose = begin()
-                result = _process(image.image_key, ahead.take(image.image_key), propose)
+                result = _process(image, ahead.take(image.image_key), propose)
                 tables = [_rows_of(result), image_table(result)]
             # Also what is taken over: a process killed while it replaces the earlier outputs leaves no others.
             journal.write(number, tables)
@@ -173,38 +178,42 @@ def _parts(
 class _Ahead:
     """Reads one image ahead, so that the network need not wait; at most two are in memory."""
 
-    def __init__(self, images: list[IndexedImage], max_pixels: int, reader: ThreadPoolExecutor) -> None:
-        self.images, self.max_pixels, self.reader = images, max_pixels, reader
+    def __init__(
+        self, images: list[IndexedImage], read: Callable[[IndexedImage], Picture], reader: ThreadPoolExecutor
+    ) -> None:
+        self.images, self.read, self.reader = images, read, reader
         self.numbers = {image.image_key: number for number, image in enumerate(images)}
-        self.next: tuple[int, Future[NDArray[np.uint8]]] | None = None
+        self.next: tuple[int, Future[Picture]] | None = None
 
-    def take(self, image_key: str) -> Future[NDArray[np.uint8]]:
-        """The pixels of an image, or the error from reading it; starts to read the next one."""
+    def take(self, image_key: str) -> Future[Picture]:
+        """The picture of an image, or the error from reading it; starts to read the next one."""
         number = self.numbers[image_key]
-        at, pixels = self.next or (-1, None)
-        if pixels is None or at != number:  # the first image, or one after an image from the journal
-            pixels = self._begin(number)
+        at, picture = self.next or (-1, None)
+        if picture is None or at != number:  # the first image, or one after an image from the journal
+            picture = self._begin(number)
         self.next = (number + 1, self._begin(number + 1)) if number + 1 < len(self.images) else None
-        return pixels
+        return picture
 
-    def _begin(self, number: int) -> Future[NDArray[np.uint8]]:
-        image = self.images[number]
-        return self.reader.submit(
-            lambda: read_image(image.path, self.max_pixels, image.sha256, image.span, image.look).pixels
-        )
+    def _begin(self, number: int) -> Future[Picture]:
+        return self.reader.submit(self.read, self.images[number])
 
 
-def _process(image_key: str, pixels: Future[NDArray[np.uint8]], propose: Propose) -> PassResult:
+def _open(max_pixels: int, in_windows_from_px: int | None, image: IndexedImage) -> Picture:
+    return open_picture(image.path, max_pixels, image.sha256, image.span, image.look, in_windows_from_px)
+
+
+def _process(image: IndexedImage, opened: Future[Picture], propose: Propose) -> PassResult:
     try:
-        return PassResult(image_key, "ok", None, propose(pixels.result()))
+        with closing(opened.result()) as picture:
+            return PassResult(image.image_key, "ok", None, propose(picture))
     except BadImageError as error:
         status, message = str(error.status), error.message
     except FloatingPointError as error:
         status, message = "not_a_number", str(error)
     except ImageTooLargeError as error:
         status, message = str(ImageStatus.TOO_LARGE), str(error)
-    log.warning("%s: %s", image_key, message)
-    return PassResult(image_key, status, message, None)
+    log.warning("%s: %s", image.image_key, message)
+    return PassResult(image.image_key, status, message, None)
 
 
 def _rows_of(result: PassResult) -> pa.Table:

@@ -20,6 +20,7 @@ from maskgrid.automatic.candidates import CandidateRows, Candidates
 from maskgrid.automatic.device_masks import TooManyRunsError
 from maskgrid.automatic.proposals import Crop, Proposals, layer_crops
 from maskgrid.automatic.recorder import Begun, Recorder
+from maskgrid.dataset.windows import Picture, WholePicture
 from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.network.decoder import Decoding, Mode
 from maskgrid.network.graphs import Graphs
@@ -27,7 +28,7 @@ from maskgrid.network.image_encoder import ImageEncoder
 from maskgrid.network.memory import is_out_of_memory, raise_failure, release_memory, with_less
 from maskgrid.network.predictor import make_predictor
 from maskgrid.network.transfers import to_device
-from maskgrid.network.workers import one_behind
+from maskgrid.network.workers import one_ahead, one_behind
 from maskgrid.plan.passes import Pass, Recording
 
 # sam2 clamps a mask's logits to this before they become a prompt.
@@ -92,7 +93,7 @@ class Proposer:
     @torch.no_grad()
     def run(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[np.uint8] | Picture,
         pass_: Pass,
         recording: Recording,
         points_per_batch: int = 64,
@@ -104,7 +105,7 @@ class Proposer:
         decoded at once.
 
         Args:
-            image: uint8 (H, W, 3) RGB.
+            image: uint8 (H, W, 3) RGB, or a picture that is read part by part.
             pass_: which crops and prompts.
             recording: the floor and the levels to record.
             points_per_batch: prompts to decode at once. sam2's results can differ in the last bit between batch sizes;
@@ -114,8 +115,11 @@ class Proposer:
         Raises:
             FloatingPointError: the network returned values that are not numbers.
             ImageTooLargeError: the device's memory is too small for one mask of the image.
+            BadImageError: a picture's file cannot be read any more.
             MachineError: the device failed, or its memory is too small for one prompt.
         """
+        if isinstance(image, np.ndarray):
+            image = WholePicture(image)
         if self.graphs.is_on and torch.is_inference_mode_enabled():
             # What graphs keep could not be written over outside of the caller's inference mode.
             with torch.inference_mode(False):
@@ -148,7 +152,7 @@ class Proposer:
 
     def _run(
         self,
-        image: NDArray[np.uint8],
+        image: Picture,
         pass_: Pass,
         recording: Recording,
         each_crop: Callable[[], None],
@@ -163,14 +167,15 @@ class Proposer:
 
     def _candidates(
         self,
-        image: NDArray[np.uint8],
+        image: Picture,
         pass_: Pass,
         recording: Recording,
         each_crop: Callable[[], None],
         beside: bool,
         points_per_batch: int,
     ) -> Candidates:
-        crops, scores = list(layer_crops(image.shape[:2], pass_)), _Scores(self.decoding.dtype)
+        crops = [crop.of_picture(image) for crop in layer_crops(image.size_hw, pass_)]
+        scores = _Scores(self.decoding.dtype)
         asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch, each_crop)
 
         def begun() -> Iterator[Begun]:
@@ -185,7 +190,7 @@ class Proposer:
         return Candidates(
             pass_=pass_,
             recording=recording,
-            size_hw=(int(image.shape[0]), int(image.shape[1])),
+            size_hw=image.size_hw,
             crop_boxes_xyxy=np.array([crop.box_xyxy for crop in crops], np.int32).reshape(-1, 4),
             proposed_iou=scores.sorted(),
             rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
@@ -194,17 +199,18 @@ class Proposer:
 
     def _asked(
         self,
-        image: NDArray[np.uint8],
+        image: Picture,
         crops: list[Crop],
         pass_: Pass,
         floor: float,
         points_per_batch: int,
         each_crop: Callable[[], None],
     ) -> Iterator[tuple[Crop, Proposals]]:
-        for crop in crops:
-            if 0 in crop.size_hw:
-                continue  # layers of a tiny image can have empty crops, on which sam2 fails
-            self.encoder.encode(np.ascontiguousarray(crop.cut(image)))
+        # Layers of a tiny image can have empty crops, on which sam2 fails.
+        seen = [crop for crop in crops if 0 not in crop.size_hw]
+        in_file = not isinstance(image, WholePicture)
+        for crop, pixels in one_ahead(lambda crop: crop.cut(image), seen, beside=in_file):
+            self.encoder.encode(np.ascontiguousarray(pixels))
             for proposals in self._proposals(crop, pass_, floor, points_per_batch):
                 yield crop, proposals
             each_crop()

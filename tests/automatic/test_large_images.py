@@ -1,0 +1,131 @@
+"""Images beyond ``dataset.max_pixels``: read in windows, their tiles as ever, and large parts drawn in blocks."""
+
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+
+from killing import tiny_plan
+from maskgrid.automatic.enlarged import enlarge_code
+from maskgrid.automatic.generate import generate_shard
+from maskgrid.automatic.proposals import Crop
+from maskgrid.automatic.proposer import Proposer
+from maskgrid.dataset import windows
+from maskgrid.dataset.index import index_dataset
+from maskgrid.dataset.tables import read_images
+from maskgrid.io.tables import read_table
+from maskgrid.masks import rle
+
+GENERATOR = {"tile_size_px": 96, "tile_overlap_px": 32, "points_per_side": 4}
+
+
+@pytest.fixture
+def photo(tmp_path, photos):
+    """A tiled TIFF of 200 x 230 pixels, and a PNG of as many."""
+    (tmp_path / "source").mkdir()
+    pixels = np.ascontiguousarray(np.tile(photos["coffee"], (2, 2, 1))[60:260, 100:330])
+    tifffile.imwrite(tmp_path / "source/a.tif", pixels, photometric="rgb", tile=(64, 48), compression="zlib")
+    PIL.Image.fromarray(pixels).save(tmp_path / "source/b.png")
+    return pixels
+
+
+def run(folder, name, demo_model, max_pixels, **generator):
+    """Index and generate: the plan, and the statuses by image."""
+    plan = tiny_plan(
+        folder / "source",
+        folder / name,
+        sweep=None,
+        dataset={"source": str(folder / "source"), "max_pixels": max_pixels},
+        generator={**GENERATOR, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.5, **generator},
+    )
+    index_dataset(plan)
+    for of_pass in plan.runs:
+        generate_shard(plan, "demo", of_pass.pass_.name, "all", load=lambda *_: Proposer(demo_model))
+    return plan, {row["image_key"]: row for row in read_images(plan.layout.images.parent).to_pylist()}
+
+
+def candidates(plan, pass_name, key="a.tif"):
+    (of_pass,) = (one for one in plan.runs if one.pass_.name.startswith(pass_name))
+    rows = [row for row in read_table(plan.layout.candidates(of_pass, "all")).to_pylist() if row["image_key"] == key]
+    assert len(rows) > 2
+    return rows
+
+
+def test_tiles_beyond_the_limit_are_those_below_it(tmp_path, photo, demo_model, monkeypatch):
+    below, rows = run(tmp_path, "below", demo_model, 10**6)
+    assert [row["status"] for row in rows.values()] == ["ok", "ok"]
+    assert "shrink" not in rows["a.tif"]
+    monkeypatch.setattr(windows, "SEEN_PX", 96 * 96)
+    beyond, rows = run(tmp_path, "beyond", demo_model, 10**4)
+    assert (rows["a.tif"]["status"], rows["a.tif"]["shrink"]) == ("ok", 3)
+    assert rows["b.png"]["status"] == "too_large"
+    assert rows["b.png"]["message"] == "230 x 200 pixels, more than max_pixels allows (10000)"
+    assert candidates(beyond, "tile") == candidates(below, "tile")
+
+
+def test_without_tiles_the_limit_holds(tmp_path, photo, demo_model):
+    (tmp_path / "source/c.png").write_bytes(b"")
+    PIL.Image.fromarray(photo[:50, :50]).save(tmp_path / "source/c.png")
+    _, rows = run(tmp_path, "results", demo_model, 10**4, tile_size_px=None, tile_overlap_px=None)
+    assert {key: row["status"] for key, row in rows.items()} == {
+        "a.tif": "too_large",
+        "b.png": "too_large",
+        "c.png": "ok",
+    }
+
+
+def test_another_limit_examines_again_what_it_concerns(tmp_path, photo, demo_model):
+    plan, rows = run(tmp_path, "results", demo_model, 10**4)
+    digest = plan.shard_digests()
+    for max_pixels, shrink, status in [(10**6, None, "ok"), (10**4, 1, "too_large")]:
+        plan, rows = run(tmp_path, "results", demo_model, max_pixels)
+        assert (rows["a.tif"].get("shrink"), rows["b.png"]["status"]) == (shrink, status)
+    assert plan.shard_digests() == digest
+
+
+def test_the_image_as_a_whole_is_drawn_in_blocks_where_it_is(tmp_path, photo, demo_model, monkeypatch):
+    """Of an image larger than what the network sees, the masks are nearly the same."""
+    large = np.asarray(PIL.Image.fromarray(photo).resize((1151, 1001)))
+    tifffile.imwrite(tmp_path / "source/a.tif", large, photometric="rgb", tile=(64, 48))
+    below, _ = run(tmp_path, "below", demo_model, 10**7, tile_size_px=1100)
+    monkeypatch.setattr(windows, "SEEN_PX", 600 * 600)
+    beyond, rows = run(tmp_path, "beyond", demo_model, 10**6, tile_size_px=1100)
+    assert rows["a.tif"]["shrink"] == 2
+    exact = {row["candidate_id"]: row for row in candidates(below, "crop0")}
+    drawn = {row["candidate_id"]: row for row in candidates(beyond, "crop0")}
+    both = exact.keys() & drawn.keys()
+    assert len(both) > 0.9 * len(exact)
+    ious = []
+    for key in both:
+        mask = rle.decode(drawn[key]["counts"], large.shape[:2])
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert drawn[key]["box_xyxy"] == [columns[0], rows[0], columns[-1], rows[-1]]
+        assert drawn[key]["area_px"] == mask.sum()
+        assert drawn[key]["point_xy"] == exact[key]["point_xy"]
+        ious.append(rle.pairwise_iou([drawn[key]["counts"]], [exact[key]["counts"]], large.shape[:2])[0, 0])
+    assert np.median(ious) > 0.9
+
+
+@pytest.mark.parametrize(("side", "density"), [*product([1, 2, 3, 7], [0.0, 0.1, 0.5, 0.9, 1.0])])
+def test_a_code_of_blocks_becomes_that_of_their_pixels(side, density):
+    rng = np.random.default_rng(side)
+    for box in [(0, 0, 40, 31), (3, 5, 40, 31), (0, 0, 23, 17), (11, 2, 38, 30)]:
+        crop = Crop(0, box, (31, 40), side)
+        height, width = crop.in_blocks().size_hw
+        for blocks in (rng.random((height, width)) < density, np.repeat(rng.random((1, width)) < density, height, 0)):
+            pixels = np.zeros((31, 40), np.bool_)
+            larger = blocks.repeat(side, 0).repeat(side, 1)[: box[3] - box[1], : box[2] - box[0]]
+            pixels[box[1] : box[3], box[0] : box[2]] = larger
+            assert enlarge_code(rle.encode(blocks), (height, width), side, crop) == rle.encode(pixels)
+
+
+def test_crops_that_fit_are_not_drawn_in_blocks(monkeypatch):
+    monkeypatch.setattr(windows, "SEEN_PX", 900)
+    crop = Crop(0, (0, 0, 40, 31), (31, 40))
+    for shrink, size, expected in [(1, 40, 1), (2, 40, 2), (2, 30, 1)]:
+        picture = SimpleNamespace(shrink=shrink)
+        assert Crop(0, (0, 0, size, min(size, 31)), (31, 40)).of_picture(picture).shrink == expected
+    assert crop.in_blocks() == crop
