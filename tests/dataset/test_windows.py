@@ -12,13 +12,14 @@ import tifffile
 from made_stacks import KINDS, PACKED, RGB, TILED, ZLIB, H, W, values, write_tiff
 from made_tiffs import tiff_of
 from maskgrid.config.pixels import PixelsConfig
-from maskgrid.dataset import strip_look, tiff_windows, windows
+from maskgrid.dataset import measured_windows, strip_look, tiff_windows, windows
 from maskgrid.dataset.decoding import Wish
 from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image, read_image
 from maskgrid.dataset.look import Raster, look_of
+from maskgrid.dataset.measured_windows import measure_windows
 from maskgrid.dataset.spans import Span
 from maskgrid.dataset.strip_look import look_of_strips
-from maskgrid.dataset.windows import TiffWindows, WholePicture, measure_windows, open_picture, shrink_of, shrunk
+from maskgrid.dataset.windows import TiffWindows, WholePicture, open_picture, shrink_of, shrunk
 
 LIMIT = 10**6
 GREY_8, RGB_8 = values("u1", 1, 255), values("u1", 3, 255)
@@ -162,7 +163,7 @@ def test_strips_measure_what_the_whole_image_gives(tmp_path, monkeypatch, kind):
     """Equal bit by bit where values have up to 16 bits; of longer ones numpy rounds percentiles in float32."""
     array, options, section, _, _ = {**KINDS, **PACKED}[kind]
     needs_codecs(kind, options)
-    monkeypatch.setattr(windows, "_STRIP_BYTES", 4000)
+    monkeypatch.setattr(measured_windows, "_STRIP_BYTES", 4000)
     path = tmp_path / "image.tif"
     write_tiff(path, array, options)
     wish = Wish(PixelsConfig.model_validate(section))
@@ -218,7 +219,7 @@ def test_keys_have_the_order_of_the_values_and_give_them_back(dtype):
 
 
 def test_missing_values_and_colours_are_measured_as_in_the_whole_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(windows, "_STRIP_BYTES", 4000)
+    monkeypatch.setattr(measured_windows, "_STRIP_BYTES", 4000)
     array = values("f4", 3)
     array[:20, :50] = np.nan
     array[40:] = -9999

@@ -13,9 +13,9 @@ from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.dataset.decoding import Image, Wish
 from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image
 from maskgrid.dataset.look import Look
+from maskgrid.dataset.measured_windows import Measured, measure_windows
 from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.dataset.spans import open_span, sha256_once
-from maskgrid.dataset.windows import Measured, measure_windows
 from maskgrid.io.listings import is_outside_root
 
 # These depend only on the file's bytes. Others may change although the file does not: permissions, the pixel limit.

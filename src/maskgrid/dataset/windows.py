@@ -1,7 +1,6 @@
 """Pictures whose parts are read one by one, so that an image need not fit into memory."""
 
 import math
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,11 @@ from PIL.TiffImagePlugin import (
     TiffImageFile,
 )
 
-from maskgrid.dataset.decoding import Wish
 from maskgrid.dataset.images import read_image, require_sha256, wrong_as_bad_image
-from maskgrid.dataset.look import Look, Raster, is_measured, picture
+from maskgrid.dataset.look import Look, picture
 from maskgrid.dataset.other_formats import is_tiff
 from maskgrid.dataset.pillow import DECODE_ERRORS, PixelsUnsupportedError, pillow_limits, to_rgb
 from maskgrid.dataset.spans import Span, open_span
-from maskgrid.dataset.strip_look import look_of_strips
 from maskgrid.dataset.tiff_values import TiffPicture, damage_as_errors, open_tiff
 from maskgrid.dataset.tiff_windows import Box, TiffWindowReader
 
@@ -37,8 +34,8 @@ BoxXyxy = tuple[int, int, int, int]
 MOST_PIXELS = 2**31 - 1
 # Pixels of a part that is seen in blocks.
 SEEN_PX = 1 << 24
-# Decoded values, and pixels, in memory while a picture is read strip by strip.
-_STRIP_BYTES, _STRIP_PX = 32 << 20, 1 << 24
+# Pixels in memory while a part is read strip by strip.
+_STRIP_PX = 1 << 24
 _ORIENTATION, _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _ALPHA = 274, 0, 1, 2, 2  # alpha that colours are not multiplied by
 # Modes of 8 bits whose values Pillow shows as they are, by the number of bands in the file.
 _PLAIN = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
@@ -46,7 +43,7 @@ _PLAIN = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _LOSSLESS = (1, 5, 8, 32773, 32946, 34925, 50000)
 
 # Whether rows of the file become columns, and whether its rows and columns count backwards, by EXIF orientation.
-_TURNS = {
+TURNS = {
     1: (False, False, False),
     2: (False, False, True),
     3: (False, True, True),
@@ -121,7 +118,7 @@ class TiffWindows:
         self.opened, self.reader, self.look = opened, reader, look
         self.shrink = 1 if look is None or look.shrink is None else look.shrink
         self.orientation = orientation_of(reader)
-        self.swaps, self.rows_back, self.columns_back = _TURNS[self.orientation]
+        self.swaps, self.rows_back, self.columns_back = TURNS[self.orientation]
         height, width = reader.picture.size_hw
         self.size_hw = (width, height) if self.swaps else (height, width)
 
@@ -219,7 +216,7 @@ def open_reader(
 def orientation_of(reader: TiffWindowReader) -> int:
     """EXIF's orientation, 1 to 8."""
     stated = reader.key.tags.valueof(_ORIENTATION, 1)
-    return stated if isinstance(stated, int) and stated in _TURNS else 1
+    return stated if isinstance(stated, int) and stated in TURNS else 1
 
 
 def _is_plain(stream: IO[bytes], max_pixels: int) -> bool:
@@ -238,49 +235,6 @@ def _is_plain(stream: IO[bytes], max_pixels: int) -> bool:
             and set(tags.get(SAMPLEFORMAT, (1,))) == {1}
             and tags.get(PHOTOMETRIC_INTERPRETATION) in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What the index says of a picture that is read in windows; the fields of ``maskgrid.dataset.decoding.Image``."""
-
-    size_hw: tuple[int, int]
-    exif_orientation: int
-    mode: str
-    format: str
-    look: Look
-    is_measured: bool
-
-
-def measure_windows(path: Path, wish: Wish, span: Span | None = None) -> Measured | None:
-    """Read an image beyond ``max_pixels`` to its end, strip by strip, and measure what the config asks for.
-
-    Returns:
-        What was found; None for a file that is no TIFF, of which no windows are read.
-
-    Raises:
-        BadImageError: anything is wrong with it.
-    """
-    with ExitStack() as opened, wrong_as_bad_image(), damage_as_errors():
-        stream = opened.enter_context(open_span(path, span))
-        if not is_tiff(stream):
-            return None
-        bands_wanted = wish.pixels.bands is not None
-        reader = open_reader(opened, stream, wish.page, bands_wanted, MOST_PIXELS)
-        height, width = reader.picture.size_hw
-        n_rows = reader.rows_at_once(_STRIP_BYTES)
-
-        def strips() -> Iterator[Raster]:
-            for top in range(0, height, n_rows):
-                values = reader.values(Box(0, top, width, min(top + n_rows, height)))
-                yield reader.picture.raster(values)
-
-        look = look_of_strips(strips, wish.pixels, wish.page, shrink_of((height, width)))
-        orientation = orientation_of(reader)
-        size_hw = (width, height) if _TURNS[orientation][0] else (height, width)
-        mode = f"{reader.picture.n_bands} x {reader.dtype}"
-        measured = is_measured(next(iter(strips())), wish.pixels)
-        return Measured(size_hw, orientation, mode, "TIFF", look, measured)
 
 
 def shrink_of(size_hw: tuple[int, int]) -> int:
