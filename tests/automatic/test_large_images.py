@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 
 from killing import tiny_plan
+from maskgrid.automatic import shard_parts
 from maskgrid.automatic.enlarged import enlarge_code
 from maskgrid.automatic.generate import generate_shard
 from maskgrid.automatic.proposals import Crop
@@ -16,6 +18,9 @@ from maskgrid.automatic.proposer import Proposer
 from maskgrid.dataset import windows
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.tables import read_images
+from maskgrid.io.errors import MachineError
+from maskgrid.io.files import remove_tree
+from maskgrid.io.journal import journal_folder
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 
@@ -64,6 +69,80 @@ def test_tiles_beyond_the_limit_are_those_below_it(tmp_path, photo, demo_model, 
     assert rows["b.png"]["status"] == "too_large"
     assert rows["b.png"]["message"] == "230 x 200 pixels, more than max_pixels allows (10000)"
     assert candidates(beyond, "tile") == candidates(below, "tile")
+
+
+@pytest.mark.parametrize("held_bytes", [0, 10**9])
+def test_tiles_a_few_at_a_time_give_the_same_tables(tmp_path, photo, demo_model, monkeypatch, held_bytes):
+    """However many tiles there are in a part, files have the same bytes; with few rows in memory, the same rows."""
+    monkeypatch.setattr(shard_parts, "_ROWS_IN_GROUP", 7)
+    found = []
+    for n_tiles in (1, 5, 100):
+        monkeypatch.setattr(shard_parts, "TILES_IN_PART", n_tiles)
+        monkeypatch.setattr(shard_parts, "_HELD_BYTES", held_bytes)
+        plan, _ = run(tmp_path, f"results{n_tiles}", demo_model, 10**6)
+        paths = plan.layout.candidates(plan.runs[1], "all"), plan.layout.pass_images(plan.runs[1], "all")
+        found.append([path.read_bytes() for path in paths])
+        assert not list(journal_folder(paths[0]).glob(".*"))
+    assert found[0] == found[1] == found[2]
+    n_groups = pq.ParquetFile(paths[0]).num_row_groups
+    assert n_groups == (1 if held_bytes else -(-len(read_table(paths[0])) // 7))
+    monkeypatch.setattr(shard_parts, "_HELD_BYTES", 10**9)
+    plan, _ = run(tmp_path, "held", demo_model, 10**6)
+    assert read_table(plan.layout.candidates(plan.runs[1], "all")).to_pylist() == read_table(paths[0]).to_pylist()
+
+
+class Failing(Proposer):
+    """A network that dies, or finds no numbers, at the tile of a number, and remembers the tiles that it was given."""
+
+    def __init__(self, model, at, error):
+        super().__init__(model)
+        self.at, self.error, self.seen = at, error, []
+
+    def run(self, image, pass_, recording, points_per_batch, each_crop, tiles=None):
+        if self.at in (tiles or ()):
+            raise self.error
+        self.seen += tiles or ()
+        return super().run(image, pass_, recording, points_per_batch, each_crop, tiles)
+
+
+@pytest.fixture
+def tiled(tmp_path, photo, monkeypatch):
+    monkeypatch.setattr(shard_parts, "TILES_IN_PART", 2)
+    (tmp_path / "source/b.png").unlink()
+    plan = tiny_plan(
+        tmp_path / "source",
+        tmp_path / "results",
+        sweep=None,
+        dataset={"source": str(tmp_path / "source")},
+        generator={**GENERATOR, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.5},
+    )
+    index_dataset(plan)
+    return plan
+
+
+def test_a_killed_job_goes_on_after_the_last_tiles(tiled, demo_model):
+    pass_name = tiled.runs[1].pass_.name
+    network = Failing(demo_model, 7, MachineError("the device has gone"))
+    with pytest.raises(MachineError):
+        generate_shard(tiled, "demo", pass_name, "all", load=lambda *_: network)
+    assert network.seen == [0, 1, 2, 3, 4, 5]
+    again = Failing(demo_model, -1, None)
+    generate_shard(tiled, "demo", pass_name, "all", load=lambda *_: again)
+    assert again.seen == [6, 7, 8, 9, 10, 11]
+    path = tiled.layout.candidates(tiled.runs[1], "all")
+    resumed = path.read_bytes()
+    remove_tree(journal_folder(path))
+    path.unlink()
+    generate_shard(tiled, "demo", pass_name, "all", load=lambda *_: Failing(demo_model, -1, None))
+    assert path.read_bytes() == resumed
+
+
+def test_an_image_that_fails_at_one_tile_fails(tiled, demo_model):
+    network = Failing(demo_model, 7, FloatingPointError("no numbers"))
+    generate_shard(tiled, "demo", tiled.runs[1].pass_.name, "all", load=lambda *_: network)
+    (row,) = read_table(tiled.layout.pass_images(tiled.runs[1], "all")).to_pylist()
+    assert (row["status"], row["message"]) == ("not_a_number", "no numbers")
+    assert len(read_table(tiled.layout.candidates(tiled.runs[1], "all"))) == 0
 
 
 def test_without_tiles_the_limit_holds(tmp_path, photo, demo_model):
