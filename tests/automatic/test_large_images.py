@@ -1,5 +1,6 @@
 """Images beyond ``dataset.max_pixels``: read in windows, their tiles as ever, and large parts drawn in blocks."""
 
+import json
 from itertools import product
 from types import SimpleNamespace
 
@@ -10,9 +11,10 @@ import pytest
 import tifffile
 
 from killing import tiny_plan
-from maskgrid.automatic import shard_parts
+from maskgrid.automatic import codes, replay, shard_parts
 from maskgrid.automatic.enlarged import enlarge_code
 from maskgrid.automatic.generate import generate_shard
+from maskgrid.automatic.merge import gather, merge_setting
 from maskgrid.automatic.proposals import Crop
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.dataset import windows
@@ -89,6 +91,25 @@ def test_tiles_a_few_at_a_time_give_the_same_tables(tmp_path, photo, demo_model,
     monkeypatch.setattr(shard_parts, "_HELD_BYTES", 10**9)
     plan, _ = run(tmp_path, "held", demo_model, 10**6)
     assert read_table(plan.layout.candidates(plan.runs[1], "all")).to_pylist() == read_table(paths[0]).to_pylist()
+
+
+def test_codes_that_stay_in_their_file_give_the_same_selections_and_annotations(
+    tmp_path, photo, demo_model, monkeypatch
+):
+    monkeypatch.setattr(shard_parts, "_ROWS_IN_GROUP", 7)
+    monkeypatch.setattr(shard_parts, "_HELD_BYTES", 0)
+    plan, _ = run(tmp_path, "results", demo_model, 10**6, min_mask_region_area=5)
+    found = []
+    for held, in_bitsets in [(10**9, 10**9), (0, 0)]:
+        monkeypatch.setattr(codes, "_HELD_BYTES", held)
+        monkeypatch.setattr(replay, "_MOST_IN_BITSETS", in_bitsets)
+        replay.replay_shard(plan, "all")
+        gather(plan)
+        merge_setting(plan, "baseline")
+        paths = plan.layout.selections("all"), plan.layout.shard_counts("all"), plan.layout.annotations("baseline")
+        found.append([path.read_bytes() for path in paths])
+    assert found[0] == found[1]
+    assert len(json.loads(found[0][2])["annotations"]) > 10
 
 
 class Failing(Proposer):
