@@ -35,7 +35,7 @@ class Codes:
     def __getitem__(self, choice: Any) -> Any:  # noqa: ANN401
         """One code by its number, or an array of codes by an array of numbers, a mask or a slice."""
         if isinstance(choice, int | np.integer):
-            return self._taken(np.arange(len(self), dtype=np.int64)[[choice]])[0]
+            return self._taken(np.array([range(len(self))[int(choice)]], np.int64))[0]
         return self._taken(np.arange(len(self), dtype=np.int64)[choice])
 
     def __iter__(self) -> Iterator[bytes | None]:

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sam2.utils.amg import is_box_near_crop_edge
 
 from maskgrid.automatic.candidates import CandidateRows
 from maskgrid.automatic.proposals import Crop
 from maskgrid.masks import rle
+from maskgrid.masks.windows import runs_by_column
 
 
 def enlarged(rows: CandidateRows, crop: Crop) -> CandidateRows:
@@ -45,7 +45,7 @@ def enlarge_code(code: bytes, blocks_hw: tuple[int, int], side: int, crop: Crop)
     """The code, in the image, of a mask of blocks of a crop."""
     x0, y0, x1, y1 = crop.box_xyxy
     height, n_across = blocks_hw[0], blocks_hw[1]
-    column, first, last = _runs_by_column(rle.run_lengths(code), height)
+    column, first, last = runs_by_column(rle.run_lengths(code), height)
     tops, bottoms = y0 + first * side, np.minimum(y0 + last * side, y1)
     # Each column of blocks becomes as many columns of pixels, all with its runs.
     n_runs = np.bincount(column, minlength=n_across)
@@ -60,21 +60,3 @@ def enlarge_code(code: bytes, blocks_hw: tuple[int, int], side: int, crop: Crop)
     is_seam = np.flatnonzero(edges[1:-1:2] == edges[2::2])
     edges = np.delete(edges, np.concatenate([2 * is_seam + 1, 2 * is_seam + 2]))
     return rle.code_of_edges(edges, crop.image_size_hw)
-
-
-def _runs_by_column(
-    runs: NDArray[np.int64], height: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The runs of a mask, cut at the ends of columns: int64 columns, first rows, and last rows + 1."""
-    ends = np.cumsum(runs)
-    starts, stops = ends[0 : len(ends) - 1 : 2], ends[1::2]
-    n_columns = (stops - 1) // height - starts // height + 1
-    run = np.repeat(np.arange(len(starts)), n_columns)
-    column = (
-        np.repeat(starts // height, n_columns)
-        + np.arange(n_columns.sum())
-        - np.repeat(np.cumsum(n_columns) - n_columns, n_columns)
-    )
-    first = np.maximum(starts[run] - column * height, 0)
-    last = np.minimum(stops[run] - column * height, height)
-    return column, first, last

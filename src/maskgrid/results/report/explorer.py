@@ -9,7 +9,7 @@ import orjson
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.automatic.regions import Region, redraw
+from maskgrid.automatic.regions import Region, redraw_code
 from maskgrid.config.models import DEMO, GeneratorConfig
 from maskgrid.config.settings import Setting
 from maskgrid.io.wording import TOY, parameter
@@ -261,7 +261,7 @@ def _changed(part: Candidates, rows: NDArray[np.int64], area: int) -> dict[int, 
     inner = [place for place, row in enumerate(rows) if part.rows.counts[row] is not None]
     if len(inner) * part.size_hw[0] * part.size_hw[1] > _MAX_REGION_PIXELS:
         return None
-    drawn = {place: redraw(rle.decode(part.rows.counts[rows[place]], part.size_hw), area) for place in inner}
+    drawn = {place: redraw_code(part.rows.counts[rows[place]], part.size_hw, area) for place in inner}
     return {place: region for place, region in drawn.items() if region is not None}
 
 
