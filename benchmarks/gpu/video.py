@@ -1,4 +1,4 @@
-"""Tracking: frames per second against sam2's predictor, and masks that differ."""
+"""Tracking: frames per second against sam2's predictor, masks that differ, and objects in batches."""
 
 import tempfile
 import time
@@ -27,6 +27,10 @@ from maskgrid.network.model import DTYPES, built_by
 Mask = NDArray[np.bool_]
 # Masks by frame and object.
 Found = dict[tuple[int, int], Mask]
+
+# Numbers of objects, and the values of objects_per_batch for each.
+_BATCHES = ((1, (16,)), (4, (16,)), (16, (1, 16)), (64, (16, 64)))
+_STAND_IN_BATCHES = ((1, (2,)), (2, (1, 2)), (5, (2, 5)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,42 @@ def discs(n: int, size_hw: tuple[int, int]) -> list[Mask]:
     return [(rows - y) ** 2 + (columns - x) ** 2 < radius**2 for y, x in centres]
 
 
+def batches(check: Check) -> Iterator[Result]:
+    """Few and many objects: sam2, which takes one at a time, and maskgrid with ``objects_per_batch``.
+
+    Only the demo's masks tell how well both agree: random weights draw noise, which rounding changes.
+    """
+    for name, dtype in (("demo", "float32"), ("tiny", "float32"), ("tiny", "bfloat16")):
+        with tempfile.TemporaryDirectory() as folder:
+            n_frames = 4 if check.stand_in else 11
+            height = 128 if check.stand_in else 480
+            frames = JpegFrames(Path(folder) / "frames", draw_clip(0, n_frames, (height, height * 4 // 3)).frames)
+            checkpoint = _checkpoint(check, name, Path(folder))
+            tracker, predictor = _tracker(check, checkpoint, dtype), _predictor(check, checkpoint)
+            list(_steps_of_sam2(predictor, frames, dtype, discs(2, frames.size_hw), 3))  # warm
+            for n, sizes in _STAND_IN_BATCHES if check.stand_in else _BATCHES:
+                objects = discs(n, frames.size_hw)
+                told = {"architecture": name, "dtype": dtype, "objects": n}
+                theirs, cost = _timed(check, _steps_of_sam2(predictor, frames, dtype, objects, n_frames))
+                yield {**told, "side": "sam2", **cost}
+                for size in sizes:
+                    list(_steps(tracker, frames, objects, 3, size))  # warm
+                    ours, faster = _timed(check, _steps(tracker, frames, objects, n_frames, size))
+                    ratio = cost["s_per_frame"] / faster["s_per_frame"]
+                    told_size = {**told, "side": "maskgrid", "objects_per_batch": size}
+                    yield {**told_size, **faster, "times_as_fast": ratio, **_differences(ours, theirs)}
+
+
+def _timed(check: Check, steps: Iterator[Found]) -> tuple[Found, dict[str, Any]]:
+    """The masks, seconds until the prompted frame is there, seconds for each frame after it, and peak memory."""
+    peak, at_s, found = Peak(check.device), [time.perf_counter()], Found()
+    for masks in steps:  # on the CPU, so the device has finished the frame
+        at_s.append(time.perf_counter())
+        found |= masks
+    per_frame = (at_s[-1] - at_s[1]) / (len(at_s) - 2)
+    return found, {"prompts_s": at_s[1] - at_s[0], "s_per_frame": per_frame, "peak_mib": peak.mib()}
+
+
 def _both(check: Check, sides: Sequence[Side], objects: Sequence[Mask]) -> Iterator[Result]:
     found, seconds = [], []
     for side in sides:
@@ -81,23 +121,34 @@ def _both(check: Check, sides: Sequence[Side], objects: Sequence[Mask]) -> Itera
 
 def _differences(ours: Found, theirs: Found) -> Result:
     px = [int((ours[key] != theirs[key]).sum()) for key in theirs]
+    joint = [int((ours[key] | theirs[key]).sum()) for key in theirs]
+    ious = [1.0 - count / max(1, area_px) for count, area_px in zip(px, joint, strict=True)]
     return {
         "masks": len(px),
         "masks_that_differ": sum(count > 0 for count in px),
         "pixels": sum(px),
         "empty": sum(not mask.any() for mask in theirs.values()),
+        "iou_lowest": min(ious),
+        "iou_mean": sum(ious) / len(ious),
     }
 
 
 def _sides(check: Check, checkpoint: tuple[str, str | None], frames: JpegFrames, dtype: str) -> list[Side]:
-    tracker = load_tracker(*checkpoint, str(check.device), dtype, allow_unverified=True)
+    return [
+        Side("maskgrid", partial(tracked, _tracker(check, checkpoint, dtype), frames)),
+        Side("sam2", partial(_tracked_by_sam2, _predictor(check, checkpoint), frames, dtype)),
+    ]
+
+
+def _tracker(check: Check, checkpoint: tuple[str, str | None], dtype: str) -> Any:  # noqa: ANN401
+    return load_tracker(*checkpoint, str(check.device), dtype, allow_unverified=True)
+
+
+def _predictor(check: Check, checkpoint: tuple[str, str | None]) -> Any:  # noqa: ANN401
     predictor = built_by(build_sam2_video_predictor, resolve_checkpoint(*checkpoint, allow_unverified=True))
     predictor = predictor.to(check.device)
     predictor.fill_hole_area = 0  # it would need sam2's CUDA extension
-    return [
-        Side("maskgrid", partial(tracked, tracker, frames)),
-        Side("sam2", partial(_tracked_by_sam2, predictor, frames, dtype)),
-    ]
+    return predictor
 
 
 def _checkpoint(check: Check, name: str, folder: Path) -> tuple[str, str | None]:
@@ -112,13 +163,21 @@ def _checkpoint(check: Check, name: str, folder: Path) -> tuple[str, str | None]
 
 def tracked(tracker: Any, frames: JpegFrames, objects: Sequence[Mask], most: int) -> Found:  # noqa: ANN401
     """maskgrid's masks on the first frames."""
+    return _all(_steps(tracker, frames, objects, most))
+
+
+def _steps(
+    tracker: Any,  # noqa: ANN401
+    frames: JpegFrames,
+    objects: Sequence[Mask],
+    most: int,
+    objects_per_batch: int = 1,
+) -> Iterator[Found]:
+    """maskgrid's masks, frame by frame."""
     prompts = [FramePrompt(0, number, mask=mask) for number, mask in enumerate(objects)]
-    options = TrackOptions(max_frame_num_to_track=most - 1)
-    return {
-        (mask.frame, mask.object_id): rle.decode(mask.counts, frames.size_hw)
-        for _, masks in track(tracker, frames, prompts, options)
-        for mask in masks
-    }
+    options = TrackOptions(max_frame_num_to_track=most - 1, objects_per_batch=objects_per_batch)
+    for _, masks in track(tracker, frames, prompts, options):
+        yield {(mask.frame, mask.object_id): rle.decode(mask.counts, frames.size_hw) for mask in masks}
 
 
 def _tracked_by_sam2(
@@ -128,7 +187,17 @@ def _tracked_by_sam2(
     objects: Sequence[Mask],
     most: int,
 ) -> Found:
-    found: Found = {}
+    return _all(_steps_of_sam2(predictor, frames, dtype, objects, most))
+
+
+def _steps_of_sam2(
+    predictor: Any,  # noqa: ANN401
+    frames: JpegFrames,
+    dtype: str,
+    objects: Sequence[Mask],
+    most: int,
+) -> Iterator[Found]:
+    """sam2's masks, frame by frame."""
     lower = dtype != "float32"
     autocast = torch.autocast(predictor.device.type, DTYPES[dtype]) if lower else nullcontext()
     with torch.inference_mode(), autocast:
@@ -137,8 +206,11 @@ def _tracked_by_sam2(
             predictor.add_new_mask(state, 0, number, mask)
         for frame, ids, logits in predictor.propagate_in_video(state, max_frame_num_to_track=most - 1):
             masks = (logits[:, 0] > 0).cpu().numpy()
-            found.update({(frame, number): masks[index] for index, number in enumerate(ids)})
-    return found
+            yield {(frame, number): masks[index] for index, number in enumerate(ids)}
+
+
+def _all(steps: Iterator[Found]) -> Found:
+    return {key: mask for found in steps for key, mask in found.items()}
 
 
 def vos_optimized(check: Check) -> Iterator[Result]:

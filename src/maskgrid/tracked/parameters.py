@@ -29,6 +29,7 @@ _OF_MASKS = {
     "clear_non_cond_mem_around_input",
     "add_all_frames_to_correct_as_cond",
     "fill_hole_area",
+    "objects_per_batch",
     "vos_optimized",
 }
 _OF_NEITHER = {"offload_video_to_cpu", "offload_state_to_cpu", "exports", "automatic"}  # automatic is in the setting
@@ -75,7 +76,8 @@ def mask_parameters(plan: Plan, setting: str) -> dict[str, Any]:
     config = plan.config.tracking
     if config is None:
         return {}
-    values = config.model_dump(exclude=_OF_JOBS | _OF_NEITHER)
+    one_by_one = {"objects_per_batch"} if config.objects_per_batch == 1 else set()  # as before the key existed
+    values = config.model_dump(exclude=_OF_JOBS | _OF_NEITHER | one_by_one)
     if config.prompts is not None:
         return values
     return {**values, **find(plan.track_settings, setting, "tracking.sweep").parameters()}
