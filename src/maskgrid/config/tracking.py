@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from maskgrid.config.section import Fraction, Items, Section, Sweep, SweepBlock
 
@@ -122,6 +129,14 @@ class TrackingConfig(Section):
             return dump(sweep)
         parts = dump(sweep or SweepBlock())
         return {name: part for name, part in parts.items() if part or name in ("grid", "points")}
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``objects_per_batch`` if it is off, so that files and fingerprints stay as before it existed."""
+        values: dict[str, Any] = dump(self)
+        if self.objects_per_batch == 1:
+            values.pop("objects_per_batch", None)
+        return values
 
     @model_validator(mode="after")
     def _range_holds_frames(self) -> "TrackingConfig":

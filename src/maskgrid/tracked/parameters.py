@@ -76,8 +76,7 @@ def mask_parameters(plan: Plan, setting: str) -> dict[str, Any]:
     config = plan.config.tracking
     if config is None:
         return {}
-    one_by_one = {"objects_per_batch"} if config.objects_per_batch == 1 else set()  # as before the key existed
-    values = config.model_dump(exclude=_OF_JOBS | _OF_NEITHER | one_by_one)
+    values = config.model_dump(exclude=_OF_JOBS | _OF_NEITHER)
     if config.prompts is not None:
         return values
     return {**values, **find(plan.track_settings, setting, "tracking.sweep").parameters()}
