@@ -47,7 +47,7 @@ def video(check: Check, name: str) -> Iterator[Result]:
         height = 128 if check.stand_in else 480
         clip = draw_clip(0, check.n_frames, (height, height * 4 // 3))
         frames = JpegFrames(Path(folder) / "frames", clip.frames)
-        checkpoint = _checkpoint(check, name, Path(folder))
+        checkpoint = checkpoint_of(check, name, Path(folder))
         for dtype in ("float32",) if name == "demo" else ("float32", "bfloat16"):
             sides = _sides(check, checkpoint, frames, dtype)
             for objects in ([clip.masks[0, 0]], discs(check.n_objects, frames.size_hw)):
@@ -79,20 +79,20 @@ def batches(check: Check) -> Iterator[Result]:
             n_frames = 4 if check.stand_in else 11
             height = 128 if check.stand_in else 480
             frames = JpegFrames(Path(folder) / "frames", draw_clip(0, n_frames, (height, height * 4 // 3)).frames)
-            checkpoint = _checkpoint(check, name, Path(folder))
-            tracker, predictor = _tracker(check, checkpoint, dtype), _predictor(check, checkpoint)
-            list(_steps_of_sam2(predictor, frames, dtype, discs(2, frames.size_hw), 3))  # warm
+            checkpoint = checkpoint_of(check, name, Path(folder))
+            tracker, predictor = tracker_of(check, checkpoint, dtype), predictor_of(check, checkpoint)
+            list(steps_of_sam2(predictor, frames, dtype, discs(2, frames.size_hw), 3))  # warm
             for n, sizes in _STAND_IN_BATCHES if check.stand_in else _BATCHES:
                 objects = discs(n, frames.size_hw)
                 told = {"architecture": name, "dtype": dtype, "objects": n}
-                theirs, cost = _timed(check, _steps_of_sam2(predictor, frames, dtype, objects, n_frames))
+                theirs, cost = _timed(check, steps_of_sam2(predictor, frames, dtype, objects, n_frames))
                 yield {**told, "side": "sam2", **cost}
                 for size in sizes:
-                    list(_steps(tracker, frames, objects, 3, size))  # warm
-                    ours, faster = _timed(check, _steps(tracker, frames, objects, n_frames, size))
+                    list(steps(tracker, frames, objects, 3, size))  # warm
+                    ours, faster = _timed(check, steps(tracker, frames, objects, n_frames, size))
                     ratio = cost["s_per_frame"] / faster["s_per_frame"]
                     told_size = {**told, "side": "maskgrid", "objects_per_batch": size}
-                    yield {**told_size, **faster, "times_as_fast": ratio, **_differences(ours, theirs)}
+                    yield {**told_size, **faster, "times_as_fast": ratio, **differences(ours, theirs)}
 
 
 def _timed(check: Check, steps: Iterator[Found]) -> tuple[Found, dict[str, Any]]:
@@ -116,10 +116,10 @@ def _both(check: Check, sides: Sequence[Side], objects: Sequence[Mask]) -> Itera
         seconds.append(time.perf_counter() - started)
         cost = {"s": seconds[-1], "frames_per_s": check.n_frames / seconds[-1], "peak_mib": peak.mib()}
         yield {"side": side.name, **cost}
-    yield {**_differences(*found), "ratio": seconds[1] / seconds[0]}
+    yield {**differences(*found), "ratio": seconds[1] / seconds[0]}
 
 
-def _differences(ours: Found, theirs: Found) -> Result:
+def differences(ours: Found, theirs: Found) -> Result:
     px = [int((ours[key] != theirs[key]).sum()) for key in theirs]
     joint = [int((ours[key] | theirs[key]).sum()) for key in theirs]
     ious = [1.0 - count / max(1, area_px) for count, area_px in zip(px, joint, strict=True)]
@@ -135,23 +135,23 @@ def _differences(ours: Found, theirs: Found) -> Result:
 
 def _sides(check: Check, checkpoint: tuple[str, str | None], frames: JpegFrames, dtype: str) -> list[Side]:
     return [
-        Side("maskgrid", partial(tracked, _tracker(check, checkpoint, dtype), frames)),
-        Side("sam2", partial(_tracked_by_sam2, _predictor(check, checkpoint), frames, dtype)),
+        Side("maskgrid", partial(tracked, tracker_of(check, checkpoint, dtype), frames)),
+        Side("sam2", partial(_tracked_by_sam2, predictor_of(check, checkpoint), frames, dtype)),
     ]
 
 
-def _tracker(check: Check, checkpoint: tuple[str, str | None], dtype: str) -> Any:  # noqa: ANN401
+def tracker_of(check: Check, checkpoint: tuple[str, str | None], dtype: str) -> Any:  # noqa: ANN401
     return load_tracker(*checkpoint, str(check.device), dtype, allow_unverified=True)
 
 
-def _predictor(check: Check, checkpoint: tuple[str, str | None]) -> Any:  # noqa: ANN401
+def predictor_of(check: Check, checkpoint: tuple[str, str | None]) -> Any:  # noqa: ANN401
     predictor = built_by(build_sam2_video_predictor, resolve_checkpoint(*checkpoint, allow_unverified=True))
     predictor = predictor.to(check.device)
     predictor.fill_hole_area = 0  # it would need sam2's CUDA extension
     return predictor
 
 
-def _checkpoint(check: Check, name: str, folder: Path) -> tuple[str, str | None]:
+def checkpoint_of(check: Check, name: str, folder: Path) -> tuple[str, str | None]:
     """The checkpoint and the config of a model; random weights are written to a file."""
     name = check.architecture(name)
     if name not in CONFIGS:
@@ -163,10 +163,10 @@ def _checkpoint(check: Check, name: str, folder: Path) -> tuple[str, str | None]
 
 def tracked(tracker: Any, frames: JpegFrames, objects: Sequence[Mask], most: int) -> Found:  # noqa: ANN401
     """maskgrid's masks on the first frames."""
-    return _all(_steps(tracker, frames, objects, most))
+    return _all(steps(tracker, frames, objects, most))
 
 
-def _steps(
+def steps(
     tracker: Any,  # noqa: ANN401
     frames: JpegFrames,
     objects: Sequence[Mask],
@@ -187,10 +187,10 @@ def _tracked_by_sam2(
     objects: Sequence[Mask],
     most: int,
 ) -> Found:
-    return _all(_steps_of_sam2(predictor, frames, dtype, objects, most))
+    return _all(steps_of_sam2(predictor, frames, dtype, objects, most))
 
 
-def _steps_of_sam2(
+def steps_of_sam2(
     predictor: Any,  # noqa: ANN401
     frames: JpegFrames,
     dtype: str,
@@ -231,4 +231,4 @@ def vos_optimized(check: Check) -> Iterator[Result]:
             found = tracked(tracker, frames, objects, check.n_frames)
             check.sync()
             cost = {"s": time.perf_counter() - started, "peak_mib": peak.mib()}
-            yield {"turn": turn, **cost, **_differences(found, usual)}
+            yield {"turn": turn, **cost, **differences(found, usual)}
