@@ -151,12 +151,15 @@ def memory_of(model: SAM2Base, prepare: Callable[..., Tensor], memories: Memorie
             for name in ("current_vision_feats", "current_vision_pos_embeds")
         }
         prepare(recorder, output_dict=outputs, **{**call, **parts})
-    first, *others = recorder.memories
-    together = {"curr": call["current_vision_feats"], "curr_pos": call["current_vision_pos_embeds"]}
-    if not others:
-        return {**first, **together}
-    joined = {name: torch.cat([one[name] for one in recorder.memories], dim=1) for name in ("memory", "memory_pos")}
-    return {**first, **joined, **together}
+    # Objects first in memory, as the layers want them, or each layer would reorder; torch's linear layers then also
+    # round as for one object, while in other layouts they add the bias in a step of its own.
+    together = {
+        name: torch.cat([one[name].transpose(0, 1) for one in recorder.memories]).transpose(0, 1)
+        for name in ("memory", "memory_pos")
+    }
+    current = [part.transpose(0, 1).contiguous().transpose(0, 1) for part in call["current_vision_feats"]]
+    places = {"curr": current, "curr_pos": call["current_vision_pos_embeds"]}
+    return {**recorder.memories[0], **together, **places}
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
