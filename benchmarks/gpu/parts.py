@@ -45,6 +45,7 @@ PARTS = {
     "trials": Part(45, "trials", "trials"),
     "stages_tiny": Part(25, "stages", "stages", ("tiny",)),
     "compiled": Part(60, "trials", "compiled"),
+    "jobs": Part(90, "jobs", "jobs"),
     "video_large": Part(70, "video", "video", ("large",)),
     "vos_optimized": Part(200, "video", "vos_optimized"),
 }
