@@ -13,11 +13,12 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor, SAM2VideoPredictorVOS
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+from maskgrid.io.errors import UserError
 from maskgrid.network.components import fill_holes
+from maskgrid.tracked.batches import Memories, ObjectBatches, memory_of
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.records import Frames
-
-State = dict[str, Any]
+from maskgrid.tracked.state import State
 
 # ImageNet's, as in sam2.utils.misc.load_video_frames.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -31,10 +32,12 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
     Attributes:
         dtype: below float32, the network runs under ``torch.autocast``.
         hole_area: sam2's ``fill_hole_area``, which sam2 itself ignores without its CUDA extension.
+        batches: tracks objects together; None for one at a time.
     """
 
     dtype: torch.dtype = torch.float32
     hole_area: int = 0
+    batches: ObjectBatches | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
         """As sam2's; called by Hydra."""
@@ -49,6 +52,10 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         other.non_overlap_masks = options.non_overlap_masks
         other.clear_non_cond_mem_around_input = options.clear_non_cond_mem_around_input
         other.add_all_frames_to_correct_as_cond = options.add_all_frames_to_correct_as_cond
+        other.batches = ObjectBatches(options.objects_per_batch) if options.objects_per_batch > 1 else None
+        if other.batches is not None:
+            # sam2 applies it within a batch: to one object at a time, it does nothing.
+            other.non_overlap_masks_for_mem_enc = False
         return other
 
     def init_lazily(self, frames: Frames, options: TrackOptions) -> State:
@@ -78,6 +85,9 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         yield from outputs
 
     def _run_single_frame_inference(self, **arguments: Any) -> tuple[State, Tensor]:  # noqa: ANN401
+        return self._run(arguments) if self.batches is None else self.batches.run(self._run, arguments, self)
+
+    def _run(self, arguments: State) -> tuple[State, Tensor]:
         with self._autocast():
             output, masks = super()._run_single_frame_inference(**arguments)
         if self.hole_area > 0:
@@ -92,6 +102,16 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
     def _run_memory_encoder(self, **arguments: Any) -> Any:  # noqa: ANN401
         with self._autocast():
             return super()._run_memory_encoder(**arguments)
+
+    def _prepare_memory_conditioned_features(self, *, output_dict: State | Memories, **named: Any) -> Tensor:  # noqa: ANN401
+        if not isinstance(output_dict, Memories):
+            features: Tensor = super()._prepare_memory_conditioned_features(output_dict=output_dict, **named)
+            return features
+        prepare = SAM2VideoPredictor._prepare_memory_conditioned_features
+        attended: Tensor = self.memory_attention(**memory_of(self, prepare, output_dict, named))
+        # (pixels, objects, channels) to (objects, channels, height, width), as sam2 does.
+        objects, channels = attended.shape[1:]
+        return attended.permute(1, 2, 0).view(objects, channels, *named["feat_sizes"][-1])
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
@@ -119,6 +139,19 @@ class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ig
         # outputs, but not the memory attention's (its issue 501), nor those for the image predictor.
         for part in (self.memory_attention, self.sam_prompt_encoder, self.sam_mask_decoder):
             part.forward = _copying(part.forward)
+
+    def with_options(self, options: TrackOptions) -> Self:
+        """As the base class.
+
+        Raises:
+            UserError: objects in batches.
+        """
+        if options.objects_per_batch > 1:
+            raise UserError(
+                "objects_per_batch: the compiled network takes one object at a time; remove objects_per_batch or "
+                "vos_optimized"
+            )
+        return super().with_options(options)
 
 
 class LazyImages:

@@ -19,10 +19,10 @@ from maskgrid.network.model import DTYPES, built_by, on_device, run_in
 from maskgrid.tracked.frames import VideoLike, frames_of
 from maskgrid.tracked.given_prompts import PromptsLike, prompts_of
 from maskgrid.tracked.options import TrackOptions
-from maskgrid.tracked.predictor import CompiledVideoPredictor, State, VideoPredictor
+from maskgrid.tracked.predictor import CompiledVideoPredictor, VideoPredictor
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
 from maskgrid.tracked.schedule import Pass, last_passes, plan_passes
-from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
+from maskgrid.tracked.state import Horizon, State, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
 
 LESS_MEMORY = (
     "Track fewer objects at a time (objects_per_job), keep frames and memories in the CPU's memory "
@@ -248,7 +248,7 @@ def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) 
     Raises:
         FloatingPointError: the network returned values that are not numbers.
     """
-    scores = [_object_score(state, frame, index) for index in range(len(ids))]
+    scores = _object_scores(state, frame, len(ids))
     # If an object's score is not a number, sam2 makes its mask empty, as if the object were out of sight.
     if not (np.isfinite(scores).all() and bool(logits.isfinite().all())):
         raise FloatingPointError(f"frame {frame}: the network returned scores or logits that are not numbers")
@@ -259,7 +259,12 @@ def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) 
     return [TrackedMask(frame, *columns, size_hw) for columns in found]
 
 
-def _object_score(state: State, frame: int, index: int) -> float:
-    outputs = state["output_dict_per_obj"][index]
-    output = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
-    return float(output["object_score_logits"].item())
+def _object_scores(state: State, frame: int, n: int) -> list[float]:
+    """The scores of all objects on a frame, in one transfer from the device."""
+    scores = []
+    for index in range(n):
+        outputs = state["output_dict_per_obj"][index]
+        output = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
+        scores.append(output["object_score_logits"].flatten())
+    found: list[float] = torch.cat(scores).tolist()
+    return found
