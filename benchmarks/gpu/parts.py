@@ -46,6 +46,8 @@ PARTS = {
     "trials": Part(45, "trials", "trials"),
     "stages_tiny": Part(25, "stages", "stages", ("tiny",)),
     "compiled": Part(60, "trials", "compiled"),
+    "files": Part(60, "files", "files"),
+    "jobs": Part(90, "jobs", "jobs"),
     "video_large": Part(70, "video", "video", ("large",)),
     "vos_optimized": Part(200, "video", "vos_optimized"),
 }

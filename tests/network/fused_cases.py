@@ -62,7 +62,7 @@ def case(dtype, operand, channels, size_hw, masks, wanted=None, block=64):
     true = cast(ours.decoder, ours.features, torch.float64)
     true.fine, true.finer = ours.fine.double(), ours.finer.double()  # as rounded as both sides read them
     keys = torch.randn(n, size_hw[0] * size_hw[1], channels).to(kind)
-    hyper = torch.randn(n, 4, channels // 8).to(kind)
+    hyper = torch.randn(n, 4, channels // 8)
     some = slice(1, 1 + masks) if masks < 4 else slice(None)
     expected = true._drawn(keys.double(), hyper.double(), some)
     theirs = ours._drawn(keys, hyper, some)
@@ -86,8 +86,8 @@ def attention_case(dtype, operand, channels, size_hw, t, is_shared, heads=8):
         parameter.mul_(2.0).add_(torch.randn_like(parameter) * 0.1)
     embedding = torch.randn(1 if is_shared else n, channels, *size_hw)
     tokens = [torch.randn(n, t, channels) * 2 for _ in range(3)]
-    inputs = [each.to(kind) for each in (embedding, torch.randn(1, channels, *size_hw), *tokens)]
-    layer = layer.to(kind)
+    inputs = [each.to(kind) for each in (embedding, torch.randn(1, channels, *size_hw))] + tokens
+    layer.norm4.to(kind)  # the prompts' tokens stay float32
 
     def run(layer, embedding, position, queries, values, other):
         image = FastImageSide(embedding, position, {})
