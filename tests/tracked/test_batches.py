@@ -7,7 +7,7 @@ import pytest
 import torch
 from oracle_video import VIDEO, boxed, click, painted, random_case, video_frames, with_attributes
 
-from maskgrid import TrackOptions, track
+from maskgrid import TrackOptions, load_tracker, track
 from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
@@ -117,6 +117,33 @@ def test_corrected_objects_go_by_themselves(tracker, clip, logits, run):
     # In the last round, object 1 has two conditioning frames; on one of them, sam2 takes the prompt's mask.
     assert run[4][-1:] == [2]
     assert sorted(run[6][-2:]) == [1, 2]
+
+
+def test_a_model_without_memory(tracker, clip, logits, run):
+    folder, masks = clip
+    prompts = [painted(masks[0, number], 0, number) for number in range(3)]
+    one, many, recorded = both(with_attributes(tracker, num_maskmem=0), FrameFolder(folder), prompts, logits)
+    assert alike(one, many, recorded) > 10
+    assert run[1] == [1, 1, 1, 3]
+
+
+def test_bfloat16(clip):
+    """Batches move masks less than bfloat16 itself does."""
+    folder, masks = clip
+    prompts = [painted(masks[0, number], 0, number) for number in range(3)]
+    found = {}
+    for dtype, size in (("float32", 1), ("bfloat16", 1), ("bfloat16", 3)):
+        given = track(
+            load_tracker("demo", device="cpu", dtype=dtype), folder, prompts, TrackOptions(objects_per_batch=size)
+        )
+        found[dtype, size] = np.stack([mask.segmentation for _, row in given for mask in row])
+
+    def mean_iou(one, other):
+        joint, common = (one | other).sum((1, 2)), (one & other).sum((1, 2))
+        return (common / joint)[joint > 0].mean()
+
+    single, batched = found["bfloat16", 1], found["bfloat16", 3]
+    assert mean_iou(single, batched) > mean_iou(single, found["float32", 1])
 
 
 @pytest.mark.parametrize("seed", range(4))
