@@ -38,7 +38,7 @@ PARTS = {
     "profiles": Part(60, "profiles", "profiles"),
     "memory_12mp": Part(60, "memory", "twelve_megapixels"),
     "video_demo": Part(60, "video", "video", ("demo",)),
-    "video_batches": Part(75, "video", "batches"),
+    "video_batches": Part(90, "video", "batches"),
     "sweep": Part(60, "ratios", "sweep"),
     "exact_bfloat16": Part(45, "exactness", "exact_bfloat16"),
     "batches": Part(45, "memory", "batches"),

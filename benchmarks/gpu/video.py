@@ -2,35 +2,44 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sam2.build_sam import build_sam2_video_predictor
-from synthetic_model import CONFIGS
+from synthetic_model import CONFIGS, smooth_masks
 
 from gpu.check import Check
 from gpu.frames import JpegFrames
 from gpu.measure import Peak, Result, arithmetic, failure
 from maskgrid import FramePrompt, TrackOptions, load_tracker, track
 from maskgrid.dataset.demo import draw_clip
-from maskgrid.masks import rle
 from maskgrid.network.checkpoints import resolve_checkpoint
 from maskgrid.network.model import DTYPES, built_by
+from maskgrid.tracked.records import TrackedMask
 
 Mask = NDArray[np.bool_]
 # Masks by frame and object.
 Found = dict[tuple[int, int], Mask]
 
+Step = TypeVar("Step")
+
 # Numbers of objects, and the values of objects_per_batch for each.
-_BATCHES = ((1, (16,)), (4, (16,)), (16, (1, 16)), (64, (16, 64)))
-_STAND_IN_BATCHES = ((1, (2,)), (2, (1, 2)), (5, (2, 5)))
+_FEW = (1, (16,)), (16, (1, 16))
+_MANY = (64, (16, 64))
+_BATCHES = (
+    ("demo", "float32", (*_FEW, (4, (16,)), _MANY)),
+    ("tiny", "bfloat16", (*_FEW, _MANY)),
+    ("tiny", "float32", _FEW),
+)
+_STAND_IN_NUMBERS = (1, (2,)), (2, (1, 2)), (5, (2, 5))
+_STAND_IN_BATCHES = tuple((name, dtype, _STAND_IN_NUMBERS) for name, dtype, _ in _BATCHES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +81,45 @@ def discs(n: int, size_hw: tuple[int, int]) -> list[Mask]:
 def batches(check: Check) -> Iterator[Result]:
     """Few and many objects: sam2, which takes one at a time, and maskgrid with ``objects_per_batch``.
 
-    Only the demo's masks tell how well both agree: random weights draw noise, which rounding changes.
+    Only the demo's masks tell how well both agree: random weights draw discs, which rounding moves.
     """
-    for name, dtype in (("demo", "float32"), ("tiny", "float32"), ("tiny", "bfloat16")):
+    for name, dtype, numbers in _STAND_IN_BATCHES if check.stand_in else _BATCHES:
         with tempfile.TemporaryDirectory() as folder:
             n_frames = 4 if check.stand_in else 11
             height = 128 if check.stand_in else 480
             frames = JpegFrames(Path(folder) / "frames", draw_clip(0, n_frames, (height, height * 4 // 3)).frames)
             checkpoint = checkpoint_of(check, name, Path(folder))
             tracker, predictor = tracker_of(check, checkpoint, dtype), predictor_of(check, checkpoint)
+            if not check.has_real_masks(name):
+                smooth_masks(tracker)
+                smooth_masks(predictor)
             list(steps_of_sam2(predictor, frames, dtype, discs(2, frames.size_hw), 3))  # warm
-            for n, sizes in _STAND_IN_BATCHES if check.stand_in else _BATCHES:
+            for n, sizes in numbers:
                 objects = discs(n, frames.size_hw)
                 told = {"architecture": name, "dtype": dtype, "objects": n}
-                theirs, cost = _timed(check, steps_of_sam2(predictor, frames, dtype, objects, n_frames))
+                given, cost = _timed(check, steps_of_sam2(predictor, frames, dtype, objects, n_frames))
+                theirs = {key: mask for found in given for key, mask in found.items()}
                 yield {**told, "side": "sam2", **cost}
                 for size in sizes:
                     list(steps(tracker, frames, objects, 3, size))  # warm
-                    ours, faster = _timed(check, steps(tracker, frames, objects, n_frames, size))
+                    masks, faster = _timed(check, steps(tracker, frames, objects, n_frames, size))
                     ratio = cost["s_per_frame"] / faster["s_per_frame"]
                     told_size = {**told, "side": "maskgrid", "objects_per_batch": size}
-                    yield {**told_size, **faster, "times_as_fast": ratio, **differences(ours, theirs)}
+                    yield {**told_size, **faster, "times_as_fast": ratio, **differences(_decoded(masks), theirs)}
 
 
-def _timed(check: Check, steps: Iterator[Found]) -> tuple[Found, dict[str, Any]]:
-    """The masks, seconds until the prompted frame is there, seconds for each frame after it, and peak memory."""
-    peak, at_s, found = Peak(check.device), [time.perf_counter()], Found()
-    for masks in steps:  # on the CPU, so the device has finished the frame
+def _timed(check: Check, steps: Iterator[Step]) -> tuple[list[Step], dict[str, Any]]:
+    """What each frame gives, seconds in all, until the prompted frame, and for each frame after it, and peak memory."""
+    peak, at_s, found = Peak(check.device), [time.perf_counter()], []
+    for step in steps:  # masks are on the CPU, so the device has finished the frame
         at_s.append(time.perf_counter())
-        found |= masks
-    per_frame = (at_s[-1] - at_s[1]) / (len(at_s) - 2)
-    return found, {"prompts_s": at_s[1] - at_s[0], "s_per_frame": per_frame, "peak_mib": peak.mib()}
+        found.append(step)
+    seconds = {"s": at_s[-1] - at_s[0], "prompts_s": at_s[1] - at_s[0]}
+    return found, {**seconds, "s_per_frame": (at_s[-1] - at_s[1]) / (len(at_s) - 2), "peak_mib": peak.mib()}
+
+
+def _decoded(steps: Iterable[Sequence[TrackedMask]]) -> Found:
+    return {(mask.frame, mask.object_id): mask.segmentation for masks in steps for mask in masks}
 
 
 def _both(check: Check, sides: Sequence[Side], objects: Sequence[Mask]) -> Iterator[Result]:
@@ -163,7 +180,7 @@ def checkpoint_of(check: Check, name: str, folder: Path) -> tuple[str, str | Non
 
 def tracked(tracker: Any, frames: JpegFrames, objects: Sequence[Mask], most: int) -> Found:  # noqa: ANN401
     """maskgrid's masks on the first frames."""
-    return _all(steps(tracker, frames, objects, most))
+    return _decoded(steps(tracker, frames, objects, most))
 
 
 def steps(
@@ -172,12 +189,12 @@ def steps(
     objects: Sequence[Mask],
     most: int,
     objects_per_batch: int = 1,
-) -> Iterator[Found]:
+) -> Iterator[list[TrackedMask]]:
     """maskgrid's masks, frame by frame."""
     prompts = [FramePrompt(0, number, mask=mask) for number, mask in enumerate(objects)]
     options = TrackOptions(max_frame_num_to_track=most - 1, objects_per_batch=objects_per_batch)
     for _, masks in track(tracker, frames, prompts, options):
-        yield {(mask.frame, mask.object_id): rle.decode(mask.counts, frames.size_hw) for mask in masks}
+        yield masks
 
 
 def _tracked_by_sam2(
@@ -187,7 +204,8 @@ def _tracked_by_sam2(
     objects: Sequence[Mask],
     most: int,
 ) -> Found:
-    return _all(steps_of_sam2(predictor, frames, dtype, objects, most))
+    given = steps_of_sam2(predictor, frames, dtype, objects, most)
+    return {key: mask for found in given for key, mask in found.items()}
 
 
 def steps_of_sam2(
@@ -207,10 +225,6 @@ def steps_of_sam2(
         for frame, ids, logits in predictor.propagate_in_video(state, max_frame_num_to_track=most - 1):
             masks = (logits[:, 0] > 0).cpu().numpy()
             yield {(frame, number): masks[index] for index, number in enumerate(ids)}
-
-
-def _all(steps: Iterator[Found]) -> Found:
-    return {key: mask for found in steps for key, mask in found.items()}
 
 
 def vos_optimized(check: Check) -> Iterator[Result]:
