@@ -3,9 +3,9 @@
     python benchmarks/video_objects.py [--objects 1 4 16 64] [--objects-per-batch 1 16] [--frames 6] ...
 
 sam2 tracks one object at a time, as does maskgrid with one object per batch. Prints median seconds per frame after
-the prompted one, on the wall and of the CPU, peak memory (what torch allocates on a CUDA device, otherwise the process's resident memory), how many
-times as fast as sam2, and how masks differ from sam2's. Each run has its own process. Architectures other than the
-demo's have random weights, which draw noise: their masks tell little.
+the prompted one, on the wall and of the CPU, peak memory (what torch allocates on a CUDA device, otherwise the
+process's resident memory), how many times as fast as sam2, and how masks differ from sam2's. Each run has its own
+process. Architectures other than the demo's have random weights, which draw noise: their masks tell little.
 """
 
 import argparse

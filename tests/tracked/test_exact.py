@@ -30,7 +30,7 @@ from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.records import FramePrompt
 from maskgrid.tracked.scan import BadVideoError
 from maskgrid.tracked.schedule import plan_passes
-from maskgrid.tracked.tracker import load_tracker, track
+from maskgrid.tracked.tracker import load_tracker, track, tracked_masks
 
 # A model that looks back over fewer frames shows already in short clips if memory is dropped too early.
 SHORT = {"num_maskmem": 4, "max_obj_ptrs_in_encoder": 4}
@@ -306,6 +306,24 @@ def test_nan_values_are_an_error(tracker, clip, monkeypatch):
     monkeypatch.setattr(VideoPredictor, "_run_memory_encoder", broken)
     with pytest.raises(FloatingPointError):
         list(track(tracker, FrameFolder(folder), [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=1)))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("place", ["score", "logit", None])
+def test_one_bad_number_is_an_error(bad, place):
+    logits, scores = torch.ones(2, 1, 3, 4), torch.tensor([3.0, -4.0])
+    if place == "score":
+        scores[1] = bad
+    elif place == "logit":
+        logits[1, 0, 2, 3] = bad
+    outputs = [{"cond_frame_outputs": {5: {"object_score_logits": score[None, None]}}} for score in scores]
+    state = {"output_dict_per_obj": dict(enumerate(outputs))}
+    if place is None:
+        found = tracked_masks(state, 5, [7, 8], logits)
+        assert [(mask.object_id, mask.area_px, mask.object_score_logit) for mask in found] == [(7, 12, 3), (8, 12, -4)]
+    else:
+        with pytest.raises(FloatingPointError, match="frame 5"):
+            tracked_masks(state, 5, [7, 8], logits)
 
 
 @pytest.mark.parametrize(

@@ -251,9 +251,11 @@ def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) 
     Raises:
         FloatingPointError: the network returned values that are not numbers.
     """
-    scores = _object_scores(state, frame, len(ids))
+    # The ends tell whether all logits are numbers, without a copy of them; with the scores, the device is asked once.
+    ends = torch.stack(torch.aminmax(logits))
+    *scores, lowest, highest = torch.cat([_object_scores(state, frame, len(ids)), ends]).tolist()
     # If an object's score is not a number, sam2 makes its mask empty, as if the object were out of sight.
-    if not (np.isfinite(scores).all() and bool(logits.isfinite().all())):
+    if not np.isfinite([*scores, lowest, highest]).all():
         raise FloatingPointError(f"frame {frame}: the network returned scores or logits that are not numbers")
     masks = logits[:, 0] > 0
     areas_px: list[int] = masks.sum((1, 2)).tolist()
@@ -262,12 +264,11 @@ def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) 
     return [TrackedMask(frame, *columns, size_hw) for columns in found]
 
 
-def _object_scores(state: State, frame: int, n: int) -> list[float]:
-    """The scores of all objects on a frame, in one transfer from the device."""
+def _object_scores(state: State, frame: int, n: int) -> Tensor:
+    """The scores (n,) of all objects on a frame."""
     scores = []
     for index in range(n):
         outputs = state["output_dict_per_obj"][index]
         output = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
         scores.append(output["object_score_logits"].flatten())
-    found: list[float] = torch.cat(scores).tolist()
-    return found
+    return torch.cat(scores)
