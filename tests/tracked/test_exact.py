@@ -130,74 +130,14 @@ def test_a_real_video(tracker, sam2_video, tmp_path, logits):
     assert compare(tracker, oracle, folder, prompts, options, logits) > 5
 
 
-@pytest.mark.parametrize("on_device", [False, True])
-def test_the_network_gets_the_same_pixels_as_sam2s(tracker, clip, on_device):
+def test_the_network_gets_the_same_pixels_as_sam2s(tracker, clip):
     folder, _ = clip
     state = tracker.init_lazily(FrameFolder(folder), TrackOptions())
-    images = state["images"]
-    assert not images.on_device
-    assert not images.reads_ahead
-    images._recent.clear()
-    images.on_device = on_device
     with torch.inference_mode():
         theirs = tracker.init_state(str(folder))["images"]
     for frame, image in enumerate(theirs):
         assert torch.equal(state["images"][frame], image)
         assert state["images"][frame].stride() == image.stride()
-
-
-class Counted:
-    """Frames that note which of them are read."""
-
-    def __init__(self, frames, bad=()):
-        self.frames, self.bad, self.read_ones, self.size_hw = frames, bad, [], frames[0].shape[:2]
-
-    def __len__(self):
-        return len(self.frames)
-
-    def read(self, frame):
-        self.read_ones.append(frame)
-        if frame in self.bad:
-            raise BadVideoError("bad_frame", f"frame {frame}")
-        return self.frames[frame]
-
-
-def ahead(tracking):
-    """Let a CPU do what a GPU is asked to."""
-    images = tracking._state["images"]
-    images.reads_ahead = images.on_device = True
-    return tracking
-
-
-@pytest.mark.parametrize(
-    ("direction", "read"),  # sam2 begins with frame 0; on the way back, frame 3 is read for its picture alone
-    [("forward", [0, 3, 4, 5, 6, 7]), ("both", [0, 3, 4, 5, 6, 7, 2, 3, 1, 0])],
-)
-def test_frames_read_ahead_give_the_same_masks_and_are_read_once(tracker, clip, direction, read):
-    _, masks = clip
-    pixels = draw_clip(0, 8, (120, 160)).frames
-    prompts, options = [painted(masks[3, 0], 3)], TrackOptions(direction=direction)
-    expected = list(track(tracker, list(pixels), prompts, options))
-    frames = Counted(pixels)
-    tracking = ahead(track(tracker, frames, prompts, options))
-    given = []
-    for frame, found in tracking:
-        given.append((frame, found))
-        assert np.array_equal(tracking.pixels(frame), pixels[frame])
-    assert given == expected
-    assert frames.read_ones == read
-    tracking.pixels(frame)[:] = 0  # one's own
-    assert np.array_equal(tracking.pixels(frame), pixels[frame])
-
-
-def test_a_bad_frame_read_ahead_ends_tracking_only_when_its_turn_comes(tracker, clip):
-    _, masks = clip
-    frames = Counted(draw_clip(0, 8, (120, 160)).frames, bad=[3])
-    tracking = ahead(track(tracker, frames, [painted(masks[0, 0])]))
-    assert [next(tracking)[0] for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(BadVideoError, match="frame 3"):
-        next(tracking)
-    assert frames.read_ones == [0, 1, 2, 3, 3]
 
 
 def test_groups_of_objects_give_the_same_masks(tracker, clip):

@@ -118,7 +118,6 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         if not self._unseen:
             return []
         ((_, ids, logits),) = self._predictor.propagate_quietly(self._state, range(frame, frame + 1))
-        self._state["images"].prepare(frame + 1)
         return tracked_masks(self._state, frame, ids, logits)
 
     def _is_asked_for(self, frame: int, masks: list[TrackedMask]) -> bool:
@@ -136,7 +135,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         size_hw = self._frames.size_hw
         self._last_generation = frame
         self.generated_on.append(frame)
-        proposals = propose(self._generator, self._state["images"].pixels(frame))
+        proposals = propose(self._generator, self._frames.read(frame))
         found = new_objects(proposals, [mask.counts for mask in masks], size_hw, self._automatic)
         most = self._automatic.max_objects
         found = found if most is None else found[: max(0, most - len(self._unseen))]

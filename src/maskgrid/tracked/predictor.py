@@ -2,14 +2,12 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import cached_property
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 import PIL.Image
 import torch
-from numpy.typing import NDArray
 from sam2 import sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor, SAM2VideoPredictorVOS
 from torch import Tensor
@@ -20,14 +18,12 @@ from maskgrid.network.components import fill_holes
 from maskgrid.tracked.batches import Memories, ObjectBatches, memory_of
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.records import Frames
-from maskgrid.tracked.scan import BadVideoError
 from maskgrid.tracked.state import State
 
 # ImageNet's, as in sam2.utils.misc.load_video_frames.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Frames to keep: sam2 reads a frame once while tracking, and two or three times where it has prompts.
 _KEPT = 4
-_PIXELS_KEPT = 3
 
 
 class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
@@ -65,8 +61,7 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
     def init_lazily(self, frames: Frames, options: TrackOptions) -> State:
         """``init_state``, but frames are read when needed."""
         device = torch.device("cpu") if options.offload_video_to_cpu else self.device
-        images = LazyImages(frames, self.image_size, device, reads_ahead=self.device.type != "cpu")
-        loaded = images, *frames.size_hw
+        loaded = LazyImages(frames, self.image_size, device), *frames.size_hw
         with _replaced("load_video_frames", lambda **_: loaded):
             state: State = self.init_state(
                 "",
@@ -160,25 +155,17 @@ class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ig
 
 
 class LazyImages:
-    """The tensors of sam2's ``load_video_frames_from_jpg_images`` as a sequence, each made on access.
+    """The tensors of sam2's ``load_video_frames_from_jpg_images`` as a sequence, each made on access."""
 
-    Attributes:
-        reads_ahead: whether :meth:`prepare` does anything.
-        on_device: whether the device makes the tensors from pixels, which are a quarter of the bytes.
-    """
-
-    def __init__(self, frames: Frames, image_size: int, device: torch.device, *, reads_ahead: bool = False) -> None:
+    def __init__(self, frames: Frames, image_size: int, device: torch.device) -> None:
         """Set up, without reading a frame.
 
         Args:
             frames: the video.
             image_size: width and height of the network's input.
             device: the tensors' device.
-            reads_ahead: make tensors ahead of their turn, where asked to.
         """
         self._frames, self._image_size, self._device = frames, image_size, device
-        self.reads_ahead, self.on_device = reads_ahead, device.type == "cuda"
-        self._pixels: dict[int, NDArray[np.uint8]] = {}
         self._mean = torch.tensor(_MEAN, device=device)[:, None, None]
         self._std = torch.tensor(_STD, device=device)[:, None, None]
         self._recent: dict[int, Tensor] = {}
@@ -195,39 +182,11 @@ class LazyImages:
             del self._recent[next(iter(self._recent))]
         return self._recent[frame]
 
-    def prepare(self, frame: int) -> None:
-        """Make the tensor of a frame that comes next, while the device is at work on the one before."""
-        if self.reads_ahead and 0 <= frame < len(self):
-            with suppress(BadVideoError):  # told when the frame's turn comes
-                self[frame]
-
-    def pixels(self, frame: int) -> NDArray[np.uint8]:
-        """The pixels of a frame as read, kept for the last three frames if tensors are made ahead."""
-        if not self.reads_ahead:
-            return self._frames.read(frame)
-        if frame not in self._pixels:
-            self._pixels[frame] = self._frames.read(frame)
-        while len(self._pixels) > _PIXELS_KEPT:
-            del self._pixels[next(iter(self._pixels))]
-        return self._pixels[frame]
-
     def _make(self, frame: int) -> Tensor:
-        resized = PIL.Image.fromarray(self.pixels(frame)).resize((self._image_size, self._image_size))
+        resized = PIL.Image.fromarray(self._frames.read(frame)).resize((self._image_size, self._image_size))
         # In sam2's order of operations and memory layout: the last bits of results depend on both.
-        if not self.on_device:
-            return self._normalized(torch.from_numpy(np.array(resized) / 255.0).permute(2, 0, 1))
-        places = torch.from_numpy(np.array(resized)).to(self._device).permute(2, 0, 1).long()
-        places += 256 * torch.arange(3, device=self._device)[:, None, None]
-        return self._levels[places.contiguous()]
-
-    @cached_property
-    def _levels(self) -> Tensor:
-        """What each of a channel's 256 values becomes, for one channel after the other."""
-        return self._normalized(torch.from_numpy(np.arange(256) / 255.0).expand(3, 1, 256)).flatten()
-
-    def _normalized(self, values: Tensor) -> Tensor:
-        """Values from 0 to 1 of each channel, float64 (3, n, m), as the network's input."""
-        image = values.to(torch.float32, memory_format=torch.contiguous_format).to(self._device)
+        scaled = torch.from_numpy(np.array(resized) / 255.0).permute(2, 0, 1)
+        image = scaled.to(torch.float32, memory_format=torch.contiguous_format).to(self._device)
         return image.sub_(self._mean).div_(self._std)
 
 

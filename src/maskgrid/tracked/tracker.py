@@ -164,7 +164,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._prompts, self._passes = prompts, passes
-        self.size_hw = frames.size_hw
+        self.size_hw, self._frames = frames.size_hw, frames
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
             self._state = self._predictor.init_lazily(frames, options)
         self._at = 0, 0  # number of the pass, and how many of its frames are done
@@ -185,8 +185,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
 
         Fastest for the frame that came last, also of a video file.
         """
-        pixels: NDArray[np.uint8] = self._state["images"].pixels(frame)
-        return pixels.copy()
+        return self._frames.read(frame)
 
     def save(self, stream: IO[bytes]) -> None:
         """Save the state, so that tracking can resume after the last frame yielded."""
@@ -213,8 +212,6 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
             yield from ((frame, []) for frame in frames)
         elif frames:
             for frame, ids, logits in self._predictor.propagate_quietly(self._state, frames):
-                if frame + frames.step in frames:
-                    self._state["images"].prepare(frame + frames.step)
                 yield frame, tracked_masks(self._state, frame, ids, logits)
 
     def _add_prompts(self, round_: int) -> None:
