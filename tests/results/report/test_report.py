@@ -87,7 +87,7 @@ def test_a_name_cannot_become_a_tag(plan, name):
     tags = _Tags(page).tags
     assert "alert('x')&" not in page.replace("\\u003c", "<").split('id="data"')[0]
     scripts = [attributes for tag, attributes in tags if tag == "script"]
-    assert len(scripts) == (2 if name == "explorer.html" else 1)
+    assert len([one for one in scripts if "data-image" not in one]) == (2 if name == "explorer.html" else 1)
     assert not [tag for tag, attributes in tags if tag == "i" and "class" not in attributes]
     assert "<b>loose" not in page.split('id="data"')[0]
 
@@ -160,7 +160,7 @@ def test_headings_are_explained_without_hovering(plan):
 
 def test_pages_are_small(plan):
     assert len(read(plan, "index.html")) < 10_000_000
-    assert len(read(plan, "explorer.html")) < 15_000_000
+    assert len(read(plan, "explorer.html")) < 10_000_000
 
 
 def test_the_same_data_gives_the_same_bytes(plan, tmp_path):
@@ -170,8 +170,9 @@ def test_the_same_data_gives_the_same_bytes(plan, tmp_path):
     write_report(other)
     first = {path.name: path.read_bytes() for path in sorted((plan.layout.root / "report").rglob("*.*"))}
     second = {path.name: path.read_bytes() for path in sorted((other.layout.root / "report").rglob("*.*"))}
-    assert len(first) == len(PAGES) + len(plan.exported())
-    assert first == second
+    assert len(first) == len(PAGES) + 1 + len(plan.exported())
+    del second["images.js"]  # says in which shard's folder each image is
+    assert {name: first[name] for name in second} == second
     write_report(plan)
     assert first == {path.name: path.read_bytes() for path in sorted((plan.layout.root / "report").rglob("*.*"))}
 
