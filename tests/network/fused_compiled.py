@@ -33,7 +33,7 @@ def found(kernel, capability):
 def drawing(capability, dtype, channels, masks):
     values, operands = DTYPES[dtype]
     launch = Launch.of(capability // 10)
-    signature = dict.fromkeys(fused_kernels.draw.arg_names, "i32") | {"eps": "fp32", "wanted": "*u8", "logits": "*fp32"}
+    signature = dict.fromkeys(fused_kernels.draw.arg_names, "i32") | {"eps": "fp32", "logits": "*fp32"}
     signature |= dict.fromkeys(("keys", "fine", "finer", "norm_weight", "norm_bias"), values) | {"hyper": "*fp32"}
     signature |= dict.fromkeys(("weight_1", "weight_2"), operands)
     constants = {"C": channels, "C4": channels // 4, "C8": channels // 8, "MASKS": masks}

@@ -149,8 +149,7 @@ class FastPromptDecoder(PromptDecoder):
         finer = act2(torch.baddbmm(self.finer.expand(n, -1, -1), fine, second)).view(n, 16 * height * width, -1)
         hyper = hyper.to(finer.dtype)
         planes: Tensor = (hyper[:, some] @ finer.transpose(1, 2)).view(n, -1, height, width, 2, 2, 2, 2)
-        planes = planes.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(n, -1, 4 * height, 4 * width)
-        return planes.float()
+        return planes.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(n, -1, 4 * height, 4 * width)
 
 
 def _through(tokens: Tensor, weight: Tensor, n_heads: int) -> Tensor:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-import numpy as np
-import PIL.Image
 import torch
 from sam2 import sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor, SAM2VideoPredictorVOS
@@ -16,14 +14,10 @@ from torch.utils._pytree import tree_map_only
 from maskgrid.io.errors import UserError
 from maskgrid.network.components import fill_holes
 from maskgrid.tracked.batches import Memories, ObjectBatches, memory_of
+from maskgrid.tracked.lazy_images import LazyImages
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.records import Frames
 from maskgrid.tracked.state import State
-
-# ImageNet's, as in sam2.utils.misc.load_video_frames.
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Frames to keep: sam2 reads a frame once while tracking, and two or three times where it has prompts.
-_KEPT = 4
 
 
 class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
@@ -59,9 +53,10 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         return other
 
     def init_lazily(self, frames: Frames, options: TrackOptions) -> State:
-        """``init_state``, but frames are read when needed."""
+        """``init_state``, but frames are read when needed; for a CUDA device also ahead, in a thread."""
         device = torch.device("cpu") if options.offload_video_to_cpu else self.device
-        loaded = LazyImages(frames, self.image_size, device), *frames.size_hw
+        images = LazyImages(frames, self.image_size, device, reads_ahead=self.device.type == "cuda")
+        loaded = images, *frames.size_hw
         with _replaced("load_video_frames", lambda **_: loaded):
             state: State = self.init_state(
                 "",
@@ -152,42 +147,6 @@ class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ig
                 "vos_optimized"
             )
         return super().with_options(options)
-
-
-class LazyImages:
-    """The tensors of sam2's ``load_video_frames_from_jpg_images`` as a sequence, each made on access."""
-
-    def __init__(self, frames: Frames, image_size: int, device: torch.device) -> None:
-        """Set up, without reading a frame.
-
-        Args:
-            frames: the video.
-            image_size: width and height of the network's input.
-            device: the tensors' device.
-        """
-        self._frames, self._image_size, self._device = frames, image_size, device
-        self._mean = torch.tensor(_MEAN, device=device)[:, None, None]
-        self._std = torch.tensor(_STD, device=device)[:, None, None]
-        self._recent: dict[int, Tensor] = {}
-
-    def __len__(self) -> int:
-        """How many frames there are."""
-        return len(self._frames)
-
-    def __getitem__(self, frame: int) -> Tensor:
-        """A frame as the network's input: float32 (3, image_size, image_size)."""
-        image = self._recent.pop(frame, None)
-        self._recent[frame] = self._make(frame) if image is None else image
-        if len(self._recent) > _KEPT:
-            del self._recent[next(iter(self._recent))]
-        return self._recent[frame]
-
-    def _make(self, frame: int) -> Tensor:
-        resized = PIL.Image.fromarray(self._frames.read(frame)).resize((self._image_size, self._image_size))
-        # In sam2's order of operations and memory layout: the last bits of results depend on both.
-        scaled = torch.from_numpy(np.array(resized) / 255.0).permute(2, 0, 1)
-        image = scaled.to(torch.float32, memory_format=torch.contiguous_format).to(self._device)
-        return image.sub_(self._mean).div_(self._std)
 
 
 @contextmanager

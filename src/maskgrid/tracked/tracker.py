@@ -22,6 +22,7 @@ from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import CompiledVideoPredictor, VideoPredictor
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
 from maskgrid.tracked.schedule import Pass, last_passes, plan_passes
+from maskgrid.tracked.shared_frames import SharedFrames
 from maskgrid.tracked.state import Horizon, State, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
 
 LESS_MEMORY = (
@@ -164,9 +165,9 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._prompts, self._passes = prompts, passes
-        self.size_hw, self._frames = frames.size_hw, frames
+        self.size_hw, self._frames = frames.size_hw, SharedFrames(frames)
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
-            self._state = self._predictor.init_lazily(frames, options)
+            self._state = self._predictor.init_lazily(self._frames, options)
         self._at = 0, 0  # number of the pass, and how many of its frames are done
         self.n_given, self.n_frames = 0, len(last_passes(passes))
         if snapshot is not None:
