@@ -2,26 +2,25 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
-from maskgrid.automatic.crop_progress import CropProgress
+from maskgrid.automatic.candidates import Candidates
+from maskgrid.automatic.crop_progress import CropProgress, n_tiles
 from maskgrid.automatic.forecast import Measured, record_time
 from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.shard_parts import Propose, ShardWork, write_rows
 from maskgrid.automatic.tables import CANDIDATES, PASS_IMAGES
 from maskgrid.config.models import ModelConfig
 from maskgrid.dataset.earlier import earlier_outputs, recording_for, rows_by_image
-from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
 from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
-from maskgrid.io.errors import ImageTooLargeError, UserError
+from maskgrid.dataset.windows import Picture, WholePicture, open_picture
+from maskgrid.io.errors import UserError
 from maskgrid.io.journal import Journal
 from maskgrid.io.tables import read_origin, write_table
 from maskgrid.network.checkpoints import Checkpoint
@@ -33,7 +32,8 @@ from maskgrid.plan.plan import Plan
 
 log = logging.getLogger(__name__)
 
-Propose = Callable[[NDArray[np.uint8]], Candidates]
+# From so many pixels on, images are read in windows where only their tiles are looked at.
+_IN_WINDOWS_FROM_PX = 1 << 24
 
 
 def make_proposer(model: ModelConfig, checkpoint: Checkpoint) -> Proposer:
@@ -98,28 +98,33 @@ def generate_shard(
         started_s = time.monotonic()
         network = loaded = load(model, weights)
 
-        def propose(pixels: NDArray[np.uint8]) -> Candidates:
+        def propose(picture: Picture, tiles: range | None) -> Candidates:
             nonlocal n_seen
-            n_seen += 1
-            return loaded.run(pixels, run.pass_, recording, points_per_batch, progress.count)
+            n_seen += tiles is None or tiles.start == 0
+            image = picture.pixels if isinstance(picture, WholePicture) else picture
+            return loaded.run(image, run.pass_, recording, points_per_batch, progress.count, tiles)
 
         return propose
 
-    parts = list(progress.shown(_parts(images, max_pixels, journal, earlier, begin)))
-    rows = pa.concat_tables(part[0] for part in parts).unify_dictionaries()
+    tile_px = run.pass_.tile_px
+    read = partial(_open, max_pixels, None if tile_px is None else _IN_WINDOWS_FROM_PX)
+    count_tiles = None if tile_px is None else partial(n_tiles, tile_px=tile_px)
+    work = ShardWork(images, read, count_tiles, journal, earlier, begin, progress.count)
+    parts = list(progress.shown(work.parts()))
+    n_rows = sum(part.n_rows for part in parts)
     origin["members"] = members
     if network is not None and origin["device"] == "cuda":
         origin["ways"] = network.ways()
     places = journal.places(outputs)
-    write_table(places[0], pa.concat_tables(part[1] for part in parts), origin)
-    write_table(places[1], rows, origin)
+    write_table(places[0], pa.concat_tables(part.image for part in parts), origin)
+    write_rows(places[1], parts, origin)
     n_bytes = sum(place.stat().st_size for place in places)
     journal.publish(outputs)
     if n_seen:
         seconds = time.monotonic() - started_s
-        each = n_bytes / len(images), rows.num_rows / len(images)
+        each = n_bytes / len(images), n_rows / len(images)
         record_time(plan.layout, run, shard, Measured(n_seen, seconds, origin["device"], *each))
-    log.info("%s/%s: %d candidates in %d images", run.folder, shard, rows.num_rows, len(images))
+    log.info("%s/%s: %d candidates in %d images", run.folder, shard, n_rows, len(images))
 
 
 def _earlier(outputs: tuple[Path, Path], origin: Origin, members: Mapping[str, str]) -> dict[str, list[pa.Table]]:
@@ -140,76 +145,5 @@ def _earlier(outputs: tuple[Path, Path], origin: Origin, members: Mapping[str, s
     return found
 
 
-def _parts(
-    images: list[IndexedImage],
-    max_pixels: int,
-    journal: Journal,
-    earlier: Mapping[str, list[pa.Table]],
-    begin: Callable[[], Propose],
-) -> Iterator[list[pa.Table]]:
-    """The tables of every image (its candidates and its row): from the journal, earlier results, or the network."""
-    propose: Propose | None = None
-    # One image is read while the network runs; the journal's next part is always the current image's.
-    with ThreadPoolExecutor(1, "maskgrid-read") as reader:
-        ahead = _Ahead([image for image in images if image.image_key not in earlier], max_pixels, reader)
-        n_before = 0
-        for number, image in enumerate(images):
-            tables = journal.read(number, 2)
-            if tables is not None:
-                n_before += 1
-                yield tables
-                continue
-            tables = earlier.get(image.image_key)
-            if tables is None:
-                if propose is None:
-                    if n_before:
-                        log.info("%d of %d images were finished before", n_before, len(images))
-                    propose = begin()
-                result = _process(image.image_key, ahead.take(image.image_key), propose)
-                tables = [_rows_of(result), image_table(result)]
-            # Also what is taken over: a process killed while it replaces the earlier outputs leaves no others.
-            journal.write(number, tables)
-            yield tables
-
-
-class _Ahead:
-    """Reads one image ahead, so that the network need not wait; at most two are in memory."""
-
-    def __init__(self, images: list[IndexedImage], max_pixels: int, reader: ThreadPoolExecutor) -> None:
-        self.images, self.max_pixels, self.reader = images, max_pixels, reader
-        self.numbers = {image.image_key: number for number, image in enumerate(images)}
-        self.next: tuple[int, Future[NDArray[np.uint8]]] | None = None
-
-    def take(self, image_key: str) -> Future[NDArray[np.uint8]]:
-        """The pixels of an image, or the error from reading it; starts to read the next one."""
-        number = self.numbers[image_key]
-        at, pixels = self.next or (-1, None)
-        if pixels is None or at != number:  # the first image, or one after an image from the journal
-            pixels = self._begin(number)
-        self.next = (number + 1, self._begin(number + 1)) if number + 1 < len(self.images) else None
-        return pixels
-
-    def _begin(self, number: int) -> Future[NDArray[np.uint8]]:
-        image = self.images[number]
-        return self.reader.submit(
-            lambda: read_image(image.path, self.max_pixels, image.sha256, image.span, image.look).pixels
-        )
-
-
-def _process(image_key: str, pixels: Future[NDArray[np.uint8]], propose: Propose) -> PassResult:
-    try:
-        return PassResult(image_key, "ok", None, propose(pixels.result()))
-    except BadImageError as error:
-        status, message = str(error.status), error.message
-    except FloatingPointError as error:
-        status, message = "not_a_number", str(error)
-    except ImageTooLargeError as error:
-        status, message = str(ImageStatus.TOO_LARGE), str(error)
-    log.warning("%s: %s", image_key, message)
-    return PassResult(image_key, status, message, None)
-
-
-def _rows_of(result: PassResult) -> pa.Table:
-    if result.candidates is None:
-        return CANDIDATES.empty_table()
-    return rows_table(result.image_key, result.candidates.rows)
+def _open(max_pixels: int, in_windows_from_px: int | None, image: IndexedImage) -> Picture:
+    return open_picture(image.path, max_pixels, image.sha256, image.span, image.look, in_windows_from_px)

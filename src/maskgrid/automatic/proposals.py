@@ -1,9 +1,9 @@
 """Crops of an image and the masks proposed in them, measured at every recorded level: the rows that a replay reads."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from sam2.utils.amg import (
 from torch import Tensor
 
 from maskgrid.automatic.candidates import CandidateRows
+from maskgrid.dataset.windows import Picture, shrink_of, shrunk
 from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.masks.rle import encode_windows
 from maskgrid.network.predictor import Extent
@@ -29,11 +30,16 @@ _MOST_TILES = int(np.iinfo(np.int16).max)  # by the type of the column crop_inde
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """One crop of an image: its position in the layer and its box (x0, y0, x1, y1) in image pixels."""
+    """One crop of an image: its position in the layer and its box (x0, y0, x1, y1) in image pixels.
+
+    Attributes:
+        shrink: side in pixels of the blocks in which it is seen and its masks are drawn; 1 unless it is too large.
+    """
 
     index: int
     box_xyxy: tuple[int, int, int, int]
     image_size_hw: tuple[int, int]
+    shrink: int = 1
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -41,10 +47,20 @@ class Crop:
         x0, y0, x1, y1 = self.box_xyxy
         return y1 - y0, x1 - x0
 
-    def cut(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The crop's pixels."""
-        x0, y0, x1, y1 = self.box_xyxy
-        return image[y0:y1, x0:x1]
+    def cut(self, picture: Picture) -> NDArray[np.uint8]:
+        """The crop as it is seen: uint8 (h, w, 3)."""
+        return shrunk(picture, self.box_xyxy, self.shrink)
+
+    def of_picture(self, picture: Picture) -> Self:
+        """The crop as it is seen in a picture: in blocks, if the picture and the crop are too large to be held."""
+        if picture.shrink == 1:
+            return self
+        return replace(self, shrink=shrink_of(self.size_hw))
+
+    def in_blocks(self) -> "Crop":
+        """The crop as an image of its own, of which each block is a pixel."""
+        height, width = (-(-side // self.shrink) for side in self.size_hw)
+        return Crop(self.index, (0, 0, width, height), (height, width))
 
 
 def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:

@@ -59,6 +59,11 @@ class Image:
     look: Look | None = None
     is_measured: bool = False
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:

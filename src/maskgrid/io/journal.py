@@ -60,6 +60,10 @@ class Journal:
             with atomic_write(path) as stream, pa.ipc.new_file(stream, table.schema) as writer:
                 writer.write_table(table)
 
+    def inner(self, part: int) -> "Journal":
+        """The journal of a part that is itself made in parts; it goes when this one's parts go."""
+        return Journal(self.folder / f"{part:06d}", self.fingerprint)
+
     def places(self, outputs: Sequence[Path]) -> list[Path]:
         """Where to write the outputs: in the journal, where they are safe until :func:`forget_journal`.
 
@@ -108,6 +112,8 @@ class Journal:
         for part in (*sorted(self.folder.glob("*.arrow")), *([self.snapshot] if self.snapshot.is_file() else [])):
             step(Step.REMOVE, part)
             part.unlink(missing_ok=True)
+        for inner in sorted(self.folder.glob(".*.journal")):
+            remove_tree(inner)
 
     def _paths(self, part: int, n_tables: int) -> list[Path]:
         return [self.folder / f"{part:06d}.{number}.arrow" for number in range(n_tables)]
