@@ -97,7 +97,7 @@ function showCompare() {
   if (!isComparing() || !compare.chosen) return void byId("compare-words").replaceChildren();
   const { inA, inB } = compare.same, nA = compare.chosen.kept.length, nB = selection.kept.length;
   const lines = [
-    [null, `A: ${nameOfSetting(compare.held.values, compare.held.index)}, ${nA} masks`], [null, `B: the sliders' setting, ${nB} masks`],
+    [null, `A: ${nameOfSetting(compare.held.values, compare.held.index)}, ${masksWords(nA)}`], [null, `B: the sliders' setting, ${masksWords(nB)}`],
     ["appeared", `${nB - inB.size} appear in B`], ["vanished", `${nA - inA.size} vanish from A`], ["both", `${inB.size} in both`],
   ];
   byId("compare-words").replaceChildren(...lines.map(([colour, words]) => legendLine(colour, words)));

@@ -19,7 +19,7 @@ function savePng() {
   draw();
   while (painting && !painting.next().done);
   for (const raster of rasters) raster.end(context, raster.pane.left, raster.pane.top);
-  if (options.dropped && scene.rows) drawDropped();
+  finish();
   canvas.toBlob((blob) => save(blob, fileName(".png")), "image/png");
 }
 

@@ -112,7 +112,7 @@ function showTruth() {
   byId("truth-words").hidden = !isOn;
   if (!isOn) return;
   const { wanted, found, missed, doubled, other, crowd } = truthCounts(current.truth, truthOf(scene, selection));
-  const lines = [["found", `${found} of ${wanted} objects found at IoU 0.5`], ["missed", `${missed} missed`], ["doubled", `${doubled} found again`], ["other", `${other} masks of no object`]];
+  const lines = [["found", `${found} of ${wanted} objects found at IoU 0.5`], ["missed", `${missed} missed`], ["doubled", `${doubled} found again`], ["other", `${masksWords(other)} of no object`]];
   if (crowd) lines.push(["crowd", `${crowd} in crowds`]);
   byId("truth-words").replaceChildren(...lines.map(([colour, words]) => legendLine(colour, words)));
 }

@@ -15,15 +15,16 @@ class Raster {
     this.base = new Uint32Array(width * height);
     this.drawn = new Uint32Array(width * height);
     this.shown = new ImageData(width, height);
+    this.copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   }
 
   // Draw the picture below the masks. `view` has the screen's pixels per image pixel, and the image's point at the corner.
   look(image, view) {
     const [height, width] = image.size_hw, { picture } = image, scale = view.scale;
-    const copy = new OffscreenCanvas(this.width, this.height).getContext("2d", { willReadFrequently: true });
-    const shrink = picture.naturalWidth / width;
-    copy.imageSmoothingEnabled = scale / shrink < 4;
-    copy.imageSmoothingQuality = "high";
+    const { copy } = this, enlarged = scale * width / picture.naturalWidth;
+    copy.clearRect(0, 0, this.width, this.height);
+    copy.imageSmoothingEnabled = enlarged < 4;
+    copy.imageSmoothingQuality = enlarged < 1 ? "medium" : "low";
     copy.drawImage(picture, -view.x * scale, -view.y * scale, width * scale, height * scale);
     turned(new Uint32Array(copy.getImageData(0, 0, this.width, this.height).data.buffer), this.width, this.height, this.base);
     this.edgesX = edges(width, view.x, scale, this.width);

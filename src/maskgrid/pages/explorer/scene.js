@@ -125,7 +125,24 @@ function draw() {
     break;
   }
   for (const raster of rasters) raster.end(context, raster.pane.left, raster.pane.top);
+  finish();
+}
+
+// What is drawn over the masks.
+function finish() {
   if (options.dropped && scene.rows) drawDropped();
+  if (isComparing() && compare.chosen) rasters.forEach(({ pane }, number) => drawLetter(isPaneA(number) ? "A" : "B", pane));
+}
+
+function drawLetter(letter, { left, top }) {
+  const side = Math.round(26 * canvas.width / canvas.getBoundingClientRect().width);
+  context.fillStyle = "rgba(0, 0, 0, .7)";
+  context.fillRect(left, top, side, side);
+  context.fillStyle = "#fff";
+  context.font = `bold ${Math.round(side * 0.7)}px sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(letter, left + side / 2, top + side / 2);
 }
 
 function* paintAll() {

@@ -43,7 +43,7 @@ function thumbnailOf(at) {
   return embeddedAt(at)?.[0].pixels ?? null;
 }
 
-// What is known of an image: inside the page, or from beside it.
+// What is known of an image: from beside the page, or from inside it.
 async function readBeside(at) {
   await loadScript(pathBeside(at, ".js"));
   const found = handed.get(listing.key[at]);
@@ -52,10 +52,19 @@ async function readBeside(at) {
   return found;
 }
 
+// What is inside comes last in the page, so that it keeps nobody waiting who has the rest.
+const isParsed = new Promise((done) => (document.readyState === "loading" ? addEventListener("DOMContentLoaded", done) : done()));
+
+async function readInside(at, error) {
+  await isParsed;
+  const inside = embeddedAt(at);
+  if (!inside) throw error ?? new Error("is not inside this file");
+  return { head: inside[0], packs: inside[1] };
+}
+
 async function readImage(at) {
   if (listing.problem[at] !== null) throw new Error(listing.problem[at]);
-  const inside = embeddedAt(at);
-  const { head, packs } = inside ? { head: inside[0], packs: inside[1] } : await readBeside(at);
+  const { head, packs } = await (isBeside(at) ? readBeside(at).catch((error) => readInside(at, error)) : readInside(at));
   const extra = await unpacked(packs.extra), picture = new Image(), nRegions = extra.regions.length;
   picture.src = head.pixels;
   await picture.decode();

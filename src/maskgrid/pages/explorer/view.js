@@ -17,9 +17,10 @@ function fitCanvas() {
   return true;
 }
 
-// The canvas in parts of equal size: one, or two beside or above each other.
+// The canvas in parts of equal size: one, or two beside or above each other, as the image is larger.
 function panes(n) {
-  const { width, height } = canvas, isBeside = width >= height, gap = n > 1 ? 6 : 0;
+  const { width, height } = canvas, gap = n > 1 ? 6 : 0, [rows, columns] = current.size_hw;
+  const isBeside = Math.min(width / n / columns, height / rows) >= Math.min(width / columns, height / n / rows);
   const w = isBeside ? Math.floor((width - gap * (n - 1)) / n) : width, h = isBeside ? height : Math.floor((height - gap * (n - 1)) / n);
   return Array.from({ length: n }, (_, at) => ({ left: isBeside ? at * (w + gap) : 0, top: isBeside ? 0 : at * (h + gap), width: w, height: h }));
 }
