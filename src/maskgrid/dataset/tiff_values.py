@@ -93,7 +93,10 @@ def opened(stream: IO[bytes]) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF for the block; whatever tifffile raises for damage is raised as ``ValueError``."""
     stream.seek(0)
     # tifffile logs what it finds odd; callers get values or an exception.
-    logging.getLogger("tifffile").propagate = False
+    logger = logging.getLogger("tifffile")
+    logger.propagate = False
+    if not logger.handlers:  # else Python would print warnings
+        logger.addHandler(logging.NullHandler())
     try:
         # Other files that an OME-TIFF names are not read: each file is an input of its own.
         with tifffile.TiffFile(stream, _multifile=False) as file:
