@@ -1,6 +1,7 @@
 """Images beyond ``dataset.max_pixels``: read in windows, their tiles as ever, and large parts drawn in blocks."""
 
 import json
+from contextlib import suppress
 from itertools import product
 from types import SimpleNamespace
 
@@ -11,20 +12,21 @@ import pytest
 import tifffile
 
 from killing import tiny_plan
-from maskgrid.automatic import codes, replay, shard_parts
+from maskgrid.automatic import codes, replay, shard_parts, tile_jobs
 from maskgrid.automatic.enlarged import enlarge_code
-from maskgrid.automatic.generate import generate_shard
+from maskgrid.automatic.generate import generate_shard, share_tiles
 from maskgrid.automatic.merge import gather, merge_setting
 from maskgrid.automatic.proposals import Crop
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.dataset import windows
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.tables import read_images
-from maskgrid.io.errors import MachineError
+from maskgrid.io.errors import MachineError, UserError
 from maskgrid.io.files import remove_tree
 from maskgrid.io.journal import journal_folder
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
+from maskgrid.plan.plan import make_plan
 
 GENERATOR = {"tile_size_px": 96, "tile_overlap_px": 32, "points_per_side": 4}
 
@@ -79,7 +81,7 @@ def test_tiles_a_few_at_a_time_give_the_same_tables(tmp_path, photo, demo_model,
     monkeypatch.setattr(shard_parts, "_ROWS_IN_GROUP", 7)
     found = []
     for n_tiles in (1, 5, 100):
-        monkeypatch.setattr(shard_parts, "TILES_IN_PART", n_tiles)
+        monkeypatch.setattr(tile_jobs, "TILES_IN_PART", n_tiles)
         monkeypatch.setattr(shard_parts, "_HELD_BYTES", held_bytes)
         plan, _ = run(tmp_path, f"results{n_tiles}", demo_model, 10**6)
         paths = plan.layout.candidates(plan.runs[1], "all"), plan.layout.pass_images(plan.runs[1], "all")
@@ -128,7 +130,7 @@ class Failing(Proposer):
 
 @pytest.fixture
 def tiled(tmp_path, photo, monkeypatch):
-    monkeypatch.setattr(shard_parts, "TILES_IN_PART", 2)
+    monkeypatch.setattr(tile_jobs, "TILES_IN_PART", 2)
     (tmp_path / "source/b.png").unlink()
     plan = tiny_plan(
         tmp_path / "source",
@@ -156,6 +158,39 @@ def test_a_killed_job_goes_on_after_the_last_tiles(tiled, demo_model):
     path.unlink()
     generate_shard(tiled, "demo", pass_name, "all", load=lambda *_: Failing(demo_model, -1, None))
     assert path.read_bytes() == resumed
+
+
+@pytest.mark.parametrize(("tiles_per_job", "n_jobs"), [(100, 0), (12, 0), (11, 2), (5, 3), (3, 4), (1, 6)])
+def test_jobs_share_an_images_tiles(tiled, demo_model, tiles_per_job, n_jobs):
+    """Whatever the jobs, and whichever of them is killed, the tables have the same bytes."""
+    run = tiled.runs[1]
+    paths = tiled.layout.candidates(run, "all"), tiled.layout.pass_images(run, "all")
+    names = "demo", run.pass_.name, "all"
+    generate_shard(tiled, *names, load=lambda *_: Proposer(demo_model))
+    expected = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    remove_tree(journal_folder(paths[0]))
+    dataset = tiled.config.dataset.model_copy(update={"tiles_per_job": tiles_per_job})
+    plan = make_plan(tiled.config.model_copy(update={"dataset": dataset}), tiled.base_dir, tiled.layout.root)
+    with pytest.raises(UserError, match=f"shared among {n_jobs} jobs"):
+        share_tiles(plan, *names, n_jobs + 1)
+    seen = []
+    for job in range(1, n_jobs + 1):
+        network = Failing(demo_model, 4, MachineError("the device has gone"))
+        with suppress(MachineError):
+            share_tiles(plan, *names, job, load=lambda *_, network=network: network)
+            assert plan.layout.tile_job(run, "all", job).is_file()
+        seen += network.seen
+    assert len(seen) == len(set(seen))
+    last = Failing(demo_model, -1, None)
+    generate_shard(plan, *names, load=lambda *_: last)
+    assert sorted(seen + last.seen) == list(range(12))
+    assert [path.read_bytes() for path in paths] == expected
+    untouched = Failing(demo_model, -1, None)
+    for job in range(1, n_jobs + 1):
+        share_tiles(plan, *names, job, load=lambda *_: untouched)
+    assert untouched.seen == []
 
 
 def test_an_image_that_fails_at_one_tile_fails(tiled, demo_model):

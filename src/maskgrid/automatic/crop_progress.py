@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from maskgrid.automatic.proposals import tile_boxes
 from maskgrid.dataset.tables import IndexedImage
-from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.io.progress import counted, shown
 from maskgrid.plan.passes import Pass
+from maskgrid.plan.tiles import n_tiles
 
 Part = TypeVar("Part")
 
@@ -26,7 +25,7 @@ class CropProgress:
         if self.pass_.tile_px is None:
             yield from shown(parts, len(self.images), self.pass_.name, "images")
             return
-        each = [n_tiles(image, self.pass_.tile_px) for image in self.images]
+        each = [n_tiles((image.height, image.width), self.pass_.tile_px) for image in self.images]
         with counted(sum(each), self.pass_.name, "tiles") as self._advance:
             for self._left in each:
                 part = next(parts)
@@ -39,11 +38,3 @@ class CropProgress:
         if self._advance is not None and n_tiles > 0:
             self._left -= n_tiles
             self._advance(n_tiles)
-
-
-def n_tiles(image: IndexedImage, tile_px: tuple[int, int]) -> int:
-    """How many tiles an image has; 0 if there are too many."""
-    try:
-        return len(tile_boxes((image.height, image.width), *tile_px))
-    except ImageTooLargeError:
-        return 0

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any, Self
 
 import numpy as np
@@ -20,12 +19,10 @@ from torch import Tensor
 
 from maskgrid.automatic.candidates import CandidateRows
 from maskgrid.dataset.windows import Picture, shrink_of, shrunk
-from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.masks.rle import encode_windows
 from maskgrid.network.predictor import Extent
 from maskgrid.plan.passes import Pass, Recording
-
-_MOST_TILES = int(np.iinfo(np.int16).max)  # by the type of the column crop_index
+from maskgrid.plan.tiles import tile_boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +70,6 @@ def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
     of_layer = [box for box, layer in zip(boxes, layers, strict=True) if layer == pass_.layer]
     for index, (x0, y0, x1, y1) in enumerate(of_layer):
         yield Crop(index, (x0, y0, max(x0, x1), max(y0, y1)), (int(size_hw[0]), int(size_hw[1])))
-
-
-def tile_boxes(size_hw: tuple[int, ...], size_px: int, overlap_px: int) -> list[tuple[int, int, int, int]]:
-    """Square tiles (x0, y0, x1, y1) that cover an image, column by column, as sam2 orders crops.
-
-    The last tile of a row or column ends at the image's edge and overlaps its neighbour more. An image that is no
-    larger than a tile has none.
-
-    Raises:
-        ImageTooLargeError: there are more tiles than tables can number.
-    """
-    height, width = int(size_hw[0]), int(size_hw[1])
-    if max(height, width) <= size_px:
-        return []
-    lefts, tops = _starts(width, size_px, overlap_px), _starts(height, size_px, overlap_px)
-    if len(lefts) * len(tops) > _MOST_TILES:
-        raise ImageTooLargeError(
-            f"{len(lefts) * len(tops):,} tiles, more than the {_MOST_TILES:,} that are allowed; raise tile_size_px"
-        )
-    return [(x, y, min(x + size_px, width), min(y + size_px, height)) for x, y in product(lefts, tops)]
-
-
-def _starts(length_px: int, size_px: int, overlap_px: int) -> list[int]:
-    last = max(0, length_px - size_px)
-    return [*range(0, last, size_px - overlap_px), last]
 
 
 @dataclass(frozen=True, slots=True)

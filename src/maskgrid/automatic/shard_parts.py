@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pyarrow.compute as pc
 
 from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
 from maskgrid.automatic.tables import CANDIDATES
+from maskgrid.automatic.tile_jobs import parts_of_image
 from maskgrid.dataset.images import BadImageError, ImageStatus
 from maskgrid.dataset.tables import IndexedImage
 from maskgrid.dataset.windows import Picture
@@ -25,8 +28,6 @@ log = logging.getLogger(__name__)
 
 Propose = Callable[[Picture, range | None], Candidates]
 
-# A killed process loses the work on this many tiles at most.
-TILES_IN_PART = 8
 # Run-length codes of a shard's candidates that are in memory at once; a table with more has row groups of so many rows.
 _HELD_BYTES, _ROWS_IN_GROUP = 256 << 20, 8192
 
@@ -61,20 +62,20 @@ class ShardWork:
     Attributes:
         images: the shard's images.
         read: opens an image's picture.
-        n_tiles: for a pass over tiles, how many an image has; None for another pass.
+        tile_px: for a pass over tiles, their size and overlap; None for another pass.
         journal: keeps what is finished.
         earlier: tables of images that earlier jobs have finished, by key.
         begin: loads the network.
-        skipped: called with the number of tiles of an image that were finished before.
+        skipped: called with the number of tiles that were finished before.
     """
 
     images: Sequence[IndexedImage]
     read: Callable[[IndexedImage], Picture]
-    n_tiles: Callable[[IndexedImage], int] | None
+    tile_px: tuple[int, int] | None
     journal: Journal
     earlier: Mapping[str, Sequence[pa.Table]]
     begin: Callable[[], Propose]
-    skipped: Callable[[int], None]
+    skipped: Callable[[int], object]
 
     def parts(self) -> Iterator[ImageTables]:
         """What is in every image: from the journal, earlier results, or the network."""
@@ -111,9 +112,9 @@ class ShardWork:
         key = image.image_key
         try:
             with closing(opened.result()) as picture:
-                n_tiles = 0 if self.n_tiles is None else self.n_tiles(image)
-                if n_tiles > TILES_IN_PART:
-                    return self._tiles(self.journal.inner(number), key, n_tiles, lambda part: propose(picture, part))
+                tiles = parts_of_image((image.height, image.width), self.tile_px)
+                if tiles:
+                    return self._tiles(self.journal.inner(number), key, tiles, lambda part: propose(picture, part))
                 return PassResult(key, "ok", None, propose(picture, None))
         except BadImageError as error:
             status, message = str(error.status), error.message
@@ -124,30 +125,65 @@ class ShardWork:
         log.warning("%s: %s", key, message)
         return PassResult(key, status, message, None)
 
-    def _tiles(self, journal: Journal, key: str, n_tiles: int, propose: Callable[[range], Candidates]) -> ImageTables:
+    def _tiles(
+        self, journal: Journal, key: str, parts: Sequence[range], propose: Callable[[range], Candidates]
+    ) -> ImageTables:
         """Run an image's tiles, a few at a time."""
         images, n_rows, code_bytes = [], 0, 0
-        starts = range(0, n_tiles, TILES_IN_PART)
-        for number, start in enumerate(starts):
-            tiles = range(start, min(start + TILES_IN_PART, n_tiles))
-            tables = journal.read(number, 2)
-            if tables is None:
-                result = PassResult(key, "ok", None, propose(tiles))
-                tables = [_rows_of(result), image_table(result)]
-                journal.write(number, tables)
-            else:
-                self.skipped(len(tiles))
+        for number, tiles in enumerate(parts):
+            tables = self._part(journal, number, key, tiles, propose)
             images.append(tables[1])
             n_rows, code_bytes = n_rows + len(tables[0]), code_bytes + _code_bytes(tables[0])
 
         def rows() -> Iterator[pa.Table]:
-            for number in range(len(starts)):
+            for number in range(len(parts)):
                 tables = journal.read(number, 2)
                 if tables is None:
                     raise FileNotFoundError(f"{journal.folder}: a part has gone")
                 yield tables[0]
 
         return ImageTables(rows, _whole_row(pa.concat_tables(images)), n_rows, code_bytes)
+
+    def _part(
+        self, journal: Journal, number: int, key: str, tiles: range, propose: Callable[[range], Candidates]
+    ) -> list[pa.Table]:
+        tables = journal.read(number, 2)
+        if tables is not None:
+            self.skipped(len(tiles))
+            return tables
+        result = PassResult(key, "ok", None, propose(tiles))
+        tables = [_rows_of(result), image_table(result)]
+        journal.write(number, tables)
+        return tables
+
+    def share(self, job: int, n_jobs: int) -> list[tuple[tuple[int, int], range]]:
+        """A job's share, from 1, of the parts with tiles: the numbers of image and part, and its tiles."""
+        listed = [
+            ((number, part), tiles)
+            for number, image in enumerate(self.images)
+            if image.image_key not in self.earlier
+            for part, tiles in enumerate(parts_of_image((image.height, image.width), self.tile_px))
+        ]
+        return listed[(job - 1) * len(listed) // n_jobs : job * len(listed) // n_jobs]
+
+    def run(self, share: Sequence[tuple[tuple[int, int], range]]) -> None:
+        """Run some parts and leave them in the journal, for the job that writes the tables.
+
+        An image that fails is left to that job too, which says so in its row.
+        """
+        propose: Propose | None = None
+        for number, listed in groupby(share, lambda one: one[0][0]):
+            parts, journal, key = list(listed), self.journal.inner(number), self.images[number].image_key
+            if all(journal.read(part, 2) is not None for (_, part), _ in parts):
+                self.skipped(sum(len(tiles) for _, tiles in parts))
+                continue
+            propose = propose or self.begin()
+            try:
+                with closing(self.read(self.images[number])) as picture:
+                    for (_, part), tiles in parts:
+                        self._part(journal, part, key, tiles, partial(propose, picture))
+            except (BadImageError, FloatingPointError, ImageTooLargeError) as error:
+                log.warning("%s: %s", key, error)
 
 
 def write_rows(path: Path, images: Sequence[ImageTables], origin: Origin) -> None:

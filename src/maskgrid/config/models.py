@@ -45,8 +45,18 @@ class DatasetConfig(Section):
         "archives (images-{000..009}.tar), also by URL",
     )
     shard_size: int = Field(64, ge=1, description="at most this many images per shard; one job works on one shard")
+    tiles_per_job: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=lambda value: value is None,  # so that files without it stay as they were
+        description="with generator.tile_size_px: share the tiles of a shard's large images among jobs of about this "
+        "many; null: one job does all",
+    )
     max_pixels: int = Field(
-        100_000_000, ge=1, description="a larger image is rejected from its header, without decoding"
+        100_000_000,
+        ge=1,
+        description="a larger image is rejected from its header, without decoding; with generator.tile_size_px a "
+        "larger TIFF is read in windows",
     )
     max_failed_fraction: Fraction = Field(
         0.2,

@@ -84,7 +84,7 @@ class Journal:
 
     def finished(self, outputs: Sequence[Path]) -> bool:
         """Return whether nothing is left to do: the outputs (tables) are current, or can be published again."""
-        if all(_fingerprint_of(output) == self.fingerprint for output in outputs):
+        if is_current(outputs, self.fingerprint):
             self._keep(outputs)
             for output in outputs:
                 output.touch()
@@ -132,6 +132,11 @@ def journal_folder(output: Path) -> Path:
 def is_journal(path: Path) -> bool:
     """Return whether a folder is a journal, by its name."""
     return path.name.startswith(".") and path.suffix == ".journal"
+
+
+def is_current(outputs: Sequence[Path], fingerprint: str) -> bool:
+    """Return whether outputs (tables) are there and of this fingerprint."""
+    return all(_fingerprint_of(output) == fingerprint for output in outputs)
 
 
 def _fingerprint_of(output: Path) -> str | None:
