@@ -159,6 +159,9 @@ def pretend_outputs(plan: Plan, folder: Path) -> None:
         copy(model, layout.root / "report" / "overlays" / f"{setting.label}.jpg")
     for page in ("index.html", "explorer.html"):
         copy(model, layout.root / "report" / page)
+    copy(model, layout.explorer_images)
+    for shard in plan.shards():
+        layout.explorer_data(shard).mkdir(parents=True)
     for path in (layout.card, layout.croissant, layout.accepted, layout.provenance):
         copy(model, path)
 

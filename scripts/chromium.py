@@ -79,14 +79,14 @@ class Tab:
             if is_it(told):
                 return told
 
-    def show(self, page: Path, width: int, height: int, is_dark: bool = False) -> None:
-        """Open a page in a window of this size in CSS pixels, and wait until it has loaded."""
+    def show(self, page: Path, width: int, height: int, is_dark: bool = False, address: str = "") -> None:
+        """Open a page in a window of this size in CSS pixels and wait until it has loaded; ``address`` goes after #."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self.send("Page.navigate", url=page.resolve().as_uri())
+        self.send("Page.navigate", url=page.resolve().as_uri() + (f"#{address}" if address else ""))
         self._wait(lambda told: told.get("method") == "Page.loadEventFired")
 
     def run(self, script: str) -> Any:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Take the screenshots of pages shown in the docs: docs/images/report.jpg, report-masks.jpg and explorer.jpg.
+"""Take the screenshots of pages shown in the docs: docs/images/report.jpg, report-masks.jpg and explorer*.jpg.
 
     python scripts/screenshots.py docs/images [results]
 
@@ -20,6 +20,12 @@ import PIL.Image
 IS_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 500))))"
 # Pictures further down load when they come into view.
 LOAD = "Promise.all([...document.images].map((one) => { one.loading = 'eager'; return one.decode().catch(() => 0) }))"
+# The curves under the sliders come while nobody waits.
+CURVES = "new Promise((done) => setTimeout(done, 2500))"
+_SMALL = "max_area_frac=0.3"
+ZOOMED = f"image=photos/coins.png&{_SMALL}&zoom=3.2&x=190&y=105"
+COMPARED = f"image=photos/coins.png&{_SMALL}&compare=setting%3Diou0.7_st0.7_nms0.5%26max_area_frac%3D0.3"
+PHONE = f"image=photos/coins.png&{_SMALL}"
 TOP_OF_PICTURES = 'document.querySelector("#disagreement h3").getBoundingClientRect().top + scrollY - 8'
 
 
@@ -32,18 +38,26 @@ class Shot:
         size_wh: width and height of the picture in CSS pixels.
         script: what to do first.
         top: where the picture begins, as a script.
+        address: what goes after # in the address.
     """
 
     page: str
     size_wh: tuple[int, int]
     script: str = "0"
     top: str = "0"
+    address: str = ""
 
 
 SHOTS = {
     "report": Shot("index.html", (900, 1000)),
     "report-masks": Shot("index.html", (1000, 700), LOAD, TOP_OF_PICTURES),
-    "explorer": Shot("explorer.html", (1280, 1000)),
+    "explorer": Shot("explorer.html", (1400, 1000), CURVES),
+    "explorer-zoomed": Shot(
+        "explorer.html", (1400, 900), f"{CURVES}.then(() => showPointed({{x: 176, y: 66}}))", "0", ZOOMED
+    ),
+    "explorer-compared": Shot("explorer.html", (1400, 900), CURVES, "0", COMPARED),
+    "explorer-truth": Shot("explorer.html", (1400, 900), CURVES, "0", "image=scenes/04.png&truth=1&max_area_frac=0.3"),
+    "explorer-phone": Shot("explorer.html", (390, 844), f"{CURVES}.then(() => scrollTo(0, 430))", "0", PHONE),
 }
 
 
@@ -61,11 +75,13 @@ def main(folder: Path, results: Path | None) -> None:
 
 def take(tab: chromium.Tab, page: Path, shot: Shot) -> PIL.Image.Image:
     """Open a page and take its picture."""
-    tab.show(page, *shot.size_wh)
+    tab.send("Page.navigate", url="about:blank")  # another address alone would not load the page again
+    tab.show(page, *shot.size_wh, address=shot.address)
     tab.run(IS_DRAWN)
     tab.run(shot.script)
     tab.run(IS_DRAWN)
-    picture = tab.picture(tab.run(shot.top), shot.size_wh[1])
+    # A picture of what is not in sight makes the window larger for a moment, and the explorer draws anew.
+    picture = tab.picture() if shot.top == "0" else tab.picture(tab.run(shot.top), shot.size_wh[1])
     return PIL.Image.open(io.BytesIO(picture)).convert("RGB")
 
 

@@ -39,6 +39,7 @@ from maskgrid.prompted.prompt import prompt_shard
 from maskgrid.prompted.prompter import PromptedMasks, Prompter
 from maskgrid.prompted.prompts import write_prompts
 from maskgrid.results.accept import accept, write_provenance
+from maskgrid.results.explorer.stage import write_explorer
 from maskgrid.results.report.stage import write_report
 from maskgrid.results.statistics.stage import write_statistics
 
@@ -143,6 +144,8 @@ def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage
             yield f"prompt {shard}", lambda plan, shard=shard: prompt_shard(plan, shard, prompter.load)
         yield "prompt-merge", merge_prompted
     yield "statistics", write_statistics
+    for shard in plan.shards():
+        yield f"explorer {shard}", lambda plan, shard=shard: write_explorer(plan, shard)
     yield "report", write_report
     yield "accept", finish
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from maskgrid.config.models import Config
 from maskgrid.config.settings import Setting
+from maskgrid.dataset.tables import FILES_SCHEMA
 from maskgrid.io.tables import read_table, write_table
 from maskgrid.plan.plan import make_plan
 from maskgrid.results.statistics.effects import effects_table, interactions_table
@@ -70,8 +71,11 @@ def _write_images(layout, images, folder, shard_of):
     messages = [None if status == "ok" else "cut short <i>" for status in table["status"].to_pylist()]
     write_table(layout.images, table.append_column("message", pa.array(messages, pa.string())), {})
     good = sorted((image for image in images if image.status == "ok"), key=lambda image: image.key)
-    rows = [_write_image(folder / f"{number}.png", image) for number, image in enumerate(good)]
-    write_table(layout.files, pa.Table.from_pylist(rows), {})
+    rows = [
+        {**_write_image(folder / f"{number}.png", image), "shard": shard_of(image.key)}
+        for number, image in enumerate(good)
+    ]
+    write_table(layout.files, pa.Table.from_pylist(rows, FILES_SCHEMA), {})
     shards = sorted({shard_of(image.key) for image in good})
     n_images = [sum(shard_of(image.key) == shard for image in good) for shard in shards]
     write_table(layout.shards, pa.table({"shard": shards, "digest": shards, "n_images": n_images}), {})
@@ -82,7 +86,9 @@ def _write_image(path, image):
     random = np.random.default_rng(image.size_hw)
     PIL.Image.fromarray(random.integers(0, 255, (*image.size_hw, 3), np.uint8)).save(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"image_key": image.key, "path": os.fsencode(path), "sha256": digest, "member_offset": None}
+    height, width = image.size_hw
+    known = {"image_key": image.key, "status": "ok", "height": height, "width": width, "sha256": digest}
+    return {**dict.fromkeys(FILES_SCHEMA.names), **known, "path": os.fsencode(path)}
 
 
 def _write_statistics(plan):

@@ -65,12 +65,13 @@ def finished(network, tmp_path_factory):
 
 def finish(plan, network):
     for name, stage in stages(plan, network):
-        if name == "report" and plan.ground_truth() is not None:
+        if name == "statistics" and plan.ground_truth() is not None:
             write_truth(plan)
             for shard in plan.shards():
                 evaluate_shard(plan, shard)
-            write_accuracies(plan)
         stage(plan)
+        if name == "statistics" and plan.ground_truth() is not None:
+            write_accuracies(plan)
     for setting in plan.exported():
         for form in plan.config.exports:
             if form != "card":

@@ -24,6 +24,7 @@ from maskgrid.prompted.merge import merge_prompted
 from maskgrid.prompted.prompt import prompt_shard
 from maskgrid.prompted.prompter import Prompter
 from maskgrid.prompted.prompts import write_prompts
+from maskgrid.results.explorer.stage import write_explorer
 from maskgrid.results.report.stage import write_report
 from maskgrid.results.statistics.stage import write_statistics
 from maskgrid.results.verify import verify_results
@@ -60,7 +61,7 @@ def files(plan: Plan, pattern: str = "*") -> list[Path]:
 
 def test_a_finished_run_has_no_problems(plan):
     assert found(plan) == []
-    assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 1 + 5 + 3 + 2
+    assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 1 + 5 + 3 + 2 + 1 + 4 * 2 + 2
 
 
 def test_every_missing_file_is_named(plan):
@@ -109,8 +110,12 @@ def test_foreign_tables_are_named(plan):
 
 @pytest.mark.parametrize(
     ("section", "values"),
-    [("model", {"dtype": "bfloat16"}), ("model", {"apply_postprocessing": False})],
-    ids=["dtype", "apply_postprocessing"],
+    [
+        ("model", {"dtype": "bfloat16"}),
+        ("model", {"deterministic": True}),
+        ("model", {"apply_postprocessing": False}),
+    ],
+    ids=["dtype", "deterministic", "apply_postprocessing"],
 )
 def test_another_model_config_makes_candidates_stale(plan, section, values):
     other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, **{section: values})
@@ -157,9 +162,32 @@ def test_a_report_of_other_tables_is_stale(plan):
         replay_shard(other, shard)
     write_statistics(other)
     stale = [name for kind, name in found(other) if kind == "stale" and name.startswith("report/")]
-    assert stale == ["report/index.html", "report/explorer.html", "report/overlays/baseline.jpg"]
+    pages = ["index.html", "explorer.html", "explorer/images.js", "overlays/baseline.jpg"]
+    # The explorer has all passes of the sweep, of which there are fewer now.
+    assert stale == [f"report/{name}" for name in (*pages, *(f"explorer/{shard}" for shard in other.shards()))]
     write_report(other)
+    for shard in other.shards():
+        write_explorer(other, shard)
     assert not [name for _, name in found(other) if name.startswith("report/")]
+
+
+@pytest.mark.parametrize("kind", ["js", "jpg"])
+def test_changed_data_of_the_explorer_are_named(plan, kind):
+    """A file of the same length in the place of another, which only its hash tells apart."""
+    path = files(plan, f"report/explorer/*/*.{kind}")[0]
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    assert found(plan) == []
+    problems = [(one.kind, one.path) for one in verify_results(plan, pages=True)]
+    assert problems == [("damaged", path)]
+
+
+def test_data_of_the_explorer_that_were_made_from_others_are_stale(plan):
+    path = files(plan, "report/explorer/*/*.js")[0]
+    content = path.read_bytes()
+    path.write_bytes(content.replace(content[16:80], b"0" * 64))
+    assert found(plan) == [("stale", path.relative_to(plan.layout.root).as_posix())]
 
 
 def test_new_images_make_the_shard_stale(plan, finished, tmp_path):

@@ -17,7 +17,10 @@ from maskgrid.dataset.tables import read_images
 from maskgrid.io.tables import read_origin
 from maskgrid.plan.plan import Plan
 
-KINDS = ("generate", "replay", "merge", "prompts", "prompt", "prompt-merge", "statistics", "report", "accept")
+KINDS = (
+    *("generate", "replay", "merge", "prompts", "prompt", "prompt-merge"),
+    *("statistics", "explorer", "report", "accept"),
+)
 NAMES = ["b/two.png", "a/one.png", "Ä.png", "a/three.png", "zero.png", "b/c/five.png", "six.png"]
 
 
@@ -72,7 +75,9 @@ def of_dataset(results: Path) -> dict[str, str]:
     """Hashes of the outputs that depend neither on shards nor on the images' folder."""
     kept = ("annotations/", "statistics/", "report/")
     of_objects = ("prompted/annotations.json", "prompted/statistics.parquet", "prompted/worst.jpg")
-    return {name: digest for name, digest in hashes(results).items() if name.startswith(kept) or name in of_objects}
+    found = {name: digest for name, digest in hashes(results).items() if name.startswith(kept) or name in of_objects}
+    # What lies beside the explorer is in the shards' folders.
+    return {name: digest for name, digest in found.items() if not name.startswith("report/explorer/")}
 
 
 def portable(results: Path) -> dict[str, str]:

@@ -77,7 +77,7 @@ def test_jobs_run_in_the_environment_made_by_a_stand_in_for_conda(tmp_path):
     assert (tmp_path / "created.yml").read_text() == (ROOT / "environment.yml").read_text()  # the same for all rules
     called = re.findall(r"^-m maskgrid ([\w-]+)", (tmp_path / "called.txt").read_text(), re.MULTILINE)
     jobs = {"index", "generate", "replay", "gather", "merge", "export", "statistics", "report", "card", "accept"}
-    jobs |= {"provenance", "tidy"}
+    jobs |= {"explorer", "provenance", "tidy"}
     assert set(called) == jobs
     # Without conda, the same results count as finished.
     again = subprocess.run(

@@ -36,6 +36,7 @@ STAGES = (
     "prompt",
     "prompt-merge",
     "statistics",
+    "explorer",
     "report",
     "accept",
 )

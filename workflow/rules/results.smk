@@ -154,7 +154,7 @@ rule statistics:
 rule tune:
     input:
         all_candidate_files,
-        tuning_truth(),
+        truth_tables(),
         "<results>/statistics/summary.parquet",
         index=ancient("<results>/dataset/files.parquet"),
     output:
@@ -176,6 +176,29 @@ rule tune:
         "{params.maskgrid} tune --write {params.options} 2> >(tee {log:q} >&2)"
 
 
+# What the explorer shows of each image, beside its page. The data are the same whatever the settings are.
+rule explorer:
+    input:
+        candidate_files,
+        REGION_FILES,
+        truth_tables(),
+    output:
+        directory("<results>/report/explorer/{shard}"),
+    log:
+        "<logs>/explorer/{shard}.log",
+    benchmark:
+        "<benchmarks>/explorer/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        **REGIONS,
+    message:
+        "Writing what the explorer shows of shard {wildcards.shard}"
+    shell:
+        "{params.maskgrid} explorer {params.options} --shard {wildcards.shard:q} 2> >(tee {log:q} >&2)"
+
+
 rule report:
     input:
         annotation_files(),
@@ -195,6 +218,7 @@ rule report:
             category="Pages",
             caption="../report/explorer.rst",
         ),
+        images="<results>/report/explorer/images.js",
         overlays=report(
             overlay_files(), category="Masks", caption="../report/overlays.rst"
         ),
@@ -222,6 +246,7 @@ rule tidy:
         prompted_results(),
         prompted_export_files(),
         tracked_results(),
+        explorer_folders,
         "<results>/report/index.html",
         index=ancient("<results>/dataset/files.parquet"),
     output:

@@ -29,7 +29,7 @@ from maskgrid.io.journal import Journal, is_current
 from maskgrid.io.progress import counted
 from maskgrid.io.tables import read_origin, write_table
 from maskgrid.network.checkpoints import Checkpoint
-from maskgrid.network.device import pick_device, take_device
+from maskgrid.network.device import pick_device, repeat_bits, take_device
 from maskgrid.network.model import build_model
 from maskgrid.plan.notes import Origin
 from maskgrid.plan.passes import PassRun, Recording
@@ -49,7 +49,9 @@ def make_proposer(model: ModelConfig, checkpoint: Checkpoint) -> Proposer:
         maskgrid.io.errors.MachineError: the device failed.
     """
     device = take_device(model.device)
-    log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
+    if model.deterministic:
+        repeat_bits(device)
+    log.info("model %s on %s in %s", checkpoint.name, device, model.arithmetic)
     return Proposer(build_model(checkpoint, device, model.dtype, model.apply_postprocessing), model.mode)
 
 

@@ -135,6 +135,12 @@ COMMANDS = (
         ),
     ),
     Command("card", "write a dataset card and Croissant metadata", "results.exports.stage:write_card"),
+    Command(
+        "explorer",
+        "write what the explorer shows of one shard's images",
+        "results.explorer.stage:write_explorer",
+        (SHARD,),
+    ),
     Command("report", "write the report and the explorer", "results.report.stage:write_report"),
 )
 

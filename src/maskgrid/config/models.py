@@ -95,6 +95,10 @@ class ModelConfig(Section):
         description="the network's arithmetic; bfloat16 and float16 run under torch.autocast, except in the decoder of "
         "mode fast",
     )
+    deterministic: bool = Field(
+        False,
+        description="on CUDA, use only algorithms that give the same bits in every run on the same kind of GPU",
+    )
     apply_postprocessing: bool = Field(
         True,
         description="as in sam2.build_sam: replace an unstable single mask by the best of three",
@@ -104,6 +108,11 @@ class ModelConfig(Section):
         description="for automatic masks; exact: sam2's masks bit for bit; fast: less work, masks that agree "
         "(docs/benchmarks.md)",
     )
+
+    @property
+    def arithmetic(self) -> str:
+        """The dtype, and whether algorithms are deterministic."""
+        return f"{self.dtype}, deterministic" if self.deterministic else self.dtype
 
 
 class GeneratorFields(Section):

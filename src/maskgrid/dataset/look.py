@@ -16,6 +16,8 @@ Values = npt.NDArray[Any]
 PERCENTILES = (1, 99)
 _ROWS_AT_ONCE = 256
 _MOST_NAMED = 12
+# Damaged floats may be anything: differences beyond the range, and NaN that processors warn about.
+_any_float = np.errstate(invalid="ignore", over="ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Raster:
     orientation: int = 1
 
 
+@_any_float
 def look_of(raster: Raster, pixels: PixelsConfig, page: int | None = None) -> Look:
     """Choose the bands of a file and measure their stretch.
 
@@ -97,6 +100,7 @@ def is_measured(raster: Raster, pixels: PixelsConfig) -> bool:
     return pixels.stretch != "auto" or not is_shallow(raster.values.dtype)
 
 
+@_any_float
 def picture(raster: Raster, look: Look) -> npt.NDArray[np.uint8]:
     """Draw a raster: uint8 (H, W, 3), as in the file; transparency is shown on white, NaN and no data as black.
 
@@ -213,6 +217,8 @@ def valid_values(band: Values, alpha: npt.NDArray[np.float32] | None, nodata: fl
 
 def percentiles(values: Values) -> tuple[float, float]:
     """The 1st and 99th percentile of numbers, as ``numpy.percentile``; numbers of up to 16 bits are counted."""
+    if values.dtype == np.bool_:
+        values = values.view(np.uint8)
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         least = int(np.iinfo(values.dtype).min)
         shifted = values if least == 0 else values.astype(np.int32) - least
@@ -238,15 +244,18 @@ def _stretched(
 ) -> npt.NDArray[np.uint8]:
     """Scale a band to 0 to 255, a few rows at a time."""
     drawn = np.empty(band.shape, np.uint8)
+    scale = 1.0 if np.isfinite(high - low) else 0.5  # the difference of damaged floats may have no number
+    low, high = low * scale, high * scale
     for start in range(0, len(band), _ROWS_AT_ONCE):
         values = band[start : start + _ROWS_AT_ONCE]
         numbers = values.astype(np.float64)
         missing = ~np.isfinite(numbers) & ~np.isinf(numbers)
         if nodata is not None:
             missing |= values == nodata
+        numbers *= scale
         grey = np.clip((numbers - low) * (255.0 / (high - low)), 0.0, 255.0)
         if white_is_zero:
             grey = 255.0 - grey
-        grey[missing] = 0.0
+        grey[missing | np.isnan(grey)] = 0.0
         drawn[start : start + _ROWS_AT_ONCE] = np.rint(grey).astype(np.uint8)
     return drawn

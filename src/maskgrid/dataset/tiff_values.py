@@ -133,7 +133,10 @@ def open_tiff(stream: IO[bytes]) -> tifffile.TiffFile:
     """Open a TIFF, within :func:`damage_as_errors`."""
     stream.seek(0)
     # tifffile logs what it finds odd; callers get values or an exception.
-    logging.getLogger("tifffile").propagate = False
+    logger = logging.getLogger("tifffile")
+    logger.propagate = False
+    if not logger.handlers:  # else Python would print warnings
+        logger.addHandler(logging.NullHandler())
     # Other files that an OME-TIFF names are not read: each file is an input of its own.
     return tifffile.TiffFile(stream, _multifile=False)
 

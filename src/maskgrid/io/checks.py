@@ -14,7 +14,16 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.tables import open_table, read_origin, read_table
 
 # The last bytes of our complete files.
-_ENDS = {".json": b"\n]\n}\n", ".html": b"</html>\n", ".txt": b"\n", ".jpg": b"\xff\xd9", ".tar": bytes(1024)}
+_ENDS = {
+    ".json": b"\n]\n}\n",
+    ".html": b"</html>\n",
+    ".txt": b"\n",
+    ".jpg": b"\xff\xd9",
+    ".tar": bytes(1024),
+    ".js": b");\n",
+}
+# Our scripts are one call of a function, with the fingerprint first.
+_SCRIPT = re.compile(rb'maskgrid\.[a-z]+\("([0-9a-f]{64})",\n')
 _PAGE = re.compile(rb'<meta name="maskgrid-fingerprint" content="([0-9a-f]{64})">')
 
 UNNEEDED = "unneeded"  # harmless: results of a shard that the index no longer has, or of another config
@@ -88,7 +97,7 @@ def check_annotations(path: Path, expected: Callable[[], str], made_from: str) -
 
 
 def check_picture(path: Path, expected: Callable[[], str]) -> list[Problem]:
-    """Check a page or a JPEG by its end and by the fingerprint in its head."""
+    """Check a page, a script or a JPEG by its end and by the fingerprint in its head."""
     problems = check_end(path)
     if not problems and differs({"fingerprint": _fingerprint_of(path)}, expected):
         return [Problem("stale", path, "was made from other tables than the current ones")]
@@ -141,9 +150,10 @@ def _is_whole_riff(path: Path) -> bool:
 
 
 def _fingerprint_of(path: Path) -> str | None:
-    if path.suffix == ".html":
+    if path.suffix in (".html", ".js"):
         with path.open("rb") as stream:
-            found = _PAGE.search(stream.read(1 << 12))
+            head = stream.read(1 << 12)
+            found = _SCRIPT.match(head) if path.suffix == ".js" else _PAGE.search(head)
         return found[1].decode() if found else None
     with PIL.Image.open(path, formats=["JPEG"]) as image:
         comment: bytes = image.info.get("comment", b"")

@@ -166,6 +166,20 @@ class Layout:
         return self.root / "croissant.json"
 
     @property
+    def explorer(self) -> Path:
+        """The explorer's page."""
+        return self.root / "report" / "explorer.html"
+
+    @property
+    def explorer_images(self) -> Path:
+        """The explorer's list of all images."""
+        return self.root / "report" / "explorer" / "images.js"
+
+    def explorer_data(self, shard: str) -> Path:
+        """The folder of a shard's images for the explorer."""
+        return self.root / "report" / "explorer" / shard
+
+    @property
     def accepted(self) -> Path:
         """The verdict on the run; exists only if few enough images failed."""
         return self.root / "accepted.json"

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 _ACCURACY = ("accuracy", "accuracy_summary")
 # Where results for people are, below the results folder.
 _PLACES = (
+    "report/explorer/*",
     *("annotations/*.json", "exports/polygons/*.json", "exports/sa1b/*.tar", "report/overlays/*.jpg"),
     *(f"exports/{form}/*" for form in FOLDER_FORMS),
     *("prompted/exports/polygons.json", *(f"prompted/exports/{form}" for form in FOLDER_FORMS)),
@@ -104,6 +105,7 @@ def _wanted(plan: Plan) -> set[Path]:
     layout, exported = plan.layout, plan.exported()
     wanted = {layout.annotations(setting.label) for setting in exported}
     wanted |= {layout.root / "report" / "overlays" / f"{setting.label}.jpg" for setting in exported}
+    wanted |= {layout.explorer_images, *map(layout.explorer_data, plan.shards())}
     wanted |= {layout.export(form, one.label) for form in plan.config.setting_forms() for one in exported}
     wanted |= {layout.prompted_export(form) for form in plan.config.prompted_forms()}
     if "card" in plan.config.options_by_form():

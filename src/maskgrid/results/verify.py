@@ -26,6 +26,7 @@ from maskgrid.io.files import is_hidden, is_part
 from maskgrid.io.journal import is_journal
 from maskgrid.plan.plan import Plan
 from maskgrid.prompted import verify as prompted
+from maskgrid.results.explorer.verify import check_explorer
 from maskgrid.results.exports.note import n_files_in, read_note
 from maskgrid.results.leftovers import leftovers
 from maskgrid.results.notes import (
@@ -46,14 +47,15 @@ def verify_results(plan: Plan, pages: bool = False) -> list[Problem]:
 
     Args:
         plan: the plan of the run.
-        pages: first read every table completely and check its checksums; if some are damaged, report only those.
+        pages: first read every table completely and check its checksums; if some are damaged, report only those. Then
+            also read the explorer's data and check their hashes.
             Otherwise, read only the beginnings and ends of files, and tables' footers.
     """
     # Damaged tables cannot be used to check others.
-    return (_check_pages(plan.layout.root) if pages else []) or _check_all(plan)
+    return (_check_pages(plan.layout.root) if pages else []) or _check_all(plan, pages)
 
 
-def _check_all(plan: Plan) -> list[Problem]:
+def _check_all(plan: Plan, pages: bool) -> list[Problem]:
     """Check the jobs that have begun; if none has, the automatic one, whose files are all missing then."""
     problems = list(_leftovers(plan.layout.root))
     has_prompts, has_tracking = prompted.is_begun(plan), tracked.is_begun(plan)
@@ -63,12 +65,12 @@ def _check_all(plan: Plan) -> list[Problem]:
         problems += of_index
         if not of_index:  # without an index, no results of images can be checked
             problems += automatic.check_source(plan)
-            problems += [*automatic.verify(plan), *_verify(plan)] if is_automatic else []
+            problems += [*automatic.verify(plan), *_verify(plan, pages)] if is_automatic else []
             problems += [*prompted.verify(plan), *_check_prompted_exports(plan)]
     return [*problems, *(tracked.verify(plan) if has_tracking else ())]
 
 
-def _verify(plan: Plan) -> Iterator[Problem]:
+def _verify(plan: Plan, pages: bool) -> Iterator[Problem]:
     """Check everything made from the masks of all settings."""
     for check in (
         _check_statistics,
@@ -80,6 +82,7 @@ def _verify(plan: Plan) -> Iterator[Problem]:
         _check_leftovers,
     ):
         yield from check(plan)
+    yield from check_explorer(plan, pages)
 
 
 def _check_pages(root: Path) -> list[Problem]:
@@ -114,7 +117,12 @@ def _check_tuning(plan: Plan) -> Iterator[Problem]:
 
 def _check_report(plan: Plan) -> Iterator[Problem]:
     folder = plan.layout.root / "report"
-    for name in ("index.html", "explorer.html", *(f"overlays/{setting.label}.jpg" for setting in plan.exported())):
+    for name in (
+        "index.html",
+        "explorer.html",
+        "explorer/images.js",
+        *(f"overlays/{setting.label}.jpg" for setting in plan.exported()),
+    ):
         yield from check_picture(folder / name, partial(report_fingerprint, plan))
 
 

@@ -87,7 +87,7 @@ def test_a_name_cannot_become_a_tag(plan, name):
     tags = _Tags(page).tags
     assert "alert('x')&" not in page.replace("\\u003c", "<").split('id="data"')[0]
     scripts = [attributes for tag, attributes in tags if tag == "script"]
-    assert len(scripts) == (2 if name == "explorer.html" else 1)
+    assert len([one for one in scripts if "data-image" not in one]) == (2 if name == "explorer.html" else 1)
     assert not [tag for tag, attributes in tags if tag == "i" and "class" not in attributes]
     assert "<b>loose" not in page.split('id="data"')[0]
 
@@ -160,7 +160,7 @@ def test_headings_are_explained_without_hovering(plan):
 
 def test_pages_are_small(plan):
     assert len(read(plan, "index.html")) < 10_000_000
-    assert len(read(plan, "explorer.html")) < 15_000_000
+    assert len(read(plan, "explorer.html")) < 10_000_000
 
 
 def test_the_same_data_gives_the_same_bytes(plan, tmp_path):
@@ -170,8 +170,9 @@ def test_the_same_data_gives_the_same_bytes(plan, tmp_path):
     write_report(other)
     first = {path.name: path.read_bytes() for path in sorted((plan.layout.root / "report").rglob("*.*"))}
     second = {path.name: path.read_bytes() for path in sorted((other.layout.root / "report").rglob("*.*"))}
-    assert len(first) == len(PAGES) + len(plan.exported())
-    assert first == second
+    assert len(first) == len(PAGES) + 1 + len(plan.exported())
+    del second["images.js"]  # says in which shard's folder each image is
+    assert {name: first[name] for name in second} == second
     write_report(plan)
     assert first == {path.name: path.read_bytes() for path in sorted((plan.layout.root / "report").rglob("*.*"))}
 
@@ -238,17 +239,16 @@ def test_exact_curves_go_through_the_points_of_the_sweep(plan):
     assert "The steps are exact at every value" in read(plan, "index.html")
 
 
-def test_too_many_steps_for_a_chart_are_drawn_by_their_extremes():
+@pytest.mark.parametrize(("first", "last"), [(0.0, 1.0), (0.3, 0.6), (0.0, 0.3), (0.7, 1.0)])
+def test_too_many_steps_for_a_chart_are_drawn_by_their_extremes(first, last):
     random = np.random.default_rng(0)
-    starts = np.concatenate([[-np.inf], np.sort(random.random(20_000))])
+    starts = np.concatenate([[-np.inf], np.sort(random.uniform(first, last, 20_000))])
     exact = CountCurve(starts, random.random(20_001) * 100)
     corners = stepped(exact, 0.25, 0.75)
     assert len(corners) <= 2100
     assert (corners[0], corners[-1]) == ((0.25, exact.at(0.25)), (0.75, exact.at(0.75)))
-    inside = (starts > 0.25) & (starts <= 0.75)
-    assert {min(y for _, y in corners), max(y for _, y in corners)} == {
-        *(function(exact.counts[inside]) for function in (np.min, np.max))
-    }
+    inside = [exact.at(0.25), *exact.counts[(starts > 0.25) & (starts <= 0.75)]]
+    assert {min(y for _, y in corners), max(y for _, y in corners)} == {min(inside), max(inside)}
     assert all(0.25 <= x <= 0.75 for x, _ in corners)
 
 

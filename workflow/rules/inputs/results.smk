@@ -76,8 +76,8 @@ def tuning_results():
     return final(str(PLAN.layout.tuning(table)) for table in ("settings", "outcome"))
 
 
-def tuning_truth():
-    """The annotated objects to tune against, if there are any."""
+def truth_tables():
+    """The annotated objects, if there are any."""
     if PLAN.ground_truth() is None:
         return []
     return final(
@@ -96,6 +96,11 @@ def all_candidate_files(wildcards):
             str(PLAN.layout.pass_images(run, shard)),
         )
     )
+
+
+def explorer_folders(wildcards):
+    """What the explorer shows of the images of all shards."""
+    return final(str(PLAN.layout.explorer_data(shard)) for shard in shards())
 
 
 def overlay_files():
@@ -128,6 +133,7 @@ def automatic_results():
     )
     return [
         deleted_files,
+        explorer_folders,
         *final(map(str, files)),
         *annotation_files(),
         *export_files(),

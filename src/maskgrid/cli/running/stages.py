@@ -19,6 +19,7 @@ WORDS: dict[str, str | None] = {
     "accuracy": "writing the accuracies",
     "tune": "searching for the best setting",
     "report": "drawing report and explorer",
+    "explorer": "drawing images for the explorer",
     "export_sa1b": "writing SA-1B's JSON",
     "export_polygons": "writing polygons",
     "export": "writing masks in other forms",

@@ -50,6 +50,11 @@ def write_note(folder: Path, masks: str, options: Mapping[str, Any], about: Mapp
     write_bytes(folder / _NAME, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
+def note_path(folder: Path) -> Path:
+    """Where the note of a folder is."""
+    return folder / _NAME
+
+
 def read_note(folder: Path) -> ExportNote:
     """Read the note.
 
@@ -57,7 +62,7 @@ def read_note(folder: Path) -> ExportNote:
         UserError: the folder has none, or a damaged one.
     """
     try:
-        content: Any = orjson.loads((folder / _NAME).read_bytes())
+        content: Any = orjson.loads(note_path(folder).read_bytes())
         return ExportNote(
             content["fingerprint"],
             content["options"],

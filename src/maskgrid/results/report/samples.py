@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table
 from maskgrid.plan.passes import passes_of
 from maskgrid.plan.plan import Plan
+from maskgrid.results.accuracy.image_truth import TrueObjects
+from maskgrid.results.accuracy.stage import read_objects
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +35,14 @@ class Sample:
         size_hw: height and width in pixels.
         pixels: uint8 (H, W, 3); None if the file is gone or has changed.
         replays: a replay for each checkpoint, with the candidates of all passes.
+        truth: the annotated objects, if there are any.
     """
 
     image_key: str
     size_hw: tuple[int, int]
     pixels: NDArray[np.uint8] | None
     replays: dict[str, Replay]
+    truth: TrueObjects | None = None
 
 
 def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
@@ -47,15 +51,20 @@ def read_samples(plan: Plan, keys: Sequence[str]) -> list[Sample]:
     Images without candidates (the network failed, or the shard has not run) are left out.
     """
     found = read_candidates(plan, keys)
-    files = _files(plan, list(found))
+    files = known_files(plan, list(found))
     regions = _regions(plan, files)
-    return [_sample(plan, key, found[key], files, regions.get(key, {})) for key in dict.fromkeys(keys) if key in found]
+    truth = read_objects(plan, list(found)) if plan.ground_truth() is not None else {}
+    return [
+        replace(_sample(plan, key, found[key], files, regions.get(key, {})), truth=truth.get(key))
+        for key in dict.fromkeys(keys)
+        if key in found
+    ]
 
 
 def read_replays(plan: Plan, keys: Sequence[str]) -> dict[str, dict[str, Replay]]:
     """A replay for each checkpoint, by image key; images without candidates are left out."""
     found = read_candidates(plan, keys)
-    regions = _regions(plan, _files(plan, list(found))) if plan.regions() else {}
+    regions = _regions(plan, known_files(plan, list(found))) if plan.regions() else {}
     return {
         key: {checkpoint: Replay(passes, regions.get(key, {})) for checkpoint, passes in by_checkpoint.items()}
         for key, by_checkpoint in found.items()
@@ -84,7 +93,7 @@ def _add_candidates(
             passes[run.pass_.name] = result.candidates
 
 
-def _files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
+def known_files(plan: Plan, keys: list[str]) -> dict[str, dict[str, Any]]:
     """Rows of ``files.parquet``, by image key."""
     try:
         return files_by_key(plan.layout.files, keys)

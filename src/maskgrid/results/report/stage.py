@@ -6,9 +6,9 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.progress import shown
 from maskgrid.pages.markup import asset, element, join, page, text
 from maskgrid.plan.plan import Plan
+from maskgrid.results.explorer.page import toy_note, write_explorer_page
 from maskgrid.results.notes import report_fingerprint
 from maskgrid.results.report.data import ReportData, read_report_data
-from maskgrid.results.report.explorer import explorer_page, toy_note
 from maskgrid.results.report.exports import exports_section
 from maskgrid.results.report.figures import effects_section, maps_section, responses_section, trade_off_section
 from maskgrid.results.report.overview import (
@@ -77,5 +77,5 @@ def write_report(plan: Plan) -> None:
     for setting in shown(exported, len(exported), "contact sheets", "settings"):
         write_contact_sheet(folder / "overlays" / f"{setting.label}.jpg", data.samples, setting, fingerprint)
     write_bytes(folder / "index.html", report_page(data))
-    write_bytes(folder / "explorer.html", explorer_page(plan, data.samples))
+    write_explorer_page(plan, data.samples)
     log.info("report: %s", folder / "index.html")

@@ -6,7 +6,7 @@
 
 const WHOLE_NUMBERS = ["min_area_px", "max_area_px", "border", "max_masks"];
 const AT_MOST = ["max_area_px", "max_area_frac", "max_aspect_ratio"];
-const ROWS_AT_ONCE = 16, LEAST = Number.MIN_VALUE;
+const ROWS_AT_ONCE = 16, PAIRS_AT_ONCE = 64, LEAST = Number.MIN_VALUE;
 
 const bits = new Float64Array(1), bits64 = new BigInt64Array(bits.buffer);
 const single = new Float32Array(1), bits32 = new Int32Array(single.buffer);
@@ -42,7 +42,7 @@ const scoreEnds = (scores, dtype) => Float64Array.from(scores, (score) => (score
 // ---- ranges
 
 function everywhere(rows, members) {
-  const ranges = { start: new Float64Array(rows.id.length).fill(Infinity), end: new Float64Array(rows.id.length).fill(-Infinity), more: new Map() };
+  const ranges = { start: new Float64Array(rows.n).fill(Infinity), end: new Float64Array(rows.n).fill(-Infinity), more: new Map() };
   for (const row of members) [ranges.start[row], ranges.end[row]] = [-Infinity, Infinity];
   return ranges;
 }
@@ -114,39 +114,26 @@ function* suppressBoxes(ranges, box, sets, limit, isAxis) {
   }
 }
 
-// Suppression by pairs of pixels; `rivals` from rivalsOf.
-function* suppressPairs(ranges, rivals, limit, isAxis) {
-  const { order, first, earlier, overlap } = rivals;
-  for (let at = 0; at < order.length; at++) {
-    if (at % ROWS_AT_ONCE === 0) yield;
-    const row = order[at], lows = [], highs = [];
+// Suppression by pixels that masks share, in an order of rows; at the axis each pair counts up to its own value.
+function* suppressPixels(ranges, order, overlaps, key, limit, isAxis) {
+  const live = [], least = isAxis ? 0 : limit;
+  let n = 0;
+  for (const row of order) {
     if (isNowhere(ranges, row)) continue;
-    for (let pair = first[at]; pair < first[at + 1]; pair++) {
-      if (isAxis || overlap[pair] > limit) note(ranges, earlier[pair], isAxis ? overlap[pair] : Infinity, lows, highs);
+    const lows = [], highs = [];
+    for (const rival of live) {
+      if (++n % PAIRS_AT_ONCE === 0) yield;
+      const value = overlaps.above(key, least, rival, row);
+      if (value > least) note(ranges, rival, isAxis ? value : Infinity, lows, highs);
     }
     if (lows.length) cut(ranges, row, lows, highs);
+    if (!isNowhere(ranges, row)) live.push(row);
   }
-}
-
-// The pairs of each row with rows earlier in an order.
-function rivalsOf(pairs, values, order) {
-  const place = new Int32Array(Math.max(-1, ...order) + 1).fill(-1), first = new Int32Array(order.length + 1);
-  order.forEach((row, at) => { place[row] = at; });
-  const later = Int32Array.from(pairs.one, (one, at) => Math.max(place[one], place[pairs.other[at]]));
-  for (const at of later) first[at + 1]++;
-  for (let at = 0; at < order.length; at++) first[at + 1] += first[at];
-  const next = first.slice(), earlier = new Int32Array(later.length), overlap = new Float64Array(later.length);
-  later.forEach((at, pair) => {
-    const one = pairs.one[pair], other = pairs.other[pair];
-    earlier[next[at]] = place[one] < place[other] ? one : other;
-    overlap[next[at]++] = values[pair];
-  });
-  return { order, first, earlier, overlap };
 }
 
 // ---- the curve
 
-// What curves of an image share: `image` has rows, redrawn, shapes and pairs, and `shared`, a Map that is emptied with them.
+// What curves of an image share: `image` has rows, redrawn, shapes and overlaps, and `shared`, a Map that goes with them.
 const shareOf = (image, key, make) => image.shared.get(key) ?? image.shared.set(key, make()).get(key);
 
 // The rows of a level in suppression's order: crop by crop, then between crops, then those redrawn last.
@@ -161,17 +148,21 @@ function ordersAt(image, level) {
     let box = rows.box;
     if (redrawn) {
       box = rows.box.slice();
-      for (const [row, region] of redrawn) box.set(region.box, 4 * row);
+      for (const row of unique) if (redrawn.has(row)) box.set(redrawn.get(row).box, 4 * row);
     }
     return { sets, crossed: isCropped ? crossed : null, changed, box };
   });
 }
 
-// The curve of a threshold: starts, the first -Infinity, and counts; null if the page cannot answer it.
+// The curve of a threshold: starts, the first -Infinity, and counts.
 function* countCurve(image, setting, name) {
-  const { rows, shapes, pairs } = image, { sets, crossed, changed, box } = ordersAt(image, setting.level);
-  const key = ["mask_nms_thresh", "max_containment_frac"].includes(name) ? name : null;
-  if (key && !pairs) return null;
+  const { rows, shapes, overlaps, redrawn } = image;
+  // Each mask's own redrawing is remembered.
+  for (let row = 0; redrawn && row < rows.n; row++) {
+    redrawn.get(row);
+    if (row % ROWS_AT_ONCE === 0) yield;
+  }
+  const { sets, crossed, changed, box } = ordersAt(image, setting.level);
   const ranges = everywhere(rows, sets.flat());
   yield* clipScores(image, ranges, setting, name);
   const { box_nms_thresh: boxLimit, crop_nms_thresh: cropLimit } = setting;
@@ -183,11 +174,8 @@ function* countCurve(image, setting, name) {
   for (const filter of FILTER_KEYS) {
     if (filter === "max_masks" || (filter !== name && !isOn(setting, filter))) continue;
     if (filter === "mask_nms_thresh" || filter === "max_containment_frac") {
-      if (filter !== name && !reaches(pairs, filter, setting[filter])) continue;
-      const keeps = filter === "mask_nms_thresh" ? "" : setting.containment_keeps;
-      const values = filter === "mask_nms_thresh" ? pairs.iou : pairs.ofSmaller;
-      const rivals = shareOf(image, `${filter} ${keeps}`, () => rivalsOf(pairs, values, orderOf(filter, rows, [...rows.id.keys()], shapes, setting)));
-      yield* suppressPairs(ranges, rivals, setting[filter], filter === name);
+      const order = shareOf(image, `${filter} ${setting.containment_keeps}`, () => orderOf(filter, rows, [...rows.id.keys()], shapes, setting));
+      yield* suppressPixels(ranges, order, overlaps, filter, setting[filter], filter === name);
     } else if (filter === name) {
       clipShape(ranges, members, filter, shapeValue(filter, rows, shapes));
     } else {
@@ -217,7 +205,7 @@ function* clipScores(image, ranges, setting, name) {
   // At least the threshold: below the least one that is rounded to the next number above the score.
   const stabilityEnds = isStability && shareOf(image, `stability ${setting.offset}`, () => scoreEnds(stability.map(nextUp32), "float32"));
   yield;
-  for (let row = 0; row < rows.id.length; row++) {
+  for (let row = 0; row < rows.n; row++) {
     if (!(ranges.start[row] < ranges.end[row])) continue;
     if (isIou) ranges.end[row] = iouEnds[row];
     else if (setting.pred_iou_thresh > 0 && !(rows.iou[row] > iouLimit)) drop(ranges, row);

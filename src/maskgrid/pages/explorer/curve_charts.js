@@ -12,9 +12,9 @@ const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(() => work(
 // The chart of a slider that goes from low to high; at `end`, if given, its filter is off.
 function chartOf(name, low, high, end) {
   const drawing = element("template", {});
-  drawing.innerHTML = `<svg class="curve" viewBox="0 0 100 ${CHART_H}" preserveAspectRatio="none" role="img"><path class="steps"/><line class="mark" y1="0" y2="${CHART_H}"/></svg>`;
+  drawing.innerHTML = `<svg class="curve" viewBox="0 0 100 ${CHART_H}" preserveAspectRatio="none" role="img" aria-label="Masks by ${name}"><path class="steps"/><line class="mark" y1="0" y2="${CHART_H}"/></svg>`;
   const svg = drawing.content.firstChild, [path, mark] = svg.children;
-  charts.set(name, { svg, path, mark, low, high, end, key: null, image: null, curve: null });
+  charts.set(name, { name, svg, path, mark, low, high, end, key: null, image: null, curve: null });
   return svg;
 }
 
@@ -32,7 +32,7 @@ function askCurves() {
 }
 
 function startCurves() {
-  curveWork = curvesInTurn(image, settingOf(values));
+  curveWork = curvesInTurn(scene, settingOf(values));
   byId("sliders").classList.add("waiting");
   if (!isCurveAsked) whenIdle(goOn);
   isCurveAsked = true;
@@ -49,21 +49,21 @@ function goOn(idle) {
   if (isCurveAsked) whenIdle(goOn);
 }
 
-function* curvesInTurn(current, setting) {
+function* curvesInTurn(shown, setting) {
   for (const [name, chart] of charts) {
     const key = JSON.stringify({ ...setting, [name]: 0 });
-    if (chart.key !== key || chart.image !== current) {
-      const curve = current.rows ? yield* countCurve(current, setting, name) : null;
-      Object.assign(chart, { key, image: current, curve });
+    if (chart.key !== key || chart.image !== shown) {
+      const curve = shown.rows ? yield* countCurve(shown, setting, name) : null;
+      Object.assign(chart, { key, image: shown, curve });
       showCurve(chart);
     }
     yield;
   }
 }
 
-function showCurve({ svg, path, low, high, curve }) {
+function showCurve({ name, svg, path, low, high, curve }) {
   path.setAttribute("d", curve ? pathOf(curve, low, high) : "");
-  if (curve) svg.setAttribute("aria-label", `${countAt(curve, low)} masks at ${low}, ${countAt(curve, high)} at ${high}`);
+  if (curve) svg.setAttribute("aria-label", `Masks by ${name}: ${countAt(curve, low)} masks at ${low}, ${countAt(curve, high)} at ${high}`);
 }
 
 // Steps nearer than a thousandth of the width are drawn as one line up and down.

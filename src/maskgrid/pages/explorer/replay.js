@@ -6,84 +6,41 @@
 const FATES = ["kept", "pred_iou_thresh", "stability_score_thresh", "edge of a crop", "box_nms_thresh", "crop_nms_thresh", "min_mask_region_area"];
 const KEPT = 0, IOU = 1, STABILITY = 2, EDGE = 3, BOX_NMS = 4, CROP_NMS = 5, REGIONS = 6;
 
-// An image's passes as the layers of a group: the levels and offsets that all of them have recorded. Null where the
-// image has not all of the passes.
-function layersOf(image, group) {
-  if (!group.keys.every((name) => name in image.passes)) return null;
+// The rows of an image's passes at the levels and offsets that all passes of a group have recorded, one pass after another.
+// `passes` are unpacked passes by name. Null where the image has not all of them.
+function rowsOf(passes, group, size_hw) {
+  if (!group.keys.every((name) => passes.has(name))) return null;
   const { mask_thresholds: levels, stability_score_offsets: offsets } = group.recording;
-  const layers = group.keys.map((name) => {
-    const pass = image.passes[name], own = pass.recording;
-    const rows = [...pass.id.keys()].filter((row) => levels.includes(own.mask_thresholds[pass.level[row]]));
-    const pick = (column, width = 1) => rows.flatMap((row) => column.slice(width * row, width * row + width));
-    const layer = { dtype: pass.dtype, proposed: pass.proposed, crops: pass.crops, box: pick(pass.box, 4), point: pick(pass.point, 2) };
-    for (const column of ["id", "crop", "iou", "edge", "area", "counts"]) layer[column] = pick(pass[column]);
-    layer.level = rows.map((row) => levels.indexOf(own.mask_thresholds[pass.level[row]]));
-    layer.stability = offsets.map((offset) => pick(pass.stability[own.stability_score_offsets.indexOf(offset)]));
-    const places = new Map(rows.map((row, at) => [row, at]));
-    for (const column of ["region_point", "region_px"]) {
-      layer[column] = Object.fromEntries(Object.entries(pass[column]).map(([name, all]) => [name, pick(all)]));
+  const layers = group.keys.map((name) => passes.get(name));
+  const rows = { size_hw, dtype: layers[0].dtype, layer: [], id: [], crop: [], level: [], edge: [], area: [], ends: [] };
+  const iou = [], box = [], point = [], stability = offsets.map(() => []);
+  layers.forEach((pass, layer) => {
+    const own = pass.recording, level = own.mask_thresholds.map((value) => levels.indexOf(value));
+    const columns = offsets.map((offset) => pass.stability[own.stability_score_offsets.indexOf(offset)]);
+    for (let row = 0; row < pass.id.length; row++) {
+      if (level[pass.level[row]] < 0) continue;
+      rows.layer.push(layer);
+      rows.level.push(level[pass.level[row]]);
+      for (const name of ["id", "crop", "edge", "area", "ends"]) rows[name].push(pass[name][row]);
+      iou.push(pass.iou[row]);
+      for (let at = 4 * row; at < 4 * row + 4; at++) box.push(pass.box[at]);
+      point.push(pass.point[2 * row], pass.point[2 * row + 1]);
+      columns.forEach((column, at) => stability[at].push(column[row]));
     }
-    layer.regions = Object.fromEntries(Object.entries(pass.regions).map(([area, found]) => [area, found && regionsAt(found, places)]));
-    return layer;
   });
-  return { ...image, layers };
-}
-
-// Redrawn masks by the place of their row.
-function regionsAt(found, places) {
-  const regions = new Map();
-  found.row.forEach((row, at) => {
-    if (!places.has(row)) return;
-    const regionPx = Object.fromEntries(Object.entries(found.region_px).map(([name, px]) => [name, px[at]]));
-    regions.set(places.get(row), { box: found.box[at], area: found.area[at], counts: found.counts[at], regionPx });
-  });
-  return regions;
-}
-
-// The masks that min_mask_region_area redraws, by row of all layers; null where they are not known.
-function redrawnAt(image, area) {
-  const redrawn = new Map();
-  let first = 0;
-  for (const layer of image.layers) {
-    const regions = layer.regions[area];
-    if (!regions) return null;
-    for (const [row, region] of regions) redrawn.set(first + row, region);
-    first += layer.id.length;
-  }
-  return redrawn;
-}
-
-// Columns of all layers one after another, and rows by level and crop.
-function prepareImage(image, nLevels) {
-  const rows = { layer: [], id: [], crop: [], level: [], edge: [], area: [], counts: [] };
-  const iou = [], box = [], point = [], stability = image.layers[0].stability.map(() => []);
-  image.layers.forEach((layer, index) => {
-    for (const name of ["id", "crop", "level", "edge", "area", "counts"]) for (const value of layer[name]) rows[name].push(value);
-    for (const value of layer.id) rows.layer.push(index);
-    for (const value of layer.iou) iou.push(value);
-    for (const value of layer.box) box.push(value);
-    for (const value of layer.point) point.push(value);
-    layer.stability.forEach((scores, offset) => { for (const value of scores) stability[offset].push(value); });
-  });
-  const prepared = {
-    ...rows,
-    dtype: image.layers[0].dtype,
-    iou: Float32Array.from(iou),
+  Object.assign(rows, {
+    n: iou.length, point, iou: Float32Array.from(iou), box: Float32Array.from(box),
     stability: stability.map((scores) => Float32Array.from(scores)),
-    box: Float32Array.from(box),
-    point,
-    proposed: image.layers.map((layer) => Float32Array.from(layer.proposed)),
-  };
-  prepared.size_hw = image.size_hw;
-  const joined = (column) => Object.fromEntries(Object.keys(image.layers[0][column]).map((name) => [name, image.layers.flatMap((layer) => layer[column][name])]));
-  [prepared.regionPoint, prepared.regionPx] = [joined("region_point"), joined("region_px")];
-  prepared.crops = Array.from({ length: nLevels }, (_, level) => cropsOf(image, prepared, level));
-  return prepared;
+    proposed: layers.map((pass) => Float32Array.from(pass.proposed)),
+  });
+  rows.crops = levels.map((_, level) => cropsOf(layers, rows, level));
+  return rows;
 }
 
-function cropsOf(image, rows, level) {
+// The crops of all passes, each with its rows at a level.
+function cropsOf(layers, rows, level) {
   const crops = [];
-  image.layers.forEach((layer, index) => layer.crops.forEach((edges, crop) => {
+  layers.forEach((layer, index) => layer.crops.forEach((edges, crop) => {
     const [x0, y0, x1, y1] = edges;
     crops.push({ layer: index, crop, score: Math.fround(1 / Math.fround((x1 - x0) * (y1 - y0))), rows: [] });
   }));
@@ -105,11 +62,11 @@ function inDtype(number, dtype) {
   return step * (below + (rest > 0.5 || (rest === 0.5 && below % 2 !== 0)));
 }
 
-// The rows kept, in order; for each row of the level its fate, and the row that suppressed it (-1 for none). Masks that
-// min_mask_region_area redraws are given as a map by row; null leaves that step out.
+// The rows kept, in order; for each row of the level its fate, and the row that suppressed it (-1 for none). `redrawn` knows the masks
+// that min_mask_region_area redraws, by row; null leaves that step out.
 function select(rows, setting, redrawn = null) {
-  const fate = new Int8Array(rows.id.length).fill(-1);
-  const by = new Int32Array(rows.id.length).fill(-1);
+  const fate = new Int8Array(rows.n).fill(-1);
+  const by = new Int32Array(rows.n).fill(-1);
   const stability = rows.stability[setting.offset];
   const iouLimit = inDtype(setting.pred_iou_thresh, rows.dtype), stabilityLimit = Math.fround(setting.stability_score_thresh);
   const counts = new Array(FATES.length).fill(0);

@@ -11,32 +11,42 @@ const FIRST_FILTER = FATES.length;
 FATES.push(...FILTER_KEYS);
 const isOn = (setting, key) => setting[key] !== undefined && setting[key] !== FILTERS_OFF[key];
 
-// What the filters look at of each row; redrawn masks have other areas, boxes and pixels in the region.
-function shapesOf(rows, redrawn) {
-  const area = Float64Array.from(rows.area), box = Float64Array.from(rows.box);
-  const inRegion = Object.fromEntries(Object.entries(rows.regionPx).map(([name, px]) => [name, px.slice()]));
-  for (const [row, region] of redrawn ?? []) {
-    area[row] = region.area;
-    box.set(region.box, 4 * row);
-    for (const name in inRegion) inRegion[name][row] = region.regionPx[name];
+// What the filters look at of each row: areas and boxes, which Redrawn changes, and pixels in regions. `regions` has the
+// ends of the config's regions in this image, by name.
+function shapesOf(rows, regions) {
+  const shapes = { area: Float64Array.from(rows.area), box: Float64Array.from(rows.box), ends: rows.ends.slice(), known: new Map() };
+  const [height, width] = rows.size_hw, last = (value, end) => Math.min(Math.max(Math.floor(value), 0), end - 1);
+  shapes.inRegion = (name, row) => {
+    const known = shapes.known.get(name) ?? shapes.known.set(name, new Map()).get(name);
+    if (!known.has(row)) known.set(row, commonPx(shapes.ends[row], regions.get(name)));
+    return known.get(row);
+  };
+  shapes.holdsPoint = (name, row) => maskHolds(regions.get(name), last(rows.point[2 * row], width) * height + last(rows.point[2 * row + 1], height));
+  return shapes;
+}
+
+// The masks that a value of min_mask_region_area redraws, found when they are asked for; shapes follow them.
+class Redrawn {
+  constructor(rows, shapes, limit) {
+    Object.assign(this, { rows, shapes, limit, known: new Map() });
   }
-  return { area, box, inRegion };
-}
 
-// Pairs of rows that overlap, with IoU and the share of the smaller mask.
-function preparePairs(pairs, area) {
-  if (!pairs) return null;
-  const iou = new Float64Array(pairs.one.length), ofSmaller = new Float64Array(pairs.one.length);
-  pairs.common.forEach((common, at) => {
-    const a = area[pairs.one[at]], b = area[pairs.other[at]];
-    iou[at] = common / (a + b - common);
-    ofSmaller[at] = common / Math.min(a, b);
-  });
-  return { one: Int32Array.from(pairs.one), other: Int32Array.from(pairs.other), iou, ofSmaller, floors: pairs.floors };
-}
+  get(row) {
+    if (!this.known.has(row)) {
+      const found = redraw(this.rows.ends[row], this.rows.size_hw, this.limit), { area, box, ends } = this.shapes;
+      this.known.set(row, found);
+      if (found) {
+        [area[row], ends[row]] = [found.area, found.ends];
+        box.set(found.box, 4 * row);
+      }
+    }
+    return this.known.get(row);
+  }
 
-// Whether an image's pairs can answer a threshold: of very many, only those that overlap most are in the page.
-const reaches = (pairs, key, value) => pairs !== null && value >= pairs.floors[key];
+  has(row) {
+    return this.get(row) !== null;
+  }
+}
 
 // What a filter that looks at one mask at a time compares with its limit.
 function shapeValue(key, rows, shapes) {
@@ -55,9 +65,9 @@ function shapeValue(key, rows, shapes) {
 
 // The test of one mask by one filter.
 function shapeTest(key, limit, rows, shapes, setting) {
-  const { area, inRegion } = shapes;
   if (key === "region") {
-    return (row) => (setting.min_region_frac === null ? rows.regionPoint[limit][row] === 1 : inRegion[limit][row] / area[row] >= setting.min_region_frac);
+    const least = setting.min_region_frac;
+    return (row) => (least === null ? shapes.holdsPoint(limit, row) : shapes.inRegion(limit, row) / shapes.area[row] >= least);
   }
   const value = shapeValue(key, rows, shapes);
   if (key === "border") return (row) => value(row) > limit;
@@ -65,16 +75,14 @@ function shapeTest(key, limit, rows, shapes, setting) {
 }
 
 // What stays of the rows kept, in their order. Fates, suppressors and counts are noted in the selection.
-function applyFilters(rows, selection, setting, shapes, pairs) {
+function applyFilters(rows, selection, setting, shapes, overlaps) {
   let kept = selection.kept;
   const { fate, by, counts } = selection;
   FILTER_KEYS.forEach((key, number) => {
     if (!isOn(setting, key)) return;
     const reason = FIRST_FILTER + number, before = kept;
     if (key === "mask_nms_thresh" || key === "max_containment_frac") {
-      if (!reaches(pairs, key, setting[key])) return;
-      const values = key === "mask_nms_thresh" ? pairs.iou : pairs.ofSmaller;
-      kept = withoutOverlaps(rows, kept, pairs, values, setting[key], orderOf(key, rows, kept, shapes, setting), by);
+      kept = withoutOverlaps(kept, orderOf(key, rows, kept, shapes, setting), overlaps, key, setting[key], by);
     } else if (key === "max_masks") {
       const best = new Set([...kept].sort(byScore(rows)).slice(0, setting.max_masks));
       kept = kept.filter((row) => best.has(row));
@@ -99,21 +107,13 @@ function orderOf(key, rows, kept, shapes, setting) {
 }
 
 // Each row that stays drops the later ones that it overlaps by more than a limit.
-function withoutOverlaps(rows, kept, pairs, values, limit, order, by) {
-  const rank = new Int32Array(rows.id.length).fill(-1), n = order.length;
-  order.forEach((row, at) => { rank[row] = at; });
-  const over = [];
-  for (let at = 0; at < values.length; at++) {
-    if (!(values[at] > limit)) continue;
-    const a = rank[pairs.one[at]], b = rank[pairs.other[at]];
-    if (a >= 0 && b >= 0) over.push(a < b ? a * n + b : b * n + a);
+function withoutOverlaps(kept, order, overlaps, key, limit, by) {
+  const stays = [];
+  for (const row of order) {
+    const rival = stays.find((other) => overlaps.above(key, limit, other, row) > limit);
+    if (rival === undefined) stays.push(row);
+    else by[row] = rival;
   }
-  const isDropped = new Uint8Array(n);
-  for (const pair of Float64Array.from(over).sort()) {
-    const first = Math.floor(pair / n), second = pair - first * n;
-    if (isDropped[first] || isDropped[second]) continue;
-    isDropped[second] = 1;
-    by[order[second]] = order[first];
-  }
-  return kept.filter((row) => !isDropped[rank[row]]);
+  const left = new Set(stays);
+  return kept.filter((row) => left.has(row));
 }

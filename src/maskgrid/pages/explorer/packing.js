@@ -1,0 +1,33 @@
+"use strict";
+
+// Columns and masks as maskgrid.results.explorer.packing packs them.
+
+async function inflated(text) {
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = letters.charCodeAt(at);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// The columns, and `ends`: each mask as the places where it begins and ends; empty for a mask that is not drawn.
+async function unpacked(text) {
+  const bytes = await inflated(text), nJson = new DataView(bytes.buffer).getUint32(0, true);
+  const columns = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + nJson)));
+  let n = 0;
+  for (const count of columns.n_runs) n += count;
+  const low = bytes.subarray(4 + nJson, 4 + nJson + n), high = bytes.subarray(4 + nJson + n, 4 + nJson + 2 * n);
+  const long = new Uint32Array(bytes.slice(4 + nJson + 2 * n).buffer);
+  const all = new Int32Array(n), ends = [];
+  let at = 0, nLong = 0;
+  for (const count of columns.n_runs) {
+    const first = at;
+    for (let place = 0, stop = at + count; at < stop; at++) {
+      const run = low[at] | (high[at] << 8);
+      place += run === 0xffff ? long[nLong++] : run;
+      all[at] = place;
+    }
+    // The last run ends with the image. Where it is background, that is no place where a mask begins.
+    ends.push(all.subarray(first, at - (count % 2)));
+  }
+  return { ...columns, ends };
+}
