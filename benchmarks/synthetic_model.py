@@ -38,7 +38,7 @@ def make_model(architecture: str, device: str) -> SAM2Base:
     torch.manual_seed(0)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     model: SAM2Base = build_sam2(CONFIGS[architecture], None, device=chosen)
-    _smooth_masks(model)
+    smooth_masks(model)
     _spread_scores(model)
     return model
 
@@ -61,7 +61,8 @@ def smooth(logits: Tensor) -> Tensor:
     return discs.to(logits.dtype)
 
 
-def _smooth_masks(model: SAM2Base) -> None:
+def smooth_masks(model: SAM2Base) -> None:
+    """Let a model's decoder draw discs."""
     decoder = model.sam_mask_decoder
     predict_masks = decoder.predict_masks
 

@@ -124,7 +124,7 @@ def bits(ours: Iterable[torch.Tensor], theirs: Iterable[torch.Tensor]) -> Result
 
 @contextmanager
 def arithmetic(matmul: bool | None = None, cudnn: bool | None = None, *, deterministic: bool = False) -> Iterator[None]:
-    """Choose whether products and convolutions may be in TF32, and whether cuDNN must choose what repeats its bits.
+    """Choose whether products and convolutions may be in TF32, and whether torch must choose what repeats its bits.
 
     None leaves a choice as it is.
     """
@@ -137,7 +137,9 @@ def arithmetic(matmul: bool | None = None, cudnn: bool | None = None, *, determi
             convolutions.allow_tf32 = cudnn
         if deterministic:
             convolutions.deterministic, convolutions.benchmark = True, False
+            torch.use_deterministic_algorithms(True, warn_only=True)
         yield
     finally:
+        torch.use_deterministic_algorithms(False)
         products.allow_tf32, convolutions.allow_tf32 = saved[:2]
         convolutions.deterministic, convolutions.benchmark = saved[2:]

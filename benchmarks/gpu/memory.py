@@ -60,7 +60,9 @@ def out_of_memory(check: Check) -> Iterator[Result]:
     for mode in ("exact", "fast"):
         usual = check.ours("large", mode).generate(image)
         for room_mib in _ROOMS_MIB:
-            yield {"mode": mode, "room_mib": room_mib, **_with_room(check, mode, image, usual, room_mib)}
+            release(check)
+            held = _held_mib(check)
+            yield {"mode": mode, "room_mib": room_mib, **held, **_with_room(check, mode, image, usual, room_mib)}
 
 
 def _with_room(check: Check, mode: str, image: Image, usual: Masks, room_mib: int) -> Result:
@@ -73,6 +75,14 @@ def _with_room(check: Check, mode: str, image: Image, usual: Masks, room_mib: in
             result = {"raised": type(error).__name__, "message": str(error)[:200]}
     network = ours.network
     return {"beside": network.beside, "chunk_px": network.recorder.chunk_px, "messages": messages, **result}
+
+
+def _held_mib(check: Check) -> Result:
+    """What tensors hold, and what the allocator cannot give back although they don't."""
+    if not check.is_cuda:
+        return {}
+    held, reserved = torch.cuda.memory_allocated(check.device), torch.cuda.memory_reserved(check.device)
+    return {"held_mib": held >> 20, "kept_mib": (reserved - held) >> 20}
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from killing import RememberingNetwork, tiny_plan
 from maskgrid.automatic import generate as generation
 from maskgrid.automatic.generate import generate_shard
 from maskgrid.automatic.proposer import Proposer
-from maskgrid.dataset.images import BadImageError, ImageStatus, read_image
+from maskgrid.dataset.images import BadImageError, ImageStatus
 from maskgrid.dataset.index import index_dataset
+from maskgrid.dataset.windows import open_picture
 from maskgrid.io.errors import MachineError
 from maskgrid.io.journal import journal_folder
 from maskgrid.io.tables import read_table
@@ -61,9 +62,9 @@ def test_only_the_next_image_is_read_while_the_network_runs(plan, demo_model, mo
         assert number <= len(network.heights) + 1, "two images are held at most"
         read.append(number)
         network.begun[number].set()
-        return read_image(path, *others)
+        return open_picture(path, *others)
 
-    monkeypatch.setattr(generation, "read_image", spy)
+    monkeypatch.setattr(generation, "open_picture", spy)
     generate_shard(plan, "demo", PASS, "all", load=network.load)
     assert read == [0, 1, 2, 3, 4]
     assert network.heights == [40, 41, 42, 43, 44]
@@ -74,9 +75,9 @@ def test_an_unreadable_image_gets_a_row_in_its_place(plan, demo_model, monkeypat
     def fail(path, *others):
         if path.stem in ("0", "3"):
             raise BadImageError(ImageStatus.MISSING, "gone")
-        return read_image(path, *others)
+        return open_picture(path, *others)
 
-    monkeypatch.setattr(generation, "read_image", fail)
+    monkeypatch.setattr(generation, "open_picture", fail)
     generate_shard(plan, "demo", PASS, "all", load=RememberingNetwork(Proposer(demo_model)).load)
     assert statuses(plan) == ["missing", "ok", "ok", "missing", "ok"]
 
@@ -86,9 +87,9 @@ def test_an_image_read_ahead_is_not_recorded_as_done_if_the_device_fails(plan, d
 
     def spy(path, *others):
         network.begun[int(path.stem)].set()
-        return read_image(path, *others)
+        return open_picture(path, *others)
 
-    monkeypatch.setattr(generation, "read_image", spy)
+    monkeypatch.setattr(generation, "open_picture", spy)
     with pytest.raises(MachineError):
         generate_shard(plan, "demo", PASS, "all", load=network.load)
     parts = journal_folder(plan.layout.candidates(plan.runs[0], "all")).glob("*.1.arrow")

@@ -30,6 +30,8 @@ from maskgrid.tracked.options import TrackOptions
         ({"source": "x", "sweep": {"grid": {"end_aftr": [1]}}}, "tracking.sweep.grid.end_aftr: unknown parameter; did"),
         ({"source": "x", "sweep": {"grid": {"end_after": [0]}}}, "tracking.sweep.grid.end_after"),
         ({"source": "x", "sweep": {"points": [{"name": "../a"}]}}, "cannot be a setting's name"),
+        ({"source": "x", "objects_per_batch": 0}, "tracking.objects_per_batch"),
+        ({"source": "x", "objects_per_batch": 2, "vos_optimized": True}, "remove one of the two"),
         ({"source": "x", "sweep": {"points": [{"name": "a"}, {"name": "a"}]}}, "'a' is used twice"),
     ],
 )
@@ -37,6 +39,13 @@ def test_wrong_values_are_errors_before_any_work(tmp_path, tracking, words):
     with pytest.raises(UserError) as error:
         make_plan(parse_config({"tracking": tracking}, "c.yaml"), tmp_path, tmp_path)
     assert words in str(error.value)
+
+
+def test_a_section_is_written_as_before_objects_in_batches_unless_it_has_them():
+    written = [TrackingConfig(source="x", **more).model_dump() for more in ({}, {"objects_per_batch": 1})]
+    assert written[0] == written[1]
+    assert "objects_per_batch" not in written[0]
+    assert TrackingConfig(source="x", objects_per_batch=2).model_dump() == {**written[0], "objects_per_batch": 2}
 
 
 def test_defaults_match_the_tracker_and_sam2():

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from maskgrid.automatic import replay as replaying
 from maskgrid.automatic.filters import replay
 from maskgrid.masks import coverage
-from maskgrid.masks.coverage import Coverage
+from maskgrid.masks.coverage import Coverage, Depths
 from maskgrid.masks.rle import encode
 from synthetic import make_images, measure, setting
 
@@ -25,9 +25,10 @@ def oracle(masks: np.ndarray, member: np.ndarray) -> tuple[int, int]:
 )
 @settings(max_examples=150, deadline=None)
 def test_counts_equal_numpys(masks, seed):
-    measured = Coverage.of([encode(mask) for mask in masks], masks.shape[1:])
+    codes = [encode(mask) for mask in masks]
+    measured, along = Coverage.of(codes, masks.shape[1:]), Depths(codes, masks.shape[1:])
     for member in np.random.default_rng(seed).random((5, len(masks))) < [[0.1], [0.4], [0.7], [1.0], [0.0]]:
-        assert measured.measure(member) == oracle(masks, member)
+        assert measured.measure(member) == along.measure(member) == oracle(masks, member)
 
 
 @pytest.mark.parametrize("n_masks", [63, 64, 65, 200])

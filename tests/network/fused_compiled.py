@@ -33,8 +33,8 @@ def found(kernel, capability):
 def drawing(capability, dtype, channels, masks):
     values, operands = DTYPES[dtype]
     launch = Launch.of(capability // 10)
-    signature = dict.fromkeys(fused_kernels.draw.arg_names, "i32") | {"eps": "fp32", "wanted": "*u8", "logits": "*fp32"}
-    signature |= dict.fromkeys(("keys", "fine", "finer", "norm_weight", "norm_bias", "hyper"), values)
+    signature = dict.fromkeys(fused_kernels.draw.arg_names, "i32") | {"eps": "fp32", "logits": "*fp32"}
+    signature |= dict.fromkeys(("keys", "fine", "finer", "norm_weight", "norm_bias"), values) | {"hyper": "*fp32"}
     signature |= dict.fromkeys(("weight_1", "weight_2"), operands)
     constants = {"C": channels, "C4": channels // 4, "C8": channels // 8, "MASKS": masks}
     constants |= {"BLOCK": launch.block, "STAGES": launch.stages}
@@ -44,7 +44,7 @@ def drawing(capability, dtype, channels, masks):
 def attention(capability, dtype, channels):
     values, operands = DTYPES[dtype]
     launch = Launch(warps=8 if dtype == "float32" else 4, stages=1)
-    signature = dict.fromkeys(fused_kernels.write.arg_names, "i32") | {"eps": "fp32", "bias": values}
+    signature = dict.fromkeys(fused_kernels.write.arg_names, "i32") | {"eps": "fp32", "bias": "*fp32"}
     signature |= dict.fromkeys(("keys", "position", "norm_weight", "norm_bias", "renewed"), values)
     signature |= dict.fromkeys(("reach", "reached"), values)
     constants = {

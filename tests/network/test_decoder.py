@@ -99,9 +99,9 @@ def test_fast_in_lower_precision_is_as_accurate_as_sam2s_autocast(predictor, pho
     monkeypatch.setattr(low, "_predict", None)
     with torch.no_grad():
         our_logits, our_scores = decoding.predict(points, labels, masks)
-    assert (our_logits.dtype, our_scores.dtype) == (torch.float32, scores.dtype)
-    assert 0 < (our_logits - true_logits).abs().mean() < 1.5 * (logits - true_logits).abs().mean()
-    assert 0 < (our_scores - true_scores).abs().mean() < 1.5 * (scores - true_scores).abs().mean()
+    assert our_logits.dtype == our_scores.dtype == torch.float32
+    assert 0 < (our_logits - true_logits).abs().mean() < 1.2 * (logits - true_logits).abs().mean()
+    assert 0 < (our_scores - true_scores).abs().mean() < 1.1 * (scores - true_scores).abs().mean()
 
 
 def test_each_image_is_decoded_with_its_own_features(demo_model, photos):

@@ -180,3 +180,18 @@ def test_rules_that_run_the_network_request_a_device():
     for name, rule in (("automatic", "generate"), ("prompted", "prompt"), ("tracked", "track")):
         text = (ROOT / "workflow" / "rules" / f"{name}.smk").read_text()
         assert "gpu=1" in text.partition(f"rule {rule}:")[2].partition("\nrule ")[0]
+
+
+REPEATED = """
+import sys, torch
+from maskgrid.network.device import repeat_bits
+repeat_bits(torch.device(sys.argv[1]))
+cudnn = torch.backends.cudnn
+print(torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark)
+"""
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", "True True False"), ("cpu", "False False False")])
+def test_bits_are_repeated_on_cuda(device, expected):
+    done = subprocess.run([sys.executable, "-c", REPEATED, device], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == expected

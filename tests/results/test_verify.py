@@ -110,8 +110,12 @@ def test_foreign_tables_are_named(plan):
 
 @pytest.mark.parametrize(
     ("section", "values"),
-    [("model", {"dtype": "bfloat16"}), ("model", {"apply_postprocessing": False})],
-    ids=["dtype", "apply_postprocessing"],
+    [
+        ("model", {"dtype": "bfloat16"}),
+        ("model", {"deterministic": True}),
+        ("model", {"apply_postprocessing": False}),
+    ],
+    ids=["dtype", "deterministic", "apply_postprocessing"],
 )
 def test_another_model_config_makes_candidates_stale(plan, section, values):
     other = tiny_plan(Path(plan.config.dataset.source), plan.layout.root, **{section: values})

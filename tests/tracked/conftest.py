@@ -25,3 +25,20 @@ def clip(tmp_path_factory):
     from oracle_video import clip_folder
 
     return clip_folder(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture
+def logits(monkeypatch):
+    """The logits of the returned masks, by frame."""
+    from maskgrid.tracked.predictor import VideoPredictor
+
+    found = {}
+    propagate = VideoPredictor.propagate_quietly
+
+    def recording(self, state, frames):
+        for frame, ids, logits in propagate(self, state, frames):
+            found[frame] = logits[:, 0].numpy().copy()
+            yield frame, ids, logits
+
+    monkeypatch.setattr(VideoPredictor, "propagate_quietly", recording)
+    return found

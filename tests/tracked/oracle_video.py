@@ -1,14 +1,19 @@
 """sam2's own video predictor as the oracle, and clips and prompts for both sides."""
 
+import copy
 from pathlib import Path
 
+import av
 import numpy as np
 import PIL.Image
 import scipy.ndimage
 import torch
 
 from maskgrid.dataset.demo import draw_clip
+from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.records import FramePrompt
+
+VIDEO = Path(__file__).parents[3] / "shared" / "photos" / "bedroom.mp4"
 
 
 def sam2_predictor(**hydra):
@@ -105,3 +110,40 @@ def innermost(mask):
     depth = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     return column, row
+
+
+def with_attributes(model, **attributes):
+    other = copy.copy(model)
+    for name, value in attributes.items():
+        assert hasattr(other, name)
+        setattr(other, name, value)
+    return other
+
+
+def random_case(random, masks):
+    makers = (click, boxed, painted)
+    prompts = []
+    for round_ in range(random.integers(1, 4)):
+        for _ in range(random.integers(1, 4)):
+            frame, index = random.integers(len(masks)), random.integers(2)
+            make = makers[random.integers(3)]
+            prompts.append(make(masks[frame, index], int(frame), int(index) + 1, round=round_))
+    options = TrackOptions(
+        direction=str(random.choice(["forward", "backward", "both"])),
+        non_overlap_masks=bool(random.integers(2)),
+        add_all_frames_to_correct_as_cond=bool(random.integers(2)),
+    )
+    memory = {
+        "num_maskmem": int(random.integers(1, 5)),
+        "max_obj_ptrs_in_encoder": int(random.integers(2, 6)),
+        "memory_temporal_stride_for_eval": int(random.integers(1, 3)),
+        "max_cond_frames_in_attn": int(random.choice([-1, 2])),
+    }
+    return prompts, options, memory
+
+
+def video_frames(stop, step):
+    """Frames of a real video."""
+    with av.open(str(VIDEO)) as container:
+        decoded = (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
+        return [pixels for number, pixels in zip(range(stop), decoded, strict=False) if number % step == 0]

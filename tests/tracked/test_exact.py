@@ -1,16 +1,24 @@
 """Tracking gives the same logits and masks as sam2's own video predictor on the same JPEG files."""
 
-import copy
-from pathlib import Path
-
-import av
 import numpy as np
 import PIL.Image
 import pytest
 import sam2.utils.misc
 import scipy.ndimage
 import torch
-from oracle_video import boxed, click, clip_folder, innermost, painted, sam2_logits, write_jpegs
+from oracle_video import (
+    VIDEO,
+    boxed,
+    click,
+    clip_folder,
+    innermost,
+    painted,
+    random_case,
+    sam2_logits,
+    video_frames,
+    with_attributes,
+    write_jpegs,
+)
 
 from maskgrid.dataset.demo import draw_clip
 from maskgrid.dataset.demo.clips import encode_clip
@@ -22,35 +30,10 @@ from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.records import FramePrompt
 from maskgrid.tracked.scan import BadVideoError
 from maskgrid.tracked.schedule import plan_passes
-from maskgrid.tracked.tracker import load_tracker, track
-
-VIDEO = Path(__file__).parents[3] / "shared" / "photos" / "bedroom.mp4"
+from maskgrid.tracked.tracker import load_tracker, track, tracked_masks
 
 # A model that looks back over fewer frames shows already in short clips if memory is dropped too early.
 SHORT = {"num_maskmem": 4, "max_obj_ptrs_in_encoder": 4}
-
-
-@pytest.fixture
-def logits(monkeypatch):
-    """The logits of the returned masks, by frame."""
-    found = {}
-    propagate = VideoPredictor.propagate_quietly
-
-    def recording(self, state, frames):
-        for frame, ids, logits in propagate(self, state, frames):
-            found[frame] = logits[:, 0].numpy().copy()
-            yield frame, ids, logits
-
-    monkeypatch.setattr(VideoPredictor, "propagate_quietly", recording)
-    return found
-
-
-def with_attributes(model, **attributes):
-    other = copy.copy(model)
-    for name, value in attributes.items():
-        assert hasattr(other, name)
-        setattr(other, name, value)
-    return other
 
 
 def compare(tracker, sam2_video, folder, prompts, options, logits):
@@ -134,35 +117,10 @@ def test_random_cases_equal_sam2(tracker, sam2_video, clip, logits, seed):
     compare(with_attributes(tracker, **memory), oracle, folder, prompts, options, logits)
 
 
-def random_case(random, masks):
-    makers = (click, boxed, painted)
-    prompts = []
-    for round_ in range(random.integers(1, 4)):
-        for _ in range(random.integers(1, 4)):
-            frame, index = random.integers(len(masks)), random.integers(2)
-            make = makers[random.integers(3)]
-            prompts.append(make(masks[frame, index], int(frame), int(index) + 1, round=round_))
-    options = TrackOptions(
-        direction=str(random.choice(["forward", "backward", "both"])),
-        non_overlap_masks=bool(random.integers(2)),
-        add_all_frames_to_correct_as_cond=bool(random.integers(2)),
-    )
-    memory = {
-        "num_maskmem": int(random.integers(1, 5)),
-        "max_obj_ptrs_in_encoder": int(random.integers(2, 6)),
-        "memory_temporal_stride_for_eval": int(random.integers(1, 3)),
-        "max_cond_frames_in_attn": int(random.choice([-1, 2])),
-    }
-    return prompts, options, memory
-
-
 def test_a_real_video(tracker, sam2_video, tmp_path, logits):
     if not VIDEO.is_file():
         pytest.skip("the video is not there")
-    with av.open(str(VIDEO)) as container:
-        decoded = (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
-        frames = [pixels for number, pixels in zip(range(31), decoded, strict=False) if number % 6 == 0]
-    folder = write_jpegs(tmp_path, frames)
+    folder = write_jpegs(tmp_path, video_frames(31, 6))
     prompts = [  # one child's shirt and the other's head, as in sam2's notebook
         FramePrompt(0, 1, np.array([[210, 350], [250, 220]], np.float32), np.array([1, 1], np.int32)),
         FramePrompt(0, 2, np.array([[400, 150]], np.float32), np.array([1], np.int32)),
@@ -288,6 +246,24 @@ def test_nan_values_are_an_error(tracker, clip, monkeypatch):
     monkeypatch.setattr(VideoPredictor, "_run_memory_encoder", broken)
     with pytest.raises(FloatingPointError):
         list(track(tracker, FrameFolder(folder), [click(masks[0, 0])], TrackOptions(max_frame_num_to_track=1)))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("place", ["score", "logit", None])
+def test_one_bad_number_is_an_error(bad, place):
+    logits, scores = torch.ones(2, 1, 3, 4), torch.tensor([3.0, -4.0])
+    if place == "score":
+        scores[1] = bad
+    elif place == "logit":
+        logits[1, 0, 2, 3] = bad
+    outputs = [{"cond_frame_outputs": {5: {"object_score_logits": score[None, None]}}} for score in scores]
+    state = {"output_dict_per_obj": dict(enumerate(outputs))}
+    if place is None:
+        found = tracked_masks(state, 5, [7, 8], logits)
+        assert [(mask.object_id, mask.area_px, mask.object_score_logit) for mask in found] == [(7, 12, 3), (8, 12, -4)]
+    else:
+        with pytest.raises(FloatingPointError, match="frame 5"):
+            tracked_masks(state, 5, [7, 8], logits)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,15 @@ def test_the_fields_that_decide(plan):
     assert mask_parameters(plan, "baseline")["fill_hole_area"] == 3
 
 
+def test_objects_in_batches_decide_only_where_there_are_batches(plan):
+    def parameters(**more):
+        tracking = {"source": "clips", "prompts": "p.csv", **more}
+        return mask_parameters(replace(plan, config=Config.model_validate({"tracking": tracking})), "baseline")
+
+    assert parameters(objects_per_batch=1) == parameters()
+    assert parameters(objects_per_batch=2) == {**parameters(), "objects_per_batch": 2}
+
+
 def test_a_new_field_reruns_everything_until_somebody_says_what_depends_on_it(plan):
     class Grown(TrackingConfig):
         new: int = 1
@@ -41,7 +50,9 @@ def test_a_new_field_reruns_everything_until_somebody_says_what_depends_on_it(pl
     assert planning_parameters(grown)["new"] == mask_parameters(grown, "baseline")["new"] == 1
 
 
-@pytest.mark.parametrize("changes", [{}, {"direction": "both", "offload_state_to_cpu": True, "fill_hole_area": 4}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"direction": "both", "offload_state_to_cpu": True, "fill_hole_area": 4, "objects_per_batch": 4}]
+)
 def test_the_tracker_takes_its_options_from_the_config(changes):
     config = TrackingConfig(source="clips", prompts="p.csv", **changes)
     assert options_of(config) == TrackOptions(**changes)

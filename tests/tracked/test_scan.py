@@ -305,3 +305,29 @@ def test_frames_in_the_right_order_when_none_has_a_time(tmp_path):
     path = write_video(tmp_path / "a.h264", n_frames=20)
     assert not VideoFile(path).scan.seekable
     assert np.array_equal(VideoFile(path).read(13), decoded(path)[13])
+
+
+def test_a_title_in_another_encoding(tmp_path):
+    """FFmpeg gives titles as the bytes that are in the file."""
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Gruesse aus Koeln"
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for pixels in moving(3, (48, 64)):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    assert content.count(b"Gruesse aus Koeln") == 1
+    path.write_bytes(content.replace(b"Gruesse aus Koeln", "Gr\xfc\xdfe  aus K\xf6ln".encode("latin-1").ljust(17)))
+    scan = scan_video(path)
+    assert len(scan) == 3
+    assert VideoFile(path, scan=scan).read(1).shape == (48, 64, 3)
+
+
+def test_a_damaged_mpeg4_has_the_same_verdict_each_time(tmp_path):
+    content = bytearray(write(tmp_path / "a.avi", moving(12, (48, 64)), "mpeg4").read_bytes())
+    second = content.index(b"\x00\x00\x01\xb6", content.index(b"\x00\x00\x01\xb6") + 4)
+    content[second + 30 : second + 40] = bytes(10)
+    (tmp_path / "a.avi").write_bytes(content)
+    assert {status_of(scan_video, tmp_path / "a.avi") for _ in range(5)} == {VideoStatus.TRUNCATED}

@@ -10,6 +10,7 @@ rule generate:
     input:
         index=ancient("<results>/dataset/files.parquet"),
         checkpoint=checkpoint_file,
+        tiles=tile_jobs,
     output:
         candidates=update(
             "<results>/candidates/{checkpoint}/{pass_name}/{shard}.parquet"
@@ -30,7 +31,7 @@ rule generate:
         **PASS_WEIGHTS,
         digest=shard_digest,
         recording=recording_json,
-        dtype=PLAN.config.model.dtype,
+        dtype=PLAN.config.model.arithmetic,
         mode=PLAN.config.model.mode,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
     message:
@@ -39,6 +40,40 @@ rule generate:
         "{params.maskgrid} generate {params.options} --checkpoint {wildcards.checkpoint:q}"
         " --pass {wildcards.pass_name:q} --shard {wildcards.shard:q} --recording {params.recording:q}"
         " 2> >(tee {log:q} >&2)"
+
+
+# With dataset.tiles_per_job, several jobs run the tiles of a shard's large images. Their results lie in the journal of
+# the candidates, where `generate` finds them.
+rule tiles:
+    input:
+        index=ancient("<results>/dataset/files.parquet"),
+        checkpoint=checkpoint_file,
+    output:
+        temp("<results>/candidates/{checkpoint}/{pass_name}/{shard}.tiles{job}"),
+    log:
+        "<logs>/tiles/{checkpoint}/{pass_name}/{shard}-{job}.log",
+    benchmark:
+        "<benchmarks>/tiles/{checkpoint}/{pass_name}/{shard}-{job}.tsv"
+    wildcard_constraints:
+        job=r"\d+",
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        **CALL,
+        **PASS_WEIGHTS,
+        digest=shard_digest,
+        recording=recording_json,
+        dtype=PLAN.config.model.dtype,
+        mode=PLAN.config.model.mode,
+        apply_postprocessing=PLAN.config.model.apply_postprocessing,
+    message:
+        "Running tiles, job {wildcards.job}, of pass {wildcards.checkpoint}/{wildcards.pass_name} over shard {wildcards.shard}"
+    shell:
+        "{params.maskgrid} tiles {params.options} --checkpoint {wildcards.checkpoint:q}"
+        " --pass {wildcards.pass_name:q} --shard {wildcards.shard:q} --job {wildcards.job}"
+        " --recording {params.recording:q} 2> >(tee {log:q} >&2)"
 
 
 rule replay:

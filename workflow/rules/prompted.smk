@@ -54,7 +54,7 @@ rule prompt:
         prediction=prediction,
         settings=[setting_id for setting_id, _ in PROMPT_SETTINGS],
         checkpoint=PLAN.config.model.checkpoint,
-        dtype=PLAN.config.model.dtype,
+        dtype=PLAN.config.model.arithmetic,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
     message:
         "Segmenting the prompts of shard {wildcards.shard}"

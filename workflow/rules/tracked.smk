@@ -56,7 +56,7 @@ rule track:
         digest=track_digest,
         tracking=tracking_parameters,
         checkpoint=PLAN.config.model.checkpoint,
-        dtype=PLAN.config.model.dtype,
+        dtype=PLAN.config.model.arithmetic,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
     message:
         "Following the objects of {wildcards.run}, group {wildcards.group}"

@@ -50,7 +50,7 @@ class Layer:
             raise UserError(f"{path}: was recorded without a level that setting {setting.label} needs; run again")
         self.n_levels = len(recording.mask_thresholds)
         self.offset = recording.stability_score_offsets.index(offset)
-        self.waiting: list[pa.RecordBatch] = []
+        self.waiting: pa.RecordBatch | None = None
         self.crops = Crops.read(layout.pass_images(run, shard)) if run.pass_.layer else None
 
     def find(
@@ -74,21 +74,18 @@ class Layer:
         Raises:
             UserError: a candidate is missing.
         """
-        rows = self._up_to(keys[-1])
-        image_of_row = image_positions(rows, keys)
-        known = np.flatnonzero(image_of_row >= 0)
-        there = joint(image_of_row[known], rows["candidate_id"].to_numpy()[known])
-        order = np.argsort(there, kind="stable")
         wanted = joint(image_of, candidate_ids)
+        rows = self._wanted(keys, wanted)
+        if rows is None:
+            raise self._missing(keys[image_of[0]])
+        there = joint(image_positions(rows, keys), rows["candidate_id"].to_numpy())
+        order = np.argsort(there, kind="stable")
         at = np.searchsorted(there[order], wanted)
         found = at < len(there)
         found[found] = there[order[at[found]]] == wanted[found]
         if not found.all():
-            raise UserError(
-                f"{keys[image_of[~found][0]]}: selections name candidates that pass {self.pass_name} does not have; "
-                "delete the selections and run again"
-            )
-        at = known[order[at]]
+            raise self._missing(keys[image_of[~found][0]])
+        at = order[at]
         columns = self._columns(rows, at)
         if self.crops is None:
             columns["crop_box_xyxy"] = np.hstack([np.zeros_like(size_hw), size_hw[:, ::-1]])[image_of]
@@ -96,25 +93,30 @@ class Layer:
             columns["crop_box_xyxy"] = self.crops.boxes_xyxy(keys, image_of, rows["crop_index"].to_numpy()[at])
         return columns
 
-    def _up_to(self, last_key: str) -> pa.RecordBatch:
-        """The rows of images up to this key that were not returned before."""
-        while not (self.waiting and _last_key(self.waiting[-1]) > last_key):
-            batch = next(self.batches, None)
+    def _missing(self, key: str) -> UserError:
+        return UserError(
+            f"{key}: selections name candidates that pass {self.pass_name} does not have; "
+            "delete the selections and run again"
+        )
+
+    def _wanted(self, keys: Sequence[str], wanted: NDArray[np.int64]) -> pa.RecordBatch | None:
+        """The rows of some candidates, by image and id; other rows of these images are not kept; None if all lack."""
+        found: list[pa.RecordBatch] = []
+        while True:
+            batch = self.waiting or next(self.batches, None)
             if batch is None:
                 break
+            self.waiting = None
             if self.n_levels > 1:
                 batch = batch.filter(pa.array(batch["mask_threshold"].to_numpy() == self.level))
-            if len(batch):
-                self.waiting.append(batch)
-        if not self.waiting:
-            raise UserError(f"pass {self.pass_name}: selections name candidates that it does not have; run again")
-        rows = joined(self.waiting)
-        keys = rows["image_key"]
-        up_to = pc.less_equal(keys.dictionary, last_key).to_numpy(zero_copy_only=False)
-        n_given = int(np.count_nonzero(up_to[keys.indices.to_numpy()]))
-        # A copy, so that waiting rows don't keep returned ones in memory.
-        self.waiting = [rows.take(pa.array(np.arange(n_given, len(rows))))] if n_given < len(rows) else []
-        return rows.slice(0, n_given)
+            image_of = image_positions(batch, keys)
+            chosen = np.isin(joint(image_of, batch["candidate_id"].to_numpy()), wanted) & (image_of >= 0)
+            if chosen.any():
+                found.append(batch.filter(pa.array(chosen)))
+            if len(batch) and _last_key(batch) > keys[-1]:
+                self.waiting = batch  # its last rows are of later images
+                break
+        return joined(found) if found else None
 
     def _columns(self, rows: pa.RecordBatch, at: NDArray[np.intp]) -> Columns:
         return {

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from maskgrid.automatic.codes import Codes, FileCodes, read_held
 from maskgrid.automatic.tables import CANDIDATES, PASS_IMAGES
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.plan.passes import Pass, PassRun, Recording
@@ -46,7 +47,7 @@ class CandidateRows:
     near_crop_edge: NDArray[np.bool_]
     box_xyxy: NDArray[np.int32]
     area_px: NDArray[np.int32]
-    counts: NDArray[np.object_]
+    counts: NDArray[np.object_] | Codes
 
     def __len__(self) -> int:
         return len(self.candidate_id)
@@ -160,7 +161,7 @@ def read_results(candidates_path: Path, images_path: Path, pass_: Pass) -> Itera
     """
     origin = read_origin(candidates_path)
     recording = Recording.from_dict(origin["recording"])
-    table = read_table(candidates_path)
+    table, is_held = read_held(candidates_path)
     keys = table["image_key"].cast(pa.string()).to_numpy(zero_copy_only=False)
     for image in read_table(images_path).to_pylist():
         if image["status"] != "ok":
@@ -174,7 +175,11 @@ def read_results(candidates_path: Path, images_path: Path, pass_: Pass) -> Itera
             size_hw=(image["height"], image["width"]),
             crop_boxes_xyxy=np.array(image["crop_boxes_xyxy"], np.int32).reshape(-1, 4),
             proposed_iou=np.array(image["proposed_iou"], np.float32),
-            rows=_rows(table.slice(start, stop - start), len(recording.stability_score_offsets)),
+            rows=_rows(
+                table.slice(start, stop - start),
+                None if is_held else FileCodes(candidates_path, start, stop - start),
+                len(recording.stability_score_offsets),
+            ),
             dtype=origin.get("dtype", "float32"),
         )
         yield PassResult(image["image_key"], "ok", None, candidates)
@@ -192,9 +197,7 @@ def read_shard_results(plan: "Plan", shard: str) -> Iterator[tuple[PassRun, Pass
             yield run, result
 
 
-def _rows(table: pa.Table, n_offsets: int) -> CandidateRows:
-    counts = np.empty(table.num_rows, np.object_)
-    counts[:] = table["counts"].to_pylist()
+def _rows(table: pa.Table, codes: Codes | None, n_offsets: int) -> CandidateRows:
     return CandidateRows(
         candidate_id=table["candidate_id"].to_numpy(),
         crop_index=table["crop_index"].to_numpy(),
@@ -205,7 +208,7 @@ def _rows(table: pa.Table, n_offsets: int) -> CandidateRows:
         near_crop_edge=table["near_crop_edge"].to_numpy(),
         box_xyxy=_flat(table["box_xyxy"]).reshape(-1, 4),
         area_px=table["area_px"].to_numpy(),
-        counts=counts,
+        counts=codes or Codes(table["counts"]),
     )
 
 

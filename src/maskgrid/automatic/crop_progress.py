@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from maskgrid.automatic.proposals import tile_boxes
 from maskgrid.dataset.tables import IndexedImage
-from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.io.progress import counted, shown
 from maskgrid.plan.passes import Pass
+from maskgrid.plan.tiles import n_tiles
 
 Part = TypeVar("Part")
 
@@ -26,22 +25,16 @@ class CropProgress:
         if self.pass_.tile_px is None:
             yield from shown(parts, len(self.images), self.pass_.name, "images")
             return
-        n_tiles = [_n_tiles(image, self.pass_.tile_px) for image in self.images]
-        with counted(sum(n_tiles), self.pass_.name, "tiles") as self._advance:
-            for self._left in n_tiles:
+        each = [n_tiles((image.height, image.width), self.pass_.tile_px) for image in self.images]
+        with counted(sum(each), self.pass_.name, "tiles") as self._advance:
+            for self._left in each:
                 part = next(parts)
                 self._advance(self._left)  # an image that was not run now, or that failed
                 yield part
 
-    def count(self) -> None:
-        """Count one more tile of the image."""
-        if self._advance is not None and self._left > 0:
-            self._left -= 1
-            self._advance(1)
-
-
-def _n_tiles(image: IndexedImage, tile_px: tuple[int, int]) -> int:
-    try:
-        return len(tile_boxes((image.height, image.width), *tile_px))
-    except ImageTooLargeError:
-        return 0
+    def count(self, n_tiles: int = 1) -> None:
+        """Count more tiles of the image."""
+        n_tiles = min(n_tiles, self._left)
+        if self._advance is not None and n_tiles > 0:
+            self._left -= n_tiles
+            self._advance(n_tiles)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maskgrid.automatic.candidates import Candidates
 from maskgrid.automatic.filters import Replay, crop_scores, has_crops
 from maskgrid.automatic.image_filters import ImageFilters
-from maskgrid.automatic.regions import redraw
+from maskgrid.automatic.regions import redraw_code
 from maskgrid.automatic.rivals import Rivals
 from maskgrid.automatic.selection import Selection
 from maskgrid.automatic.thresholds import rounded
@@ -24,7 +24,6 @@ from maskgrid.config.models import Config, GeneratorConfig
 from maskgrid.config.settings import WITHOUT_EFFECT, Setting
 from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import Row
-from maskgrid.masks.rle import decode
 from maskgrid.plan.passes import PASS_PARAMETERS, passes_of
 
 # The parameters that the steps below follow. Another one goes through Replay unless it is at its default, where it does
@@ -153,7 +152,7 @@ def _redrawn(masks: Selection, min_area_px: int) -> Selection:
     """The masks without holes and islands below an area."""
     regions = np.empty(len(masks), np.object_)
     for place, code in enumerate(masks.counts()):
-        regions[place] = redraw(decode(code, masks.size_hw), min_area_px)
+        regions[place] = redraw_code(code, masks.size_hw, min_area_px)
     return replace(masks, regions=regions)
 
 

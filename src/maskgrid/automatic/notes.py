@@ -23,8 +23,9 @@ from maskgrid.plan.plan import Plan
 
 def pass_origin(model: ModelConfig, checkpoint: Checkpoint, run: PassRun) -> Origin:
     """The part of the candidates' origin that the config decides."""
-    # Below float32, mode fast once used sam2's own decoder; those candidates must not count as current.
-    mode = model.mode if model.dtype == "float32" or model.mode == "exact" else f"{model.mode} in {model.dtype}"
+    # Below float32, mode fast once computed all in that dtype; those candidates must not count as current.
+    is_mixed = model.mode == "fast" and model.dtype != "float32"
+    mode = f"{model.mode} in {model.dtype} and float32" if is_mixed else model.mode
     return {**network_origin(model, checkpoint), "pass": run.pass_.name, "mode": mode}
 
 

@@ -1,9 +1,8 @@
 """Crops of an image and the masks proposed in them, measured at every recorded level: the rows that a replay reads."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import product
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,21 +18,25 @@ from sam2.utils.amg import (
 from torch import Tensor
 
 from maskgrid.automatic.candidates import CandidateRows
-from maskgrid.io.errors import ImageTooLargeError
+from maskgrid.dataset.windows import Picture, shrink_of, shrunk
 from maskgrid.masks.rle import encode_windows
 from maskgrid.network.predictor import Extent
 from maskgrid.plan.passes import Pass, Recording
-
-_MOST_TILES = int(np.iinfo(np.int16).max)  # by the type of the column crop_index
+from maskgrid.plan.tiles import tile_boxes
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """One crop of an image: its position in the layer and its box (x0, y0, x1, y1) in image pixels."""
+    """One crop of an image: its position in the layer and its box (x0, y0, x1, y1) in image pixels.
+
+    Attributes:
+        shrink: side in pixels of the blocks in which it is seen and its masks are drawn; 1 unless it is too large.
+    """
 
     index: int
     box_xyxy: tuple[int, int, int, int]
     image_size_hw: tuple[int, int]
+    shrink: int = 1
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -41,10 +44,20 @@ class Crop:
         x0, y0, x1, y1 = self.box_xyxy
         return y1 - y0, x1 - x0
 
-    def cut(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The crop's pixels."""
-        x0, y0, x1, y1 = self.box_xyxy
-        return image[y0:y1, x0:x1]
+    def cut(self, picture: Picture) -> NDArray[np.uint8]:
+        """The crop as it is seen: uint8 (h, w, 3)."""
+        return shrunk(picture, self.box_xyxy, self.shrink)
+
+    def of_picture(self, picture: Picture) -> Self:
+        """The crop as it is seen in a picture: in blocks, if the picture and the crop are too large to be held."""
+        if picture.shrink == 1:
+            return self
+        return replace(self, shrink=shrink_of(self.size_hw))
+
+    def in_blocks(self) -> "Crop":
+        """The crop as an image of its own, of which each block is a pixel."""
+        height, width = (-(-side // self.shrink) for side in self.size_hw)
+        return Crop(self.index, (0, 0, width, height), (height, width))
 
 
 def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
@@ -57,31 +70,6 @@ def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:
     of_layer = [box for box, layer in zip(boxes, layers, strict=True) if layer == pass_.layer]
     for index, (x0, y0, x1, y1) in enumerate(of_layer):
         yield Crop(index, (x0, y0, max(x0, x1), max(y0, y1)), (int(size_hw[0]), int(size_hw[1])))
-
-
-def tile_boxes(size_hw: tuple[int, ...], size_px: int, overlap_px: int) -> list[tuple[int, int, int, int]]:
-    """Square tiles (x0, y0, x1, y1) that cover an image, column by column, as sam2 orders crops.
-
-    The last tile of a row or column ends at the image's edge and overlaps its neighbour more. An image that is no
-    larger than a tile has none.
-
-    Raises:
-        ImageTooLargeError: there are more tiles than tables can number.
-    """
-    height, width = int(size_hw[0]), int(size_hw[1])
-    if max(height, width) <= size_px:
-        return []
-    lefts, tops = _starts(width, size_px, overlap_px), _starts(height, size_px, overlap_px)
-    if len(lefts) * len(tops) > _MOST_TILES:
-        raise ImageTooLargeError(
-            f"{len(lefts) * len(tops):,} tiles, more than the {_MOST_TILES:,} that are allowed; raise tile_size_px"
-        )
-    return [(x, y, min(x + size_px, width), min(y + size_px, height)) for x, y in product(lefts, tops)]
-
-
-def _starts(length_px: int, size_px: int, overlap_px: int) -> list[int]:
-    last = max(0, length_px - size_px)
-    return [*range(0, last, size_px - overlap_px), last]
 
 
 @dataclass(frozen=True, slots=True)

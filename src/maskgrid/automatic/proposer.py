@@ -6,6 +6,7 @@ thresholds need is measured at every recorded level while the logits are in memo
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from maskgrid.automatic.candidates import CandidateRows, Candidates
 from maskgrid.automatic.device_masks import TooManyRunsError
 from maskgrid.automatic.proposals import Crop, Proposals, layer_crops
 from maskgrid.automatic.recorder import Begun, Recorder
+from maskgrid.dataset.windows import Picture, WholePicture
 from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.network.decoder import Decoding, Mode
 from maskgrid.network.graphs import Graphs
@@ -27,7 +29,7 @@ from maskgrid.network.image_encoder import ImageEncoder
 from maskgrid.network.memory import is_out_of_memory, raise_failure, release_memory, with_less
 from maskgrid.network.predictor import make_predictor
 from maskgrid.network.transfers import to_device
-from maskgrid.network.workers import one_behind
+from maskgrid.network.workers import one_ahead, one_behind
 from maskgrid.plan.passes import Pass, Recording
 
 # sam2 clamps a mask's logits to this before they become a prompt.
@@ -66,6 +68,17 @@ class _Scores:
         return scores
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What to run: some crops of a picture; ``each_crop`` is called after each."""
+
+    picture: Picture
+    pass_: Pass
+    recording: Recording
+    each_crop: Callable[[], None]
+    crops: list[Crop]
+
+
 class Proposer:
     """Runs passes of one model over images.
 
@@ -92,39 +105,46 @@ class Proposer:
     @torch.no_grad()
     def run(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[np.uint8] | Picture,
         pass_: Pass,
         recording: Recording,
         points_per_batch: int = 64,
         each_crop: Callable[[], None] = _nothing,
+        tiles: range | None = None,
     ) -> Candidates:
-        """Run one pass over one image.
+        """Run one pass over one image, or over some of its tiles.
 
         If memory runs out, fewer masks are up-sampled at once, which changes no result, and then fewer prompts are
         decoded at once.
 
         Args:
-            image: uint8 (H, W, 3) RGB.
+            image: uint8 (H, W, 3) RGB, or a picture that is read part by part.
             pass_: which crops and prompts.
             recording: the floor and the levels to record.
             points_per_batch: prompts to decode at once. sam2's results can differ in the last bit between batch sizes;
                 these equal sam2's at the same batch size.
             each_crop: called when a crop is done; more often than there are crops if memory runs out.
+            tiles: the crops to run, by their numbers; None for all. Their candidates are those of a run over all.
 
         Raises:
             FloatingPointError: the network returned values that are not numbers.
             ImageTooLargeError: the device's memory is too small for one mask of the image.
+            BadImageError: a picture's file cannot be read any more.
             MachineError: the device failed, or its memory is too small for one prompt.
         """
+        if isinstance(image, np.ndarray):
+            image = WholePicture(image)
         if self.graphs.is_on and torch.is_inference_mode_enabled():
             # What graphs keep could not be written over outside of the caller's inference mode.
             with torch.inference_mode(False):
-                return self.run(image, pass_, recording, points_per_batch, each_crop)
+                return self.run(image, pass_, recording, points_per_batch, each_crop, tiles)
+        crops = [crop.of_picture(image) for crop in layer_crops(image.size_hw, pass_)]
+        work = _Work(image, pass_, recording, each_crop, crops if tiles is None else crops[tiles.start : tiles.stop])
         # No more than there are, so that halving makes a difference at once. With m2m, masks fill the batches.
         most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
         if self.beside:
             try:
-                return self._run(image, pass_, recording, each_crop, True, most)
+                return self._run(work, True, most)
             except ImageTooLargeError:
                 pass
             except RuntimeError as error:
@@ -134,7 +154,7 @@ class Proposer:
             self.beside = False
             self.graphs.give_up()
             release_memory("the network and its masks in turn")
-        return with_less(partial(self._run, image, pass_, recording, each_crop, False), most)
+        return with_less(partial(self._run, work, False), most)
 
     def ways(self) -> dict[str, Any]:
         """Which ways a CUDA device has taken so far, where there is a choice: for the metadata of results."""
@@ -146,35 +166,18 @@ class Proposer:
             "graphs": self.graphs.names(),
         }
 
-    def _run(
-        self,
-        image: NDArray[np.uint8],
-        pass_: Pass,
-        recording: Recording,
-        each_crop: Callable[[], None],
-        beside: bool,
-        points_per_batch: int,
-    ) -> Candidates:
+    def _run(self, work: _Work, beside: bool, points_per_batch: int) -> Candidates:
         try:
-            return self._candidates(image, pass_, recording, each_crop, beside, points_per_batch)
+            return self._candidates(work, beside, points_per_batch)
         except TooManyRunsError as error:
             self.recorder.make_room(error.n_runs)
-            return self._run(image, pass_, recording, each_crop, beside, points_per_batch)
+            return self._run(work, beside, points_per_batch)
 
-    def _candidates(
-        self,
-        image: NDArray[np.uint8],
-        pass_: Pass,
-        recording: Recording,
-        each_crop: Callable[[], None],
-        beside: bool,
-        points_per_batch: int,
-    ) -> Candidates:
-        crops, scores = list(layer_crops(image.shape[:2], pass_)), _Scores(self.decoding.dtype)
-        asked = self._asked(image, crops, pass_, recording.pred_iou_thresh, points_per_batch, each_crop)
+    def _candidates(self, work: _Work, beside: bool, points_per_batch: int) -> Candidates:
+        recording, scores = work.recording, _Scores(self.decoding.dtype)
 
         def begun() -> Iterator[Begun]:
-            for crop, proposals in asked:
+            for crop, proposals in self._asked(work, points_per_batch):
                 scores.add(proposals)
                 yield self.recorder.begin(proposals, crop, recording)
 
@@ -183,31 +186,24 @@ class Proposer:
         self.predictor.reset_predictor()
         self.decoding.forget()
         return Candidates(
-            pass_=pass_,
+            pass_=work.pass_,
             recording=recording,
-            size_hw=(int(image.shape[0]), int(image.shape[1])),
-            crop_boxes_xyxy=np.array([crop.box_xyxy for crop in crops], np.int32).reshape(-1, 4),
+            size_hw=work.picture.size_hw,
+            crop_boxes_xyxy=np.array([crop.box_xyxy for crop in work.crops], np.int32).reshape(-1, 4),
             proposed_iou=scores.sorted(),
             rows=CandidateRows.concatenate(rows, len(recording.stability_score_offsets)),
             dtype=str(scores.dtype).removeprefix("torch."),
         )
 
-    def _asked(
-        self,
-        image: NDArray[np.uint8],
-        crops: list[Crop],
-        pass_: Pass,
-        floor: float,
-        points_per_batch: int,
-        each_crop: Callable[[], None],
-    ) -> Iterator[tuple[Crop, Proposals]]:
-        for crop in crops:
-            if 0 in crop.size_hw:
-                continue  # layers of a tiny image can have empty crops, on which sam2 fails
-            self.encoder.encode(np.ascontiguousarray(crop.cut(image)))
-            for proposals in self._proposals(crop, pass_, floor, points_per_batch):
+    def _asked(self, work: _Work, points_per_batch: int) -> Iterator[tuple[Crop, Proposals]]:
+        # Layers of a tiny image can have empty crops, on which sam2 fails.
+        seen = [crop for crop in work.crops if 0 not in crop.size_hw]
+        in_file = not isinstance(work.picture, WholePicture)
+        for crop, pixels in one_ahead(lambda crop: crop.cut(work.picture), seen, beside=in_file):
+            self.encoder.encode(np.ascontiguousarray(pixels))
+            for proposals in self._proposals(crop, work.pass_, work.recording.pred_iou_thresh, points_per_batch):
                 yield crop, proposals
-            each_crop()
+            work.each_crop()
 
     def _proposals(self, crop: Crop, pass_: Pass, floor: float, points_per_batch: int) -> Iterator[Proposals]:
         height, width = crop.size_hw

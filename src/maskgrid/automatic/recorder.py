@@ -14,6 +14,7 @@ from torch import Tensor
 from maskgrid.automatic import device_masks
 from maskgrid.automatic.candidates import CandidateRows
 from maskgrid.automatic.device_masks import MeasuredBatch
+from maskgrid.automatic.enlarged import enlarged
 from maskgrid.automatic.proposals import Crop, Proposals, measure
 from maskgrid.network.decoder import Mode
 from maskgrid.network.graphs import Graphs
@@ -63,7 +64,7 @@ class Recorder:
     def begin(self, proposals: Proposals, crop: Crop, recording: Recording) -> Begun:
         """Give the device its work, without waiting where that is possible. The logits may change afterwards."""
         self.uses_kernels = False
-        if self.has_kernels and device_masks.can_measure(proposals.logits.device, crop):
+        if self.has_kernels and crop.shrink == 1 and device_masks.can_measure(proposals.logits.device, crop):
             kind = crop.size_hw, tuple(proposals.logits.shape[1:])
             if self.mode == "exact" and kind not in self._is_equal:
                 self._compare(kind, proposals, crop, recording)
@@ -111,6 +112,8 @@ class Recorder:
 
     def _by_torch(self, proposals: Proposals, crop: Crop, recording: Recording) -> list[CandidateRows]:
         """Measure masks by torch, fewer at once from now on if memory runs out."""
+        if crop.shrink > 1:
+            return [enlarged(rows, crop) for rows in self._by_torch(proposals, crop.in_blocks(), recording)]
 
         def record(chunk: Proposals) -> CandidateRows:
             extent = _extent(chunk.logits, crop, recording)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.masks.rle import decode, encode
+from maskgrid.masks.rle import decode, encode, encode_window
+from maskgrid.masks.windows import decode_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,19 @@ class RegionCache:
         key = (candidates.pass_.name, row, min_area_px)
         if key not in self._drawn:
             counts: bytes = candidates.rows.counts[row]
-            self._drawn[key] = redraw(decode(counts, candidates.size_hw), min_area_px)
+            self._drawn[key] = redraw_code(counts, candidates.size_hw, min_area_px)
         return self._drawn[key]
+
+
+def redraw_code(counts: bytes, size_hw: tuple[int, int], min_area_px: int) -> Region | None:
+    """As :func:`redraw` of the mask in the whole image, by the part around it alone."""
+    # A background that goes on beyond this margin is too large to be filled, as it is in the whole image.
+    window, (top, left) = decode_window(counts, size_hw, margin_px=min_area_px)
+    region = redraw(window, min_area_px)
+    if region is None:
+        return None
+    code = encode_window(decode(region.counts, window.shape[:2]), (top, left), size_hw)
+    return Region(code, region.area_px, region.box_xyxy + np.array([left, top, left, top], np.int32))
 
 
 def redraw(mask: NDArray[np.bool_], min_area_px: int) -> Region | None:

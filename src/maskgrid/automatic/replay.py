@@ -20,12 +20,14 @@ from maskgrid.io.journal import forget_journal
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table, write_table
 from maskgrid.masks.coco import MEDIUM_PX, SMALL_PX
-from maskgrid.masks.coverage import Coverage
+from maskgrid.masks.coverage import Coverage, Depths
 from maskgrid.plan.passes import passes_of
 from maskgrid.plan.plan import Plan
 
 # Rows are sorted by setting, and a reader of one setting reads only the groups that have it.
 _ROWS_IN_GROUP = 16384
+# Masks of one image, above which each setting counts its own: a bitset for each place would fill the memory.
+_MOST_IN_BITSETS = 4096
 
 
 def replay_shard(plan: Plan, shard: str) -> None:
@@ -111,7 +113,8 @@ def _coverage(chosen: list[tuple[Setting, Selection]]) -> list[tuple[int, int]]:
     for _, selection in chosen:
         masks = zip(selection.layer.tolist(), selection.row.tolist(), selection.counts(), strict=True)
         members.append([position.setdefault(mask, len(position)) for mask in masks])
-    coverage = Coverage.of([code for _, _, code in position], chosen[0][1].size_hw)
+    codes, size_hw = [code for _, _, code in position], chosen[0][1].size_hw
+    coverage = Coverage.of(codes, size_hw) if len(codes) <= _MOST_IN_BITSETS else Depths(codes, size_hw)
     measured = []
     for member in members:
         mask = np.zeros(len(position), np.bool_)

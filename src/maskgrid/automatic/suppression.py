@@ -26,7 +26,10 @@ def kept_by_nms(box_xyxy: NDArray[np.float32], scores: NDArray[np.float32], iou_
         block, rest = left[:_BLOCK], left[_BLOCK:]
         best = block[_best_in_block(_overlaps(box_xyxy[block], box_xyxy[block], iou_threshold))]
         kept.append(best)
-        left = rest[~_overlaps(box_xyxy[best], box_xyxy[rest], iou_threshold).any(axis=0)]
+        drops = np.zeros(len(rest), np.bool_)
+        near = np.flatnonzero(_meets(box_xyxy[best], box_xyxy[rest]))
+        drops[near] = _overlaps(box_xyxy[best], box_xyxy[rest[near]], iou_threshold).any(axis=0)
+        left = rest[~drops]
     positions = np.concatenate(kept)
     return positions if len(scores) <= _MOST_SORTED_ONCE else _sorted_again(positions, scores)
 
@@ -39,6 +42,13 @@ def _best_in_block(overlaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if stays[row]:
             stays &= ~overlaps[row]
     return stays
+
+
+def _meets(some_xyxy: NDArray[np.float32], others_xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether each other box meets the box around some: bool (n,); of tiles, few do."""
+    low, high = some_xyxy[:, :2].min(axis=0), some_xyxy[:, 2:].max(axis=0)
+    meets: NDArray[np.bool_] = ((others_xyxy[:, :2] < high) & (others_xyxy[:, 2:] > low)).all(axis=1)
+    return meets
 
 
 def _overlaps(

@@ -31,6 +31,19 @@ COMMANDS = (
         runs_network=True,
     ),
     Command(
+        "tiles",
+        "run one job's share of the tiles of a shard's large images, for generate",
+        "cli.automatic:tiles",
+        (
+            option("--checkpoint", required=True, help="the checkpoint's folder name, as maskgrid plan prints it"),
+            option("--pass", dest="pass_name", required=True, help="the pass's name, as maskgrid plan prints it"),
+            SHARD,
+            option("--job", required=True, type=int, help="which share, from 1 (dataset.tiles_per_job)"),
+            option("--recording", help="what to record, as JSON (default: what the sweep needs)"),
+        ),
+        runs_network=True,
+    ),
+    Command(
         "replay",
         "select every setting's masks for one shard, without the network",
         "automatic.replay:replay_shard",
@@ -52,3 +65,12 @@ def generate(plan: "Plan", checkpoint: str, pass_name: str, shard: str, recordin
 
     recorded = Recording.from_dict(orjson.loads(recording)) if recording else None
     generate_shard(plan, checkpoint, pass_name, shard, recorded)
+
+
+def tiles(plan: "Plan", checkpoint: str, pass_name: str, shard: str, job: int, recording: str | None) -> None:
+    """Run one job's share of the tiles of a shard; ``recording`` is JSON."""
+    from maskgrid.automatic.generate import share_tiles
+    from maskgrid.plan.passes import Recording
+
+    recorded = Recording.from_dict(orjson.loads(recording)) if recording else None
+    share_tiles(plan, checkpoint, pass_name, shard, job, recorded)

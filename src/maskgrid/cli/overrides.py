@@ -49,8 +49,8 @@ def overridden(config: Config, overrides: Sequence[str]) -> Config:
 def _value(text: str) -> Any:  # noqa: ANN401
     try:
         return read_yaml(text)
-    except yaml.YAMLError:
-        return text  # a glob such as *.jpg
+    except (yaml.YAMLError, ValueError):
+        return text  # a glob such as *.jpg, or a name like a date: 2024-13-01
 
 
 def _set(values: dict[str, Any], path: list[str], value: Any, key: str) -> None:  # noqa: ANN401

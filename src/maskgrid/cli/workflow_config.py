@@ -34,7 +34,8 @@ def refuse_unreadable(path: Path) -> None:
     try:
         read_config(path)
     except UserError as error:
-        if not isinstance(error.__context__, ConstructorError):  # a tag of YAML's that Snakemake may know
+        # Snakemake may know a tag of YAML's that we do not.
+        if not (isinstance(error.__context__, ConstructorError) and "for the tag" in str(error.__context__)):
             raise
 
 
@@ -66,7 +67,7 @@ def _typed(value: Any, annotation: Any, model: type[BaseModel] | None) -> Any:  
         return value
     try:
         plain = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return value
     if plain is None:  # an empty text too: a key without a value
         return value if _takes(annotation, str) and not _takes(annotation, type(None)) else None

@@ -78,7 +78,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such config file") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}{_yaml_mistake(error)}") from None
-    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: JSON, UTF-8, dates such as 2024-13-01
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     if values is None:
         raise UserError(f"{path}: the config is empty; write one with maskgrid init --source FOLDER_OF_IMAGES --force")

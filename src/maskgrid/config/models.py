@@ -45,8 +45,18 @@ class DatasetConfig(Section):
         "archives (images-{000..009}.tar), also by URL",
     )
     shard_size: int = Field(64, ge=1, description="at most this many images per shard; one job works on one shard")
+    tiles_per_job: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=lambda value: value is None,  # so that files without it stay as they were
+        description="with generator.tile_size_px: share the tiles of a shard's large images among jobs of about this "
+        "many; null: one job does all",
+    )
     max_pixels: int = Field(
-        100_000_000, ge=1, description="a larger image is rejected from its header, without decoding"
+        100_000_000,
+        ge=1,
+        description="a larger image is rejected from its header, without decoding; with generator.tile_size_px a "
+        "larger TIFF is read in windows",
     )
     max_failed_fraction: Fraction = Field(
         0.2,
@@ -85,6 +95,10 @@ class ModelConfig(Section):
         description="the network's arithmetic; bfloat16 and float16 run under torch.autocast, except in the decoder of "
         "mode fast",
     )
+    deterministic: bool = Field(
+        False,
+        description="on CUDA, use only algorithms that give the same bits in every run on the same kind of GPU",
+    )
     apply_postprocessing: bool = Field(
         True,
         description="as in sam2.build_sam: replace an unstable single mask by the best of three",
@@ -94,6 +108,11 @@ class ModelConfig(Section):
         description="for automatic masks; exact: sam2's masks bit for bit; fast: less work, masks that agree "
         "(docs/benchmarks.md)",
     )
+
+    @property
+    def arithmetic(self) -> str:
+        """The dtype, and whether algorithms are deterministic."""
+        return f"{self.dtype}, deterministic" if self.deterministic else self.dtype
 
 
 class GeneratorFields(Section):

@@ -3,7 +3,17 @@
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 MOST_SETTINGS = 100_000  # more is a typo in a step or grid: the plan alone would take minutes and all memory
 
@@ -30,10 +40,35 @@ def _kind_of_sweep(value: Any) -> str:  # noqa: ANN401
     return "table" if isinstance(value, str) else "blocks" if isinstance(value, list | tuple) else "block"
 
 
+# Bytes: the longest name that file systems allow.
+_LONGEST_NAME = 255
+
+
+def _fault(value: Any) -> str:  # noqa: ANN401
+    """Why no file could hold a number, or have the name of a text, also in lists; empty if one could."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "the number is too large; whole numbers have at most 64 bits"
+    if isinstance(value, str):
+        if any(sign in value for sign in "\0\n\r"):
+            return f"{value[:40]!r} has a line break or a NUL in it; names and paths stand on one line"
+        is_path = not any(sign in value for sign in ("://", "{"))
+        if is_path and any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in value.split("/")):
+            return f"{value[:40]!r}... is too long: names of files have at most {_LONGEST_NAME} bytes"
+    parts = value if isinstance(value, list | tuple) else ()
+    return next((fault for part in parts if (fault := _fault(part))), "")
+
+
 class Section(BaseModel):
     """A part of the config: no unknown keys, no silent conversions, no changes after loading."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_written(cls, value: Any) -> Any:  # noqa: ANN401
+        if fault := _fault(value):
+            raise ValueError(fault)
+        return value
 
 
 class Range(Section):

@@ -32,11 +32,12 @@ def read_rows(path: Path, key: str) -> list[dict[str, Any]]:
         raise UserError(f"{key}: no such file ({path})")
     try:
         table = _with_index(pd.read_parquet(path)) if path.suffix == ".parquet" else _text_table(path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{key}: cannot be read as a table: {error}") from None
-    if table.empty:
+        found = table.to_dict("records")
+    except (ValueError, OSError, NotImplementedError, LookupError) as error:  # pandas' and pyarrow's
+        raise UserError(f"{key}: cannot be read as a table: {' '.join(str(error).split())}") from None
+    if not found:
         raise UserError(f"{key}: the sweep is empty; the table has no rows")
-    rows = ({str(name): _plain(cell) for name, cell in row.items()} for row in table.to_dict("records"))
+    rows = ({str(name): _plain(cell) for name, cell in row.items()} for row in found)
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
@@ -63,7 +64,9 @@ def _with_index(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _plain(cell: Any) -> Any:  # noqa: ANN401
-    plain = cell.item() if hasattr(cell, "item") else cell.tolist() if hasattr(cell, "tolist") else cell
+    if getattr(cell, "ndim", 0) or isinstance(cell, list):  # point_grids
+        return [_plain(part) for part in cell]
+    plain = cell.item() if hasattr(cell, "item") else cell
     if not isinstance(plain, float):
         return plain
     return None if plain != plain else int(plain) if plain.is_integer() else plain

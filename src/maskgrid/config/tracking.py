@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from maskgrid.config.section import Fraction, Items, Section, Sweep, SweepBlock
 
@@ -75,6 +82,11 @@ class TrackingConfig(Section):
         description="split a video's objects into jobs of this many, with the same masks; null: one job per video. "
         "Always one job with non_overlap_masks or without prompts",
     )
+    objects_per_batch: int = Field(
+        1,
+        ge=1,
+        description="track up to this many objects together: faster, with the same masks within rounding; 1 as in sam2",
+    )
     non_overlap_masks: bool = Field(
         False, description="where masks overlap, a pixel belongs only to the object with the highest score"
     )
@@ -118,10 +130,27 @@ class TrackingConfig(Section):
         parts = dump(sweep or SweepBlock())
         return {name: part for name, part in parts.items() if part or name in ("grid", "points")}
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``objects_per_batch`` if it is off, so that files and fingerprints stay as before it existed."""
+        values: dict[str, Any] = dump(self)
+        if self.objects_per_batch == 1:
+            values.pop("objects_per_batch", None)
+        return values
+
     @model_validator(mode="after")
     def _range_holds_frames(self) -> "TrackingConfig":
         if self.stop is not None and self.stop <= self.start:
             raise ValueError(f"start: {self.start} to stop: {self.stop} selects no frames; stop must be above start")
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_for_one_object(self) -> "TrackingConfig":
+        if self.vos_optimized and self.objects_per_batch > 1:
+            raise ValueError(
+                "objects_per_batch: the network that vos_optimized compiles takes one object at a time; remove one of "
+                "the two"
+            )
         return self
 
     @model_validator(mode="after")

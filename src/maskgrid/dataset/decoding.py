@@ -59,6 +59,11 @@ class Image:
     look: Look | None = None
     is_measured: bool = False
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -147,12 +152,16 @@ def _raster(image: PIL.Image.Image | None, stream: IO[bytes], max_pixels: int, w
     if isinstance(image, TiffImageFile):
         refuse_thumbnail(image)
     if image is None or isinstance(image, TiffImageFile):
-        bands_wanted = wanted.bands is not None if isinstance(wanted, Look) else _pixels(wanted).bands is not None
+        # A look has bands in any case; only those that the page itself lacks lie in other pages.
+        bands_wanted = _pixels(wanted).bands is not None
         page = None if wanted is None else wanted.page
         from maskgrid.dataset.tiff_values import read_tiff  # here, since most images need no tifffile
 
         try:
-            return read_tiff(stream, page, bands_wanted, max_pixels)
+            raster = read_tiff(stream, page, bands_wanted, max_pixels)
+            if isinstance(wanted, Look) and max(wanted.bands or (1,)) > raster.values.shape[2]:
+                raster = read_tiff(stream, page, True, max_pixels)
+            return raster
         except PixelsUnsupportedError as error:
             if image is None or (is_deep(image) and not isinstance(error, MissingCodecError)):
                 raise

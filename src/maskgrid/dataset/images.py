@@ -133,9 +133,15 @@ def _opened(
     read: Callable[[BufferedReader], Read],
 ) -> Read:
     """What ``read`` finds in a file with this hash; whatever is wrong is raised as ``BadImageError``."""
+    with wrong_as_bad_image(), _checked(path, sha256, span, wanted) as stream, pillow_limits(max_pixels):
+        return read(stream)
+
+
+@contextmanager
+def wrong_as_bad_image() -> Iterator[None]:
+    """Raise whatever is wrong with a file as ``BadImageError``."""
     try:
-        with _checked(path, sha256, span, wanted) as stream, pillow_limits(max_pixels):
-            return read(stream)
+        yield
     except TooManyPixelsError as error:
         raise BadImageError(ImageStatus.TOO_LARGE, str(error)) from None
     except PixelsUnsupportedError as error:
@@ -160,14 +166,22 @@ def _checked(path: Path, sha256: str | None, span: Span | None, wanted: Look | W
     with open_span(path, span) as stream:
         if span is not None and span.length == 0:
             raise BadImageError(ImageStatus.EMPTY, "the file has no bytes")
-        if sha256 is not None and _sha256(path, span, stream, wanted) != sha256:
-            raise BadImageError(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
+        require_sha256(path, sha256, span, stream, wanted)
         stream.seek(0)
         yield stream
 
 
+def require_sha256(
+    path: Path, sha256: str | None, span: Span | None, stream: BufferedReader, wanted: Look | Wish | None
+) -> None:
+    """Refuse an opened file whose bytes do not have a hash, as ``BadImageError``."""
+    if sha256 is not None and _sha256(path, span, stream, wanted) != sha256:
+        raise BadImageError(ImageStatus.CHANGED, "the content has changed since the dataset was indexed")
+
+
 def _sha256(path: Path, span: Span | None, stream: BufferedReader, wanted: Look | Wish | None) -> str:
     if wanted is None or wanted.page is None:
+        stream.seek(0)
         return hashlib.file_digest(stream, "sha256").hexdigest()
     state = path.stat()
     return sha256_once(path, span, state.st_size, state.st_mtime_ns)

@@ -76,6 +76,7 @@ def index_images(
     progress: bool = False,
     journal: Journal | None = None,
     pixels: PixelsConfig = PLAIN,
+    in_windows: bool = False,
 ) -> pa.Table:
     """Examine every input: hash it and decode it to the end.
 
@@ -88,6 +89,7 @@ def index_images(
         progress: show a progress bar if stderr is a terminal.
         journal: saves the rows of each batch, so that a run after a kill continues there.
         pixels: how images are shown.
+        in_windows: whether a larger image is good too, if it can be read in windows.
 
     Returns:
         A table of ``ROWS_SCHEMA`` with a row for each item, in the same order; its column ``shard`` is null.
@@ -105,7 +107,7 @@ def index_images(
     ):
         for number, start in enumerate(starts):
             batch = items[start : start + _BATCH]
-            rows = list(pool.map(lambda item: input_row(item, max_pixels, earlier, pixels), batch))
+            rows = list(pool.map(lambda item: input_row(item, max_pixels, earlier, pixels, in_windows), batch))
             chunks.append(_chunk(rows, n_good))
             if journal and kept[number] != [chunks[-1]]:
                 journal.write(number, chunks[-1:])
@@ -187,8 +189,8 @@ def index_dataset(plan: Plan) -> None:
     earlier = previous and shown_alike(previous, read_origin(plan.layout.files).get("pixels"), dataset.pixels)
     # Valid for any limit and source, because each of its rows is checked against the file's size and time.
     shown = {} if dataset.pixels == PLAIN else {"pixels": dataset.pixels.model_dump(mode="json")}
-    journal = Journal(plan.layout.files, fingerprint({"journal": "index of any depth", **shown}))
-    index = index_images(items, dataset.max_pixels, earlier, True, journal, dataset.pixels)
+    journal = Journal(plan.layout.files, fingerprint({"journal": "index of any size", **shown}))
+    index = index_images(items, dataset.max_pixels, earlier, True, journal, dataset.pixels, plan.has_tiles)
     if dataset.pixels.stretch_over == "dataset":
         index = share_stretch(index)
     shards = write_index(index, dataset.shard_size, folder, archives, dataset.max_pixels, dataset.pixels)

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskgrid.config.pixels import PLAIN, PixelsConfig
-from maskgrid.dataset.decoding import Wish
+from maskgrid.dataset.decoding import Image, Wish
 from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image
 from maskgrid.dataset.look import Look
+from maskgrid.dataset.measured_windows import Measured, measure_windows
 from maskgrid.dataset.sources import SourceItem, file_state
 from maskgrid.dataset.spans import open_span, sha256_once
 from maskgrid.io.listings import is_outside_root
@@ -28,7 +29,7 @@ _LASTING = frozenset(
     }
 )
 # Columns that the file's bytes and the config's section ``pixels`` decide, for such a status.
-_OF_LOOK = ("page", "bands", "stretch_low", "stretch_high", "nodata", "own_low", "own_high")
+_OF_LOOK = ("page", "bands", "stretch_low", "stretch_high", "nodata", "own_low", "own_high", "shrink")
 _OF_CONTENT = ("status", "message", "width", "height", "exif_orientation", "mode", "format", *_OF_LOOK)
 # Formats of no more than 8 bits, which every version has read alike.
 _SHALLOW = ("JPEG", "MPO", "WEBP", "AVIF", "BMP", "GIF")
@@ -59,6 +60,7 @@ class InputRow:
     nodata: float | None = None
     own_low: tuple[float, ...] | None = None
     own_high: tuple[float, ...] | None = None
+    shrink: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,13 @@ def shown_alike(previous: pa.Table | None, shown: Mapping[str, Any] | None, pixe
     return None
 
 
-def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None, pixels: PixelsConfig = PLAIN) -> InputRow:
+def input_row(
+    item: SourceItem,
+    max_pixels: int,
+    earlier: EarlierRows | None,
+    pixels: PixelsConfig = PLAIN,
+    in_windows: bool = False,
+) -> InputRow:
     """Examine one input: hash it, and decode it to the end, since a header does not show that a file is truncated.
 
     Args:
@@ -114,6 +122,7 @@ def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None, pi
         max_pixels: a larger image gets the status ``too_large``.
         earlier: rows of an earlier run; a file with the same key, size and time is not read again.
         pixels: how images are shown.
+        in_windows: whether a larger image is good too, if it can be read in windows.
     """
     offset = None if item.span is None else item.span.offset
     if item.problem is not None:
@@ -124,19 +133,20 @@ def input_row(item: SourceItem, max_pixels: int, earlier: EarlierRows | None, pi
     # Before reading: if the file changes meanwhile, the next run sees another time and reads it again.
     size, mtime_ns = file_state(item)
     old = earlier.same(item, size, mtime_ns, offset) if earlier is not None else None
-    if old is not None and _still_holds(old, max_pixels):
+    if old is not None and _still_holds(old, max_pixels, in_windows):
         fields = {name: old[name] for name in InputRow.__slots__}
         return InputRow(**{**fields, "path": os.fsencode(item.path)})
     try:
-        return _examine(item, max_pixels, (size, mtime_ns), earlier, pixels)
+        return _examine(item, max_pixels, (size, mtime_ns), earlier, pixels, in_windows)
     except Exception as error:  # a bug, hard to find without the file's name
         error.add_note(f"while reading {item.path}")
         raise
 
 
-def _still_holds(old: dict[str, Any], max_pixels: int) -> bool:
+def _still_holds(old: dict[str, Any], max_pixels: int, in_windows: bool) -> bool:
     if old["status"] == ImageStatus.OK:
-        return bool(old["width"] * old["height"] <= max_pixels)
+        is_larger = old["width"] * old["height"] > max_pixels
+        return is_larger == (old["shrink"] is not None) and (in_windows or not is_larger)
     return old["status"] in _LASTING
 
 
@@ -146,6 +156,7 @@ def _examine(
     state: tuple[int | None, int | None],
     earlier: EarlierRows | None,
     pixels: PixelsConfig,
+    in_windows: bool,
 ) -> InputRow:
     found = InputRow(
         image_key=item.key,
@@ -159,11 +170,11 @@ def _examine(
         page=item.page,
     )
     old = earlier.row(item.key) if earlier is not None and found.sha256 is not None else None
-    if old is not None and old["sha256"] == found.sha256 and _still_holds(old, max_pixels):
+    if old is not None and old["sha256"] == found.sha256 and _still_holds(old, max_pixels, in_windows):
         of_content = {name: old[name] for name in _OF_CONTENT}
         return replace(found, **of_content)
     try:
-        image = measure_image(item.path, max_pixels, Wish(pixels, item.page), item.span)
+        image = _measured(item, max_pixels, Wish(pixels, item.page), in_windows)
     except BadImageError as bad:
         return replace(found, status=bad.status, message=bad.message)
     look = image.look or Look()
@@ -176,12 +187,26 @@ def _examine(
         nodata=look.nodata,
         own_low=look.low if is_shared else None,
         own_high=look.high if is_shared else None,
-        width=image.pixels.shape[1],
-        height=image.pixels.shape[0],
+        shrink=look.shrink,
+        width=image.size_hw[1],
+        height=image.size_hw[0],
         exif_orientation=image.exif_orientation,
         mode=image.mode,
         format=image.format,
     )
+
+
+def _measured(item: SourceItem, max_pixels: int, wish: Wish, in_windows: bool) -> Image | Measured:
+    """Read an image to its end: whole, or in windows if it is too large for that."""
+    try:
+        return measure_image(item.path, max_pixels, wish, item.span)
+    except BadImageError as bad:
+        if bad.status != ImageStatus.TOO_LARGE or not in_windows:
+            raise
+        found = measure_windows(item.path, wish, item.span)
+        if found is None:
+            raise
+        return found
 
 
 def content_sha256(item: SourceItem, once: tuple[int | None, int | None] | None = None) -> str | None:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskgrid.io.errors import UserError
+from maskgrid.io.tables import own_tables
 from maskgrid.masks.coco_reading import listed_objects, read_json
 
 _COLUMN = "path"
@@ -72,12 +72,10 @@ def _read_csv(path: Path, key: str) -> list[str]:
 
 
 def _read_parquet(path: Path, key: str) -> list[str]:
-    try:
+    with own_tables(path, key):
         _require_column(path, pq.read_schema(path).names, key)
-        column = pq.read_table(path, columns=[_COLUMN]).column(_COLUMN)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{key}: {path} is not a valid Parquet file: {error}") from error
-    return _require_entries(path, column.to_pylist(), key)
+        entries = pq.read_table(path, columns=[_COLUMN]).column(_COLUMN).to_pylist()
+    return _require_entries(path, entries, key)
 
 
 def _read_coco(path: Path, key: str) -> list[str]:

@@ -13,9 +13,11 @@ from maskgrid.io.fingerprint import digest
 
 Values = npt.NDArray[Any]
 
-_PERCENTILES = (1, 99)
+PERCENTILES = (1, 99)
 _ROWS_AT_ONCE = 256
 _MOST_NAMED = 12
+# Damaged floats may be anything: differences beyond the range, and NaN that processors warn about.
+_any_float = np.errstate(invalid="ignore", over="ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Look:
         low: the value of each band that is shown as black; None: the file's own 8 bits.
         high: the same for white.
         nodata: the value that means no data, shown as black.
+        shrink: for an image that is read in windows alone, the side in pixels of the blocks in which large parts of it
+            are seen; None for others.
     """
 
     page: int | None = None
@@ -35,10 +39,14 @@ class Look:
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
     nodata: float | None = None
+    shrink: int | None = None
 
     def digest(self, sha256: str) -> str:
         """Hash a file's content together with the look: what the picture depends on."""
-        return digest({"sha256": sha256, **asdict(self)})
+        facts = asdict(self)
+        if self.shrink is None:
+            del facts["shrink"]  # as before there were such images
+        return digest({"sha256": sha256, **facts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +77,14 @@ class Raster:
     orientation: int = 1
 
 
+@_any_float
 def look_of(raster: Raster, pixels: PixelsConfig, page: int | None = None) -> Look:
     """Choose the bands of a file and measure their stretch.
 
     Raises:
         PixelsUnsupportedError: the file does not have such bands, or ``stretch: none`` cannot show its values.
     """
-    bands = _bands(raster, pixels)
-    nodata = raster.nodata if pixels.nodata == "auto" else None if pixels.nodata is None else float(pixels.nodata)
+    bands, nodata = bands_shown(raster, pixels), nodata_of(raster, pixels)
     chosen = [raster.values[..., band - 1] for band in bands]
     is_one_stretch = raster.is_colour and pixels.bands is None
     parts = [chosen] if is_one_stretch else [[band] for band in chosen]
@@ -89,9 +97,10 @@ def is_measured(raster: Raster, pixels: PixelsConfig) -> bool:
     """Return whether the image's own values decide its stretch."""
     if isinstance(pixels.stretch, StretchRange) or pixels.stretch == "none":
         return False
-    return pixels.stretch != "auto" or not _is_shallow(raster.values)
+    return pixels.stretch != "auto" or not is_shallow(raster.values.dtype)
 
 
+@_any_float
 def picture(raster: Raster, look: Look) -> npt.NDArray[np.uint8]:
     """Draw a raster: uint8 (H, W, 3), as in the file; transparency is shown on white, NaN and no data as black.
 
@@ -118,7 +127,17 @@ def picture(raster: Raster, look: Look) -> npt.NDArray[np.uint8]:
     return drawn
 
 
-def _bands(raster: Raster, pixels: PixelsConfig) -> tuple[int, ...]:
+def nodata_of(raster: Raster, pixels: PixelsConfig) -> float | None:
+    """The value that means no data; None for none."""
+    return raster.nodata if pixels.nodata == "auto" else None if pixels.nodata is None else float(pixels.nodata)
+
+
+def bands_shown(raster: Raster, pixels: PixelsConfig) -> tuple[int, ...]:
+    """The bands that are shown, from 1.
+
+    Raises:
+        PixelsUnsupportedError: the file does not have such bands, or does not say which are its colours.
+    """
     if pixels.bands is not None:
         asked = pixels.bands if isinstance(pixels.bands, tuple) else (pixels.bands,)
         return tuple(_number(band, raster) for band in asked)
@@ -151,9 +170,9 @@ def _range(
     """The values that become black and white in some bands together."""
     if isinstance(stretch, StretchRange):
         return float(stretch.low), float(stretch.high)
-    if stretch == "none" or (stretch == "auto" and _is_shallow(bands[0])):
+    if stretch == "none" or (stretch == "auto" and is_shallow(bands[0].dtype)):
         return _whole_range(bands, raster, nodata)
-    valid = [_valid(band, raster.alpha, nodata) for band in bands]
+    valid = [valid_values(band, raster.alpha, nodata) for band in bands]
     values = valid[0] if len(valid) == 1 else np.concatenate(valid)
     if not len(values):
         return 0.0, 1.0
@@ -163,22 +182,28 @@ def _range(
     return (float(low), float(high)) if low < high else (float(low), float(low) + 1.0)
 
 
-def _is_shallow(values: Values) -> bool:
-    return values.dtype in (np.uint8, np.bool_)
+def is_shallow(dtype: np.dtype[Any]) -> bool:
+    """Return whether values of a type are shown as they are."""
+    return dtype in (np.uint8, np.bool_)
 
 
 def _whole_range(bands: Sequence[Values], raster: Raster, nodata: float | None) -> tuple[float, float]:
     for band in bands:
-        values = _valid(band, raster.alpha, nodata)
-        if len(values) and (values.min() < 0 or values.max() > raster.white):
-            raise PixelsUnsupportedError(
-                f"values from {values.min():g} to {values.max():g}; without a stretch only 0 to {raster.white:g} have "
-                "an agreed look"
-            )
+        values = valid_values(band, raster.alpha, nodata)
+        if len(values):
+            refuse_outside(values.min(), values.max(), raster.white)
     return 0.0, raster.white
 
 
-def _valid(band: Values, alpha: npt.NDArray[np.float32] | None, nodata: float | None) -> Values:
+def refuse_outside(low: float, high: float, white: float) -> None:
+    """Refuse values without a stretch that do not lie between 0 and white, as ``PixelsUnsupportedError``."""
+    if low < 0 or high > white:
+        raise PixelsUnsupportedError(
+            f"values from {low:g} to {high:g}; without a stretch only 0 to {white:g} have an agreed look"
+        )
+
+
+def valid_values(band: Values, alpha: npt.NDArray[np.float32] | None, nodata: float | None) -> Values:
     """The values that count, in one row: finite, not transparent, and data."""
     keep: npt.NDArray[np.bool_] | None = None
     if band.dtype.kind == "f":
@@ -192,16 +217,18 @@ def _valid(band: Values, alpha: npt.NDArray[np.float32] | None, nodata: float | 
 
 def percentiles(values: Values) -> tuple[float, float]:
     """The 1st and 99th percentile of numbers, as ``numpy.percentile``; numbers of up to 16 bits are counted."""
+    if values.dtype == np.bool_:
+        values = values.view(np.uint8)
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         least = int(np.iinfo(values.dtype).min)
         shifted = values if least == 0 else values.astype(np.int32) - least
-        low, high = (_in_counts(np.bincount(shifted), percent / 100) for percent in _PERCENTILES)
+        low, high = (in_counts(np.bincount(shifted), percent / 100) for percent in PERCENTILES)
         return low + least, high + least
-    low, high = np.percentile(values, _PERCENTILES)
+    low, high = np.percentile(values, PERCENTILES)
     return float(low), float(high)
 
 
-def _in_counts(counts: npt.NDArray[np.intp], share: float) -> float:
+def in_counts(counts: npt.NDArray[np.intp], share: float) -> float:
     """A quantile of whole numbers from their counts, interpolated linearly."""
     up_to = np.cumsum(counts)
     place = (int(up_to[-1]) - 1) * share
@@ -217,15 +244,18 @@ def _stretched(
 ) -> npt.NDArray[np.uint8]:
     """Scale a band to 0 to 255, a few rows at a time."""
     drawn = np.empty(band.shape, np.uint8)
+    scale = 1.0 if np.isfinite(high - low) else 0.5  # the difference of damaged floats may have no number
+    low, high = low * scale, high * scale
     for start in range(0, len(band), _ROWS_AT_ONCE):
         values = band[start : start + _ROWS_AT_ONCE]
         numbers = values.astype(np.float64)
         missing = ~np.isfinite(numbers) & ~np.isinf(numbers)
         if nodata is not None:
             missing |= values == nodata
+        numbers *= scale
         grey = np.clip((numbers - low) * (255.0 / (high - low)), 0.0, 255.0)
         if white_is_zero:
             grey = 255.0 - grey
-        grey[missing] = 0.0
+        grey[missing | np.isnan(grey)] = 0.0
         drawn[start : start + _ROWS_AT_ONCE] = np.rint(grey).astype(np.uint8)
     return drawn

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskgrid.dataset.object_columns import BOX_CORNERS, OtherColumns
 from maskgrid.io.errors import UserError
+from maskgrid.io.tables import own_tables
 
 _LONGEST_CELL = 2**31 - 1  # characters; the largest limit that csv accepts on every platform
 
@@ -70,14 +70,12 @@ def _long_cells() -> Iterator[None]:
 
 
 def _parquet_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:
-    try:
+    with own_tables(path, form.key):
         names = pq.read_schema(path).names
         others = _require_columns(path, names, form)
         known = [name for name in names if name in {*_known(form), *others.names, *others.corners}]
-        table = pq.read_table(path, columns=known, partitioning=None)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{form.key}: {path} is not a valid Parquet file: {error}") from None
-    yield from map(others.row, table.to_pylist())
+        rows = pq.read_table(path, columns=known, partitioning=None).to_pylist()
+    yield from map(others.row, rows)
 
 
 def _jsonl_rows(path: Path, form: TableForm) -> Iterator[dict[str, Any]]:

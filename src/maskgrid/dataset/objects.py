@@ -244,7 +244,7 @@ def _numbers(value: Any, name: str) -> NDArray[np.float64]:  # noqa: ANN401
         numbers = np.array(value, np.float64)
     except (ValueError, OverflowError):
         raise BadPromptError(PromptStatus.MALFORMED, f"{name}: lists of one length are needed") from None
-    if not np.isfinite(numbers).all():
+    if not (np.abs(numbers) <= np.finfo(np.float32).max).all():  # the network's type
         raise BadPromptError(PromptStatus.MALFORMED, f"{name}: {_shown(value)} has a value that is no finite number")
     return numbers
 

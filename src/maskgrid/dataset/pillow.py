@@ -1,8 +1,10 @@
 """Set Pillow's process-wide switches while images are read, and convert images to RGB."""
 
 import ctypes
+import logging
 import struct
 import threading
+import traceback
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -87,6 +89,8 @@ def pillow_limits(max_pixels: int) -> Iterator[None]:
     - Pillow's warnings about odd files, and libtiff's messages on stderr, are silenced: callers get pixels or an
       exception.
     - Truncated files are rejected, even if another library told Pillow to accept them.
+    - What Pillow's plugins raise for damaged headers besides ``DECODE_ERRORS`` (``RuntimeError``: AVIF and HEIC;
+      ``IndexError``: GIF; ``TypeError``: TIFF) is raised as ``ValueError``.
     """
     with _readers.lock:
         if _readers.count == 0:
@@ -95,11 +99,23 @@ def pillow_limits(max_pixels: int) -> Iterator[None]:
         PIL.Image.MAX_IMAGE_PIXELS = max(PIL.Image.MAX_IMAGE_PIXELS or 0, max_pixels)
     try:
         yield
+    except (IndexError, RuntimeError, TypeError) as error:
+        if isinstance(error, NotImplementedError) or not _is_pillows(error):
+            raise
+        raise ValueError(str(error)) from error
     finally:
         with _readers.lock:
             _readers.count -= 1
             if _readers.count == 0:
                 _readers.restore.close()
+
+
+def _is_pillows(error: BaseException) -> bool:
+    """Whether code of Pillow or pillow-heif has raised an error, and not ours."""
+    module = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] in ("PIL", "pillow_heif")
 
 
 def _set_switches() -> ExitStack:
@@ -111,7 +127,17 @@ def _set_switches() -> ExitStack:
     restore.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     _silence_libtiff(restore)
+    _silence(logging.getLogger("PIL"), restore)
     return restore
+
+
+def _silence(logger: logging.Logger, restore: ExitStack) -> None:
+    """Keep a library's remarks on damaged files out of the log; without a handler, Python would print them."""
+    nothing = logging.NullHandler()
+    logger.addHandler(nothing)
+    restore.callback(logger.removeHandler, nothing)
+    restore.callback(setattr, logger, "propagate", logger.propagate)
+    logger.propagate = False
 
 
 def _silence_libtiff(restore: ExitStack) -> None:

@@ -59,8 +59,17 @@ _MEASURED = [
     column("own_low", pa.list_(pa.float64()), "stretch_low by this image alone, if all share a stretch", nullable=True),
     column("own_high", pa.list_(pa.float64()), "stretch_high by this image alone", nullable=True),
 ]
+# In an index with an image that is larger than max_pixels.
+_IN_WINDOWS = [
+    column(
+        "shrink",
+        pa.int32(),
+        "larger than max_pixels, and read in windows; side in pixels of the blocks in which it is seen as a whole",
+        nullable=True,
+    )
+]
 _SHOWN_AFTER = "format"
-SHOWN_NAMES = tuple(field.name for field in _SHOWN)
+SHOWN_NAMES = tuple(field.name for field in (*_SHOWN, *_IN_WINDOWS))
 
 # Where the files are does not belong in images.parquet, whose bytes depend only on the images.
 FILES_SCHEMA = pa.schema(
@@ -74,7 +83,7 @@ FILES_SCHEMA = pa.schema(
 )
 
 # The same with how images are shown; what an index works with, whatever it writes.
-ROWS_SCHEMA = with_fields_after(FILES_SCHEMA, _SHOWN_AFTER, [*_SHOWN, *_MEASURED])
+ROWS_SCHEMA = with_fields_after(FILES_SCHEMA, _SHOWN_AFTER, [*_SHOWN, *_MEASURED, *_IN_WINDOWS])
 
 ARCHIVES_SCHEMA = pa.schema(
     [
@@ -108,12 +117,12 @@ def look_of_row(row: Mapping[str, Any]) -> Look | None:
     bands, low, high = (None if row.get(name) is None else tuple(row[name]) for name in _SHOWN_LISTS)
     if row.get("page") is None and bands is None:
         return None
-    return Look(row.get("page"), bands, low, high, row.get("nodata"))
+    return Look(row.get("page"), bands, low, high, row.get("nodata"), row.get("shrink"))
 
 
 def without_empty(table: pa.Table) -> pa.Table:
     """A table of ``ROWS_SCHEMA`` without the columns of how images are shown, if none has any of them."""
-    for fields in (_MEASURED, _SHOWN):
+    for fields in (_MEASURED, _SHOWN, _IN_WINDOWS):
         names = [field.name for field in fields]
         if all(table[name].null_count == len(table) for name in names):
             table = table.drop_columns(names)
@@ -145,7 +154,10 @@ def _read(path: Path, schema: pa.Schema, filters: Sequence[Condition] | None = N
         UserError: the file is missing, truncated or damaged, or has other columns.
     """
     table = read_table(path, filters=filters)
-    forms = [schema, *(with_fields_after(schema, _SHOWN_AFTER, fields) for fields in (_SHOWN, [*_SHOWN, *_MEASURED]))]
+    shown = [[], _SHOWN, [*_SHOWN, *_MEASURED]]
+    forms = [
+        with_fields_after(schema, _SHOWN_AFTER, [*fields, *more]) for more in ([], _IN_WINDOWS) for fields in shown
+    ]
     if not any(table.schema.equals(form) for form in forms):
         raise UserError(f"{path}: its columns are not those that this version writes; delete it and run again")
     return table

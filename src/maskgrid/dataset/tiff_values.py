@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 import tifffile
@@ -43,6 +43,49 @@ class _Stack:
         return [page + step * self.stride for step in range(self.n_channels - self.channel(page))]
 
 
+@dataclass(frozen=True, slots=True)
+class TiffPicture:
+    """One picture of an opened file.
+
+    Attributes:
+        parts: its pages: one with all bands, or one for each.
+        key: the page that says what form they have.
+        names: the bands' names; empty if they have none.
+    """
+
+    parts: list[Any]
+    key: tifffile.TiffPage
+    names: list[str]
+
+    @classmethod
+    def of(cls, file: tifffile.TiffFile, page: int | None, bands_wanted: bool, max_pixels: int) -> Self:
+        """Find the picture of a page; arguments and errors as for :func:`read_tiff`."""
+        number = (page or 1) - 1
+        stack = _stack(file) if number or bands_wanted else _Stack(file.pages, 1)
+        if number >= stack.n_pages:
+            raise ValueError(f"there is no page {page}")
+        key = stack.pages[number].keyframe
+        _require_pixels((key.imagelength, key.imagewidth), max_pixels)
+        _require_readable(key)
+        places = stack.channels(number) if bands_wanted and key.samplesperpixel == 1 else [number]
+        names = _names(file, key, stack.n_channels)[stack.channel(number) :]
+        return cls([stack.pages[place] for place in places], key, names)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels, as in the file."""
+        return self.key.imagelength, self.key.imagewidth
+
+    @property
+    def n_bands(self) -> int:
+        """Bands, with transparency."""
+        return self.key.samplesperpixel * len(self.parts)
+
+    def raster(self, values: Values) -> Raster:
+        """What the values (h, w, n) of the picture, or of a window of it, mean."""
+        return _raster(values, self.key, self.names, is_split=len(self.parts) > 1)
+
+
 def read_tiff(stream: IO[bytes], page: int | None, bands_wanted: bool, max_pixels: int) -> Raster:
     """Read the values of one page.
 
@@ -59,18 +102,9 @@ def read_tiff(stream: IO[bytes], page: int | None, bands_wanted: bool, max_pixel
         ValueError: it is cut short or damaged, or has no such page.
     """
     with opened(stream) as file:
-        number = (page or 1) - 1
-        stack = _stack(file) if number or bands_wanted else _Stack(file.pages, 1)
-        if number >= stack.n_pages:
-            raise ValueError(f"there is no page {page}")
-        first = stack.pages[number]
-        key = first.keyframe
-        _require_readable(key, max_pixels)
-        places = stack.channels(number) if bands_wanted and key.samplesperpixel == 1 else [number]
-        parts = [_values(file, stack.pages[place], key) for place in places]
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
-        names = _names(file, key, stack.n_channels)[stack.channel(number) :]
-        return _raster(values, key, names, is_split=len(parts) > 1)
+        picture = TiffPicture.of(file, page, bands_wanted, max_pixels)
+        parts = [_values(file, part, picture.key) for part in picture.parts]
+        return picture.raster(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
 
 
 def pages_of(stream: IO[bytes], bands_wanted: bool) -> list[int]:
@@ -91,13 +125,27 @@ def pages_of(stream: IO[bytes], bands_wanted: bool) -> list[int]:
 @contextmanager
 def opened(stream: IO[bytes]) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF for the block; whatever tifffile raises for damage is raised as ``ValueError``."""
+    with damage_as_errors(), open_tiff(stream) as file:
+        yield file
+
+
+def open_tiff(stream: IO[bytes]) -> tifffile.TiffFile:
+    """Open a TIFF, within :func:`damage_as_errors`."""
     stream.seek(0)
     # tifffile logs what it finds odd; callers get values or an exception.
-    logging.getLogger("tifffile").propagate = False
+    logger = logging.getLogger("tifffile")
+    logger.propagate = False
+    if not logger.handlers:  # else Python would print warnings
+        logger.addHandler(logging.NullHandler())
+    # Other files that an OME-TIFF names are not read: each file is an input of its own.
+    return tifffile.TiffFile(stream, _multifile=False)
+
+
+@contextmanager
+def damage_as_errors() -> Iterator[None]:
+    """Raise whatever tifffile raises for damage as ``ValueError``, and a missing codec as ``MissingCodecError``."""
     try:
-        # Other files that an OME-TIFF names are not read: each file is an input of its own.
-        with tifffile.TiffFile(stream, _multifile=False) as file:
-            yield file
+        yield
     except (PixelsUnsupportedError, TooManyPixelsError, MemoryError):
         raise
     except OSError as error:
@@ -135,14 +183,16 @@ def _is_helper(page: Any) -> bool:  # noqa: ANN401
     return bool(int(kind) & (_REDUCED | _MASK))
 
 
-def _require_readable(page: tifffile.TiffPage, max_pixels: int) -> None:
-    pixels = page.imagewidth * page.imagelength
-    if pixels == 0:
+def _require_pixels(size_hw: tuple[int, int], max_pixels: int) -> None:
+    """Refuse an image without pixels by ``ValueError``, and one with too many by ``TooManyPixelsError``."""
+    height, width = size_hw
+    if height * width == 0:
         raise ValueError("no pixels")
-    if pixels > max_pixels:
-        raise TooManyPixelsError(
-            f"{page.imagewidth} x {page.imagelength} pixels, more than max_pixels allows ({max_pixels})"
-        )
+    if height * width > max_pixels:
+        raise TooManyPixelsError(f"{width} x {height} pixels, more than max_pixels allows ({max_pixels})")
+
+
+def _require_readable(page: tifffile.TiffPage) -> None:
     if page.imagedepth > 1:
         raise PixelsUnsupportedError("several depths in one page, which is not read here")
     photometric, is_jpeg = int(page.photometric), int(page.compression) == _JPEG
@@ -154,12 +204,16 @@ def _require_readable(page: tifffile.TiffPage, max_pixels: int) -> None:
         raise TooManyPixelsError(f"{page.samplesperpixel} bands, more than fit into memory")
 
 
-def _values(file: tifffile.TiffFile, page: Any, key: tifffile.TiffPage) -> Values:  # noqa: ANN401
-    """The values of a page: (H, W, n), in the machine's byte order."""
-    n_bytes = file.filehandle.size
+def require_whole(page: Any, n_bytes: int) -> None:  # noqa: ANN401
+    """Refuse a page whose data do not lie in its file of so many bytes, by ``ValueError``."""
     ends = (offset + length for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False))
     if max(ends, default=0) > n_bytes:
         raise ValueError("some of its strips or tiles lie behind its end")
+
+
+def _values(file: tifffile.TiffFile, page: Any, key: tifffile.TiffPage) -> Values:  # noqa: ANN401
+    """The values of a page: (H, W, n), in the machine's byte order."""
+    require_whole(page, file.filehandle.size)
     values: Values = page.asarray(maxworkers=1)
     if key.axes == "SYX":
         values = np.moveaxis(values, 0, -1)

@@ -156,7 +156,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and its files, in order of their names, if it exists.
+    """Remove a folder with its files and folders, in order of their names, if it exists.
 
     Temporary files of a living process stay, and so does the folder then.
 
@@ -165,6 +165,9 @@ def remove_tree(folder: Path) -> None:
     """
     for path in sorted(folder.glob("*")):
         if is_part(path) and _is_being_written(path):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            remove_tree(path)
             continue
         step(Step.REMOVE, path)
         path.unlink(missing_ok=True)

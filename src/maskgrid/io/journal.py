@@ -60,6 +60,10 @@ class Journal:
             with atomic_write(path) as stream, pa.ipc.new_file(stream, table.schema) as writer:
                 writer.write_table(table)
 
+    def inner(self, part: int) -> "Journal":
+        """The journal of a part that is itself made in parts; it goes when this one's parts go."""
+        return Journal(self.folder / f"{part:06d}", self.fingerprint)
+
     def places(self, outputs: Sequence[Path]) -> list[Path]:
         """Where to write the outputs: in the journal, where they are safe until :func:`forget_journal`.
 
@@ -80,7 +84,7 @@ class Journal:
 
     def finished(self, outputs: Sequence[Path]) -> bool:
         """Return whether nothing is left to do: the outputs (tables) are current, or can be published again."""
-        if all(_fingerprint_of(output) == self.fingerprint for output in outputs):
+        if is_current(outputs, self.fingerprint):
             self._keep(outputs)
             for output in outputs:
                 output.touch()
@@ -108,6 +112,8 @@ class Journal:
         for part in (*sorted(self.folder.glob("*.arrow")), *([self.snapshot] if self.snapshot.is_file() else [])):
             step(Step.REMOVE, part)
             part.unlink(missing_ok=True)
+        for inner in sorted(self.folder.glob(".*.journal")):
+            remove_tree(inner)
 
     def _paths(self, part: int, n_tables: int) -> list[Path]:
         return [self.folder / f"{part:06d}.{number}.arrow" for number in range(n_tables)]
@@ -126,6 +132,11 @@ def journal_folder(output: Path) -> Path:
 def is_journal(path: Path) -> bool:
     """Return whether a folder is a journal, by its name."""
     return path.name.startswith(".") and path.suffix == ".journal"
+
+
+def is_current(outputs: Sequence[Path], fingerprint: str) -> bool:
+    """Return whether outputs (tables) are there and of this fingerprint."""
+    return all(_fingerprint_of(output) == fingerprint for output in outputs)
 
 
 def _fingerprint_of(output: Path) -> str | None:

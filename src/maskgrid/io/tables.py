@@ -71,6 +71,22 @@ def write_batches(
             writer.write_table(table.cast(schema), row_group_size=rows_in_group)
 
 
+@contextmanager
+def own_tables(path: Path, key: str) -> Iterator[None]:
+    """Read a user's Parquet file in the block; ``key`` is the config key that names it.
+
+    Raises:
+        UserError: it is damaged, or holds what cannot be read here.
+        OSError: the operating system cannot read it.
+    """
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UserError(f"{key}: {path} is not a valid Parquet file: {' '.join(str(error).split())}") from None
+
+
 def read_table(
     path: Path,
     columns: list[str] | None = None,

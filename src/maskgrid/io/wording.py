@@ -70,10 +70,14 @@ def tally(counts: Mapping[str, int]) -> str:
 
 def named_reasons(reasons: Sequence[tuple[str, str]], where: str = "") -> str:
     """The first names, each with its reason on a line of its own, then how many more there are, and where."""
-    lines = [f"  {name}: {reason}" for name, reason in reasons[:_REASONS_SHOWN]]
+    lines = [f"  {_on_one_line(name)}: {_on_one_line(reason)}" for name, reason in reasons[:_REASONS_SHOWN]]
     if len(reasons) > _REASONS_SHOWN:
         lines.append(f"  and {len(reasons) - _REASONS_SHOWN:,} more{where and f', in {where}'}")
     return "".join(f"\n{line}" for line in lines)
+
+
+def _on_one_line(text: str) -> str:
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def table_lines(rows: Sequence[Sequence[str]], to_right: bool = True) -> list[str]:

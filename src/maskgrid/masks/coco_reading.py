@@ -37,10 +37,16 @@ def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
     is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if is_utf_16 or any(word in content for word in _NOT_NUMBERS):
         try:
-            return json.loads(content)
+            return json.loads(content, parse_int=_number)
         except (ValueError, RecursionError) as error:
             reason = error
     raise UserError(f"{key}: {path} is not valid JSON: {reason}")
+
+
+def _number(text: str) -> int | float:
+    """A whole number; as a float if it has more than 64 bits, which orjson makes of it too."""
+    number = float(text)
+    return int(text) if abs(number) < 2.0**63 else number
 
 
 def listed_objects(path: Path, content: Any, name: str, key: str, form: str = "COCO file") -> list[dict[str, Any]]:  # noqa: ANN401

@@ -71,6 +71,27 @@ class Coverage:
         return int(self.pixels[depth >= 1].sum()), int(self.pixels[depth >= 2].sum())
 
 
+class Depths:
+    """The same for many masks, of which bitsets would be too long: each subset is counted along the image."""
+
+    def __init__(self, counts: Sequence[bytes], size_hw: tuple[int, int]) -> None:
+        """Order the places where masks begin and end; arguments and errors as for :meth:`Coverage.of`."""
+        n_pixels = size_hw[0] * size_hw[1]
+        # From the second zero on, a mask begins and ends in turn; the last place is the image's end, at any depth.
+        ends = [_boundaries(code, n_pixels)[2:] for code in counts]
+        places = np.concatenate([np.zeros(0, np.int64), *ends])
+        order = np.argsort(places, kind="stable")
+        self.lengths = np.diff(places[order], append=n_pixels)
+        self.mask = np.repeat(np.arange(len(counts), dtype=np.int32), [len(one) for one in ends])[order]
+        begins = [np.arange(len(one)) % 2 == 0 for one in ends]
+        self.step = np.where(np.concatenate([np.zeros(0, np.bool_), *begins]), 1, -1).astype(np.int8)[order]
+
+    def measure(self, member: NDArray[np.bool_]) -> tuple[int, int]:
+        """As :meth:`Coverage.measure`."""
+        depth = np.cumsum(np.where(member[self.mask], self.step, np.int8(0)), dtype=np.int32)
+        return int(self.lengths[depth >= 1].sum()), int(self.lengths[depth >= 2].sum())
+
+
 def _segments(counts: Sequence[bytes], n_pixels: int) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64]]]:
     """Bitsets and lengths of the segments between run boundaries, in chunks of bounded size."""
     if not counts:

@@ -221,7 +221,11 @@ def code_of_turns(turns: NDArray[np.intp], rows: int, corner_yx: tuple[int, int]
         size_hw: the image's height and width in pixels.
     """
     y0, x0 = corner_yx
-    edges = (x0 + turns // rows) * size_hw[0] + y0 + turns % rows
+    return code_of_edges((x0 + turns // rows) * size_hw[0] + y0 + turns % rows, size_hw)
+
+
+def code_of_edges(edges: NDArray[np.int64], size_hw: tuple[int, int]) -> bytes:
+    """The code of a mask that begins or ends at these places of its image, counted down the columns, in order."""
     n_pixels = size_hw[0] * size_hw[1]
     runs = np.diff(edges, prepend=0, append=n_pixels)
     # If the mask reaches the last pixel, the code ends with it, without an empty run of background.

@@ -1,6 +1,5 @@
 """COCO's forms of a mask (polygons, runs, compressed code), checked and converted to the compressed code."""
 
-import math
 from typing import Any
 
 from maskgrid.masks import rle
@@ -51,8 +50,14 @@ def parts_with_area(polygons: list[Any], size_hw: tuple[int, int]) -> list[list[
 
 
 def whole_number(value: Any) -> Any:  # noqa: ANN401
-    """A number without a fraction as an integer, as pandas and others write ``7.0`` for 7; all else as it is."""
-    return int(value) if isinstance(value, float) and math.isfinite(value) and value.is_integer() else value
+    """A number without a fraction as an integer, as pandas and others write ``7.0`` for 7; all else as it is.
+
+    Integers of more than 64 bits, which no table holds, stay or become floats.
+    """
+    if type(value) is int:
+        return value if -(2**63) <= value < 2**63 else float(value)
+    is_whole = isinstance(value, float) and abs(value) < 2.0**63 and value.is_integer()
+    return int(value) if is_whole else value
 
 
 def whole_number_of_text(value: Any) -> Any:  # noqa: ANN401

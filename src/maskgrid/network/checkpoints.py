@@ -169,7 +169,7 @@ def _require_known(checkpoint: str) -> None:
         near = difflib.get_close_matches(checkpoint, names, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UserError(
-            f"model.checkpoint: '{checkpoint}' is not a known checkpoint.{hint} "
+            f"model.checkpoint: {checkpoint!r} is not a known checkpoint.{hint} "
             f"Known are {', '.join(names)}, and any file that ends in .pt."
         )
 
@@ -238,7 +238,7 @@ def _find_config(checkpoint: str, config: str | None) -> str:
     elif Path(config).suffix in (".yaml", ".yml") and Path(config).expanduser().is_file():
         return str(Path(config).expanduser().absolute())
     else:
-        problem = f"model.config: '{config}' is neither a config of the sam2 package nor a YAML file."
+        problem = f"model.config: {config!r} is neither a config of the sam2 package nor a YAML file."
     raise UserError(f"{problem} Give a YAML file, or one of {', '.join(names)}.")
 
 

@@ -68,8 +68,8 @@ class Decoding:
             floor: a click with no score above it may get logits of 0.
 
         Returns:
-            Logits float32 (n, masks, 4 h, 4 w), neither up-sampled nor clamped, and predicted IoU (n, masks), in the
-            dtype of the network's arithmetic. With graphs, the next call may write over them.
+            Logits float32 (n, masks, 4 h, 4 w), neither up-sampled nor clamped, and predicted IoU (n, masks), from
+            sam2's decoder in the dtype of the network's arithmetic. With graphs, the next call may write over them.
         """
         if mask_input is not None:
             is_short = self.mode == "fast" and self.can_shorten
@@ -113,9 +113,7 @@ class Decoding:
         sparse, dense = encoder(points=(points, labels), boxes=None, masks=mask_input)
         decoder = self._of_image()
         shared = dense[:1] if mask_input is None else dense
-        logits, scores = decoder.predict(
-            sparse.to(self.dtype), shared.to(self.dtype), multimask_output=multimask_output, floor=floor
-        )
+        logits, scores = decoder.predict(sparse.float(), shared.float(), multimask_output=multimask_output, floor=floor)
         return logits.float(), scores
 
     def _compare(self, points: Tensor, labels: Tensor, multimask_output: bool) -> Prediction:
@@ -166,7 +164,13 @@ class Decoding:
 
 
 def _cast(decoder: MaskDecoder, dtype: torch.dtype) -> MaskDecoder:
-    """Copy a decoder with its weights in this dtype, without autocast around it."""
-    copied: MaskDecoder = copy.deepcopy(decoder).to(dtype)
+    """Copy a decoder without autocast around it; what runs over all image tokens gets this dtype.
+
+    The prompts' tokens stay float32: there are few, and every mask hangs on them.
+    """
+    copied: MaskDecoder = copy.deepcopy(decoder)
+    copied.output_upscaling.to(dtype)
+    for layer in copied.transformer.layers:
+        layer.norm4.to(dtype)
     vars(copied).pop("forward", None)
     return copied

@@ -6,8 +6,10 @@ one is its own.
 
 import getpass
 import logging
+import os
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -102,6 +104,22 @@ def lease_one(names: Sequence[str], folder: Path | None = None) -> Lease:
             log.info("all %d devices are taken by other processes; waiting for one (locks in %s)", len(locks), folder)
             waiting = True
         time.sleep(_LOOK_AGAIN_S)
+
+
+def repeat_bits(device: torch.device) -> None:
+    """Let this process use only CUDA algorithms that give the same bits in every run; call it before other work.
+
+    Other devices give the same bits anyway. The sum that makes position encodings has no such algorithm, and needs
+    none: it adds ones, which is exact.
+    """
+    if device.type != "cuda":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of NVIDIA's documentation of cuBLAS
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    warnings.filterwarnings("ignore", message="cumsum_cuda_kernel does not have a deterministic implementation")
 
 
 @cache

@@ -159,7 +159,7 @@ class PromptDecoder:
         (height, width), n_masks = self.features.size_hw, len(range(hyper.shape[1])[some])
         logits = hyper.new_zeros(len(hyper), n_masks, 4 * height, 4 * width)
         for (part,) in batch_iterator(self.drawn_at_once, prompts):
-            logits[part] = self._drawn(keys[part], hyper[part], some)
+            logits[part] = self._drawn(keys[part], hyper[part], some).to(logits.dtype)
         return logits
 
     def _draw_all(self, keys: Tensor, hyper: Tensor, some: slice) -> Tensor:

@@ -2,7 +2,8 @@
 
 An image has many tokens (h x w: 4,096), a prompt few (8). Matrix products are associative, so projections of the image
 side are applied to the prompt side instead. Masks are drawn in token layout, in which up-scaling is a matrix product.
-Results differ from sam2's in the last bits.
+Results differ from sam2's in the last bits. Below float32, image tokens have the lower dtype, and the prompts' tokens
+stay float32.
 """
 
 import math
@@ -41,9 +42,9 @@ class FastImageSide(ImageSide):
         reach = _through(attention.q_proj(queries), attention.k_proj.weight, attention.num_heads)
         gathered = read_or_none(self.keys, self.position, reach, attention.num_heads)
         if gathered is None:
-            weights = torch.bmm(reach, self._with_position().transpose(1, 2)).softmax(-1)
+            weights = torch.bmm(reach.to(self.keys.dtype), self._with_position().transpose(1, 2)).softmax(-1)
             gathered = torch.bmm(weights, self.keys)
-        gathered = torch.unflatten(gathered, 1, (attention.num_heads, -1))
+        gathered = torch.unflatten(gathered.to(reach.dtype), 1, (attention.num_heads, -1))
         # The weights sum to 1, so projecting the mean equals the mean of the projections, including the bias.
         values = torch.unflatten(attention.v_proj.weight, 0, (attention.num_heads, -1)).transpose(1, 2)
         heads = gathered @ values
@@ -75,6 +76,7 @@ class FastImageSide(ImageSide):
         renewed = write_or_none(self.keys, self.position, reach, bias, reached, layer.norm4)
         if renewed is None:
             weights = self._scores(attention, k, reach, bias).softmax(2).flatten(1, 2)
+            weights, reached = weights.to(self.keys.dtype), reached.to(self.keys.dtype)
             keys = torch.baddbmm(self.keys.expand(len(k), -1, -1), weights.transpose(1, 2), reached)
             renewed = layer.norm4(keys)
         self._renew(renewed)
@@ -88,12 +90,13 @@ class FastImageSide(ImageSide):
             # One product per head for all prompts: (heads, n x t, d) by (heads, d, h x w).
             scores = torch.bmm(k.transpose(0, 1).flatten(1, 2), q.transpose(1, 2))
             return torch.unflatten(scores, 1, (-1, k.shape[2])).transpose(0, 1)
-        scores = torch.bmm(reach, self._with_position().transpose(1, 2))
+        scores = torch.bmm(reach.to(self.keys.dtype), self._with_position().transpose(1, 2))
         return torch.unflatten(scores, 1, (n_heads, -1)).add_(bias)
 
     @staticmethod
     def _apply(projection: torch.nn.Linear, tokens: Tensor) -> Tensor:
-        projected: Tensor = projection(tokens[:1] if tokens.stride(0) == 0 else tokens)
+        some = tokens[:1] if tokens.stride(0) == 0 else tokens
+        projected: Tensor = projection(some.to(projection.weight.dtype))
         return projected
 
 
@@ -132,6 +135,7 @@ class FastPromptDecoder(PromptDecoder):
         return torch.cat(logits), torch.cat(scores)
 
     def _image(self, embedding: Tensor) -> ImageSide:
+        embedding = embedding.to(self.features.embedding.dtype)
         return FastImageSide(embedding, self.features.position, self.projected if len(embedding) == 1 else {})
 
     def _drawn(self, keys: Tensor, hyper: Tensor, some: slice) -> Tensor:
@@ -143,6 +147,7 @@ class FastPromptDecoder(PromptDecoder):
         fine = torch.baddbmm(self.fine.expand(n, -1, -1), keys, first).view(n, 4 * height * width, -1)
         fine = act1(F.layer_norm(fine, ln1.weight.shape, ln1.weight, ln1.bias, ln1.eps))
         finer = act2(torch.baddbmm(self.finer.expand(n, -1, -1), fine, second)).view(n, 16 * height * width, -1)
+        hyper = hyper.to(finer.dtype)
         planes: Tensor = (hyper[:, some] @ finer.transpose(1, 2)).view(n, -1, height, width, 2, 2, 2, 2)
         return planes.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(n, -1, 4 * height, 4 * width)
 

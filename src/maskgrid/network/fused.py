@@ -73,13 +73,12 @@ class FusedDrawing:
         device = weights[0].device
         self.launch = Launch.of(torch.cuda.get_device_capability(device)[0]) if device.type == "cuda" else Launch()
 
-    def draw(self, keys: Tensor, hyper: Tensor, wanted: Tensor | None = None, launch: Launch | None = None) -> Tensor:
+    def draw(self, keys: Tensor, hyper: Tensor, launch: Launch | None = None) -> Tensor:
         """Draw masks.
 
         Args:
             keys: (n, h * w, c), each prompt's image tokens.
             hyper: (n, masks, c / 8), the hypernetworks' outputs for up to four masks.
-            wanted: bool or uint8 (n,); logits of the other prompts are 0. All, if None.
             launch: how to run; None for what suits the device.
 
         Returns:
@@ -91,7 +90,6 @@ class FusedDrawing:
         (height, width), (n, masks, c8), channels = self.size_hw, hyper.shape, keys.shape[2]
         keys = keys if keys.stride()[1:] == (channels, 1) else keys.contiguous()
         hyper = hyper if hyper.stride(2) == 1 else hyper.contiguous()
-        wanted = torch.ones(n, dtype=torch.uint8, device=keys.device) if wanted is None else wanted.view(torch.uint8)
         logits = torch.empty(n, masks, 4 * height, 4 * width, dtype=torch.float32, device=keys.device)
         blocks = -(-height * width // launch.block)
         with torch.cuda.device(keys.device) if keys.device.type == "cuda" else nullcontext():
@@ -102,7 +100,6 @@ class FusedDrawing:
                 self.norm.weight,
                 self.norm.bias,
                 hyper,
-                wanted,
                 logits,
                 height * width,
                 width,

@@ -52,7 +52,7 @@ def read(keys: Tensor, position: Tensor, reach: Tensor, launch: Launch = _READ, 
         shares: programs that share a prompt's image tokens.
 
     Returns:
-        (n, rows, c), in the dtype of the tokens.
+        (n, rows, c), in the dtype of ``reach``.
     """
     from maskgrid.network import fused_kernels
 
@@ -80,7 +80,7 @@ def read(keys: Tensor, position: Tensor, reach: Tensor, launch: Launch = _READ, 
         )
     part = torch.exp2(peak - peak.amax(1, keepdim=True))
     part = part / (part * total).sum(1, keepdim=True)
-    return (gathered * part).sum(1).to(keys.dtype)
+    return (gathered * part).sum(1).to(reach.dtype)
 
 
 def write(

@@ -57,7 +57,6 @@ def draw(
     norm_weight: tl.tensor,
     norm_bias: tl.tensor,
     hyper: tl.tensor,
-    wanted: tl.tensor,
     logits: tl.tensor,
     n_tokens: int,
     width: int,
@@ -91,38 +90,34 @@ def draw(
     place = logits + plane[:, None] + first[None, :]
     is_stored = (line // 2 < MASKS)[:, None] & (stored < n_tokens)[None, :]
 
-    if tl.load(wanted + prompt) == 0:
-        for half in range(2):
-            tl.store(place + half * 2 * row_px, tl.zeros((8, 4 * BLOCK), tl.float32), mask=is_stored)
-    else:
-        dtype: tl.constexpr = weight_1.dtype.element_ty
-        channel, channel_4, channel_8 = tl.arange(0, C), tl.arange(0, C4), tl.arange(0, 4 * C8)
-        norm_w = tl.load(norm_weight + channel_4).to(tl.float32)
-        norm_b = tl.load(norm_bias + channel_4).to(tl.float32)
-        second = tl.load(weight_2 + channel_4[:, None] * (4 * C8) + channel_8[None, :])
-        # The product with the hypernetworks as one of matrices: each pixel's channels meet its own four columns.
-        met = (channel_8 // C8)[:, None] == pixel[None, :]
-        which = (channel_8 % C8)[:, None] + mask[None, :] * hyper_mask_stride
-        third = tl.load(hyper + prompt * hyper_prompt_stride + which, mask=met & (mask < MASKS)[None, :], other=0.0)
-        at = keys + prompt * prompt_stride + token[:, None] * C + channel[None, :]
-        x = tl.load(at, mask=is_token[:, None], other=0.0).to(dtype)
-        left = tl.zeros((BLOCK, 16), tl.float32)
-        for part in tl.range(4, num_stages=STAGES):
-            own = part * C4 + channel_4
-            first_weight = tl.load(weight_1 + channel[:, None] * (4 * C4) + own[None, :])
-            added = tl.load(fine + token[:, None] * (4 * C4) + own[None, :], mask=is_token[:, None], other=0.0)
-            y = tl.dot(x, first_weight, input_precision="tf32") + added
-            row = token * 4 + part
-            added = tl.load(finer + row[:, None] * (4 * C8) + channel_8[None, :], mask=is_token[:, None], other=0.0)
-            y = gelu(layer_norm(y, norm_w, norm_b, eps)).to(dtype)
-            y = gelu(tl.dot(y, second, input_precision="tf32") + added)
-            # Every mask hangs on this product; on what the first two round away, hardly any.
-            y = product(y, third, tl.zeros((BLOCK, 16), tl.float32), dtype, True)
-            if part % 2 == 1:
-                both = tl.reshape(tl.join(left, y), (BLOCK, 4, 2, 2, 2))  # token, mask, row, column, part
-                both = tl.reshape(tl.permute(both, (1, 2, 0, 4, 3)), (8, 4 * BLOCK))
-                tl.store(place + (part // 2) * 2 * row_px, both, mask=is_stored)
-            left = y
+    dtype: tl.constexpr = weight_1.dtype.element_ty
+    channel, channel_4, channel_8 = tl.arange(0, C), tl.arange(0, C4), tl.arange(0, 4 * C8)
+    norm_w = tl.load(norm_weight + channel_4).to(tl.float32)
+    norm_b = tl.load(norm_bias + channel_4).to(tl.float32)
+    second = tl.load(weight_2 + channel_4[:, None] * (4 * C8) + channel_8[None, :])
+    # The product with the hypernetworks as one of matrices: each pixel's channels meet its own four columns.
+    met = (channel_8 // C8)[:, None] == pixel[None, :]
+    which = (channel_8 % C8)[:, None] + mask[None, :] * hyper_mask_stride
+    third = tl.load(hyper + prompt * hyper_prompt_stride + which, mask=met & (mask < MASKS)[None, :], other=0.0)
+    at = keys + prompt * prompt_stride + token[:, None] * C + channel[None, :]
+    x = tl.load(at, mask=is_token[:, None], other=0.0).to(dtype)
+    left = tl.zeros((BLOCK, 16), tl.float32)
+    for part in tl.range(4, num_stages=STAGES):
+        own = part * C4 + channel_4
+        first_weight = tl.load(weight_1 + channel[:, None] * (4 * C4) + own[None, :])
+        added = tl.load(fine + token[:, None] * (4 * C4) + own[None, :], mask=is_token[:, None], other=0.0)
+        y = tl.dot(x, first_weight, input_precision="tf32") + added
+        row = token * 4 + part
+        added = tl.load(finer + row[:, None] * (4 * C8) + channel_8[None, :], mask=is_token[:, None], other=0.0)
+        y = gelu(layer_norm(y, norm_w, norm_b, eps)).to(dtype)
+        y = gelu(tl.dot(y, second, input_precision="tf32") + added)
+        # Every mask hangs on this product; on what the first two round away, hardly any.
+        y = product(y, third, tl.zeros((BLOCK, 16), tl.float32), dtype, True)
+        if part % 2 == 1:
+            both = tl.reshape(tl.join(left, y), (BLOCK, 4, 2, 2, 2))  # token, mask, row, column, part
+            both = tl.reshape(tl.permute(both, (1, 2, 0, 4, 3)), (8, 4 * BLOCK))
+            tl.store(place + (part // 2) * 2 * row_px, both, mask=is_stored)
+        left = y
 
 
 @triton.jit

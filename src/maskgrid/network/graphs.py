@@ -7,9 +7,11 @@ libraries choose their kernels. The second call is captured, and replayed from t
 import logging
 import math
 from collections.abc import Callable, Hashable
+from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,6 @@ class Graphs:
         self._begun: set[Hashable] = set()
         # Shared by all graphs, so that one may use the memory that another one no longer needs.
         self._pool: Any = None
-        self._stream: torch.cuda.Stream | None = None
 
     def run(self, step_name: Hashable, step: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
         """Run a step.
@@ -62,9 +63,7 @@ class Graphs:
         self, name: tuple[Hashable, Hashable], step: Callable[..., Tensors], inputs: Tensors, usual: Tensors
     ) -> None:
         try:
-            # Of this device: torch's own stream for captures is of the one that was current first.
-            self._stream = self._stream or torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            graph = _Graph(step, inputs, self._pool, self._stream)
+            graph = _Graph(step, inputs, self._pool, _capturing(self.device))
             is_fit = self._is_fit(graph, inputs, usual)
         except RuntimeError as error:
             # Such as a lack of memory; without graphs, the steps need less.
@@ -122,6 +121,20 @@ class _Graph:
             mine.copy_(given)
         self.graph.replay()
         return self.outputs
+
+
+@cache
+def _capturing(device: torch.device) -> torch.cuda.Stream:
+    """A device's stream for captures; torch's own is of the device that was current first.
+
+    cuBLAS keeps working memory for each stream that it has run on. If a capture came first, that memory would lie in
+    the graph's pool, which could then never be given back.
+    """
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        some = torch.ones(16, 16, device=device)
+        F.linear(some, some, some[0])
+    return stream
 
 
 def _arithmetic() -> Hashable:

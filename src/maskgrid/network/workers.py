@@ -44,6 +44,35 @@ def in_parts(work: Callable[[Part], Result], parts: Iterable[Part], device: torc
         torch.set_num_threads(n_threads)
 
 
+def one_ahead(work: Callable[[Part], Result], parts: Iterable[Part], *, beside: bool) -> Iterator[tuple[Part, Result]]:
+    """Apply ``work`` to the parts, in order, optionally in a thread while the caller uses the result before.
+
+    Args:
+        work: called for each part, one at a time.
+        parts: its arguments.
+        beside: whether to use a thread.
+
+    Yields:
+        Each part with its result.
+
+    Raises:
+        Exception: raised by the work or by ``parts``; no work is running by then.
+    """
+    if not beside:
+        for part in parts:
+            yield part, work(part)
+        return
+    with ThreadPoolExecutor(1, "maskgrid-ahead") as executor:
+        last: tuple[Part, Future[Result]] | None = None
+        for part in parts:
+            following = part, executor.submit(work, part)
+            if last is not None:
+                yield last[0], last[1].result()
+            last = following
+        if last is not None:
+            yield last[0], last[1].result()
+
+
 def one_behind(
     work: Callable[[Part], Result], parts: Iterable[Part], device: torch.device, *, beside: bool
 ) -> Iterator[Result]:

@@ -122,6 +122,10 @@ class Layout:
         """The folder of files that the config names by URL: ``{host}/{path}``."""
         return self.root / "fetched"
 
+    def tile_job(self, run: PassRun, shard: str, job: int) -> Path:
+        """What says that a job, from 1, has done its share of the tiles of a shard."""
+        return self.root / "candidates" / run.folder / f"{shard}.tiles{job}"
+
     def candidates(self, run: PassRun, shard: str) -> Path:
         """The candidates of a pass over a shard."""
         return self.root / "candidates" / run.folder / f"{shard}.parquet"

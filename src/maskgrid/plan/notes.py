@@ -15,5 +15,6 @@ def network_origin(model: ModelConfig, checkpoint: Checkpoint) -> Origin:
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": checkpoint.sha256,
         "dtype": model.dtype,
+        **({"deterministic": True} if model.deterministic else {}),
         "apply_postprocessing": model.apply_postprocessing,
     }

@@ -53,6 +53,11 @@ class Plan:
         return find(self.settings, self.config.baseline, "baseline")
 
     @property
+    def has_tiles(self) -> bool:
+        """Whether a pass looks in tiles, for which images larger than ``max_pixels`` are read in windows."""
+        return any(run.pass_.tile_px is not None for run in self.runs)
+
+    @property
     def prompts(self) -> PromptConfig:
         """The config's section ``prompts``; a ``UserError`` if there is none."""
         return _required(self.config.prompts, "prompts")

@@ -53,12 +53,14 @@ def make_prompter(model: ModelConfig, checkpoint: Checkpoint) -> "Prompter":
         UserError: the weights do not fit their config, or there is no such device.
     """
     # These import torch, which a finished shard does not need.
-    from maskgrid.network.device import take_device
+    from maskgrid.network.device import repeat_bits, take_device
     from maskgrid.network.model import build_model
     from maskgrid.prompted.prompter import Prompter
 
     device = take_device(model.device)
-    log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
+    if model.deterministic:
+        repeat_bits(device)
+    log.info("model %s on %s in %s", checkpoint.name, device, model.arithmetic)
     return Prompter(build_model(checkpoint, device, model.dtype, model.apply_postprocessing))
 
 

@@ -17,6 +17,7 @@ from maskgrid.network.memory import device_errors
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import VideoPredictor
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
+from maskgrid.tracked.shared_frames import SharedFrames
 from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
 from maskgrid.tracked.tracker import LESS_MEMORY, add_prompt, tracked_masks
 
@@ -80,9 +81,9 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         """Set up, from a snapshot if there is one; see :func:`track_automatically`."""
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
-        self._generator, self._frames, self._automatic = generator, frames, automatic
+        self._generator, self._frames, self._automatic = generator, SharedFrames(frames), automatic
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
-            self._state = self._predictor.init_lazily(frames, options)
+            self._state = self._predictor.init_lazily(self._frames, options)
         self._unseen: dict[int, int] = {}  # by tracked object, the number of frames since it was last seen
         self._n_found, self._last_generation = 0, 0
         self.n_given, self.n_frames, self.size_hw = 0, len(frames), frames.size_hw

@@ -26,6 +26,8 @@ class TrackOptions:
             the holes. Here the default is 0, and other values work on every device like the extension.
         offload_video_to_cpu: keep the recently read frames in the CPU's memory.
         offload_state_to_cpu: keep the memory of past frames in the CPU's memory.
+        objects_per_batch: track up to this many objects together. 1, as in sam2, is one at a time; more is faster,
+            takes more memory, and gives the same masks within rounding.
     """
 
     direction: Direction = "forward"
@@ -37,3 +39,4 @@ class TrackOptions:
     fill_hole_area: int = 0
     offload_video_to_cpu: bool = False
     offload_state_to_cpu: bool = False
+    objects_per_batch: int = 1

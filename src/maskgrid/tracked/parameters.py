@@ -29,6 +29,7 @@ _OF_MASKS = {
     "clear_non_cond_mem_around_input",
     "add_all_frames_to_correct_as_cond",
     "fill_hole_area",
+    "objects_per_batch",
     "vos_optimized",
 }
 _OF_NEITHER = {"offload_video_to_cpu", "offload_state_to_cpu", "exports", "automatic"}  # automatic is in the setting

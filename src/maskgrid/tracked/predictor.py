@@ -5,24 +5,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-import numpy as np
-import PIL.Image
 import torch
 from sam2 import sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor, SAM2VideoPredictorVOS
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+from maskgrid.io.errors import UserError
 from maskgrid.network.components import fill_holes
+from maskgrid.tracked.batches import Memories, ObjectBatches, memory_of
+from maskgrid.tracked.lazy_images import LazyImages
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.records import Frames
-
-State = dict[str, Any]
-
-# ImageNet's, as in sam2.utils.misc.load_video_frames.
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Frames to keep: sam2 reads a frame once while tracking, and two or three times where it has prompts.
-_KEPT = 4
+from maskgrid.tracked.state import State
 
 
 class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
@@ -31,10 +26,12 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
     Attributes:
         dtype: below float32, the network runs under ``torch.autocast``.
         hole_area: sam2's ``fill_hole_area``, which sam2 itself ignores without its CUDA extension.
+        batches: tracks objects together; None for one at a time.
     """
 
     dtype: torch.dtype = torch.float32
     hole_area: int = 0
+    batches: ObjectBatches | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
         """As sam2's; called by Hydra."""
@@ -49,12 +46,17 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         other.non_overlap_masks = options.non_overlap_masks
         other.clear_non_cond_mem_around_input = options.clear_non_cond_mem_around_input
         other.add_all_frames_to_correct_as_cond = options.add_all_frames_to_correct_as_cond
+        other.batches = ObjectBatches(options.objects_per_batch) if options.objects_per_batch > 1 else None
+        if other.batches is not None:
+            # sam2 applies it within a batch: to one object at a time, it does nothing.
+            other.non_overlap_masks_for_mem_enc = False
         return other
 
     def init_lazily(self, frames: Frames, options: TrackOptions) -> State:
-        """``init_state``, but frames are read when needed."""
+        """``init_state``, but frames are read when needed; for a CUDA device also ahead, in a thread."""
         device = torch.device("cpu") if options.offload_video_to_cpu else self.device
-        loaded = LazyImages(frames, self.image_size, device), *frames.size_hw
+        images = LazyImages(frames, self.image_size, device, reads_ahead=self.device.type == "cuda")
+        loaded = images, *frames.size_hw
         with _replaced("load_video_frames", lambda **_: loaded):
             state: State = self.init_state(
                 "",
@@ -78,6 +80,9 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         yield from outputs
 
     def _run_single_frame_inference(self, **arguments: Any) -> tuple[State, Tensor]:  # noqa: ANN401
+        return self._run(arguments) if self.batches is None else self.batches.run(self._run, arguments, self)
+
+    def _run(self, arguments: State) -> tuple[State, Tensor]:
         with self._autocast():
             output, masks = super()._run_single_frame_inference(**arguments)
         if self.hole_area > 0:
@@ -92,6 +97,16 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
     def _run_memory_encoder(self, **arguments: Any) -> Any:  # noqa: ANN401
         with self._autocast():
             return super()._run_memory_encoder(**arguments)
+
+    def _prepare_memory_conditioned_features(self, *, output_dict: State | Memories, **named: Any) -> Tensor:  # noqa: ANN401
+        if not isinstance(output_dict, Memories) or self.num_maskmem == 0:  # then sam2 reads no memory
+            features: Tensor = super()._prepare_memory_conditioned_features(output_dict=output_dict, **named)
+            return features
+        prepare = SAM2VideoPredictor._prepare_memory_conditioned_features
+        attended: Tensor = self.memory_attention(**memory_of(self, prepare, output_dict, named))
+        # (pixels, objects, channels) to (objects, channels, height, width), as sam2 does.
+        objects, channels = attended.shape[1:]
+        return attended.permute(1, 2, 0).view(objects, channels, *named["feat_sizes"][-1])
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
@@ -120,41 +135,18 @@ class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ig
         for part in (self.memory_attention, self.sam_prompt_encoder, self.sam_mask_decoder):
             part.forward = _copying(part.forward)
 
+    def with_options(self, options: TrackOptions) -> Self:
+        """As the base class.
 
-class LazyImages:
-    """The tensors of sam2's ``load_video_frames_from_jpg_images`` as a sequence, each made on access."""
-
-    def __init__(self, frames: Frames, image_size: int, device: torch.device) -> None:
-        """Set up, without reading a frame.
-
-        Args:
-            frames: the video.
-            image_size: width and height of the network's input.
-            device: the tensors' device.
+        Raises:
+            UserError: objects in batches.
         """
-        self._frames, self._image_size, self._device = frames, image_size, device
-        self._mean = torch.tensor(_MEAN, device=device)[:, None, None]
-        self._std = torch.tensor(_STD, device=device)[:, None, None]
-        self._recent: dict[int, Tensor] = {}
-
-    def __len__(self) -> int:
-        """How many frames there are."""
-        return len(self._frames)
-
-    def __getitem__(self, frame: int) -> Tensor:
-        """A frame as the network's input: float32 (3, image_size, image_size)."""
-        image = self._recent.pop(frame, None)
-        self._recent[frame] = self._make(frame) if image is None else image
-        if len(self._recent) > _KEPT:
-            del self._recent[next(iter(self._recent))]
-        return self._recent[frame]
-
-    def _make(self, frame: int) -> Tensor:
-        resized = PIL.Image.fromarray(self._frames.read(frame)).resize((self._image_size, self._image_size))
-        # In sam2's order of operations and memory layout: the last bits of results depend on both.
-        scaled = torch.from_numpy(np.array(resized) / 255.0).permute(2, 0, 1)
-        image = scaled.to(torch.float32, memory_format=torch.contiguous_format).to(self._device)
-        return image.sub_(self._mean).div_(self._std)
+        if options.objects_per_batch > 1:
+            raise UserError(
+                "objects_per_batch: the compiled network takes one object at a time; remove objects_per_batch or "
+                "vos_optimized"
+            )
+        return super().with_options(options)
 
 
 @contextmanager

@@ -23,6 +23,8 @@ _NO_VIDEO_FORMATS = re.compile(r"tty|image2|\w+_pipe")
 _CONTAINERS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"))
 # Smaller packets may say only that nothing has changed; some decoders then return no frame.
 _SMALLEST_PICTURE_BYTES = 16
+# Decoders that mend damaged frames, and in threads forget on some runs which: H.264's, and the family of MPEG-4's.
+_MENDING_CODECS = re.compile(r"h26[134].*|mpeg\d.*|msmpeg4.*|wmv\d|vc1.*|rv\d+|flv")
 # The bit of a VP8 picture's first byte that says that it is shown (RFC 6386, 9.1).
 _VP8_SHOWN = 0x10
 
@@ -119,8 +121,7 @@ def _scanned(path: Path, stop: int | None, max_pixels: int, in_threads: bool) ->
     found = _Found()
     with open_video(path) as container:
         stream = picture_track(container)
-        # H.264's decoder forgets in threads which frames it has mended.
-        if not in_threads or stream.codec_context.name == "h264":
+        if not in_threads or _MENDING_CODECS.fullmatch(stream.codec_context.name):
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         rate_hz = float(stream.average_rate) if stream.average_rate else None
         complete = _scan(path, container, stream, found, stop, max_pixels)
@@ -146,7 +147,7 @@ def open_video(path: Path) -> InputContainer:
     try:
         if path.stat().st_size == 0 and path.is_file():
             raise BadVideoError(VideoStatus.EMPTY, "the file has no bytes")
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")  # titles may be in any encoding
     except FileNotFoundError:
         raise BadVideoError(VideoStatus.MISSING, "there is no such file") from None
     except IsADirectoryError:

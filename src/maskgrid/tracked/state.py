@@ -9,7 +9,7 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 from torch.serialization import default_restore_location
 
-from maskgrid.tracked.predictor import State
+State = dict[str, Any]
 
 # Saved in snapshots; the rest of the state is rebuilt from the video.
 _KEPT = (

@@ -13,7 +13,7 @@ from maskgrid.io.journal import Journal
 from maskgrid.io.progress import shown as progress
 from maskgrid.io.tables import write_batches
 from maskgrid.network.checkpoints import Checkpoint
-from maskgrid.network.device import pick_device, take_device
+from maskgrid.network.device import pick_device, repeat_bits, take_device
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.index import Video, open_frames, read_videos
@@ -44,7 +44,9 @@ def make_tracker(model: ModelConfig, checkpoint: Checkpoint, vos_optimized: bool
         UserError: the weights do not fit their config, or there is no such device.
     """
     device = take_device(model.device)
-    log.info("model %s on %s in %s", checkpoint.name, device, model.dtype)
+    if model.deterministic:
+        repeat_bits(device)
+    log.info("model %s on %s in %s", checkpoint.name, device, model.arithmetic)
     return build_tracker(checkpoint, device, model.dtype, model.apply_postprocessing, vos_optimized)
 
 

@@ -19,10 +19,11 @@ from maskgrid.network.model import DTYPES, built_by, on_device, run_in
 from maskgrid.tracked.frames import VideoLike, frames_of
 from maskgrid.tracked.given_prompts import PromptsLike, prompts_of
 from maskgrid.tracked.options import TrackOptions
-from maskgrid.tracked.predictor import CompiledVideoPredictor, State, VideoPredictor
+from maskgrid.tracked.predictor import CompiledVideoPredictor, VideoPredictor
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
 from maskgrid.tracked.schedule import Pass, last_passes, plan_passes
-from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
+from maskgrid.tracked.shared_frames import SharedFrames
+from maskgrid.tracked.state import Horizon, State, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
 
 LESS_MEMORY = (
     "Track fewer objects at a time (objects_per_job), keep frames and memories in the CPU's memory "
@@ -164,9 +165,9 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
         self._predictor = tracker.with_options(options)
         self._reach = reach_of(tracker)
         self._prompts, self._passes = prompts, passes
-        self.size_hw, self._frames = frames.size_hw, frames
+        self.size_hw, self._frames = frames.size_hw, SharedFrames(frames)
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
-            self._state = self._predictor.init_lazily(frames, options)
+            self._state = self._predictor.init_lazily(self._frames, options)
         self._at = 0, 0  # number of the pass, and how many of its frames are done
         self.n_given, self.n_frames = 0, len(last_passes(passes))
         if snapshot is not None:
@@ -248,9 +249,11 @@ def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) 
     Raises:
         FloatingPointError: the network returned values that are not numbers.
     """
-    scores = [_object_score(state, frame, index) for index in range(len(ids))]
+    # The ends tell whether all logits are numbers, without a copy of them; with the scores, the device is asked once.
+    ends = torch.stack(torch.aminmax(logits))
+    *scores, lowest, highest = torch.cat([_object_scores(state, frame, len(ids)), ends]).tolist()
     # If an object's score is not a number, sam2 makes its mask empty, as if the object were out of sight.
-    if not (np.isfinite(scores).all() and bool(logits.isfinite().all())):
+    if not np.isfinite([*scores, lowest, highest]).all():
         raise FloatingPointError(f"frame {frame}: the network returned scores or logits that are not numbers")
     masks = logits[:, 0] > 0
     areas_px: list[int] = masks.sum((1, 2)).tolist()
@@ -259,7 +262,11 @@ def tracked_masks(state: State, frame: int, ids: Sequence[int], logits: Tensor) 
     return [TrackedMask(frame, *columns, size_hw) for columns in found]
 
 
-def _object_score(state: State, frame: int, index: int) -> float:
-    outputs = state["output_dict_per_obj"][index]
-    output = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
-    return float(output["object_score_logits"].item())
+def _object_scores(state: State, frame: int, n: int) -> Tensor:
+    """The scores (n,) of all objects on a frame."""
+    scores = []
+    for index in range(n):
+        outputs = state["output_dict_per_obj"][index]
+        output = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
+        scores.append(output["object_score_logits"].flatten())
+    return torch.cat(scores)

@@ -28,11 +28,20 @@ from maskgrid.cli.results import FORMS
 from maskgrid.config.exports import FOLDER_FORMS, OPTIONS
 from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
+from maskgrid.masks.rle import encode
 from maskgrid.results.exports.label_studio import brush_code
 from maskgrid.results.exports.labels import label_file
 from maskgrid.results.exports.listing import WORDS
 from maskgrid.results.exports.note import read_note
-from maskgrid.results.exports.outlines import centre_outlines, drawn_area, drawn_with_holes, joined, polygons_with_holes
+from maskgrid.results.exports.outlines import (
+    centre_outlines,
+    code_with_holes,
+    drawn_area,
+    drawn_iou,
+    drawn_with_holes,
+    joined,
+    polygons_with_holes,
+)
 from maskgrid.results.exports.painting import paint_labels
 from maskgrid.results.exports.source import FileNames
 from maskgrid.results.exports.stage import export_prompted, export_setting
@@ -189,6 +198,7 @@ def test_a_split_by_hash_puts_each_image_in_one_list(plan, coco, tmp_path):
 def test_polygons_with_holes_draw_the_mask_exactly(mask):
     polygons = polygons_with_holes(mask)
     assert np.array_equal(drawn_with_holes(polygons, mask.shape), mask)
+    assert not polygons or code_with_holes(polygons, mask.shape) == encode(mask)
     for polygon in polygons:
         for ring in polygon:
             corners = [tuple(corner) for corner in ring.tolist()]
@@ -203,6 +213,7 @@ def test_centre_outlines_draw_the_mask_without_its_holes(mask):
     assert len(lines) == ndimage.label(filled, np.ones((3, 3)))[1]
     assert all(len(line) >= 3 for line in lines)
     assert np.array_equal(drawn_area(lines, mask.shape), filled)
+    assert not lines or drawn_iou(lines, encode(filled), mask.shape) == 1.0
     assert not mask.any() or (drawn_area([joined(lines)], mask.shape) >= filled).all()
 
 
@@ -281,7 +292,7 @@ def unpacked(code):
 @settings(max_examples=50, deadline=None)
 @given(MASKS)
 def test_the_brush_code_is_read_back(mask):
-    values = np.array(unpacked(brush_code(mask))).reshape(*mask.shape, 4)
+    values = np.array(unpacked(brush_code(encode(mask), mask.shape))).reshape(*mask.shape, 4)
     assert np.array_equal(values, np.repeat(mask[..., None], 4, axis=-1) * 255)
 
 

@@ -34,6 +34,17 @@ PASS_WEIGHTS = (
 )
 
 
+def tile_jobs(wildcards):
+    """What says that the tiles of a shard's large images are done, where several jobs share them."""
+    if PLAN.config.dataset.tiles_per_job is None:
+        return []
+    after("index")
+    from maskgrid.automatic.tile_jobs import tile_job_files
+
+    run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
+    return final(str(path) for path in tile_job_files(PLAN, run, wildcards.shard))
+
+
 # The regions that filters name: files as inputs, and the content of files and folders for params.
 REGION_FILES = [
     named(region) for region in PLAN.regions() if not PLAN.located(region).is_dir()

@@ -23,6 +23,8 @@ PIXELS = (
     if PLAN.config.dataset.pixels != PLAIN
     else {}
 )
+# Whether images larger than max_pixels are good, likewise.
+WINDOWS = {"in_windows": True} if PLAN.has_tiles else {}
 
 
 def source_inputs():

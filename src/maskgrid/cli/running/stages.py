@@ -9,6 +9,7 @@ WORDS: dict[str, str | None] = {
     "fetch": "fetching files",
     "index": "checking the images",
     "truth": "reading the annotated objects",
+    "tiles": "running the network on tiles",
     "generate": "running the network",
     "replay": "selecting masks at all settings",
     "gather": None,

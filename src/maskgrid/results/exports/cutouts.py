@@ -8,10 +8,12 @@ import numpy as np
 
 from maskgrid.config.exports import NoOptions
 from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.windows import Picture as OpenedPicture
 from maskgrid.io.files import atomic_write
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
-from maskgrid.masks.pictures import Pixels, png
+from maskgrid.masks.pictures import png
+from maskgrid.masks.windows import decode_window
 from maskgrid.results.exports.archives import new_archive
 from maskgrid.results.exports.source import FileNames, MaskFile, csv_lines, mask_of, score_of
 
@@ -35,30 +37,32 @@ def write_cutouts(masks: MaskFile, folder: Path, options: NoOptions) -> dict[str
     with new_archive(folder / "cutouts.tar") as add, atomic_write(folder / "cutouts.csv") as table:
         table.write(csv_lines([_COLUMNS]))
         for image, entries, picture in masks.with_pictures():
-            name, pixels, problem = names.of(image), None, ("ok", "")
+            name, opened, problem = names.of(image), None, ("ok", "")
             try:
-                pixels = picture.pixels() if entries else None
+                opened = picture.opened() if entries else None
             except BadImageError as error:
                 log.warning("%s: %s; its masks have no cutouts", image["file_name"], error.message)
                 problem = (error.status.value, error.message)
             for entry in entries:
-                cutout = _cutout(pixels, entry) if pixels is not None else None
-                status = ("empty_mask", "the mask has no pixels") if pixels is not None and not cutout else problem
+                cutout = _cutout(opened, entry) if opened is not None else None
+                status = ("empty_mask", "the mask has no pixels") if opened is not None and not cutout else problem
                 file = f"{name}/{entry['id']}.png" if cutout else ""
                 if cutout:
                     add(file, cutout)
                 n_cut, n_without = n_cut + bool(cutout), n_without + (not cutout)
                 about = (file, entry["id"], image["id"], image["file_name"], masks.name_of(entry), score_of(entry))
                 table.write(csv_lines([(*about, entry["area"], *entry["bbox"], *status)]))
+            if opened is not None:
+                opened.close()
     return {"n_cutouts": n_cut, "n_without": n_without}
 
 
-def _cutout(pixels: Pixels, entry: Entry) -> bytes:
+def _cutout(picture: OpenedPicture, entry: Entry) -> bytes:
     """A mask's box as RGBA PNG, transparent and black outside the mask; empty for a mask without pixels."""
     counts, size_hw = mask_of(entry)
-    left, top, width, height = (int(side) for side in rle.true_box_xywh(counts, size_hw))
-    if not width * height:
+    if not rle.area_px(counts, size_hw):
         return b""
-    inside = rle.decode(counts, size_hw)[top : top + height, left : left + width, None]
-    colours = pixels[top : top + height, left : left + width]
+    window, (top, left) = decode_window(counts, size_hw)
+    inside = window[..., None]
+    colours = picture.read((left, top, left + window.shape[1], top + window.shape[0]))
     return png(np.concatenate([colours * inside, inside.astype(np.uint8) * 255], axis=-1))

@@ -92,7 +92,7 @@ def read_facts(plan: Plan) -> DatasetFacts:
         exported=tuple((setting, summary[setting.id]) for setting in plan.exported()),
         accuracy=read_accuracy(plan),
         checkpoints={name.removeprefix("checkpoint "): sha256 for name, sha256 in hashes.items()},
-        model={"dtype": model.dtype, "mode": model.mode, "apply_postprocessing": model.apply_postprocessing},
+        model={"dtype": model.arithmetic, "mode": model.mode, "apply_postprocessing": model.apply_postprocessing},
         packages=package_versions(),
         files=files,
         others={one.name: one.words for one in exports if one.name not in files},

@@ -13,7 +13,8 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.json_lines import dumps, write_document
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
-from maskgrid.results.exports.outlines import Polygon, drawn_with_holes, polygons_with_holes
+from maskgrid.masks.windows import decode_window
+from maskgrid.results.exports.outlines import Polygon, code_with_holes, polygons_with_holes
 from maskgrid.results.exports.polygons import Fidelity
 from maskgrid.results.exports.source import FileNames, MaskFile, mask_of
 
@@ -99,10 +100,11 @@ def _features(
 ) -> Iterator[bytes]:
     for entry in entries:
         counts, size_hw = mask_of(entry)
-        polygons = polygons_with_holes(rle.decode(counts, size_hw), tolerance_px)
+        window, (top, left) = decode_window(counts, size_hw)
+        polygons = polygons_with_holes(window, tolerance_px, (left, top))
         iou = 1.0
         if tolerance_px > 0 and polygons:
-            drawn = rle.encode(drawn_with_holes(polygons, size_hw))
+            drawn = code_with_holes(polygons, size_hw)
             iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0])
         fidelity.add(iou)
         yield dumps(_feature(masks, image, entry, polygons, place))

@@ -7,13 +7,14 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskgrid.config.exports import LabelStudioOptions
+from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_write, write_bytes
 from maskgrid.io.json_lines import dumps
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
+from maskgrid.masks.windows import decode_window
 from maskgrid.results.exports.polygons import Fidelity, polygons_of
 from maskgrid.results.exports.source import MaskFile, mask_of, score_of
 
@@ -69,7 +70,7 @@ def _results(
     label = [masks.name_of(entry)]
     if options.shapes == "mask":
         fidelity.add(1.0)
-        code = brush_code(rle.decode(counts, size_hw))
+        code = brush_code(counts, size_hw)
         value: dict[str, Any] = {"format": "rle", "rle": code, "brushlabels": label}
         yield {"id": str(entry["id"]), "type": "brushlabels", "value": value, **about}
         return
@@ -81,18 +82,24 @@ def _results(
         yield {"id": f"{entry['id']}-{part}", "type": "polygonlabels", "value": value, **about}
 
 
-def brush_code(mask: NDArray[np.bool_]) -> list[int]:
-    """Label Studio's code of a mask (H, W), as the bytes of a bit stream (``@thi.ng/rle-pack``).
+def brush_code(counts: bytes, size_hw: tuple[int, int]) -> list[int]:
+    """Label Studio's code of a mask, from COCO's compressed one, as the bytes of a bit stream (``@thi.ng/rle-pack``).
 
     The bytes coded are RGBA row by row, 255 or 0 in all channels. A head of 32 bits has their number, 5 bits the word's
     bits less one, and 4 x 4 bits the sizes of lengths less one. Each run is a bit 1, 2 bits that choose the size, the
     length less one, and the value in 8 bits.
     """
-    flat = mask.ravel()
-    turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    ends = [*turns.tolist(), flat.size]
-    bits = [f"{flat.size * _CHANNELS:032b}", f"{7:05b}", *(f"{size - 1:04b}" for size in _LENGTH_BITS)]
-    longest, start, value = 1 << _LENGTH_BITS[-1], 0, bool(flat[0])
+    n_pixels = size_hw[0] * size_hw[1]
+    if n_pixels * _CHANNELS >= 1 << 32:
+        size = f"{size_hw[1]} x {size_hw[0]}"
+        raise UserError(f"exports.label_studio: its masks cannot have {size} pixels; take shapes: polygons")
+    window, (top, left) = decode_window(counts, size_hw)
+    # COCO's runs go down the columns; those of the mirrored mask go along the rows.
+    runs = rle.run_lengths(rle.encode_window(window.T, (left, top), (size_hw[1], size_hw[0])))
+    starts_inside = not runs[0]
+    ends = np.cumsum(runs[1:] if starts_inside else runs).tolist()
+    bits = [f"{n_pixels * _CHANNELS:032b}", f"{7:05b}", *(f"{size - 1:04b}" for size in _LENGTH_BITS)]
+    longest, start, value = 1 << _LENGTH_BITS[-1], 0, bool(starts_inside)
     for end in ends:
         left = (end - start) * _CHANNELS
         while left:

@@ -15,6 +15,7 @@ from maskgrid.io.json_lines import dumps
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
 from maskgrid.masks.pictures import png
+from maskgrid.masks.windows import decode_window
 from maskgrid.results.exports.outlines import centre_outlines, drawn_iou
 from maskgrid.results.exports.polygons import Fidelity
 from maskgrid.results.exports.source import FileNames, MaskFile, mask_of, place_picture, suffix_of
@@ -66,7 +67,8 @@ def _shapes(masks: MaskFile, entry: Entry, options: LabelmeOptions, fidelity: Fi
         fidelity.add(1.0)
         yield {**about, **_exact(counts, size_hw)}
         return
-    lines = centre_outlines(rle.decode(counts, size_hw), options.tolerance_px)
+    window, (top, left) = decode_window(counts, size_hw)
+    lines = centre_outlines(window, options.tolerance_px, (left, top))
     fidelity.add(drawn_iou(lines, counts, size_hw))
     for line in lines:
         yield {**about, "points": line.tolist(), "shape_type": "polygon", "mask": None}
@@ -74,8 +76,8 @@ def _shapes(masks: MaskFile, entry: Entry, options: LabelmeOptions, fidelity: Fi
 
 def _exact(counts: bytes, size_hw: tuple[int, int]) -> dict[str, Any]:
     """The mask's box, both corners included, and its pixels in it, as PNG."""
-    left, top, width, height = (int(side) for side in rle.true_box_xywh(counts, size_hw))
-    part = rle.decode(counts, size_hw)[top : top + height, left : left + width]
+    part, (top, left) = decode_window(counts, size_hw)
+    height, width = part.shape
     content = base64.b64encode(png(part.astype(np.uint8) * 255)).decode("ascii")
     points = [[left, top], [left + width - 1, top + height - 1]]
     return {"points": points, "shape_type": "mask", "mask": content}

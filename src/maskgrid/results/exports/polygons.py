@@ -19,6 +19,7 @@ from maskgrid.io.progress import shown
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry, read_head, read_images
 from maskgrid.masks.segmentations import code_of
+from maskgrid.masks.windows import decode_window
 
 # Enlarge each pixel to a square with this side: the contour through its outermost pixels then rounds to the edges.
 _SCALE = 3
@@ -86,23 +87,28 @@ def _with_polygons(entries: list[Entry], tolerance_px: float, fidelity: Fidelity
 
 def polygons_of(counts: bytes, size_hw: tuple[int, int], tolerance_px: float) -> tuple[list[list[float]], bytes, float]:
     """A mask's outlines as :func:`outlines`, the mask that pycocotools draws from them, and the IoU of both."""
-    polygons = outlines(rle.decode(counts, size_hw), tolerance_px)
+    window, (top, left) = decode_window(counts, size_hw)
+    polygons = outlines(window, tolerance_px, (left, top))
     drawn = rle.from_polygons(polygons, size_hw)
     iou = float(rle.pairwise_iou([drawn], [counts], size_hw)[0, 0]) if polygons else 1.0  # an empty mask, exactly
     return polygons, drawn, iou
 
 
-def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[float]]:
+def outlines(
+    mask: NDArray[np.bool_], tolerance_px: float = 0.0, corner_xy: tuple[int, int] = (0, 0)
+) -> list[list[float]]:
     """The outer outlines of a mask along the edges of its pixels, as COCO's lists x, y, x, y, ...
 
     Args:
         mask: bool (H, W).
         tolerance_px: as in :func:`write_polygons`; an outline that would lose its area keeps all corners.
+        corner_xy: where in the image the mask begins.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return []
     top, left = int(rows[0]), int(columns[0])
+    shift_xy = left + corner_xy[0], top + corner_xy[1]
     part = mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.uint8)
     large = part.repeat(_SCALE, axis=0).repeat(_SCALE, axis=1)
     found, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -111,7 +117,7 @@ def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[list[fl
         corners = np.rint((contour + 0.5) / _SCALE).astype(np.int32)
         simple = cv2.approxPolyDP(corners, tolerance_px, True) if tolerance_px > 0 else corners
         kept = simple if len(simple) > 2 else corners
-        polygons.append((kept[:, 0, :] + (left, top)).astype(np.float64).ravel().tolist())
+        polygons.append((kept[:, 0, :] + shift_xy).astype(np.float64).ravel().tolist())
     return polygons
 
 

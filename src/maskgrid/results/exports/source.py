@@ -18,6 +18,8 @@ from maskgrid.dataset.look import Look
 from maskgrid.dataset.spans import Span
 from maskgrid.dataset.stacks import file_key
 from maskgrid.dataset.tables import SHOWN_NAMES, look_of_row, place_of
+from maskgrid.dataset.windows import Picture as OpenedPicture
+from maskgrid.dataset.windows import open_picture
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_write
 from maskgrid.io.progress import shown
@@ -61,6 +63,14 @@ class Picture:
             BadImageError: it is gone, or has changed.
         """
         return read_image(self.path, self.max_pixels, self.sha256, self.span, self.look).pixels
+
+    def opened(self) -> OpenedPicture:
+        """The same picture, opened to read parts of it: of one that is too large, only these are in memory.
+
+        Raises:
+            BadImageError: it is gone, or has changed.
+        """
+        return open_picture(self.path, self.max_pixels, self.sha256, self.span, self.look)
 
     def georeference(self) -> Georeference | None:
         """Where on a map the picture lies; None if its file does not say.

@@ -13,6 +13,7 @@ from maskgrid.dataset.images import BadImageError
 from maskgrid.io.files import atomic_write, write_bytes
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
+from maskgrid.masks.windows import decode_window
 from maskgrid.results.exports.outlines import centre_outlines, drawn_iou, joined
 from maskgrid.results.exports.polygons import Fidelity
 from maskgrid.results.exports.source import FileNames, MaskFile, mask_of, place_picture, suffix_of
@@ -72,7 +73,8 @@ def _line(entry: Entry, classes: dict[int, int], tolerance_px: float, fidelity: 
     counts, size_hw = mask_of(entry)
     if not rle.area_px(counts, size_hw):
         return ""
-    line = joined(centre_outlines(rle.decode(counts, size_hw), tolerance_px))
+    window, (top, left) = decode_window(counts, size_hw)
+    line = joined(centre_outlines(window, tolerance_px, (left, top)))
     fidelity.add(drawn_iou([line], counts, size_hw))
     numbers = (line + 0.5) / np.array(size_hw[::-1])
     return f"{classes[entry['category_id']]} {' '.join(f'{number:.7g}' for number in numbers.ravel().tolist())}\n"

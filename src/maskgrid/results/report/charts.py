@@ -67,7 +67,8 @@ def stepped(curve: CountCurve, low: float, high: float) -> list[tuple[float, flo
         return list(dict.fromkeys((float(x), float(y)) for x, y in corners))
     edges = np.searchsorted(starts, np.linspace(low, high, _MOST_STEPS + 1)[:-1])
     corners = []
-    for part in np.split(np.arange(len(starts)), np.unique(edges)[1:]):
+    # Stretches after the last step have none of their own.
+    for part in np.split(np.arange(len(starts)), np.unique(edges[edges < len(starts)])[1:]):
         ys, x = counts[part], float(starts[part[0]])
         corners += [(x, float(y)) for y in (ys[0], ys.min(), ys.max(), ys[-1])]
     return [*dict.fromkeys(corners), (high, float(counts[-1]))]
