@@ -51,7 +51,7 @@ class Shot:
 SHOTS = {
     "report": Shot("index.html", (900, 1000)),
     "report-masks": Shot("index.html", (1000, 700), LOAD, TOP_OF_PICTURES),
-    "explorer": Shot("explorer.html", (1400, 1000), CURVES),
+    "explorer": Shot("explorer.html", (1280, 920), CURVES),
     "explorer-zoomed": Shot(
         "explorer.html", (1400, 900), f"{CURVES}.then(() => showPointed({{x: 176, y: 66}}))", "0", ZOOMED
     ),

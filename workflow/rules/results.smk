@@ -228,6 +228,7 @@ rule report:
         "../../environment.yml"
     params:
         **CALL,
+        explorer=PLAN.config.explorer,
     message:
         "Writing the report"
     shell:

@@ -249,6 +249,12 @@ class Config(Section):
         "JSON per image, in a tar archive), polygons (COCO without run-length codes), labels, panoptic, yolo, geojson, "
         "labelme, label_studio, cutouts, webdataset, masks_parquet (docs/exports.md); for prompts, all but card, sa1b",
     )
+    explorer: Literal["all", "chosen"] = Field(
+        "all",
+        exclude_if=lambda images: images == "all",  # so that files without it stay as they were
+        description="the explorer's images: all, whose data take about as much space as the candidates, or chosen, "
+        "the few inside its page",
+    )
     prompts: PromptConfig | None = Field(
         None, description="also segment prompts: boxes, points or masks from a file; null for none"
     )

@@ -105,7 +105,7 @@ def _wanted(plan: Plan) -> set[Path]:
     layout, exported = plan.layout, plan.exported()
     wanted = {layout.annotations(setting.label) for setting in exported}
     wanted |= {layout.root / "report" / "overlays" / f"{setting.label}.jpg" for setting in exported}
-    wanted |= {layout.explorer_images, *map(layout.explorer_data, plan.shards())}
+    wanted |= {layout.explorer_data(shard) for shard in plan.shards() if plan.config.explorer == "all"}
     wanted |= {layout.export(form, one.label) for form in plan.config.setting_forms() for one in exported}
     wanted |= {layout.prompted_export(form) for form in plan.config.prompted_forms()}
     if "card" in plan.config.options_by_form():

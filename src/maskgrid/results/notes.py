@@ -97,6 +97,8 @@ def report_fingerprint(plan: Plan) -> str:
     content = {"statistics": statistics, "recordings": _recordings(plan)}  # the explorer replays what was recorded
     if plan.config.tune is not None:
         content["tuning"] = [read_origin(plan.layout.tuning("outcome")).get("fingerprint")]
+    if plan.config.explorer != "all":
+        content["explorer"] = plan.config.explorer
     if exports := _exports(plan):
         content["exports"] = exports
     return fingerprint(content)

@@ -16,10 +16,12 @@ from maskgrid.automatic.image_replay import ImageReplay
 from maskgrid.config.settings import make_setting
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
+from maskgrid.plan.layout import Layout
 from maskgrid.results.explorer.groups import run_groups
 from maskgrid.results.explorer.image import embedded, file_name
-from maskgrid.results.explorer.page import embedded_images, explorer_page
+from maskgrid.results.explorer.page import embedded_images, explorer_page, write_explorer_page
 from maskgrid.results.explorer.stage import write_explorer
+from maskgrid.results.explorer.verify import check_explorer
 from maskgrid.results.report.samples import read_samples
 from maskgrid.results.report.stage import write_report
 from scripts import chromium
@@ -148,7 +150,7 @@ def alone(plan, samples, tmp_path):
     """The page without what lies beside it, with two images inside."""
     some = list(samples.values())[:2]
     page = tmp_path / "explorer.html"
-    page.write_bytes(explorer_page(plan, some))
+    page.write_bytes(explorer_page(plan, embedded_images(plan, some, 10**7)))
     return page, [one.image_key for one in some]
 
 
@@ -166,6 +168,20 @@ def test_the_page_alone_says_what_it_leaves_out(opened, alone, samples, plan):
     tab.run("nextImage(1)")
     tab.run(IS_DRAWN)
     assert shown(tab)["key"] == keys[1]
+
+
+def test_of_chosen_images_the_others_are_listed_and_not_shown(opened, samples, plan, tmp_path):
+    chosen = replace(plan, config=plan.config.model_copy(update={"explorer": "chosen"}), layout=Layout(tmp_path))
+    shutil.copytree(plan.layout.root, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "report")
+    some = list(samples.values())[:2]
+    write_explorer_page(chosen, some)
+    tab = opened(page=chosen.layout.explorer)
+    assert shown(tab)["key"] == some[0].image_key
+    assert tab.run("listing.n") == N_IMAGES + 2
+    assert tab.run("listing.problem.filter((one) => one === null).length") == 2
+    assert "2 of 9 images inside. The others are shown after a run" in tab.run("byId('where').textContent")
+    assert list(check_explorer(chosen)) == []
 
 
 def test_a_page_that_is_too_small_for_an_image_has_only_the_baselines_passes(plan, samples):

@@ -119,6 +119,7 @@ results.push(noise.ends.map((ends) => [3, 40].map((limit) => {
   const found = redraw(ends, [height, width], limit);
   return found && cocoCode(found.ends, height * width);
 })));
+results.push((await unpacked(data.huge)).ends.map((ends) => [...ends]));
 document.getElementById("result").textContent = JSON.stringify(results);
 })();
 """
@@ -182,6 +183,7 @@ def answers(samples, tmp_path_factory):
         "size_hw": [sample.size_hw for sample in samples.values()],
         "noise": packed({}, made_noise()),
         "noise_hw": NOISE_HW,
+        "huge": packed({}, [rle.from_runs(runs, HUGE_HW) for runs in HUGE_RUNS]),
         "curves": CURVES_ASKED,
         "settings": [page_setting(*each) for each in zip(SETTINGS, FILTERED, strict=True)],
     }
@@ -196,7 +198,7 @@ def answers(samples, tmp_path_factory):
     found = re.search(r'<pre id="result">(.*?)</pre>', shown_document(page), re.DOTALL)
     assert found is not None
     assert found[1], "the page's script has failed"
-    return dict(zip([*samples, "noise"], json.loads(html.unescape(found[1])), strict=True))
+    return dict(zip([*samples, "noise", "huge"], json.loads(html.unescape(found[1])), strict=True))
 
 
 def packs_of(sample, runs):
@@ -337,6 +339,15 @@ def test_redrawing_agrees_on_noise(answers):
             assert one == (region and region.counts.decode())
             n_redrawn += region is not None
     assert n_redrawn > 500
+
+
+# More pixels than 32 bits with a sign can count.
+HUGE_HW = (50_000, 50_000)
+HUGE_RUNS = ([2_300_000_000, 70_000, 199_930_000], [5, 65_535, 2_499_934_460])
+
+
+def test_masks_of_huge_images_are_unpacked(answers):
+    assert answers["huge"] == [[2_300_000_000, 2_300_070_000], [5, 65_540]]
 
 
 def rows_of(sample):

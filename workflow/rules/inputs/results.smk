@@ -59,6 +59,7 @@ def asked_for():
         PLAN.ground_truth() is not None,
         PLAN.config.prompts is not None,
         list(tracking.exports) if tracking is not None else None,
+        *(["explorer"] if PLAN.config.explorer != "all" else []),
         *(["tune"] if PLAN.config.tune is not None else []),
     ]
 
@@ -99,7 +100,9 @@ def all_candidate_files(wildcards):
 
 
 def explorer_folders(wildcards):
-    """What the explorer shows of the images of all shards."""
+    """What the explorer shows of the images of all shards, if it shows all."""
+    if PLAN.config.explorer != "all":
+        return []
     return final(str(PLAN.layout.explorer_data(shard)) for shard in shards())
 
 

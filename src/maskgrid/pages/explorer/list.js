@@ -88,7 +88,7 @@ function startList() {
 // What is inside this page, and what lies beside it.
 function showWhere() {
   const n = data.n_images.toLocaleString("en"), nInside = data.images.length;
-  const isAlone = !listing.isWhole && nInside < data.n_images;
-  byId("where").hidden = !isAlone;
-  byId("where").textContent = `This file has ${nInside} of ${n} images inside. The others are shown where the folder explorer lies beside it; it is not here.`;
+  const isAlone = !listing.isWhole || listing.folder.every((folder) => folder === null);
+  byId("where").hidden = !isAlone || nInside >= data.n_images;
+  byId("where").textContent = `This file has ${nInside} of ${n} images inside. ` + (listing.isWhole ? "The others are shown after a run with explorer: all in the config." : "The others are shown where the folder explorer lies beside it; it is not here.");
 }

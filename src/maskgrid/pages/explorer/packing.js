@@ -17,17 +17,25 @@ async function unpacked(text) {
   for (const count of columns.n_runs) n += count;
   const low = bytes.subarray(4 + nJson, 4 + nJson + n), high = bytes.subarray(4 + nJson + n, 4 + nJson + 2 * n);
   const long = new Uint32Array(bytes.slice(4 + nJson + 2 * n).buffer);
-  const all = new Int32Array(n), ends = [];
+  const ends = endsOf(columns.n_runs, low, high, long, Int32Array) ?? endsOf(columns.n_runs, low, high, long, Float64Array);
+  return { ...columns, ends };
+}
+
+// The ends of all masks in one array; null if the image has more pixels than its kind can count.
+function endsOf(counts, low, high, long, Kind) {
+  const all = new Kind(low.length), ends = [];
   let at = 0, nLong = 0;
-  for (const count of columns.n_runs) {
+  for (const count of counts) {
     const first = at;
-    for (let place = 0, stop = at + count; at < stop; at++) {
+    let place = 0;
+    for (const stop = at + count; at < stop; at++) {
       const run = low[at] | (high[at] << 8);
       place += run === 0xffff ? long[nLong++] : run;
       all[at] = place;
     }
+    if (Kind === Int32Array && place > 0x7fffffff) return null;
     // The last run ends with the image. Where it is background, that is no place where a mask begins.
     ends.push(all.subarray(first, at - (count % 2)));
   }
-  return { ...columns, ends };
+  return ends;
 }

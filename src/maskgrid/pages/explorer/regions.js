@@ -60,7 +60,7 @@ function withoutSmall(ends, height, limit, keepsLargest) {
   }
   if (!nSmall) return { ends, isChanged: false };
   const alone = nSmall === nAll && keepsLargest ? largestOf(parts, root, size) : -1;
-  const left = new Int32Array(2 * n);
+  const left = new ends.constructor(2 * n);
   let at = 0;
   for (let part = 0; part < n; part++) {
     if (size[root[part]] < limit && root[part] !== alone) continue;
@@ -86,7 +86,7 @@ function largestOf({ x, y0 }, root, size) {
 function inverted(ends, nPixels) {
   const isIn = ends[0] === 0, reachesEnd = ends.length > 0 && ends[ends.length - 1] === nPixels;
   const inner = ends.subarray(isIn ? 1 : 0, ends.length - (reachesEnd ? 1 : 0));
-  const turned = new Int32Array(inner.length + !isIn + !reachesEnd);
+  const turned = new ends.constructor(inner.length + !isIn + !reachesEnd);
   turned.set(inner, isIn ? 0 : 1);
   if (!reachesEnd) turned[turned.length - 1] = nPixels;
   return turned;

@@ -38,13 +38,14 @@ def write_explorer_page(plan: Plan, samples: Sequence[Sample]) -> None:
         plan: the plan of the run.
         samples: images to put into the page itself, in this order; those beyond its size are left out.
     """
-    write_bytes(plan.layout.explorer_images, images_script(plan))
-    write_bytes(plan.layout.explorer, explorer_page(plan, samples))
+    n_bytes = sum(len(asset(_path(name))) for name in _SCRIPTS)
+    inside = embedded_images(plan, samples, _MAX_BYTES - n_bytes)
+    write_bytes(plan.layout.explorer_images, images_script(plan, inside))
+    write_bytes(plan.layout.explorer, explorer_page(plan, inside))
 
 
-def explorer_page(plan: Plan, samples: Sequence[Sample], max_bytes: int = _MAX_BYTES) -> bytes:
+def explorer_page(plan: Plan, inside: Sequence[ImageData]) -> bytes:
     """Make the page; it works without the data beside it, for the images inside."""
-    inside = embedded_images(plan, samples, max_bytes - sum(len(asset(_path(name))) for name in _SCRIPTS))
     parts = [
         element("script", {"type": "application/json", "data-image": file_name(one.head["key"])}, Html(one.embedded()))
         for one in inside
@@ -126,20 +127,28 @@ def _source(plan: Plan, sample: Sample) -> ImageSource:
     return ImageSource(sample.image_key, sample.size_hw, sample.pixels, passes, in_image, sample.truth)
 
 
-def images_script(plan: Plan) -> bytes:
+def images_script(plan: Plan, inside: Sequence[ImageData]) -> bytes:
     """The list of all images: where their data are, and how many masks settings keep in them."""
+    there = {one.head["key"] for one in inside} if plan.config.explorer == "chosen" else None
     rows = read_table(plan.layout.images, ["image_key", "status", "message", "height", "width", "shard"])
     images = rows.sort_by("image_key").to_pylist()
     keys = [row["image_key"] for row in images]
     listed = {
         "key": keys,
         "name": [file_name(key) for key in keys],
-        "folder": [None if row["shard"] is None else quote(row["shard"]) for row in images],
+        "folder": [None if row["shard"] is None or there is not None else quote(row["shard"]) for row in images],
         "size_hw": [[row["height"], row["width"]] for row in images],
-        "problem": [None if row["status"] == "ok" else row["message"] or row["status"] for row in images],
+        "problem": [_problem(row, there) for row in images],
         "n_masks": counts_by_setting(plan, keys),
     }
     return script("images", report_fingerprint(plan), listed)
+
+
+def _problem(row: dict[str, Any], there: set[str] | None) -> str | None:
+    """Why an image cannot be shown; None if it can."""
+    if row["status"] != "ok":
+        return str(row["message"] or row["status"])
+    return None if there is None or row["image_key"] in there else "not in the explorer: the config chose others"
 
 
 def counts_by_setting(plan: Plan, keys: Sequence[str]) -> dict[str, list[int]]:
