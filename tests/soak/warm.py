@@ -62,6 +62,7 @@ def serve(listening: socket.socket, python: str) -> NoReturn:
     """Answer each connection by a process of its own, until this one is ended."""
     try:
         import torch  # noqa: F401
+        from snakemake import cli  # noqa: F401
 
         import maskgrid.automatic.generate
         import maskgrid.prompted.prompt
