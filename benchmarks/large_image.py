@@ -23,8 +23,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from maskgrid.automatic.proposals import tile_boxes
 from maskgrid.masks import rle
+from maskgrid.plan.tiles import tile_boxes
 
 _CELL_PX, _SEGMENT_PX = 250, 512
 _FOUND_IOU = 0.5

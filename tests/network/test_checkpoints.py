@@ -2,6 +2,7 @@ import errno
 import hashlib
 import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -257,6 +258,19 @@ def test_simultaneous_jobs_download_once(server, tmp_path):
     for thread in threads:
         thread.join()
     assert len(results) == 4
+    assert server.requests == [None]
+
+
+def test_two_users_processes_download_once_into_one_cache(server, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from maskgrid.network import checkpoints, official\n"
+        f"small = official.OfficialCheckpoint('', {len(CONTENT)}, {SHA256!r}, {CONFIG!r})\n"
+        f"checkpoints.OFFICIAL = {{{NAME!r}: small}}\n"
+        f"path, url = Path({str(tmp_path)!r}), {server.url!r}\n"
+        f"print(checkpoints.resolve_checkpoint({NAME!r}, None, path, base_url=url).sha256)"
+    )
+    users = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [user.communicate()[0].strip() for user in users] == [SHA256] * 3
     assert server.requests == [None]
 
 

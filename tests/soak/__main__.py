@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[2]
 # This file's own folder has modules named like others: images, tables.
-sys.path[:1] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tests" / "tracked")]
+sys.path[:1] = [str(ROOT / "src"), *(str(ROOT / "tests" / name) for name in ("", "tracked", "system"))]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
 
 from soak.record import Record  # noqa: E402

@@ -5,6 +5,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import PIL.Image
@@ -108,14 +109,16 @@ def judged(item: SourceItem, reading: Reading, folder: Path) -> Iterator[str]:
     write_index(folder / "tracked", [video])
     if read_videos(folder / "tracked" / "files.parquet") != [video]:
         raise WrongError("the row is not what was written")
-    if index_videos([item], reading, []) != [video]:
-        raise WrongError(f"a second look gives another row: {video} {index_videos([item], reading, [])}")
-    if video.status == "ok":
-        read_all(video, reading)
+    (again,) = index_videos([item], reading, [])
+    # Where a decoder does not report damage, it leaves parts of a frame as memory was.
+    if replace(again, checksums=None) != replace(video, checksums=None):
+        raise WrongError(f"a second look gives another row:\n{video}\n{again}")
     yield video.status
+    if video.status == "ok":
+        yield read_all(video, reading)
 
 
-def read_all(video: Video, reading: Reading) -> None:
+def read_all(video: Video, reading: Reading) -> str:
     """Read the frames of a good video in another order, as tracking backward does."""
     frames = open_frames(video, reading)
     if len(frames) != len(reading.numbers(int(video.n_frames or 0))):
@@ -123,10 +126,11 @@ def read_all(video: Video, reading: Reading) -> None:
     for number in [*reversed(range(len(frames))), *range(len(frames))]:
         try:
             shape = frames.read(number).shape
-        except BadVideoError as bad:
-            raise WrongError(f"frame {number} of a good video: {bad.status}: {bad.message}") from bad
+        except BadVideoError as bad:  # the row of its masks says so
+            return f"ok, and then {bad.status}"
         if shape != (*video.size_hw, 3):
             raise WrongError(f"frame {number} has the shape {shape}, and the row the size {video.size_hw}")
+    return "ok, and read"
 
 
 KIND = Kind("videos", prepare, 5_000, 50, 120.0, 8.0, "damaged videos and folders of frames")

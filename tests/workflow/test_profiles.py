@@ -14,12 +14,12 @@ TEXT = "\n".join(path.read_text() for path in [ROOT / "workflow/Snakefile", *ROO
 RULES = dict(re.findall(r"^(?:rule|checkpoint) (\w+):\n(.*?)(?=^\S|\Z)", TEXT, re.DOTALL | re.MULTILINE))
 VARIANTS = set(re.findall(r"^use rule \w+ as (\w+) with:", TEXT, re.MULTILINE))
 SUBMITTED = {name for name, block in RULES.items() if " shell:" in block and "localrule: True" not in block} | VARIANTS
-ON_A_GPU = {name for name, block in RULES.items() if re.search(r"maskgrid\} (generate|prompt|track) ", block)}
+ON_A_GPU = {name for name, block in RULES.items() if re.search(r"maskgrid\} (tiles|generate|prompt|track) ", block)}
 
 
 def test_rules_are_found():
     assert {"index", "generate", "replay", "prompt"} <= SUBMITTED
-    assert {"generate", "prompt"} <= ON_A_GPU
+    assert {"tiles", "generate", "prompt"} <= ON_A_GPU
     assert "track_png" in SUBMITTED
     assert "accept" not in SUBMITTED
 
