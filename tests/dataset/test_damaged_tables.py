@@ -79,6 +79,19 @@ def test_an_endless_category_is_no_category(tmp_path):
     assert source.entries[0].category_id is None
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64, 1e30])
+def test_an_endless_category_of_a_video_is_no_category(tmp_path, number):
+    document = {
+        "videos": [{"id": 1, "file_names": ["a/0.png"], "height": 40, "width": 56}],
+        "annotations": [{"id": 1, "video_id": 1, "category_id": number, "bboxes": [[1, 2, 3, 4]]}],
+        "categories": [{"id": number, "name": "a"}, {"id": 1, "name": "b"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    prompts = read_video_prompts(tmp_path / "a.json", TrackingConfig(source="clips", prompts="a.json", use="box"))
+    assert prompts.entries[0].entry.category_id is None
+    assert [category["id"] for category in prompts.categories] == [1]
+
+
 @pytest.mark.parametrize("number", [1e39, -1e39, float("nan"), float("inf"), 10**40])
 def test_a_number_that_the_network_cannot_hold(tmp_path, number):
     entry = table_entry(1, {"image": "0.png", "box_xyxy": [0, 0, 5, number], "object_id": None})

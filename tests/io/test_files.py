@@ -16,7 +16,8 @@ from corpus import scene
 from killing import count_steps, die_at
 from maskgrid.cli.main import main
 from maskgrid.io import files
-from maskgrid.io.files import Step, atomic_folder, atomic_write, is_part, observed, write_bytes
+from maskgrid.io.files import Step, atomic_write, is_part, observed, write_bytes
+from maskgrid.io.folders import atomic_folder
 from maskgrid.io.tables import read_table, write_table
 
 TABLE = pa.table({"number": pa.array(range(50_000), pa.int64())})

@@ -36,6 +36,7 @@ from maskgrid.prompted.prompt import prompt_shard
 from maskgrid.prompted.prompts import write_prompts
 from maskgrid.results.accept import accept, write_provenance
 from maskgrid.results.accuracy.stage import evaluate_shard, write_accuracies, write_truth
+from maskgrid.results.explorer.stage import write_explorer
 from maskgrid.results.exports.stage import export_prompted, export_setting, write_card
 from maskgrid.results.leftovers import tidy
 from maskgrid.results.report.stage import write_report
@@ -163,6 +164,7 @@ def stages(folder: Path, results: Path) -> Iterator[tuple[str, Stage]]:
         for form in ("sa_v", "png", "palette", "mots", "overlay"):
             yield f"track-export {form} {run}", partial(export_run, name=run, form=form)
     yield "track-merge", merge_tracked
+    yield from ((f"explorer {shard}", partial(write_explorer, shard=shard)) for shard in shards)
     yield "report", write_report
     yield "provenance", write_provenance
     yield "accept", accept

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-_LONGEST_NAME = 255  # bytes; of a file, on the usual file systems
+LONGEST_NAME = 255  # bytes; of a file, on the usual file systems
 
 
 class Step(StrEnum):
@@ -79,7 +79,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         with _replacing(path) as stream:
             yield stream
         step(Step.SYNC_FOLDER, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if error.errno is not None and error.filename is None:  # write() and fsync() do not say which file
             error.filename = str(path)
@@ -99,7 +99,7 @@ def link_or_copy(path: Path, name: Path) -> None:
         OSError: the folder of the name cannot be written; ``filename`` is set.
     """
     end = f".{socket.gethostname()}.link.part"
-    part = name.with_name(f".{_shortened(name.name, _LONGEST_NAME - len(os.fsencode(end)) - 1)}{end}")
+    part = name.with_name(f".{shortened(name.name, LONGEST_NAME - len(os.fsencode(end)) - 1)}{end}")
     name.parent.mkdir(parents=True, exist_ok=True)
     while not _is_same_file(path, name):  # renaming one name of a file to another of its names does nothing
         part.unlink(missing_ok=True)
@@ -117,7 +117,7 @@ def link_or_copy(path: Path, name: Path) -> None:
             part.replace(name)
     part.unlink(missing_ok=True)
     step(Step.SYNC_FOLDER, name)
-    _sync_folder(name.parent)
+    sync_folder(name.parent)
 
 
 def _is_same_file(path: Path, other: Path) -> bool:
@@ -125,34 +125,6 @@ def _is_same_file(path: Path, other: Path) -> bool:
         return path.samefile(other)
     except FileNotFoundError:
         return False
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Create a temporary folder that replaces the folder ``path`` when the block ends without an exception.
-
-    Write files into it with :func:`write_bytes`, in subfolders if needed. The old folder is moved away before the new
-    one takes its name, so for a moment there is none. Only one process may write a folder at a time; the next one
-    removes what a killed one left.
-
-    Raises:
-        OSError: as :func:`atomic_write`.
-    """
-    part = path.with_name(f".{_shortened(path.name, _LONGEST_NAME - 10)}.part")
-    for old in (part, part.with_suffix(".old.part")):
-        shutil.rmtree(old, ignore_errors=True)
-    step(Step.CREATE, path)
-    part.mkdir(parents=True)
-    yield part
-    step(Step.RENAME, path)
-    if path.exists():
-        path.rename(part.with_suffix(".old.part"))
-        step(Step.RENAME, path)
-    part.rename(path)
-    step(Step.SYNC_FOLDER, path)
-    _sync_folder(path.parent)
-    step(Step.REMOVE, path)
-    shutil.rmtree(part.with_suffix(".old.part"), ignore_errors=True)
 
 
 def remove_tree(folder: Path) -> None:
@@ -227,7 +199,7 @@ def _open_part(path: Path) -> tuple[Path, int]:
     """
     for number in count(1):
         end = f".{socket.gethostname()}.{number}.part"
-        part = path.with_name(f".{_shortened(path.name, _LONGEST_NAME - len(os.fsencode(end)) - 1)}{end}")
+        part = path.with_name(f".{shortened(path.name, LONGEST_NAME - len(os.fsencode(end)) - 1)}{end}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -236,7 +208,7 @@ def _open_part(path: Path) -> tuple[Path, int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between open and lock, the last owner may have renamed or removed it.
-            if _is_at(descriptor, part):
+            if is_at(descriptor, part):
                 os.truncate(descriptor, 0)
                 return part, descriptor
         except BlockingIOError:
@@ -249,7 +221,7 @@ def _open_part(path: Path) -> tuple[Path, int]:
     raise AssertionError("numbers do not end")
 
 
-def _shortened(name: str, n_bytes: int) -> str:
+def shortened(name: str, n_bytes: int) -> str:
     """A name of at most so many bytes: a longer one ends in a hash instead of what does not fit."""
     if len(os.fsencode(name)) <= n_bytes:
         return name
@@ -269,7 +241,8 @@ def _is_being_written(part: Path) -> bool:
     return False
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Path) -> bool:
+    """Return whether an open file or folder still has this path."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -278,7 +251,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def _open_unlocked(path: Path) -> tuple[Path, int]:
     descriptor, name = tempfile.mkstemp(
-        prefix=f".{_shortened(path.name, _LONGEST_NAME - 20)}.", suffix=".part", dir=path.parent
+        prefix=f".{shortened(path.name, LONGEST_NAME - 20)}.", suffix=".part", dir=path.parent
     )
     umask = os.umask(0)
     os.umask(umask)
@@ -286,7 +259,8 @@ def _open_unlocked(path: Path) -> tuple[Path, int]:
     return Path(name), descriptor
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,7 +9,8 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from maskgrid.io.errors import UserError
-from maskgrid.io.files import atomic_folder, write_bytes
+from maskgrid.io.files import write_bytes
+from maskgrid.io.folders import atomic_folder
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import png

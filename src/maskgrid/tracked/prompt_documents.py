@@ -10,6 +10,7 @@ from maskgrid.config.tracking import TrackingConfig
 from maskgrid.dataset.object_sources import Entry
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import listed_objects, read_json, stated_size_hw
+from maskgrid.masks.segmentations import whole_number
 from maskgrid.tracked.frames import natural_key
 from maskgrid.tracked.prompt_entries import KEY, Record, VideoEntry, VideoPrompts
 
@@ -197,7 +198,11 @@ def _video_names(video: Record, folder: str | None) -> tuple[str, ...]:
 
 def _categories(path: Path, listed: Sequence[Record], annotations: Sequence[Record]) -> dict[int, Record]:
     """The categories by id; unlisted ones, of which no mask depends, are named by their ids."""
-    known = {category["id"]: category for category in listed if type(category.get("id")) is int}
+    known = {
+        category["id"]: category
+        for category in listed
+        if type(category.get("id")) is int and type(whole_number(category["id"])) is int
+    }
     used = {number for annotation in annotations if (number := _category_id(annotation)) is not None}
     if unlisted := sorted(used - known.keys()):
         log.warning("%s: unlisted categories are named by their ids: %s", path, ", ".join(map(str, unlisted[:5])))
@@ -205,10 +210,8 @@ def _categories(path: Path, listed: Sequence[Record], annotations: Sequence[Reco
 
 
 def _category_id(annotation: Record) -> int | None:
-    value = annotation.get("category_id")
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        return None
-    return int(value)
+    value = whole_number(annotation.get("category_id"))
+    return value if type(value) is int else None
 
 
 def _text(annotation: Record) -> str | None:

@@ -10,7 +10,8 @@ from maskgrid.dataset.images import BadImageError
 from maskgrid.dataset.pictures import read_picture
 from maskgrid.dataset.region_masks import read_regions
 from maskgrid.io.errors import UserError
-from maskgrid.io.files import atomic_folder, write_bytes
+from maskgrid.io.files import write_bytes
+from maskgrid.io.folders import atomic_folder
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table
 from maskgrid.masks.pictures import Pixels

@@ -10,7 +10,8 @@ import orjson
 
 from maskgrid.config.exports import OPTIONS, Options, PolygonsOptions
 from maskgrid.config.sweep import called
-from maskgrid.io.files import atomic_folder, write_bytes
+from maskgrid.io.files import write_bytes
+from maskgrid.io.folders import atomic_folder
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import parameter
 from maskgrid.plan.plan import Plan
