@@ -130,9 +130,12 @@ def _lay_out(columns: list[_Column], marked: list[bool]) -> list[str]:
 def _notes(rows: list[dict[str, Any]], n_shown: int, n_hidden: int) -> list[str]:
     n_images = max((row["n_images"] for row in rows), default=0)
     baseline = next((_label(row) for row in rows if row["is_baseline"]), "baseline")
+    difference = "* marks a difference, taken image by image, whose 95 % interval excludes 0."
+    marks = [f"> marks the baseline; {difference}"]
+    if baseline != BASELINE:  # which may have a long name
+        marks = [f"> marks the baseline, {baseline}.", difference]
     notes = [
-        "> marks the baseline." if baseline == BASELINE else f"> marks the baseline, {baseline}.",
-        "* marks a difference, taken image by image, whose 95 % interval excludes 0.",
+        *marks,
         f"{len(rows)} settings, {n_images} images. Intervals are bootstrapped over images.",
     ]
     if n_shown < len(rows):
