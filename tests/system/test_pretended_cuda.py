@@ -73,7 +73,7 @@ def test_candidates_in_a_lower_precision(mode, dtype, monkeypatch):
         model = moved(load_model("demo", device="cpu"))
         run_in(model, torch.device("cuda"), DTYPES[dtype])
         found = Proposer(model, mode).run(IMAGE, pass_, RECORDING, points_per_batch=5)
-    assert found.dtype == dtype
+    assert found.dtype == (dtype if mode == "exact" else "float32")  # fast keeps the prompts' tokens in float32
     assert len(found.rows) > 5
 
 

@@ -130,12 +130,16 @@ def _is_same_file(path: Path, other: Path) -> bool:
 def remove_tree(folder: Path) -> None:
     """Remove a folder with its files and folders, in order of their names, if it exists.
 
-    Temporary files of a living process stay, and so does the folder then.
+    Temporary files of a living process stay, and so does the folder then. Another process may remove it meanwhile.
 
     Raises:
         OSError: a file cannot be removed.
     """
-    for path in sorted(folder.glob("*")):
+    try:
+        paths = sorted(folder.glob("*"))
+    except FileNotFoundError:  # while they were listed
+        return
+    for path in paths:
         if is_part(path) and _is_being_written(path):
             continue
         if path.is_dir() and not path.is_symlink():
