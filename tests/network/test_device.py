@@ -176,10 +176,14 @@ def test_four_network_jobs_run_at_once_on_their_own_devices_beside_a_cpu_job(tmp
     assert Counter((tmp_path / f"{number}.done").read_text() for number in range(6)).keys() <= set(NAMES)
 
 
-def test_rules_that_run_the_network_request_a_device():
-    for name, rule in (("automatic", "generate"), ("prompted", "prompt"), ("tracked", "track")):
-        text = (ROOT / "workflow" / "rules" / f"{name}.smk").read_text()
-        assert "gpu=1" in text.partition(f"rule {rule}:")[2].partition("\nrule ")[0]
+@pytest.mark.parametrize(
+    ("name", "rule"), [("automatic", "generate"), ("automatic", "tiles"), ("prompted", "prompt"), ("tracked", "track")]
+)
+def test_rules_that_run_the_network_request_a_device_and_depend_on_its_arithmetic(name, rule):
+    text = (ROOT / "workflow" / "rules" / f"{name}.smk").read_text()
+    own = text.partition(f"rule {rule}:")[2].partition("\nrule ")[0]
+    assert "gpu=1" in own
+    assert "dtype=PLAN.config.model.arithmetic" in own
 
 
 REPEATED = """

@@ -65,7 +65,7 @@ rule tiles:
         **PASS_WEIGHTS,
         digest=shard_digest,
         recording=recording_json,
-        dtype=PLAN.config.model.dtype,
+        dtype=PLAN.config.model.arithmetic,
         mode=PLAN.config.model.mode,
         apply_postprocessing=PLAN.config.model.apply_postprocessing,
     message:
