@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from maskgrid.config.categories import CategoriesConfig
+from maskgrid.config.dataset import DatasetConfig
 from maskgrid.config.files import schema
 from maskgrid.config.filters import FilterFields
-from maskgrid.config.models import Config, DatasetConfig, GeneratorFields, ModelConfig
+from maskgrid.config.models import Config, GeneratorFields, ModelConfig
 from maskgrid.config.pixels import PixelsConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.record import RecordConfig

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
+from maskgrid.config.dataset import DatasetConfig
 from maskgrid.config.files import load_config, parse_config, save_config, schema
 from maskgrid.config.filters import FilterConfig
-from maskgrid.config.models import Config, DatasetConfig, GeneratorConfig, ModelConfig
+from maskgrid.config.models import Config, GeneratorConfig, ModelConfig
 from maskgrid.config.record import RecordConfig
 from maskgrid.config.section import SweepBlock
 from maskgrid.io.errors import UserError

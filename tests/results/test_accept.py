@@ -9,7 +9,7 @@ import pytest
 
 from killing import RememberingNetwork, run_all, tiny_plan, write_images
 from maskgrid.automatic.proposer import Proposer
-from maskgrid.config.models import DatasetConfig
+from maskgrid.config.dataset import DatasetConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table, write_table
 from maskgrid.results.accept import accept, failed_line

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from maskgrid.config.categories import CategoriesConfig
+from maskgrid.config.dataset import DatasetConfig
 from maskgrid.config.exports import (
     NOT_OF_PROMPTS,
     NOT_OF_SETTINGS,
@@ -20,7 +21,6 @@ from maskgrid.config.exports import (
     options_by_form,
 )
 from maskgrid.config.filters import NO_FILTERS, FilterConfig, filters_on
-from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.record import RecordConfig
 from maskgrid.config.section import Fraction, Items, Section, Sweep
@@ -33,45 +33,6 @@ PointGrid = Annotated[Items[Point], Field(min_length=1)]
 
 BASELINE = "baseline"
 DEMO = "demo"
-
-
-class DatasetConfig(Section):
-    """The images, and how they are split into jobs."""
-
-    source: str = Field(
-        "demo",
-        min_length=1,
-        description="demo, a folder (searched recursively), a glob, a list (.txt, .csv, .parquet), a COCO .json or tar "
-        "archives (images-{000..009}.tar), also by URL",
-    )
-    shard_size: int = Field(64, ge=1, description="at most this many images per shard; one job works on one shard")
-    tiles_per_job: int | None = Field(
-        None,
-        ge=1,
-        exclude_if=lambda value: value is None,  # so that files without it stay as they were
-        description="with generator.tile_size_px: share the tiles of a shard's large images among jobs of about this "
-        "many; null: one job does all",
-    )
-    max_pixels: int = Field(
-        100_000_000,
-        ge=1,
-        description="a larger image is rejected from its header, without decoding; with generator.tile_size_px a "
-        "larger TIFF is read in windows",
-    )
-    max_failed_fraction: Fraction = Field(
-        0.2,
-        description="the run fails at the end, after all other work, if more than this share of the images is unusable",
-    )
-    ground_truth: str | None = Field(
-        "auto",
-        min_length=1,
-        description="a COCO .json with objects to measure masks against; auto: the source's own annotations, "
-        "if it is a COCO file or the demo; null for none",
-    )
-    pixels: PixelsConfig = Field(
-        PLAIN,
-        exclude_if=lambda pixels: pixels == PLAIN,  # so that files without it stay as they were
-    )
 
 
 class ModelConfig(Section):
@@ -97,6 +58,7 @@ class ModelConfig(Section):
     )
     deterministic: bool = Field(
         False,
+        exclude_if=lambda value: not value,  # so that files without it stay as they were
         description="on CUDA, use only algorithms that give the same bits in every run on the same kind of GPU",
     )
     apply_postprocessing: bool = Field(
