@@ -58,7 +58,6 @@ class ModelConfig(Section):
     )
     deterministic: bool = Field(
         False,
-        exclude_if=lambda value: not value,  # so that files without it stay as they were
         description="on CUDA, use only algorithms that give the same bits in every run on the same kind of GPU",
     )
     apply_postprocessing: bool = Field(
