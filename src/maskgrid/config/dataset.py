@@ -39,6 +39,12 @@ class DatasetConfig(Section):
         description="a COCO .json with objects to measure masks against; auto: the source's own annotations, "
         "if it is a COCO file or the demo; null for none",
     )
+    georeference: bool = Field(
+        False,
+        exclude_if=lambda value: not value,  # so that files without it stay as they were
+        description="true: images.parquet has the reference system and the transform of each GeoTIFF, as crs and "
+        "transform",
+    )
     pixels: PixelsConfig = Field(
         PLAIN,
         exclude_if=lambda pixels: pixels == PLAIN,  # so that files without it stay as they were
