@@ -27,7 +27,7 @@ class DatasetConfig(Section):
         100_000_000,
         ge=1,
         description="a larger image is rejected from its header, without decoding; with generator.tile_size_px a "
-        "larger TIFF is read in windows",
+        "larger TIFF is read in windows, and a JPEG or PNG by maskgrid[large]",
     )
     max_failed_fraction: Fraction = Field(
         0.2,
