@@ -14,7 +14,6 @@ from maskgrid.config.models import Config, GeneratorFields
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import AutomaticConfig
-from maskgrid.io.errors import UserError
 
 # In grid, zip, points and exclude of any sweep: a setting's name, the checkpoint, and the parameters of all jobs.
 _SWEPT: dict[str, Any] = {"name": str, "checkpoint": str} | {
