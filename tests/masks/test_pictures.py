@@ -16,6 +16,17 @@ def painted_whole(pixels, masks):
     return np.rint(canvas).astype(np.uint8)
 
 
+def test_a_mask_of_nearly_all_is_only_outlined():
+    pixels = np.full((10, 10, 3), 100, np.uint8)
+    whole, half = np.ones((10, 10), bool), np.zeros((10, 10), bool)
+    half[:5] = True
+    red, blue = (255, 0, 0), (0, 0, 255)
+    painted = paint(pixels, [(whole, red), (half, blue)], 0.9)
+    assert painted[7, 5].tolist() == [100, 100, 100]
+    assert painted[9, 5].tolist() == [255, 0, 0]
+    assert np.array_equal(painted[:5], paint(pixels, [(half, blue)])[:5])
+
+
 @pytest.mark.parametrize("density", [0.0, 0.002, 0.3, 1.0])
 def test_painting_in_boxes_gives_the_same_pixels(density):
     random = np.random.default_rng(int(1000 * density))

@@ -80,15 +80,19 @@ def colour(family: str, number: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def paint(pixels: Pixels, masks: Iterable[tuple[NDArray[np.bool_], Colour]]) -> Pixels:
-    """Paint masks (H, W), each in its colour and outlined, over a picture (H, W, 3) RGB."""
+def paint(pixels: Pixels, masks: Iterable[tuple[NDArray[np.bool_], Colour]], max_filled_frac: float = 1.0) -> Pixels:
+    """Paint masks (H, W), each in its colour and outlined, over a picture (H, W, 3) RGB.
+
+    Masks that cover more than ``max_filled_frac`` of the picture are only outlined: they would tint all the others.
+    """
     canvas = pixels.astype(np.float32)
     # Largest first, so that a part is not hidden under its whole.
     for mask, rgb in sorted(masks, key=lambda entry: -int(entry[0].sum())):
         # A small mask costs its box, not the picture.
         window = _box(mask)
         inside, part = mask[window], canvas[window]
-        part[inside] += (np.array(rgb, np.float32) - part[inside]) * np.float32(_OPACITY)
+        if np.count_nonzero(inside) <= max_filled_frac * mask.size:
+            part[inside] += (np.array(rgb, np.float32) - part[inside]) * np.float32(_OPACITY)
         part[_outline(inside)] = rgb
     return np.rint(canvas).astype(np.uint8)
 

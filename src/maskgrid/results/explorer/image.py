@@ -10,6 +10,7 @@ import orjson
 
 from maskgrid.automatic.candidates import Candidates
 from maskgrid.masks.pictures import Pixels, Thumbnail, data_uri, jpeg
+from maskgrid.pages.scripts import script
 from maskgrid.results.accuracy.image_truth import TrueObjects
 from maskgrid.results.explorer.packing import packed
 
@@ -88,12 +89,6 @@ def thumbnail(source: ImageSource) -> bytes:
     """A small JPEG of the image."""
     small = Thumbnail.fit(source.size_hw, _THUMBNAIL_SIDE)
     return jpeg(small.pixels(source.pixels), quality=70)
-
-
-def script(function: str, fingerprint: str, *values: object) -> bytes:
-    """A script that calls a function of the page; what it was made from comes first, so that ``verify`` finds it."""
-    texts = [orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY) for value in (fingerprint, *values)]
-    return b"maskgrid.%s(%s);\n" % (function.encode(), b",\n".join(texts))
 
 
 def embedded(data: object) -> str:
