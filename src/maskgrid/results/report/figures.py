@@ -111,7 +111,7 @@ def maps_section(data: ReportData) -> Html:
 def _map(pair: PairMap, data: ReportData) -> Html:
     # A scrolling box must be reachable by keyboard, and so needs a name.
     label = f"Masks over {' and '.join(pair.names)}"
-    box = {"class": "wide", "tabindex": 0, "role": "region", "aria-label": label}
+    box: dict[str, str | float] = {"class": "wide", "tabindex": 0, "role": "region", "aria-label": label}
     return element("figure", {}, element("div", box, charts.heat_map(pair)), _interaction(pair, data))
 
 
