@@ -15,10 +15,10 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import open_table, read_table
 from maskgrid.io.wording import TOY
 from maskgrid.pages.markup import Html, asset, element, join, page, text
-from maskgrid.pages.scripts import script
+from maskgrid.pages.scripts import embedded, script
 from maskgrid.plan.plan import Plan
 from maskgrid.results.explorer.groups import run_groups, settings_data, values_of
-from maskgrid.results.explorer.image import ImageData, ImageSource, embedded, file_name
+from maskgrid.results.explorer.image import ImageData, ImageSource, file_name
 from maskgrid.results.notes import report_fingerprint
 from maskgrid.results.report.samples import Sample, is_answered
 
