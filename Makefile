@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 SUPPLY := $(abspath $(VENV))/supply
 
-.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema lock sbom audit train-demo docs-figures clean
+.PHONY: install demo test test-wheel dist test-loaders test-slurm test-versions bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema lock sbom audit train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -70,6 +70,11 @@ test-loaders: $(INSTALLED)
 # Debian's slurm-wlm and munge if missing (as root), and stops what it started.
 test-slurm: $(INSTALLED)
 	MASKGRID_SLURM=1 $(BIN)/python -m pytest -s tests/workflow/slurm
+
+# The tests of exactness and of the workflow with each Python from 3.11 to 3.14 that is here and each torch from 2.10 on, in
+# temporary environments (docs/reliability.md); up to 6 GB, minutes each. VERSIONS="--python python3.13 --torch 2.12.1" is one.
+test-versions: $(INSTALLED)
+	$(BIN)/python scripts/versions.py $(VERSIONS)
 
 # All that the README promises, tried at random, hours on one core; goes on where it stopped (docs/reliability.md). For
 # instance SOAK="--minutes 60" or SOAK="--kind configs --trials 1000".
