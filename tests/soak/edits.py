@@ -22,7 +22,7 @@ from warm import client
 from workflow import Run, copy_own_weights, restored, snakemake
 
 # These hold when a run was, or which jobs of it there were.
-ASIDE = frozenset({"provenance.json", "tracked/provenance.json", "outputs.json"})
+ASIDE = frozenset({"provenance.json", "report/provenance.js", "tracked/provenance.json", "outputs.json"})
 LONG_AGO = 1_000_000_000
 
 

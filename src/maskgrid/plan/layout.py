@@ -190,6 +190,11 @@ class Layout:
         return self.root / "provenance.json"
 
     @property
+    def report_provenance(self) -> Path:
+        """When the results were made, as the report reads it."""
+        return self.root / "report" / "provenance.js"
+
+    @property
     def outputs(self) -> Path:
         """What the workflow wrote for the last config, with sizes and times."""
         return self.root / "outputs.json"

@@ -16,10 +16,11 @@ from maskgrid.automatic.image_replay import ImageReplay
 from maskgrid.config.settings import make_setting
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
+from maskgrid.pages.scripts import embedded
 from maskgrid.plan.layout import Layout
 from maskgrid.results.explorer.groups import run_groups
-from maskgrid.results.explorer.image import embedded, file_name
-from maskgrid.results.explorer.page import embedded_images, explorer_page, write_explorer_page
+from maskgrid.results.explorer.image import file_name
+from maskgrid.results.explorer.page import embedded_images, explorer_page, images_inside, write_explorer_page
 from maskgrid.results.explorer.stage import write_explorer
 from maskgrid.results.explorer.verify import check_explorer
 from maskgrid.results.report.samples import read_samples
@@ -175,7 +176,7 @@ def test_of_chosen_images_the_others_are_listed_and_not_shown(opened, samples, p
     shutil.copytree(plan.layout.root, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "report")
     some = list(samples.values())[:2]
-    write_explorer_page(chosen, some)
+    write_explorer_page(chosen, images_inside(chosen, some))
     tab = opened(page=chosen.layout.explorer)
     assert shown(tab)["key"] == some[0].image_key
     assert tab.run("listing.n") == N_IMAGES + 2

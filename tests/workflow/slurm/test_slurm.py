@@ -28,7 +28,7 @@ CONFIG = {
     "annotations": ["baseline"],
 }
 # The only file with time and place of the run.
-ASIDE = ("outputs.json", "provenance.json")
+ASIDE = ("outputs.json", "provenance.json", "report/provenance.js")
 
 
 @dataclass(slots=True)
