@@ -16,9 +16,10 @@ from maskgrid.automatic.image_replay import ImageReplay
 from maskgrid.config.settings import make_setting
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
+from maskgrid.pages.scripts import embedded
 from maskgrid.plan.layout import Layout
 from maskgrid.results.explorer.groups import run_groups
-from maskgrid.results.explorer.image import embedded, file_name
+from maskgrid.results.explorer.image import file_name
 from maskgrid.results.explorer.page import embedded_images, explorer_page, write_explorer_page
 from maskgrid.results.explorer.stage import write_explorer
 from maskgrid.results.explorer.verify import check_explorer

@@ -15,9 +15,10 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import open_table, read_table
 from maskgrid.io.wording import TOY
 from maskgrid.pages.markup import Html, asset, element, join, page, text
+from maskgrid.pages.scripts import embedded, script
 from maskgrid.plan.plan import Plan
 from maskgrid.results.explorer.groups import run_groups, settings_data, values_of
-from maskgrid.results.explorer.image import ImageData, ImageSource, embedded, file_name, script
+from maskgrid.results.explorer.image import ImageData, ImageSource, file_name
 from maskgrid.results.notes import report_fingerprint
 from maskgrid.results.report.samples import Sample, is_answered
 
@@ -26,8 +27,9 @@ _MAX_BYTES = 9_000_000
 # Counts of every setting are listed if there are no more of them; else the baseline's alone.
 _MAX_COUNTS = 500_000
 _SCRIPTS = (
-    *("links", "masks", "packing", "regions", "replay", "filters", "overlaps", "curves", "curve_charts", "settings"),
-    *("truth", "store", "raster", "view", "scene", "compare", "pointing", "list", "address", "downloads", "explorer"),
+    *("links", "page", "masks", "packing", "regions", "replay", "filters", "overlaps", "curves"),
+    *("curve_charts", "settings", "truth", "store", "raster", "view", "scene", "compare", "pointing"),
+    *("list", "address", "downloads", "explorer"),
 )
 
 
