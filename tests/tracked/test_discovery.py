@@ -9,10 +9,11 @@ from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.journal import Journal
 from maskgrid.masks import rle
-from maskgrid.tracked.discovery import Proposal, new_objects, propose, track_automatically
+from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.frames import FrameFolder
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.tracked.proposals import Proposal, new_objects, propose
 from maskgrid.tracked.resume import resumably
 from maskgrid.tracked.tracker import track, tracked_masks
 
