@@ -108,9 +108,10 @@ def test_a_process_that_finds_every_image_finished_says_so(plan, demo_model, mon
     def stopped(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(generation, "write_rows", stopped)
+    monkeypatch.setattr(generation, "write_rows", stopped)
+    with pytest.raises(KeyboardInterrupt):
         generate_shard(plan, "demo", PASS, "all", load=network.load)
+    monkeypatch.undo()
     caplog.set_level("INFO")
     generate_shard(plan, "demo", PASS, "all", load=lambda *_: pytest.fail("no image is left for the network"))
     assert "5 of 5 images were finished before" in caplog.text
