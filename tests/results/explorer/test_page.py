@@ -428,6 +428,23 @@ def test_nothing_is_without_a_name_and_the_phone_has_no_sideways_scroll(opened):
     assert tab.run("byId('sliders').getBoundingClientRect().top + scrollY") == before
 
 
+def test_on_a_phone_what_is_said_of_a_mask_is_never_under_the_picture(opened):
+    tab = opened(width=390, height=844)
+    tab.run("showPointed({x: current.size_hw[1] / 2, y: current.size_hw[0] / 2})")
+    for down in (0, 150, 300, 450, 600, 900):
+        tab.run(f"scrollTo(0, {down})")
+        tab.run("new Promise((done) => setTimeout(done, 100))")
+        picture, words, seen = tab.run(
+            """(() => {
+              const picture = canvas.getBoundingClientRect(), words = byId("pointed").getBoundingClientRect();
+              const ends = [words.top + 3, words.bottom - 3].map((y) => document.elementFromPoint(195, y));
+              return [picture.bottom, words.top, ends.every((one) => byId("pointed").contains(one))];
+            })()"""
+        )
+        assert picture <= words + 0.5
+        assert seen, down
+
+
 NAMELESS = """[...document.querySelectorAll("button, input, select, canvas, [role], fieldset, section")]
   .filter((one) => !["presentation", "status", "alert"].includes(one.getAttribute("role")))
   .filter((one) => !(one.getAttribute("aria-label") || one.labels?.length || one.textContent.trim()))
