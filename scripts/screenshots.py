@@ -48,8 +48,8 @@ class Shot:
 
 
 SHOTS = {
-    "report": Shot("index.html", (1280, 1090), LOAD),
-    "report-masks": Shot("index.html", (1280, 782), LOAD, TOP_OF_PICTURES),
+    "report": Shot("index.html", (1280, 1000), LOAD),
+    "report-masks": Shot("index.html", (1140, 722), LOAD, TOP_OF_PICTURES),
     "explorer": Shot("explorer.html", (1280, 920), CURVES),
     "explorer-zoomed": Shot(
         "explorer.html", (1400, 900), f"{CURVES}.then(() => showPointed({{x: 176, y: 66}}))", "0", ZOOMED
