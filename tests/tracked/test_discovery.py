@@ -9,9 +9,11 @@ from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.journal import Journal
 from maskgrid.masks import rle
-from maskgrid.tracked.discovery import Proposal, new_objects, propose, track_automatically
+from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.frames import FrameFolder
 from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.tracked.proposals import Proposal, new_objects, propose
 from maskgrid.tracked.resume import resumably
 from maskgrid.tracked.tracker import track, tracked_masks
 
@@ -170,3 +172,48 @@ def test_a_killed_process_continues_with_the_same_objects(tracker, generator, cl
 def test_options_without_meaning_are_refused(tracker, generator, clip):
     with pytest.raises(UserError, match="direction"):
         track_automatically(tracker, generator, FrameFolder(clip[0]), options=TrackOptions("backward"))
+
+
+@pytest.mark.parametrize("options", [TrackOptions(), TrackOptions(non_overlap_masks=True)])
+def test_new_objects_do_not_change_the_others_masks(tracker, clip, monkeypatch, options):
+    """Objects are tracked once a frame, and as if sam2 had tracked all of them together."""
+    folder, masks = clip
+    shown = [painted(masks[frame, number], frame, number + 1) for frame, number in ((0, 0), (0, 1), (2, 2))]
+    automatic, calls = AutomaticConfig(generate_every=2, end_after=None, join_containment_thresh=1.0), []
+    run_one = VideoPredictor._run
+
+    def recording(self, arguments):
+        if not arguments["is_init_cond_frame"]:
+            calls.append((arguments["frame_idx"], id(arguments["output_dict"])))
+        return run_one(self, arguments)
+
+    monkeypatch.setattr(VideoPredictor, "_run", recording)
+    frames = FrameFolder(folder, stop=4)
+    found = dict(track_automatically(tracker, InTurn([shown[:2], shown[2:]]), frames, automatic, options))
+    assert [len(tracked) for tracked in found.values()] == [2, 2, 3, 3]
+    assert len(calls) - len(set(calls)) == (2 if options.non_overlap_masks else 0)
+    if options.non_overlap_masks:
+        assert all(sum(one.segmentation.astype(int) for one in tracked).max() <= 1 for tracked in found.values())
+        return
+    old, new = dict(track(tracker, frames, shown[:2])), dict(track(tracker, frames, shown[2:]))
+    assert found == {frame: old[frame] + new.get(frame, []) for frame in range(4)}
+
+
+class InTurn:
+    """A generator that gives the masks of prompts, those of the next list each time."""
+
+    def __init__(self, prompts):
+        self.prompts = iter(prompts)
+
+    def candidates(self, pixels):
+        return next(self.prompts)
+
+    def replay(self, prompts, output_mode):
+        return [
+            {
+                "segmentation": rle.compressed(rle.encode(one.mask), one.mask.shape),
+                "predicted_iou": 1 - one.object_id / 100,
+                "area": int(one.mask.sum()),
+            }
+            for one in prompts
+        ]

@@ -39,7 +39,7 @@ from maskgrid.tracked.videos import write_videos as index_videos
 from scripts import chromium
 
 HEIGHT, WIDTH = 48, 64
-FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay"]
+FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4"]
 
 
 def write_prompts(folder, clip):
@@ -160,7 +160,10 @@ def test_groups_of_objects_give_the_same_bytes_as_one_job(finished, tracker, tmp
     assert [job.object_ids for job in read_jobs(grouped.layout.tracked.jobs)] == [[1], [2], [1], [2]]
     whole, parts = (hashes(one.layout.tracked.root) for one in (plan, grouped))
     for name in whole:
-        if name.startswith(("masklets/", "png/", "palette/", "sa_v/", "overlay/")) or name == "objects.parquet":
+        if (
+            name.startswith(("masklets/", "png/", "palette/", "sa_v/", "overlay/", "overlay_mp4/"))
+            or name == "objects.parquet"
+        ):
             assert parts[name] == whole[name], name
 
 
@@ -426,6 +429,8 @@ def test_verify_finds_no_problem_in_a_finished_run(finished):
         ("masklets/good.mkv.parquet", "swap", [("stale", "masklets/good.mkv.parquet")]),
         ("overlay/good.mkv.webp", "cut", [("truncated", "overlay/good.mkv.webp")]),
         ("overlay/good.mkv.jpg", "cut", [("truncated", "overlay/good.mkv.jpg")]),
+        ("overlay_mp4/good.mkv.mp4", "cut", [("truncated", "overlay_mp4/good.mkv.mp4")]),
+        ("overlay_mp4/good.mkv.mp4", "remove", [("missing", "overlay_mp4/good.mkv.mp4")]),
         ("sa_v/good.mkv.json", "cut", [("truncated", "sa_v/good.mkv.json")]),
         ("mots/good.mkv.txt", "cut", [("truncated", "mots/good.mkv.txt")]),
         ("mots/good.mkv.txt", "remove", [("missing", "mots/good.mkv.txt")]),

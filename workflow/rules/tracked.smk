@@ -152,6 +152,16 @@ use rule track_overlay as track_mots with:
         form="mots",
 
 
+use rule track_overlay as track_overlay_mp4 with:
+    output:
+        "<results>/tracked/overlay_mp4/{run}.mp4",
+    log:
+        "<logs>/tracked/{run}/overlay_mp4.log",
+    params:
+        **CALL,
+        form="overlay_mp4",
+
+
 rule track_merge:
     input:
         masklet_files,

@@ -6,7 +6,7 @@ from pathlib import Path
 from maskgrid.plan.passes import PassRun
 
 # Suffixes of a run's exports; those without one are folders.
-_ENDS = {"sa_v": ".json", "png": "", "palette": "", "mots": ".txt", "overlay": ".webp"}
+_ENDS = {"sa_v": ".json", "png": "", "palette": "", "mots": ".txt", "overlay": ".webp", "overlay_mp4": ".mp4"}
 _EXPORT_ENDS = {"sa1b": ".tar", "polygons": ".json"}
 TRACKED_FORMS = tuple(_ENDS)
 # Exports of tracking that are one file over all videos.
@@ -49,7 +49,7 @@ class TrackedLayout:
         return self.root / "masklets" / f"{run}.parquet"
 
     def export(self, form: str, run: str) -> Path:
-        """An export of a run: ``sa_v``, ``png``, ``palette``, ``mots`` or ``overlay``."""
+        """An export of a run: ``sa_v``, ``png``, ``palette``, ``mots``, ``overlay`` or ``overlay_mp4``."""
         return self.root / form / f"{run}{_ENDS[form]}"
 
     def sheet(self, run: str) -> Path:

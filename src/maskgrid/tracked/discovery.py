@@ -1,13 +1,10 @@
 """Find objects in a video and track them, without prompts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.config.tracking import AutomaticConfig
@@ -16,9 +13,19 @@ from maskgrid.masks import rle
 from maskgrid.network.memory import device_errors
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.tracked.proposals import new_objects, propose
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
 from maskgrid.tracked.shared_frames import SharedFrames
-from maskgrid.tracked.state import Horizon, forget, forget_mask_inputs, kept_state, reach_of, read_snapshot
+from maskgrid.tracked.state import (
+    Horizon,
+    State,
+    forget,
+    forget_mask_inputs,
+    kept_state,
+    reach_of,
+    read_snapshot,
+    state_of,
+)
 from maskgrid.tracked.tracker import LESS_MEMORY, add_prompt, tracked_masks
 
 _NOTHING_LATER = Horizon(frozenset(), frozenset())
@@ -100,9 +107,9 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         if frame == self.n_frames:
             raise StopIteration
         with device_errors(LESS_MEMORY):
-            masks = self._track(frame)
-            if self._is_asked_for(frame, masks) and self._find(frame, masks):
-                masks = self._track(frame)
+            masks = self._track(frame, self._state)
+            if self._is_asked_for(frame, masks):
+                masks = self._with_new(frame, masks, self._find(frame, masks))
         self._end(masks)
         forget(self._state, frame, self._reach, _NOTHING_LATER)
         self.n_given += 1
@@ -115,11 +122,19 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
             {"n_given": self.n_given, "unseen": self._unseen, "found": found, "state": kept_state(self._state)}, stream
         )
 
-    def _track(self, frame: int) -> list[TrackedMask]:
-        if not self._unseen:
+    def _track(self, frame: int, state: State) -> list[TrackedMask]:
+        if not state["obj_ids"]:
             return []
-        ((_, ids, logits),) = self._predictor.propagate_quietly(self._state, range(frame, frame + 1))
-        return tracked_masks(self._state, frame, ids, logits)
+        ((_, ids, logits),) = self._predictor.propagate_quietly(state, range(frame, frame + 1))
+        return tracked_masks(state, frame, ids, logits)
+
+    def _with_new(self, frame: int, masks: list[TrackedMask], new: Sequence[int]) -> list[TrackedMask]:
+        """Add the masks of new objects, by id, to those of a frame."""
+        if not new:
+            return masks
+        if self._predictor.non_overlap_masks:  # the new objects change the others' masks
+            return self._track(frame, self._state)
+        return masks + self._track(frame, state_of(self._state, new))
 
     def _is_asked_for(self, frame: int, masks: list[TrackedMask]) -> bool:
         every = self._automatic.generate_every
@@ -131,8 +146,8 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         covered_px = rle.union_area_px([mask.counts for mask in masks], (height, width))
         return covered_px < self._automatic.min_coverage_frac * height * width
 
-    def _find(self, frame: int, masks: list[TrackedMask]) -> bool:
-        """Prompt sam2 with the new objects on a frame; return whether there are any."""
+    def _find(self, frame: int, masks: list[TrackedMask]) -> list[int]:
+        """Prompt sam2 with the new objects on a frame; return their ids."""
         size_hw = self._frames.size_hw
         self._last_generation = frame
         self.generated_on.append(frame)
@@ -140,13 +155,15 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
         found = new_objects(proposals, [mask.counts for mask in masks], size_hw, self._automatic)
         most = self._automatic.max_objects
         found = found if most is None else found[: max(0, most - len(self._unseen))]
-        for one in found:
-            self._n_found += 1
-            self._unseen[self._n_found] = 0
-            prompt = FramePrompt(frame, self._n_found, mask=rle.decode(one.counts, size_hw))
-            add_prompt(self._predictor, self._state, prompt)
+        new = list(range(self._n_found + 1, self._n_found + len(found) + 1))
+        self._n_found += len(found)
+        for object_id, one in zip(new, found, strict=True):
+            self._unseen[object_id] = 0
+            add_prompt(
+                self._predictor, self._state, FramePrompt(frame, object_id, mask=rle.decode(one.counts, size_hw))
+            )
         forget_mask_inputs(self._state)
-        return bool(found)
+        return new
 
     def _end(self, masks: list[TrackedMask]) -> None:
         """Count the frames since each object was last seen; stop tracking those unseen for ``end_after`` frames."""
@@ -156,57 +173,3 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
             if self._automatic.end_after is not None and self._unseen[mask.object_id] >= self._automatic.end_after:
                 del self._unseen[mask.object_id]
                 self._predictor.remove_object(self._state, mask.object_id, need_output=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """An automatic mask: COCO's compressed counts, and the IoU that the network predicts for it."""
-
-    counts: bytes
-    predicted_iou: float
-    area_px: int
-
-
-def propose(generator: MaskGenerator, pixels: NDArray[np.uint8]) -> list[Proposal]:
-    """Generate the masks of a frame, best first."""
-    records = generator.replay(generator.candidates(pixels), output_mode="coco_rle")
-    found = [
-        Proposal(one["segmentation"]["counts"].encode("ascii"), one["predicted_iou"], int(one["area"]))
-        for one in records
-    ]
-    return sorted(found, key=lambda one: (-one.predicted_iou, -one.area_px, one.counts))
-
-
-def new_objects(
-    proposals: Sequence[Proposal], tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticConfig
-) -> list[Proposal]:
-    """Select the proposals of untracked objects, one per object.
-
-    Args:
-        proposals: best first.
-        tracked: the masks of tracked objects on the same frame.
-        size_hw: the frame's height and width.
-        options: the overlap from which two masks are the same object.
-
-    Returns:
-        The selected proposals, best first.
-    """
-    unknown = [one for one in proposals if not _is_one_of(one, tracked, size_hw, options)]
-    distinct: list[Proposal] = []
-    for one in unknown:
-        if rle.pairwise_iou([one.counts], [two.counts for two in distinct], size_hw).max(initial=0) < (
-            options.join_iou_thresh
-        ):
-            distinct.append(one)
-    return [one for one in distinct if not _is_part(one, distinct, size_hw, options.join_containment_thresh)]
-
-
-def _is_one_of(one: Proposal, tracked: Sequence[bytes], size_hw: tuple[int, int], options: AutomaticConfig) -> bool:
-    iou = rle.pairwise_iou([one.counts], tracked, size_hw).max(initial=0)
-    inside = rle.containment([one.counts], tracked, size_hw).max(initial=0)
-    return bool(iou >= options.join_iou_thresh or inside > options.join_containment_thresh)
-
-
-def _is_part(one: Proposal, others: Sequence[Proposal], size_hw: tuple[int, int], threshold: float) -> bool:
-    larger = [other.counts for other in others if other.area_px > one.area_px]
-    return bool(rle.containment([one.counts], larger, size_hw).max(initial=0) > threshold)

@@ -1,4 +1,4 @@
-"""The stage ``export``: a run's masklets as SA-V's JSON, pictures per object or frame, MOTS's text, or an overlay."""
+"""The stage ``export``: a run's masklets as SA-V's JSON, pictures per object or frame, MOTS's text, overlays."""
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,6 +19,7 @@ from maskgrid.tracked.documents import write_sa_v
 from maskgrid.tracked.masklets import Run, by_frames, by_objects, read_run
 from maskgrid.tracked.mots import write_mots
 from maskgrid.tracked.overlay import write_overlay
+from maskgrid.tracked.overlay_video import write_overlay_mp4
 from maskgrid.tracked.parameters import reading_of
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ _MOST_COLOURS = 255
 
 
 def export_run(plan: Plan, name: str, form: str) -> None:
-    """Write a run's masklets as ``sa_v``, ``png``, ``palette``, ``mots`` or ``overlay``.
+    """Write a run's masklets as ``sa_v``, ``png``, ``palette``, ``mots``, ``overlay`` or ``overlay_mp4``.
 
     Raises:
         UserError: there is no such run or form, or its masklets are missing.
@@ -45,6 +46,7 @@ FORMS: Mapping[str, Callable[[Plan, Run, Path], None]] = {
     "palette": lambda plan, run, path: write_palette_pictures(run, path, _shown_ids(plan, run)),
     "mots": lambda _, run, path: write_mots(run, path),
     "overlay": lambda plan, run, path: write_overlay(run, reading_of(plan), path, plan.layout.tracked.sheet(run.name)),
+    "overlay_mp4": lambda plan, run, path: write_overlay_mp4(run, reading_of(plan), path),
 }
 
 

@@ -37,6 +37,7 @@ WORDS: dict[str, str | None] = {
     "track_png": "writing PNG masks",
     "track_palette": "writing palette PNGs",
     "track_mots": "writing MOTS's text",
+    "track_overlay_mp4": "filming them",
     "track_merge": "writing statistics and the page",
     "provenance": None,
     "tidy": None,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from maskgrid.automatic.candidates import Candidates
+from maskgrid.masks.packing import packed
 from maskgrid.masks.pictures import Pixels, Thumbnail, data_uri, jpeg
 from maskgrid.pages.scripts import embedded, script
 from maskgrid.results.accuracy.image_truth import TrueObjects
-from maskgrid.results.explorer.packing import packed
 
 # Longer side of the picture in pixels; masks keep the image's own.
 _SIDE = 1024

@@ -27,8 +27,9 @@ _MAX_BYTES = 9_000_000
 # Counts of every setting are listed if there are no more of them; else the baseline's alone.
 _MAX_COUNTS = 500_000
 _SCRIPTS = (
-    *("links", "masks", "packing", "regions", "replay", "filters", "overlaps", "curves", "curve_charts", "settings"),
-    *("truth", "store", "raster", "view", "scene", "compare", "pointing", "list", "address", "downloads", "explorer"),
+    *("links", "page", "masks", "packing", "regions", "replay", "filters", "overlaps", "curves"),
+    *("curve_charts", "settings", "truth", "store", "raster", "view", "scene", "compare", "pointing"),
+    *("list", "address", "downloads", "explorer"),
 )
 
 
