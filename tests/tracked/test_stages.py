@@ -39,7 +39,7 @@ from maskgrid.tracked.videos import write_videos as index_videos
 from scripts import chromium
 
 HEIGHT, WIDTH = 48, 64
-FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4"]
+FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4", "player"]
 
 
 def write_prompts(folder, clip):
@@ -431,6 +431,9 @@ def test_verify_finds_no_problem_in_a_finished_run(finished):
         ("overlay/good.mkv.jpg", "cut", [("truncated", "overlay/good.mkv.jpg")]),
         ("overlay_mp4/good.mkv.mp4", "cut", [("truncated", "overlay_mp4/good.mkv.mp4")]),
         ("overlay_mp4/good.mkv.mp4", "remove", [("missing", "overlay_mp4/good.mkv.mp4")]),
+        ("player.html", "cut", [("truncated", "player.html")]),
+        ("player/good.mkv", "remove", [("missing", "player/good.mkv")]),
+        ("player/good.mkv/frames-00000.js", "remove", [("missing", "player/good.mkv/frames-00000.js")]),
         ("sa_v/good.mkv.json", "cut", [("truncated", "sa_v/good.mkv.json")]),
         ("mots/good.mkv.txt", "cut", [("truncated", "mots/good.mkv.txt")]),
         ("mots/good.mkv.txt", "remove", [("missing", "mots/good.mkv.txt")]),

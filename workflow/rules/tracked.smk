@@ -152,7 +152,7 @@ use rule track_overlay as track_mots with:
         form="mots",
 
 
-use rule track_overlay as track_overlay_mp4 with:
+use rule track_overlay as track_mp4 with:
     output:
         "<results>/tracked/overlay_mp4/{run}.mp4",
     log:
@@ -160,6 +160,16 @@ use rule track_overlay as track_overlay_mp4 with:
     params:
         **CALL,
         form="overlay_mp4",
+
+
+use rule track_overlay as track_player with:
+    output:
+        directory("<results>/tracked/player/{run}"),
+    log:
+        "<logs>/tracked/{run}/player.log",
+    params:
+        **CALL,
+        form="player",
 
 
 rule track_merge:

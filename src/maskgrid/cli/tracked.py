@@ -18,7 +18,7 @@ COMMANDS = (
         "track-export",
         "write a video's masklets in another form",
         "tracked.export:export_run",
-        (_RUN, option("--form", required=True, help="sa_v, png, palette, mots, overlay or overlay_mp4")),
+        (_RUN, option("--form", required=True, help="sa_v, png, palette, mots, overlay, overlay_mp4 or player")),
     ),
     Command(
         "track-merge", "write statistics of all videos, YouTube-VIS, COCO and a page", "tracked.merge:merge_tracked"

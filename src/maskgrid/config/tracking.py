@@ -13,7 +13,7 @@ from pydantic import (
 
 from maskgrid.config.section import Fraction, Items, Section, Sweep, SweepBlock
 
-Export = Literal["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4"]
+Export = Literal["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4", "player"]
 
 
 class AutomaticConfig(Section):
@@ -115,7 +115,7 @@ class TrackingConfig(Section):
         description="besides the tables: youtube_vis, coco (an image per frame, with track_id), sa_v (one JSON per "
         "video), png (one image per object and frame), palette (one image per frame, as in DAVIS), mots (one text "
         "file per video), overlay (a small animation and a contact sheet), overlay_mp4 (all frames at their "
-        "full size as a film)",
+        "full size as a film), player (a page that plays the videos with their masks, and its data)",
     )
 
     @field_validator("sweep")
