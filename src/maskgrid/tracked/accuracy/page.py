@@ -7,6 +7,7 @@ from maskgrid.io.wording import NONE, count, number
 from maskgrid.pages.markup import Column, Html, join, meanings, paragraph, section, table
 from maskgrid.pages.markup import Row as TableRow
 from maskgrid.tracked.accuracy.merge import Accuracies
+from maskgrid.tracked.accuracy.truth import NO_TRUTH
 
 Row = dict[str, Any]
 
@@ -68,7 +69,7 @@ def _first_words(found: Accuracies) -> str:
     rows = [row for row in found.videos if row["setting"] == found.settings[0]["setting"]]
     n_good = sum(row["status"] == "ok" for row in rows)
     words = f"{count(n_good, 'video')} of {len(rows)} measured. All figures are over the frames that are annotated."
-    reasons = {row["message"] for row in rows if row["status"] not in ("ok", "no_truth")}
+    reasons = {row["message"] for row in rows if row["status"] not in ("ok", NO_TRUTH)}
     return words + (f" Not measured: {'; '.join(sorted(map(str, reasons))[:3])}." if reasons else "")
 
 

@@ -31,6 +31,8 @@ from maskgrid.tracked.videos import demo_folder
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+# The status of the source's videos that the ground truth does not have.
+NO_TRUTH = "no_truth"
 _ROWS_IN_GROUP = 8192
 
 
@@ -57,7 +59,8 @@ def write_true_objects(plan: Plan) -> None:
     n_objects, n_unusable = (sum(row[name] for row in rows) for name in ("n_objects", "n_unusable"))
     log.info("%s: %d objects in %d videos; %d annotations cannot be used", path, n_objects, n_ok, n_unusable)
     if not n_ok:
-        reasons = [(row["video_key"], f"{row['status']}: {row['message']}") for row in rows]
+        bad = [row for row in rows if row["status"] != NO_TRUTH]
+        reasons = [(row["video_key"], f"{row['status']}: {row['message']}") for row in bad]
         raise UserError(
             f"{KEY}: none of {path} can be used. Videos are named by their path below tracking.source, for instance "
             f"{videos[0].video_key!r}{named_reasons(reasons)}"
@@ -162,7 +165,7 @@ class _Reader:
     def with_others(self) -> list[Row]:
         """The rows of ``TRUE_VIDEOS``, by key; also of the source's videos without true objects."""
         for key in self._videos.keys() - self._rows.keys():
-            self._add(key, "no_truth", "the ground truth has no such video", [])
+            self._add(key, NO_TRUTH, "the ground truth has no such video", [])
         return [self._rows[key] for key in sorted(self._rows)]
 
     def _video(self, found: TrueVideo, key: str | None) -> Video:
