@@ -15,6 +15,8 @@ from made_videos import STATUSES, drawn, with_points, write_frames, write_videos
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from browser import find_browser
+from browser_faults import faults
 from killing import hashes
 from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
@@ -34,6 +36,7 @@ from maskgrid.tracked.track import track_job
 from maskgrid.tracked.tracker import track
 from maskgrid.tracked.verify import verify
 from maskgrid.tracked.videos import write_videos as index_videos
+from scripts import chromium
 
 HEIGHT, WIDTH = 48, 64
 FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4", "player"]
@@ -344,6 +347,13 @@ def test_exported_documents_can_be_used_as_prompts(finished, tracker, tmp_path, 
     assert list(zip(mine["frame"], mine["mask_counts"], strict=True)) == list(
         zip(seen["frame"], seen["counts"], strict=True)
     )
+
+
+def test_the_page_has_no_serious_fault(finished):
+    plan, _ = finished
+    find_browser()
+    with chromium.tab() as tab:
+        assert faults(tab, plan.layout.tracked.page) == []
 
 
 def test_overlays_show_the_video(finished):

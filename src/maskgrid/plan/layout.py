@@ -83,6 +83,29 @@ class TrackedLayout:
         """One row per setting of the sweep."""
         return self.root / "settings.parquet"
 
+    def ground_truth(self, table: str) -> Path:
+        """The true objects that masklets are measured against: ``videos`` or ``masks``."""
+        return self.root / "ground_truth" / f"{table}.parquet"
+
+    def run_accuracy(self, run: str) -> Path:
+        """How well a run's masklets fit the true objects: one row per object."""
+        return self.root / "ground_truth" / "runs" / f"{run}.parquet"
+
+    @property
+    def accuracy(self) -> Path:
+        """One row per true object and setting."""
+        return self.root / "accuracy.parquet"
+
+    @property
+    def accuracy_videos(self) -> Path:
+        """The same per video and setting."""
+        return self.root / "accuracy_videos.parquet"
+
+    @property
+    def accuracy_settings(self) -> Path:
+        """The same per setting."""
+        return self.root / "accuracy_settings.parquet"
+
     @property
     def page(self) -> Path:
         """The HTML page."""
@@ -201,6 +224,11 @@ class Layout:
     def provenance(self) -> Path:
         """How the results came about."""
         return self.root / "provenance.json"
+
+    @property
+    def report_provenance(self) -> Path:
+        """When the results were made, as the report reads it."""
+        return self.root / "report" / "provenance.js"
 
     @property
     def outputs(self) -> Path:

@@ -58,6 +58,7 @@ def tracking_page(
     summary: Sequence[Row],
     settings: Sequence[Row],
     fingerprint: str,
+    more: Sequence[Html] = (),
 ) -> bytes:
     """The page as one HTML file; it belongs beside the folder of overlays.
 
@@ -68,6 +69,7 @@ def tracking_page(
         summary: rows of ``SUMMARY``.
         settings: rows of ``SETTINGS``.
         fingerprint: the inputs' fingerprint, for the page's head.
+        more: further sections, before the videos.
     """
     names = {(run.setting, run.video.video_key): run.name for run in runs}
     shown = [row for row in summary if _place(row) in names][:_MOST_VIDEOS]
@@ -75,6 +77,7 @@ def tracking_page(
     videos = table("Videos", _VIDEO_COLUMNS, map(_video_row, summary))
     content = [
         *([_settings_section(settings)] if len(settings) > 1 else []),
+        *more,
         section("videos", "Videos", paragraph(_first_words(summary, shown)), videos),
         *(_video_section(row, names[_place(row)], objects, exports) for row in shown),
     ]

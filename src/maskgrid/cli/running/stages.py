@@ -39,6 +39,8 @@ WORDS: dict[str, str | None] = {
     "track_mots": "writing MOTS's text",
     "track_mp4": "writing films of them",
     "track_player": "drawing frames for the player",
+    "track_truth": "reading the true objects",
+    "track_evaluate": "measuring masklets against them",
     "track_merge": "writing statistics and the page",
     "provenance": None,
     "tidy": None,

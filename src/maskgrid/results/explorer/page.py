@@ -33,15 +33,14 @@ _SCRIPTS = (
 )
 
 
-def write_explorer_page(plan: Plan, samples: Sequence[Sample]) -> None:
-    """Write ``explorer.html`` and ``explorer/images.js``.
-
-    Args:
-        plan: the plan of the run.
-        samples: images to put into the page itself, in this order; those beyond its size are left out.
-    """
+def images_inside(plan: Plan, samples: Sequence[Sample]) -> list[ImageData]:
+    """The images to put into the page itself, in this order; those beyond its size are left out."""
     n_bytes = sum(len(asset(_path(name))) for name in _SCRIPTS)
-    inside = embedded_images(plan, samples, _MAX_BYTES - n_bytes)
+    return embedded_images(plan, samples, _MAX_BYTES - n_bytes)
+
+
+def write_explorer_page(plan: Plan, inside: Sequence[ImageData]) -> None:
+    """Write ``explorer.html``, with images inside, and ``explorer/images.js``."""
     write_bytes(plan.layout.explorer_images, images_script(plan, inside))
     write_bytes(plan.layout.explorer, explorer_page(plan, inside))
 
