@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from discovered import InTurn, Painted
 from oracle_video import painted
 
 from maskgrid.automatic.mask_generator import MaskGenerator
@@ -9,9 +10,11 @@ from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.journal import Journal
 from maskgrid.masks import rle
-from maskgrid.tracked.discovery import Proposal, new_objects, propose, track_automatically
+from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.frames import FrameFolder
 from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.tracked.proposals import Proposal, new_objects, propose
 from maskgrid.tracked.resume import resumably
 from maskgrid.tracked.tracker import track, tracked_masks
 
@@ -48,50 +51,6 @@ SHIFTED, HALF_OUT = rectangle(0, 2, 10, 12, 0.6), rectangle(0, 6, 4, 14, 0.5)
 def test_which_masks_are_new_objects(proposed, tracked, options, new):
     found = new_objects(proposed, [one.counts for one in tracked], SIZE_HW, AutomaticConfig(**options))
     assert found == new
-
-
-class GivenMasks:
-    """A generator with fixed masks for each frame; the first pixel is the frame number."""
-
-    def __init__(self, by_pixel):
-        self.by_pixel = by_pixel
-
-    def candidates(self, pixels):
-        return self.by_pixel[int(pixels[0, 0, 0])]
-
-    def replay(self, masks, output_mode):
-        assert output_mode == "coco_rle"
-        return [
-            {
-                "segmentation": rle.compressed(rle.encode(mask), mask.shape),
-                "predicted_iou": 0.9,
-                "area": int(mask.sum()),
-            }
-            for mask in masks
-        ]
-
-
-class Painted:
-    """Frames with or without a disc on a plain ground; the first pixel is the frame number."""
-
-    size_hw = 64, 64
-
-    def __init__(self, there):
-        self.there = there
-        rows, columns = np.mgrid[:64, :64]
-        self.disc = (rows - 30) ** 2 + (columns - 34) ** 2 < 150
-
-    def __len__(self):
-        return len(self.there)
-
-    def read(self, frame):
-        pixels = np.full((64, 64, 3), 60, np.uint8)
-        pixels[self.disc & self.there[frame]] = 230, 40, 40
-        pixels[0, 0] = frame
-        return pixels
-
-    def generator(self):
-        return GivenMasks({frame: [self.disc] if there else [] for frame, there in enumerate(self.there)})
 
 
 def test_objects_end_and_are_found_again(tracker, monkeypatch):
@@ -170,3 +129,28 @@ def test_a_killed_process_continues_with_the_same_objects(tracker, generator, cl
 def test_options_without_meaning_are_refused(tracker, generator, clip):
     with pytest.raises(UserError, match="direction"):
         track_automatically(tracker, generator, FrameFolder(clip[0]), options=TrackOptions("backward"))
+
+
+@pytest.mark.parametrize("options", [TrackOptions(), TrackOptions(non_overlap_masks=True)])
+def test_new_objects_do_not_change_the_others_masks(tracker, clip, monkeypatch, options):
+    """Objects are tracked once a frame, and as if sam2 had tracked all of them together."""
+    folder, masks = clip
+    shown = [painted(masks[frame, number], frame, number + 1) for frame, number in ((0, 0), (0, 1), (2, 2))]
+    automatic, calls = AutomaticConfig(generate_every=2, end_after=None, join_containment_thresh=1.0), []
+    run_one = VideoPredictor._run
+
+    def recording(self, arguments):
+        if not arguments["is_init_cond_frame"]:
+            calls.append((arguments["frame_idx"], id(arguments["output_dict"])))
+        return run_one(self, arguments)
+
+    monkeypatch.setattr(VideoPredictor, "_run", recording)
+    frames = FrameFolder(folder, stop=4)
+    found = dict(track_automatically(tracker, InTurn([shown[:2], shown[2:]]), frames, automatic, options))
+    assert [len(tracked) for tracked in found.values()] == [2, 2, 3, 3]
+    assert len(calls) - len(set(calls)) == (2 if options.non_overlap_masks else 0)
+    if options.non_overlap_masks:
+        assert all(sum(one.segmentation.astype(int) for one in tracked).max() <= 1 for tracked in found.values())
+        return
+    old, new = dict(track(tracker, frames, shown[:2])), dict(track(tracker, frames, shown[2:]))
+    assert found == {frame: old[frame] + new.get(frame, []) for frame in range(4)}

@@ -152,6 +152,26 @@ use rule track_overlay as track_mots with:
         form="mots",
 
 
+use rule track_overlay as track_mp4 with:
+    output:
+        "<results>/tracked/overlay_mp4/{run}.mp4",
+    log:
+        "<logs>/tracked/{run}/overlay_mp4.log",
+    params:
+        **CALL,
+        form="overlay_mp4",
+
+
+use rule track_overlay as track_player with:
+    output:
+        directory("<results>/tracked/player/{run}"),
+    log:
+        "<logs>/tracked/{run}/player.log",
+    params:
+        **CALL,
+        form="player",
+
+
 rule track_truth:
     input:
         true_objects_source(),

@@ -18,7 +18,7 @@ COMMANDS = (
         "track-export",
         "write a video's masklets in another form",
         "tracked.export:export_run",
-        (_RUN, option("--form", required=True, help="sa_v, png, palette, mots or overlay")),
+        (_RUN, option("--form", required=True, help="sa_v, png, palette, mots, overlay, overlay_mp4 or player")),
     ),
     Command(
         "track-truth",

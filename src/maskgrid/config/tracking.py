@@ -13,7 +13,7 @@ from pydantic import (
 
 from maskgrid.config.section import Fraction, Items, Section, Sweep, SweepBlock
 
-Export = Literal["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay"]
+Export = Literal["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4", "player"]
 
 
 class AutomaticConfig(Section):
@@ -46,6 +46,32 @@ class AutomaticConfig(Section):
     max_objects: Annotated[int, Field(ge=1)] | None = Field(
         None, description="follow at most this many objects at a time, highest predicted IoU first; null for no limit"
     )
+    follow_back: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="follow a found object back for up to this many frames, to where it came into view, and generate "
+        "masks on the last frame too; null for never",
+    )
+    rejoin_within: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="an object that is found again within this many frames after it was last seen keeps its number, if "
+        "its memory and its place agree; null for never",
+    )
+    rejoin_iou_thresh: Fraction = Field(
+        0.5, description="memory: minimum IoU of the found mask with the one that the lost object's memory draws"
+    )
+    rejoin_distance_frac: Fraction = Field(
+        0.25,
+        description="place: the found mask is at most this far from where the object was last seen, as a share of the "
+        "frame's diagonal",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is off, so that files and fingerprints stay as before it existed."""
+        values: dict[str, Any] = dump(self)
+        off = ["follow_back"] if self.follow_back is None else []
+        off += ["rejoin_within", "rejoin_iou_thresh", "rejoin_distance_frac"] if self.rejoin_within is None else []
+        return {name: value for name, value in values.items() if name not in off}
 
 
 class TrackingConfig(Section):
@@ -131,7 +157,8 @@ class TrackingConfig(Section):
         ("youtube_vis", "overlay"),
         description="besides the tables: youtube_vis, coco (an image per frame, with track_id), sa_v (one JSON per "
         "video), png (one image per object and frame), palette (one image per frame, as in DAVIS), mots (one text "
-        "file per video), overlay (a small animation and a contact sheet)",
+        "file per video), overlay (a small animation and a contact sheet), overlay_mp4 (all frames at their "
+        "full size as a film), player (a page that plays the videos with their masks, and its data)",
     )
 
     @field_validator("sweep")

@@ -26,6 +26,7 @@ from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.masklets import Run, read_run
 from maskgrid.tracked.notes import merged_origin
 from maskgrid.tracked.page import tracking_page
+from maskgrid.tracked.player.page import player_page
 from maskgrid.tracked.prompts import VideoPrompt, read_prompts
 from maskgrid.tracked.statistics import Row, RunStatistics, lost_statistics, run_statistics, settings_rows
 from maskgrid.tracked.tables import OBJECTS, PROMPTS, SETTINGS, SUMMARY
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def merge_tracked(plan: Plan) -> str:
-    """Write the statistics, accuracies, ``youtube_vis.json`` and ``coco.json``, ``index.html`` and ``provenance.json``.
+    """Write the statistics, accuracies, the documents over all videos, the pages and ``provenance.json``.
 
     Returns:
         A summary in one line, for people.
@@ -54,6 +55,8 @@ def merge_tracked(plan: Plan) -> str:
     settings = settings_rows(summary, objects, _parameters(plan))
     write_table(layout.settings, pa.Table.from_pylist(settings, SETTINGS), origin)
     _write_documents(plan, [run for run in runs if run.setting == BASELINE], origin)
+    if "player" in plan.tracking.exports:
+        write_bytes(layout.player, player_page(plan, runs, origin["fingerprint"]))
     more = accuracy_sections(write_accuracies(plan, runs, _parameters(plan), origin))
     write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, origin["fingerprint"], more))
     _write_provenance(plan, runs, origin)

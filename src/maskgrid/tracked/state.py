@@ -1,6 +1,6 @@
 """sam2's memory of a video: drop what no later frame can read, and save and restore the rest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ _KEPT = (
     "temp_output_dict_per_obj",
     "frames_tracked_per_obj",
 )
+
+_PER_OBJECT = tuple(name for name in _KEPT if name.endswith("_per_obj"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ class Horizon:
     prompted: frozenset[int]
 
 
+NOTHING_LATER = Horizon(frozenset(), frozenset())
+
+
 def forget(state: State, frame: int, reach: Reach, horizon: Horizon) -> None:
     """Drop memory that no later frame can read, once ``frame`` has been tracked.
 
@@ -80,6 +85,21 @@ def forget(state: State, frame: int, reach: Reach, horizon: Horizon) -> None:
     for tracked in state["frames_tracked_per_obj"].values():
         for t in [t for t in tracked if t not in horizon.prompted]:
             del tracked[t]
+
+
+def state_of(state: State, object_ids: Sequence[int]) -> State:
+    """A state of the same video with some of a state's objects, or none.
+
+    The objects' memories are the same in both: to track an object in one is to track it in the other.
+    """
+    places = [state["obj_id_to_idx"][object_id] for object_id in object_ids]
+    return {
+        **state,
+        "obj_ids": list(object_ids),
+        "obj_id_to_idx": {object_id: place for place, object_id in enumerate(object_ids)},
+        "obj_idx_to_id": dict(enumerate(object_ids)),
+        **{name: {place: state[name][old] for place, old in enumerate(places)} for name in _PER_OBJECT},
+    }
 
 
 def forget_mask_inputs(state: State) -> None:

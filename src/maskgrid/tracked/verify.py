@@ -1,6 +1,6 @@
 """Check the outputs of tracking, for the command ``verify``."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from maskgrid.tracked.accuracy.truth import true_objects_origin
 from maskgrid.tracked.index import Video, is_same_content, read_videos
 from maskgrid.tracked.jobs import Job, read_jobs
 from maskgrid.tracked.notes import job_origin, masklets_origin, merged_origin
+from maskgrid.tracked.parameters import reading_of
+from maskgrid.tracked.player.data import Parts
+from maskgrid.tracked.player.verify import check_player
 from maskgrid.tracked.prompts import good_prompts
 from maskgrid.tracked.sources import list_videos
 from maskgrid.tracked.videos import checked_prompts
@@ -47,7 +50,7 @@ def verify(plan: Plan) -> list[Problem]:
     for job in jobs:
         problems += _check_part(plan, checkpoint, job, videos[job.video_key])
     for run in runs:
-        problems += [*_check_masklets(plan, run, jobs), *_check_exports(plan, run)]
+        problems += [*_check_masklets(plan, run, jobs), *_check_exports(plan, run), *_check_player(plan, run, videos)]
     problems += _check_accuracies(plan, runs)
     problems += [problem for path in _tables(plan)[4:] for problem in check_table(path)]
     problems += _check_merged(plan, runs) if not problems else []
@@ -133,10 +136,20 @@ def _check_exports(plan: Plan, run: str) -> Iterator[Problem]:
             path = layout.export(form, run)
             if not path.is_dir():
                 yield Problem("missing", path, "there is no such folder")
-        elif form not in TRACKED_DOCUMENTS:
+        elif form not in (*TRACKED_DOCUMENTS, "player"):
             yield from check_end(layout.export(form, run))
     if "overlay" in plan.tracking.exports:
         yield from check_picture(layout.sheet(run), lambda: str(read_origin(layout.masklets(run))["fingerprint"]))
+
+
+def _check_player(plan: Plan, run: str, videos: Mapping[str, Video]) -> Iterator[Problem]:
+    layout = plan.layout.tracked
+    if "player" in plan.tracking.exports:
+        job = read_jobs(layout.jobs, run)[0]
+        numbers = reading_of(plan).numbers(int(videos[job.video_key].n_frames or 0))
+        masklets = layout.masklets(run)
+        parts = Parts.at(job.setting, numbers)
+        yield from check_player(layout.export("player", run), parts, lambda: str(read_origin(masklets)["fingerprint"]))
 
 
 def _check_accuracies(plan: Plan, runs: list[str]) -> Iterator[Problem]:
@@ -160,6 +173,8 @@ def _check_merged(plan: Plan, runs: list[str]) -> Iterator[Problem]:
     expected = merged_origin(layout, runs, plan.tracking.ground_truth is not None)["fingerprint"]
     origins: dict[Path, Any] = {path: read_origin(path) for path in _tables(plan)[4:]}
     yield from check_picture(layout.page, lambda: str(expected))
+    if "player" in plan.tracking.exports:
+        yield from check_picture(layout.player, lambda: str(expected))
     for document in (layout.document(form) for form in TRACKED_DOCUMENTS if form in plan.tracking.exports):
         problems = check_end(document)
         yield from problems

@@ -158,8 +158,10 @@ def tracked_accuracies():
 
 def tracked_documents():
     """Files over all videos, besides the tables and the page."""
-    forms = [form for form in TRACKING.get("exports", []) if form in TRACKED_DOCUMENTS]
-    return final(str(PLAN.layout.tracked.document(form)) for form in forms)
+    exports = TRACKING.get("exports", [])
+    forms = [form for form in exports if form in TRACKED_DOCUMENTS]
+    player = [PLAN.layout.tracked.player] if "player" in exports else []
+    return final(map(str, [*map(PLAN.layout.tracked.document, forms), *player]))
 
 
 def tracked_results():

@@ -37,6 +37,8 @@ WORDS: dict[str, str | None] = {
     "track_png": "writing PNG masks",
     "track_palette": "writing palette PNGs",
     "track_mots": "writing MOTS's text",
+    "track_mp4": "writing films of them",
+    "track_player": "drawing frames for the player",
     "track_truth": "reading the true objects",
     "track_evaluate": "measuring masklets against them",
     "track_merge": "writing statistics and the page",
