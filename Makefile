@@ -6,19 +6,21 @@ INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 SUPPLY := $(abspath $(VENV))/supply
 
-.PHONY: install demo test test-wheel dist test-loaders test-slurm bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema lock sbom audit train-demo docs-figures clean
+.PHONY: install demo test test-wheel dist test-loaders test-slurm test-versions bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema lock sbom audit train-demo docs-figures clean
 
 install: $(INSTALLED)
 
 # Every file is checked against the hashes of the lock. sam2 builds against the installed torch, so all others come first
 # and build isolation is off. If a CPU build of torch is already installed, it is kept and the CUDA packages are skipped.
-$(INSTALLED): requirements.lock pyproject.toml
+# The tests of pages take axe-core alone from a package that wants a browser beside it: no dependencies.
+$(INSTALLED): requirements.lock requirements-pages.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
 	$(BIN)/python scripts/lockfile.py first > $(VENV)/requirements-first.txt
 	$(BIN)/pip install --quiet --require-hashes --no-deps -r $(VENV)/requirements-first.txt
 	$(BIN)/python scripts/lockfile.py all > $(VENV)/requirements.txt
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --require-hashes --no-build-isolation -r $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-pages.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -70,6 +72,11 @@ test-loaders: $(INSTALLED)
 # Debian's slurm-wlm and munge if missing (as root), and stops what it started.
 test-slurm: $(INSTALLED)
 	MASKGRID_SLURM=1 $(BIN)/python -m pytest -s tests/workflow/slurm
+
+# The tests of exactness and of the workflow with each Python from 3.11 to 3.14 that is here and each torch from 2.10 on, in
+# temporary environments (docs/reliability.md); up to 6 GB, minutes each. VERSIONS="--python python3.13 --torch 2.12.1" is one.
+test-versions: $(INSTALLED)
+	$(BIN)/python scripts/versions.py $(VERSIONS)
 
 # All that the README promises, tried at random, hours on one core; goes on where it stopped (docs/reliability.md). For
 # instance SOAK="--minutes 60" or SOAK="--kind configs --trials 1000".
@@ -150,7 +157,7 @@ $(SUPPLY)/.installed: requirements-supply.lock
 # written there. Needs a network.
 LOCK := $(SUPPLY)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: $(SUPPLY)/.installed
-	for lock in requirements.lock requirements-loaders.lock; do \
+	for lock in requirements.lock requirements-loaders.lock requirements-pages.lock; do \
 	  sed -E 's/ *--hash=[^ ]+//g; s/ *\\$$//' $$lock | $(LOCK) --no-deps - --output-file $$lock.new && mv $$lock.new $$lock || exit 1; \
 	done
 	$(LOCK) --group supply --output-file requirements-supply.lock

@@ -20,7 +20,8 @@ import orjson
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import chromium
 
-from maskgrid.results.explorer.image import file_name, script
+from maskgrid.pages.scripts import script
+from maskgrid.results.explorer.image import file_name
 
 N_VISITED = 60
 IS_PAINTED = "typeof rasters !== 'undefined' && rasters.length > 0 && !isAsked && current?.key === '%s'"

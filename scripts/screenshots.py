@@ -18,8 +18,7 @@ import PIL.Image
 
 # Wait for two frames and half a second more, so that the explorer can load and draw its image.
 IS_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 500))))"
-# Pictures further down load when they come into view.
-LOAD = "Promise.all([...document.images].map((one) => { one.loading = 'eager'; return one.decode().catch(() => 0) }))"
+LOAD = "Promise.all([...document.images].map((one) => one.decode().catch(() => 0)))"
 # The curves under the sliders come while nobody waits.
 CURVES = "new Promise((done) => setTimeout(done, 2500))"
 _SMALL = "max_area_frac=0.3"
@@ -49,8 +48,8 @@ class Shot:
 
 
 SHOTS = {
-    "report": Shot("index.html", (900, 1000)),
-    "report-masks": Shot("index.html", (1000, 700), LOAD, TOP_OF_PICTURES),
+    "report": Shot("index.html", (1280, 1000), LOAD),
+    "report-masks": Shot("index.html", (1140, 722), LOAD, TOP_OF_PICTURES),
     "explorer": Shot("explorer.html", (1280, 920), CURVES),
     "explorer-zoomed": Shot(
         "explorer.html", (1400, 900), f"{CURVES}.then(() => showPointed({{x: 176, y: 66}}))", "0", ZOOMED

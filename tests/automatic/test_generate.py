@@ -82,7 +82,7 @@ def test_an_unreadable_image_gets_a_row_in_its_place(plan, demo_model, monkeypat
     assert statuses(plan) == ["missing", "ok", "ok", "missing", "ok"]
 
 
-def test_an_image_read_ahead_is_not_recorded_as_done_if_the_device_fails(plan, demo_model, monkeypatch):
+def test_an_image_read_ahead_is_not_recorded_as_done_if_the_device_fails(plan, demo_model, monkeypatch, caplog):
     network = Beside(Proposer(demo_model), 5, fails_at=2)
 
     def spy(path, *others):
@@ -95,6 +95,24 @@ def test_an_image_read_ahead_is_not_recorded_as_done_if_the_device_fails(plan, d
     parts = journal_folder(plan.layout.candidates(plan.runs[0], "all")).glob("*.1.arrow")
     assert sorted(int(part.name[:6]) for part in parts) == [0, 1]
     network.fails_at, network.heights = None, []
+    caplog.set_level("INFO")
     generate_shard(plan, "demo", PASS, "all", load=network.load)
     assert network.heights == [42, 43, 44]
+    assert statuses(plan) == ["ok"] * 5
+    assert "2 of 5 images were finished before" in caplog.text
+
+
+def test_a_process_that_finds_every_image_finished_says_so(plan, demo_model, monkeypatch, caplog):
+    network = RememberingNetwork(Proposer(demo_model))
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generation, "write_rows", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        generate_shard(plan, "demo", PASS, "all", load=network.load)
+    monkeypatch.undo()
+    caplog.set_level("INFO")
+    generate_shard(plan, "demo", PASS, "all", load=lambda *_: pytest.fail("no image is left for the network"))
+    assert "5 of 5 images were finished before" in caplog.text
     assert statuses(plan) == ["ok"] * 5

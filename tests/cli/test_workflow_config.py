@@ -18,6 +18,14 @@ def test_a_key_that_stands_twice_is_refused(tmp_path, text):
     refuse_unreadable(path)
 
 
+@pytest.mark.parametrize("text", ["model:\n  device: !pu\n", "model:\n  device: !!python/tuple [1]\n"])
+def test_a_tag_is_refused_by_its_line_whether_or_not_snakemake_knows_it(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"config\.yaml, line 2: .*the tag"):
+        refuse_unreadable(path)
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

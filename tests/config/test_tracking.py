@@ -23,6 +23,8 @@ from maskgrid.tracked.options import TrackOptions
         ({"source": "x", "start": 5, "stop": 5}, "start: 5 to stop: 5 selects no frames"),
         ({"source": "x", "exports": ["gif"]}, "tracking.exports"),
         ({"source": "x", "prompts": "demo"}, "prompts: demo works only with source: demo"),
+        ({"source": "x", "ground_truth": "demo"}, "ground_truth: demo works only with source: demo"),
+        ({"source": "x", "match_truth_by": "ids"}, "match_truth_by: ids needs prompts"),
         ({"source": "x", "direction": "both"}, "direction and max_frame_num_to_track need prompts"),
         ({"source": "x", "automatic": {"generate_evry": 2}}, "did you mean 'generate_every'"),
         ({"source": "x", "automatic": {"join_iou_thresh": 2}}, "tracking.automatic.join_iou_thresh"),
@@ -49,6 +51,13 @@ def test_a_section_is_written_as_before_objects_in_batches_unless_it_has_them():
     assert written[0] == written[1]
     assert "objects_per_batch" not in written[0]
     assert TrackingConfig(source="x", objects_per_batch=2).model_dump() == {**written[0], "objects_per_batch": 2}
+
+
+def test_a_section_is_written_as_before_ground_truth_unless_it_has_one():
+    plain = TrackingConfig(source="x").model_dump()
+    more = {"ground_truth": "truth", "match_truth_by": "masks", "skip_first_and_last": False}
+    assert not plain.keys() & more.keys()
+    assert TrackingConfig(source="x", **more).model_dump() == plain | more
 
 
 def test_a_section_is_written_as_before_objects_were_followed_back_unless_they_are():

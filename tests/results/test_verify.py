@@ -24,6 +24,7 @@ from maskgrid.prompted.merge import merge_prompted
 from maskgrid.prompted.prompt import prompt_shard
 from maskgrid.prompted.prompter import Prompter
 from maskgrid.prompted.prompts import write_prompts
+from maskgrid.results.accept import write_provenance
 from maskgrid.results.explorer.stage import write_explorer
 from maskgrid.results.report.stage import write_report
 from maskgrid.results.statistics.stage import write_statistics
@@ -61,7 +62,7 @@ def files(plan: Plan, pattern: str = "*") -> list[Path]:
 
 def test_a_finished_run_has_no_problems(plan):
     assert found(plan) == []
-    assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 1 + 5 + 3 + 2 + 1 + 4 * 2 + 2
+    assert len(files(plan)) == 4 + 2 * 2 * 2 + 2 * 2 + 1 + 1 + 5 + 3 + 3 + 1 + 4 * 2 + 2
 
 
 def test_every_missing_file_is_named(plan):
@@ -164,8 +165,11 @@ def test_a_report_of_other_tables_is_stale(plan):
     stale = [name for kind, name in found(other) if kind == "stale" and name.startswith("report/")]
     pages = ["index.html", "explorer.html", "explorer/images.js", "overlays/baseline.jpg"]
     # The explorer has all passes of the sweep, of which there are fewer now.
-    assert stale == [f"report/{name}" for name in (*pages, *(f"explorer/{shard}" for shard in other.shards()))]
+    pages += ["provenance.js", *(f"explorer/{shard}" for shard in other.shards())]
+    assert stale == [f"report/{name}" for name in pages]
+    gather(other)
     write_report(other)
+    write_provenance(other)
     for shard in other.shards():
         write_explorer(other, shard)
     assert not [name for _, name in found(other) if name.startswith("report/")]

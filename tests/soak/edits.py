@@ -18,11 +18,11 @@ from maskgrid.plan.plan import Plan, make_plan
 from maskgrid.results.forecast import plan_text
 from maskgrid.results.verify import verify_results
 from soak.trials import Kind, Trial, WrongError
-from soak.warm import client, snakemake
-from workflow import Run, copy_own_weights, restored
+from warm import client
+from workflow import Run, copy_own_weights, restored, snakemake
 
 # These hold when a run was, or which jobs of it there were.
-ASIDE = frozenset({"provenance.json", "tracked/provenance.json", "outputs.json"})
+ASIDE = frozenset({"provenance.json", "report/provenance.js", "tracked/provenance.json", "outputs.json"})
 LONG_AGO = 1_000_000_000
 
 
@@ -42,7 +42,7 @@ def prepare(folder: Path) -> Trial:
     write_inputs(project)
     (project / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     client()  # here, so that all trials share it
-    if (run := snakemake(project)).code != 0:
+    if (run := snakemake(project, None)).code != 0:
         raise WrongError(run.output[-3000:])
     saved = shutil.copytree(project, folder / "saved")
     first = outcome(project, Run(0, ""))
@@ -53,14 +53,14 @@ def prepare(folder: Path) -> Trial:
         restored(project, saved)
         done = [edit(project, chance) for _ in range(chance.choice((1, 1, 2, 3)))]
         before = said_by_verify(project)
-        after = outcome(project, snakemake(project))
+        after = outcome(project, snakemake(project, None))
         yield from done
         yield "ends" if after.code == 0 else "ends with a reason"
         if after.code == 0 and changed(first.files, after.files) and not before:
             raise WrongError(f"after {done} verify found nothing stale, and the run changed results")
         for name in ("results", ".snakemake"):
             shutil.rmtree(project / name)
-        compare(done, after, outcome(project, snakemake(project)))
+        compare(done, after, outcome(project, snakemake(project, None)))
 
     return trial
 

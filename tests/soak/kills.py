@@ -53,7 +53,7 @@ from soak.trials import Kind, Trial, WrongError
 
 Stage = Callable[[Plan], object]
 # These hold when and where the run was.
-OF_THE_RUN = frozenset({"provenance.json", "tracked/provenance.json", "outputs.json"})
+OF_THE_RUN = frozenset({"provenance.json", "report/provenance.js", "tracked/provenance.json", "outputs.json"})
 CONFIG = {
     "dataset": {"source": "photos", "shard_size": 3, "max_failed_fraction": 0.5, "ground_truth": "objects.json"},
     "model": {"checkpoint": "demo", "device": "cpu"},

@@ -76,13 +76,14 @@ def of_dataset(results: Path) -> dict[str, str]:
     kept = ("annotations/", "statistics/", "report/")
     of_objects = ("prompted/annotations.json", "prompted/statistics.parquet", "prompted/worst.jpg")
     found = {name: digest for name, digest in hashes(results).items() if name.startswith(kept) or name in of_objects}
+    found.pop("report/provenance.js", None)  # contains times
     # What lies beside the explorer is in the shards' folders.
     return {name: digest for name, digest in found.items() if not name.startswith("report/explorer/")}
 
 
 def portable(results: Path) -> dict[str, str]:
     """Hashes of all outputs except those with the images' paths or facts about the run itself."""
-    aside = ("dataset/files.parquet", "provenance.json")
+    aside = ("dataset/files.parquet", "provenance.json", "report/provenance.js")
     return {name: digest for name, digest in hashes(results).items() if name not in aside}
 
 

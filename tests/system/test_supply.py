@@ -33,6 +33,13 @@ def test_every_pin_has_the_hashes_of_its_files(name):
     assert [pin.name for pin in pins] == sorted(pin.name for pin in pins)
 
 
+def test_pages_are_tested_with_one_package_more():
+    (pin,) = read_lock(ROOT / "requirements-pages.lock")
+    assert (pin.name, len(pin.hashes)) == ("axe-playwright-python", 2)
+    makefile = (ROOT / "Makefile").read_text()
+    assert "--require-hashes --no-deps -r requirements-pages.lock" in makefile
+
+
 def test_packages_with_code_for_platforms_have_a_hash_for_each():
     pins = {pin.name: pin for pin in read_lock(ROOT / "requirements.lock")}
     assert all(len(pins[name].hashes) > 10 for name in ("numpy", "pandas", "pillow", "scipy", "torch", "torchvision"))

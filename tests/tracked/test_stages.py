@@ -15,6 +15,8 @@ from made_videos import STATUSES, drawn, with_points, write_frames, write_videos
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from browser import find_browser
+from browser_faults import faults
 from killing import hashes
 from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
@@ -34,9 +36,10 @@ from maskgrid.tracked.track import track_job
 from maskgrid.tracked.tracker import track
 from maskgrid.tracked.verify import verify
 from maskgrid.tracked.videos import write_videos as index_videos
+from scripts import chromium
 
 HEIGHT, WIDTH = 48, 64
-FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay"]
+FORMS_ALL = ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4", "player"]
 
 
 def write_prompts(folder, clip):
@@ -157,7 +160,10 @@ def test_groups_of_objects_give_the_same_bytes_as_one_job(finished, tracker, tmp
     assert [job.object_ids for job in read_jobs(grouped.layout.tracked.jobs)] == [[1], [2], [1], [2]]
     whole, parts = (hashes(one.layout.tracked.root) for one in (plan, grouped))
     for name in whole:
-        if name.startswith(("masklets/", "png/", "palette/", "sa_v/", "overlay/")) or name == "objects.parquet":
+        if (
+            name.startswith(("masklets/", "png/", "palette/", "sa_v/", "overlay/", "overlay_mp4/"))
+            or name == "objects.parquet"
+        ):
             assert parts[name] == whole[name], name
 
 
@@ -343,6 +349,13 @@ def test_exported_documents_can_be_used_as_prompts(finished, tracker, tmp_path, 
     )
 
 
+def test_the_page_has_no_serious_fault(finished):
+    plan, _ = finished
+    find_browser()
+    with chromium.tab() as tab:
+        assert faults(tab, plan.layout.tracked.page) == []
+
+
 def test_overlays_show_the_video(finished):
     plan, _ = finished
     with PIL.Image.open(plan.layout.tracked.export("overlay", "good.mkv")) as picture:
@@ -416,6 +429,11 @@ def test_verify_finds_no_problem_in_a_finished_run(finished):
         ("masklets/good.mkv.parquet", "swap", [("stale", "masklets/good.mkv.parquet")]),
         ("overlay/good.mkv.webp", "cut", [("truncated", "overlay/good.mkv.webp")]),
         ("overlay/good.mkv.jpg", "cut", [("truncated", "overlay/good.mkv.jpg")]),
+        ("overlay_mp4/good.mkv.mp4", "cut", [("truncated", "overlay_mp4/good.mkv.mp4")]),
+        ("overlay_mp4/good.mkv.mp4", "remove", [("missing", "overlay_mp4/good.mkv.mp4")]),
+        ("player.html", "cut", [("truncated", "player.html")]),
+        ("player/good.mkv", "remove", [("missing", "player/good.mkv")]),
+        ("player/good.mkv/frames-00000.js", "remove", [("missing", "player/good.mkv/frames-00000.js")]),
         ("sa_v/good.mkv.json", "cut", [("truncated", "sa_v/good.mkv.json")]),
         ("mots/good.mkv.txt", "cut", [("truncated", "mots/good.mkv.txt")]),
         ("mots/good.mkv.txt", "remove", [("missing", "mots/good.mkv.txt")]),

@@ -67,6 +67,7 @@ def test_snakemakes_report_shows_the_masklets(folder):
         ({"exports": ["youtube_vis", "coco", "overlay"]}, {"track_merge": 1}),
         ({"exports": ["youtube_vis", "overlay", "mots"]}, {"track_mots": 2, "track_merge": 1}),
         ({"exports": ["youtube_vis", "overlay", "png"]}, {"track_png": 2, "track_merge": 1}),
+        ({"exports": ["youtube_vis", "overlay", "player"]}, {"track_player": 2, "track_merge": 1}),
         ({"fill_hole_area": 3}, {"track": 3, "masklets": 2, "track_overlay": 2, "track_merge": 1}),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from workflow import snakemake
 
-N_IMAGES, SHARD_SIZE = 500, 250
+N_IMAGES, SHARD_SIZE = 100, 50
 CONFIG = {
     "dataset": {"source": "images", "shard_size": SHARD_SIZE},
     "generator": {"points_per_side": 1, "pred_iou_thresh": 0.05, "stability_score_thresh": 0.0},
@@ -29,7 +29,7 @@ def write_image(path, seed):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with 500 images and a broken one, after a first run."""
+    """A folder with 100 images and a broken one, after a first run."""
     folder = tmp_path_factory.mktemp("dataset")
     for number in range(N_IMAGES):
         write_image(folder / "images" / f"{number:03d}.png", number)

@@ -43,6 +43,7 @@ checkpoint index:
         **CALL,
         # A function, because the braces of images-{000..009}.tar would be read as wildcards.
         **PIXELS,
+        **GEOREFERENCE,
         **WINDOWS,
         source=lambda wildcards: PLAN.config.dataset.source,
         shard_size=PLAN.config.dataset.shard_size,

@@ -277,6 +277,7 @@ rule provenance:
         index=ancient("<results>/dataset/files.parquet"),
     output:
         "<results>/provenance.json",
+        "<results>/report/provenance.js",
     log:
         "<logs>/provenance.log",
     localrule: True

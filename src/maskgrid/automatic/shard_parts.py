@@ -93,8 +93,7 @@ class ShardWork:
                 tables = list(self.earlier.get(image.image_key, ()))
                 if not tables:
                     if propose is None:
-                        if n_before:
-                            log.info("%d of %d images were finished before", n_before, len(self.images))
+                        self._say_finished(n_before)
                         propose = self.begin()
                     found = self._found(number, image, ahead.take(image.image_key), propose)
                     if isinstance(found, ImageTables):
@@ -104,6 +103,12 @@ class ShardWork:
                 # Also what is taken over: a process killed while it replaces the earlier outputs leaves no others.
                 self.journal.write(number, tables)
                 yield ImageTables.of(tables)
+            if propose is None:
+                self._say_finished(n_before)
+
+    def _say_finished(self, n_images: int) -> None:
+        if n_images:
+            log.info("%d of %d images were finished before", n_images, len(self.images))
 
     def _found(
         self, number: int, image: IndexedImage, opened: Future[Picture], propose: Propose

@@ -14,6 +14,7 @@ from maskgrid.automatic.notes import (
 from maskgrid.config.pixels import PLAIN
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.changes import source_changes
+from maskgrid.dataset.on_map import is_on_map
 from maskgrid.dataset.region_masks import region_contents
 from maskgrid.io.checks import UNNEEDED, Problem, check_annotations, check_origin, check_table, check_tables, same_run
 from maskgrid.io.errors import UserError
@@ -56,6 +57,8 @@ def check_index(plan: Plan) -> list[Problem]:
     # An index of a version without the section says nothing.
     if not problems and read_origin(plan.layout.files).get("pixels", PLAIN.model_dump(mode="json")) != shown:
         problems.append(Problem("stale", plan.layout.images, "was made with another dataset.pixels"))
+    if not problems and is_on_map(plan.layout.images) != plan.config.dataset.georeference:
+        problems.append(Problem("stale", plan.layout.images, "was made with another dataset.georeference"))
     return problems
 
 

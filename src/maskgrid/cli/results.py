@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 FORMS = (
-    *("sa1b", "polygons", "labels", "panoptic", "yolo", "geojson", "labelme", "label_studio", "cutouts", "webdataset"),
-    "masks_parquet",
+    *("sa1b", "polygons", "labels", "panoptic", "yolo", "geojson", "geopackage", "labelme", "label_studio", "cutouts"),
+    *("webdataset", "masks_parquet"),
 )
 
 

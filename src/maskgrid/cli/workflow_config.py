@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
-from yaml.constructor import ConstructorError
 
 from maskgrid.config.files import read_config
 from maskgrid.config.filters import FilterFields
@@ -15,7 +14,6 @@ from maskgrid.config.models import Config, GeneratorFields
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.tiles import TileFields
 from maskgrid.config.tracking import AutomaticConfig
-from maskgrid.io.errors import UserError
 
 # In grid, zip, points and exclude of any sweep: a setting's name, the checkpoint, and the parameters of all jobs.
 _SWEPT: dict[str, Any] = {"name": str, "checkpoint": str} | {
@@ -31,12 +29,7 @@ def refuse_unreadable(path: Path) -> None:
     Raises:
         UserError: it cannot, is empty, or a key is repeated.
     """
-    try:
-        read_config(path)
-    except UserError as error:
-        # Snakemake may know a tag of YAML's that we do not.
-        if not (isinstance(error.__context__, ConstructorError) and "for the tag" in str(error.__context__)):
-            raise
+    read_config(path)
 
 
 def typed(values: Any, given: Sequence[str] = ()) -> Any:  # noqa: ANN401

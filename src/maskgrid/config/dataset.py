@@ -27,7 +27,7 @@ class DatasetConfig(Section):
         100_000_000,
         ge=1,
         description="a larger image is rejected from its header, without decoding; with generator.tile_size_px a "
-        "larger TIFF is read in windows",
+        "larger TIFF is read in windows, and a JPEG or PNG by maskgrid[large]",
     )
     max_failed_fraction: Fraction = Field(
         0.2,
@@ -38,6 +38,12 @@ class DatasetConfig(Section):
         min_length=1,
         description="a COCO .json with objects to measure masks against; auto: the source's own annotations, "
         "if it is a COCO file or the demo; null for none",
+    )
+    georeference: bool = Field(
+        False,
+        exclude_if=lambda value: not value,  # so that files without it stay as they were
+        description="true: images.parquet has the reference system and the transform of each GeoTIFF, as crs and "
+        "transform",
     )
     pixels: PixelsConfig = Field(
         PLAIN,

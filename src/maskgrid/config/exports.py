@@ -76,6 +76,12 @@ class GeojsonOptions(_Outlines):
     )
 
 
+class GeopackageOptions(_Outlines):
+    """GeoTIFFs' masks on the map, as a GeoPackage."""
+
+    files: Literal["per_image", "one"] = Field("one", description="a file an image, or one for all")
+
+
 class LabelmeOptions(_Outlines):
     """LabelMe, X-AnyLabeling and AnyLabeling."""
 
@@ -111,6 +117,7 @@ Options = (
     | PanopticOptions
     | YoloOptions
     | GeojsonOptions
+    | GeopackageOptions
     | LabelmeOptions
     | LabelStudioOptions
     | WebdatasetOptions
@@ -124,6 +131,7 @@ Form = Literal[
     "panoptic",
     "yolo",
     "geojson",
+    "geopackage",
     "labelme",
     "label_studio",
     "cutouts",
@@ -140,6 +148,7 @@ class FormWithOptions(Section):
     panoptic: PanopticOptions | None = None
     yolo: YoloOptions | None = None
     geojson: GeojsonOptions | None = None
+    geopackage: GeopackageOptions | None = None
     labelme: LabelmeOptions | None = None
     label_studio: LabelStudioOptions | None = None
     webdataset: WebdatasetOptions | None = None
@@ -181,6 +190,7 @@ OPTIONS: dict[str, type[Options]] = {
     "panoptic": PanopticOptions,
     "yolo": YoloOptions,
     "geojson": GeojsonOptions,
+    "geopackage": GeopackageOptions,
     "labelme": LabelmeOptions,
     "label_studio": LabelStudioOptions,
     "cutouts": NoOptions,

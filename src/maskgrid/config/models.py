@@ -208,7 +208,8 @@ class Config(Section):
         description="further forms of the results, each a name or a name with options, as {labels: {order: "
         "largest_first}}: card (a dataset card and Croissant metadata); for the settings under annotations, sa1b (one "
         "JSON per image, in a tar archive), polygons (COCO without run-length codes), labels, panoptic, yolo, geojson, "
-        "labelme, label_studio, cutouts, webdataset, masks_parquet (docs/exports.md); for prompts, all but card, sa1b",
+        "geopackage, labelme, label_studio, cutouts, webdataset, masks_parquet (docs/exports.md); for prompts, all but "
+        "card, sa1b",
     )
     explorer: Literal["all", "chosen"] = Field(
         "all",

@@ -95,10 +95,10 @@ def decode(image: PIL.Image.Image | None, stream: IO[bytes], max_pixels: int, wa
         return _plain(image, wanted)
     mode = image.mode if image is not None else ""
     # Pillow drops a TIFF's tag while loading it, and must load a PNG to find its own.
-    stated = _orientation(image) if isinstance(image, TiffImageFile) else 1
+    stated = stated_orientation(image) if isinstance(image, TiffImageFile) else 1
     raster = _raster(image, stream, max_pixels, wanted)
     if image is not None and not isinstance(image, TiffImageFile):
-        stated = _orientation(image)
+        stated = stated_orientation(image)
     look = wanted if isinstance(wanted, Look) else look_of(raster, _pixels(wanted), page)
     is_upright = isinstance(image, TiffImageFile)  # its values say so themselves
     orientation = raster.orientation if is_upright or image is None else stated
@@ -139,9 +139,9 @@ def _plain(image: PIL.Image.Image, wanted: Look | Wish | None) -> Image:
     if isinstance(image, PngImageFile):
         scale_transparent_colour(image)
     # Pillow rotates a TIFF while loading it, and drops the tag; we rotate the rest.
-    tiff_orientation = _orientation(image) if isinstance(image, TiffImageFile) else None
+    tiff_orientation = stated_orientation(image) if isinstance(image, TiffImageFile) else None
     load(image)
-    orientation = _orientation(image)
+    orientation = stated_orientation(image)
     page = None if wanted is None else wanted.page
     look = None if page is None else Look(page)
     return Image(_turned(to_rgb(image), orientation), tiff_orientation or orientation, mode, file_format, look)
@@ -192,7 +192,8 @@ def _turned(image: PIL.Image.Image, orientation: int) -> npt.NDArray[np.uint8]:
     return np.array(image if turn is None else image.transpose(turn), dtype=np.uint8, order="C")
 
 
-def _orientation(image: PIL.Image.Image) -> int:
+def stated_orientation(image: PIL.Image.Image) -> int:
+    """EXIF's orientation of an opened file, 1 to 8; 1 where it is silent."""
     for name in _XMP:
         image.info.pop(name, None)
     try:

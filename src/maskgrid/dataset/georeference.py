@@ -1,16 +1,31 @@
 """Where on a map a GeoTIFF's pixels lie (OGC GeoTIFF 1.1)."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+import numpy as np
+import tifffile
+
+from maskgrid.dataset.other_formats import INSTALL
 from maskgrid.dataset.tiff_values import opened
 
-_SCALE, _TIEPOINT, _TRANSFORMATION, _KEYS, _ORIENTATION = 33550, 33922, 34264, 34735, 274
+_SCALE, _TIEPOINT, _TRANSFORMATION, _ORIENTATION = 33550, 33922, 34264, 274
+# The directory of keys, and the numbers and texts that it refers to.
+_KEYS, _DOUBLES, _TEXTS = 34735, 34736, 34737
 # Keys of the directory of keys, and one of their values: coordinates are those of a pixel's centre.
 _MODEL, _RASTER, _GEOGRAPHIC, _PROJECTED = 1024, 1025, 2048, 3072
 _IS_PROJECTED, _IS_GEOGRAPHIC, _IS_POINT = 1, 2, 2
+_CODE_KEYS = {_IS_PROJECTED: _PROJECTED, _IS_GEOGRAPHIC: _GEOGRAPHIC}
 _USER_DEFINED = 32767
+_NOT_ON_EARTH = ("ENGCRS", "LOCAL_CS")
+
+Transform = tuple[float, float, float, float, float, float]
+
+
+class MissingMapsError(Exception):
+    """A reference system that only a package of the extra ``maps`` can name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +33,13 @@ class Georeference:
     """The place of an image on a map.
 
     Attributes:
-        epsg: the EPSG code of the coordinate reference system.
+        crs: the coordinate reference system: ``EPSG:32633``, or for one without such a code its WKT (ISO 19162:2019).
         transform: ``(a, b, c, d, e, f)`` as rasterio has it: ``x = a * column + b * row + c`` and
             ``y = d * column + e * row + f``, in the system's units, from the upper left corner of the upper left pixel.
     """
 
-    epsg: int
-    transform: tuple[float, float, float, float, float, float]
+    crs: str
+    transform: Transform
 
     def place(self, column: float, row: float) -> list[float]:
         """The map coordinates of a point in pixels."""
@@ -33,22 +48,56 @@ class Georeference:
 
 
 def read_georeference(stream: IO[bytes]) -> Georeference | None:
-    """Read a file's place on a map; None if it is no upright GeoTIFF, or its system has no EPSG code.
+    """Read a file's place on a map; None if it is no upright GeoTIFF.
 
     Raises:
+        MissingMapsError: its reference system has no EPSG code, and rasterio, which describes others, is not installed.
         ValueError: the file is damaged.
     """
     with opened(stream) as file:
         tags = file.pages.first.tags
         keys = _short_keys(tags.valueof(_KEYS) or ())
         transform = _transform(tags)
-        code = keys.get({_IS_PROJECTED: _PROJECTED, _IS_GEOGRAPHIC: _GEOGRAPHIC}.get(keys.get(_MODEL, 0), 0), 0)
-        if transform is None or code in (0, _USER_DEFINED) or tags.valueof(_ORIENTATION, 1) != 1:
+        if transform is None or keys.get(_MODEL) not in _CODE_KEYS or tags.valueof(_ORIENTATION, 1) != 1:
             return None
-        if keys.get(_RASTER) == _IS_POINT:
-            a, b, c, d, e, f = transform
-            transform = a, b, c - (a + b) / 2, d, e, f - (d + e) / 2
-        return Georeference(code, transform)
+        described = {tag: tags.valueof(tag) for tag in (_KEYS, _DOUBLES, _TEXTS)}
+    if keys.get(_RASTER) == _IS_POINT:
+        a, b, c, d, e, f = transform
+        transform = a, b, c - (a + b) / 2, d, e, f - (d + e) / 2
+    code = keys.get(_CODE_KEYS[keys[_MODEL]], 0)
+    crs = f"EPSG:{code}" if code not in (0, _USER_DEFINED) else _wkt(described)
+    return None if crs is None else Georeference(crs, transform)
+
+
+def _wkt(described: Mapping[int, Any]) -> str | None:
+    """A reference system described by keys, as GDAL understands them; None if it says nothing of the Earth."""
+    try:
+        from rasterio.errors import RasterioError
+        from rasterio.io import MemoryFile
+    except ImportError:
+        raise MissingMapsError(
+            f"its reference system has no EPSG code, which needs further packages: {INSTALL}[maps]'"
+        ) from None
+    try:
+        # A file of one pixel with these keys alone: the image may be large, or lie in an archive.
+        with MemoryFile(_with_keys(described)) as file, file.open() as source:
+            wkt = source.crs.to_wkt(version="WKT2_2019") if source.crs else ""
+    except RasterioError:
+        return None
+    return wkt if wkt and not wkt.startswith(_NOT_ON_EARTH) else None
+
+
+def _with_keys(described: Mapping[int, Any]) -> bytes:
+    stream, kinds = io.BytesIO(), {_KEYS: "H", _DOUBLES: "d", _TEXTS: "s"}
+    tags: list[tuple[int, str, int, Any, bool]] = [(_SCALE, "d", 3, (1.0, 1.0, 0.0), True)]
+    tags += [(_TIEPOINT, "d", 6, (0.0,) * 6, True)]
+    for tag, value in described.items():
+        if value:
+            value = value if isinstance(value, str) else tuple(np.atleast_1d(value).tolist())
+            tags.append((tag, kinds[tag], len(value), value, True))
+    pixel = np.zeros((1, 1), np.uint8)
+    tifffile.imwrite(stream, pixel, photometric="minisblack", metadata=None, extratags=tags)
+    return stream.getvalue()
 
 
 def _short_keys(directory: Sequence[int]) -> dict[int, int]:
@@ -57,7 +106,7 @@ def _short_keys(directory: Sequence[int]) -> dict[int, int]:
     return {int(entry[0]): int(entry[3]) for entry in entries if len(entry) == 4 and entry[1] == 0}
 
 
-def _transform(tags: Any) -> tuple[float, float, float, float, float, float] | None:  # noqa: ANN401
+def _transform(tags: Any) -> Transform | None:  # noqa: ANN401
     matrix, scale, tie = (tags.valueof(tag) for tag in (_TRANSFORMATION, _SCALE, _TIEPOINT))
     if matrix is not None and len(matrix) >= 8:
         return (*map(float, (matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7])),)  # type: ignore[return-value]

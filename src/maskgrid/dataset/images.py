@@ -106,16 +106,17 @@ def measure_image(path: Path, max_pixels: int, wish: Wish, span: Span | None = N
     return _read(path, max_pixels, None, span, wish)
 
 
-def read_image_georeference(path: Path, sha256: str, span: Span | None = None) -> Georeference | None:
+def read_image_georeference(path: Path, sha256: str | None, span: Span | None = None) -> Georeference | None:
     """Where on a map an image file lies; None if it does not say.
 
     Args:
         path: the file.
-        sha256: the hash (hexadecimal) that the file's bytes must have.
+        sha256: the hash (hexadecimal) that the file's bytes must have; None for any.
         span: the part of the file that is the image; None for the whole file.
 
     Raises:
         BadImageError: it is gone, or has changed.
+        MissingMapsError: its reference system needs a further package.
     """
     return _opened(path, 1, sha256, span, None, lambda stream: read_georeference(stream) if is_tiff(stream) else None)
 

@@ -31,6 +31,7 @@ from maskgrid.dataset.demo.images import CLIPS, DEMO_VERSION, write_demo
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row, shown_alike
 from maskgrid.dataset.list_files import LIST_READERS
+from maskgrid.dataset.on_map import with_georeferences
 from maskgrid.dataset.shards import Shard, assign_shards
 from maskgrid.dataset.shared_stretch import share_stretch
 from maskgrid.dataset.sources import SourceItem, list_inputs, listing_digest
@@ -193,6 +194,8 @@ def index_dataset(plan: Plan) -> None:
     index = index_images(items, dataset.max_pixels, earlier, True, journal, dataset.pixels, plan.has_tiles)
     if dataset.pixels.stretch_over == "dataset":
         index = share_stretch(index)
+    if dataset.georeference:
+        index = with_georeferences(index, plan.layout)
     shards = write_index(index, dataset.shard_size, folder, archives, dataset.max_pixels, dataset.pixels)
     forget_journal(plan.layout.files)
     log.info("%d inputs: %s; %d shards", len(items), tally(Counter(index["status"].to_pylist())), len(shards))

@@ -13,6 +13,7 @@ from maskgrid.dataset.spans import Span, open_span
 from maskgrid.dataset.strip_look import look_of_strips
 from maskgrid.dataset.tiff_values import damage_as_errors
 from maskgrid.dataset.tiff_windows import Box
+from maskgrid.dataset.unpacking import unpack
 from maskgrid.dataset.windows import MOST_PIXELS, TURNS, open_reader, orientation_of, shrink_of
 
 # Decoded values in memory at once.
@@ -35,17 +36,21 @@ def measure_windows(path: Path, wish: Wish, span: Span | None = None) -> Measure
     """Read an image beyond ``max_pixels`` to its end, strip by strip, and measure what the config asks for.
 
     Returns:
-        What was found; None for a file that is no TIFF, of which no windows are read.
+        What was found; None for a file of a format of which no windows are read.
 
     Raises:
         BadImageError: anything is wrong with it.
     """
     with ExitStack() as opened, wrong_as_bad_image(), damage_as_errors():
         stream = opened.enter_context(open_span(path, span))
+        unpacked = None
         if not is_tiff(stream):
-            return None
+            unpacked = unpack(opened, stream, MOST_PIXELS) if wish.page is None else None
+            if unpacked is None:
+                return None
         bands_wanted = wish.pixels.bands is not None
-        reader = open_reader(opened, stream, wish.page, bands_wanted, MOST_PIXELS)
+        tiff = stream if unpacked is None else unpacked.stream
+        reader = open_reader(opened, tiff, wish.page, bands_wanted, MOST_PIXELS)
         height, width = reader.picture.size_hw
         n_rows = reader.rows_at_once(_STRIP_BYTES)
 
@@ -55,8 +60,10 @@ def measure_windows(path: Path, wish: Wish, span: Span | None = None) -> Measure
                 yield reader.picture.raster(values)
 
         look = look_of_strips(strips, wish.pixels, wish.page, shrink_of((height, width)))
-        orientation = orientation_of(reader)
+        orientation = orientation_of(reader) if unpacked is None else unpacked.exif_orientation
         size_hw = (width, height) if TURNS[orientation][0] else (height, width)
-        mode = f"{reader.picture.n_bands} x {reader.dtype}"
+        mode, file_format = f"{reader.picture.n_bands} x {reader.dtype}", "TIFF"
+        if unpacked is not None:
+            mode, file_format = unpacked.mode, unpacked.format
         measured = is_measured(next(iter(strips())), wish.pixels)
-        return Measured(size_hw, orientation, mode, "TIFF", look, measured)
+        return Measured(size_hw, orientation, mode, file_format, look, measured)

@@ -68,6 +68,16 @@ _IN_WINDOWS = [
         nullable=True,
     )
 ]
+# In an index with dataset.georeference, at the end.
+ON_MAP = [
+    column("crs", pa.string(), "the map's reference system: an EPSG code or WKT; null for no GeoTIFF", nullable=True),
+    column(
+        "transform",
+        pa.list_(pa.float64()),
+        "a, b, c, d, e, f: x = a column + b row + c and y = d column + e row + f on the map",
+        nullable=True,
+    ),
+]
 _SHOWN_AFTER = "format"
 SHOWN_NAMES = tuple(field.name for field in (*_SHOWN, *_IN_WINDOWS))
 
@@ -158,6 +168,7 @@ def _read(path: Path, schema: pa.Schema, filters: Sequence[Condition] | None = N
     forms = [
         with_fields_after(schema, _SHOWN_AFTER, [*fields, *more]) for more in ([], _IN_WINDOWS) for fields in shown
     ]
+    forms += [pa.schema([*form, *ON_MAP]) for form in forms]
     if not any(table.schema.equals(form) for form in forms):
         raise UserError(f"{path}: its columns are not those that this version writes; delete it and run again")
     return table

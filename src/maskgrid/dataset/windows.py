@@ -21,11 +21,12 @@ from PIL.TiffImagePlugin import (
 
 from maskgrid.dataset.images import read_image, require_sha256, wrong_as_bad_image
 from maskgrid.dataset.look import Look, picture
-from maskgrid.dataset.other_formats import is_tiff
-from maskgrid.dataset.pillow import DECODE_ERRORS, PixelsUnsupportedError, pillow_limits, to_rgb
+from maskgrid.dataset.other_formats import INSTALL, is_tiff
+from maskgrid.dataset.pillow import DECODE_ERRORS, PixelsUnsupportedError, TooManyPixelsError, pillow_limits, to_rgb
 from maskgrid.dataset.spans import Span, open_span
 from maskgrid.dataset.tiff_values import TiffPicture, damage_as_errors, open_tiff
 from maskgrid.dataset.tiff_windows import Box, TiffWindowReader
+from maskgrid.dataset.unpacking import unpack
 
 Pixels = npt.NDArray[np.uint8]
 BoxXyxy = tuple[int, int, int, int]
@@ -107,18 +108,19 @@ class WholePicture:
 class TiffWindows:
     """A picture in a TIFF, read window by window."""
 
-    def __init__(self, opened: ExitStack, reader: TiffWindowReader, look: Look | None) -> None:
+    def __init__(self, opened: ExitStack, reader: TiffWindowReader, look: Look | None, orientation: int) -> None:
         """Take over an opened file.
 
         Args:
             opened: closes the file.
             reader: reads its values.
             look: how they are drawn; without ``bands``, as Pillow shows values of 8 bits.
+            orientation: EXIF's, 1 to 8.
         """
         self.opened, self.reader, self.look = opened, reader, look
         self.shrink = 1 if look is None or look.shrink is None else look.shrink
-        self.orientation = orientation_of(reader)
-        self.swaps, self.rows_back, self.columns_back = TURNS[self.orientation]
+        self.orientation = orientation
+        self.swaps, self.rows_back, self.columns_back = TURNS[orientation]
         height, width = reader.picture.size_hw
         self.size_hw = (width, height) if self.swaps else (height, width)
 
@@ -185,24 +187,36 @@ def open_picture(
 
 
 def _in_windows(path: Path, max_pixels: int, sha256: str | None, span: Span | None, look: Look | None) -> TiffWindows:
-    """Open a TIFF to read windows.
+    """Open a TIFF to read windows, or beyond ``max_pixels`` a JPEG or PNG.
 
     Raises:
-        PixelsUnsupportedError: it is no TIFF, or windows of it might have other pixels than the whole.
+        PixelsUnsupportedError: it is of another format, or windows of it might have other pixels than the whole.
         BadImageError, OSError, ValueError, ...: something is wrong with it.
     """
     bands = None if look is None else look.bands
     with ExitStack() as opened:
-        with damage_as_errors():
-            stream = opened.enter_context(open_span(path, span))
-            if not is_tiff(stream):
+        stream = opened.enter_context(open_span(path, span))
+        if not is_tiff(stream):
+            if look is None or look.shrink is None:
                 raise PixelsUnsupportedError("no TIFF")
+            require_sha256(path, sha256, span, stream, look)
+            return _unpacked(opened, stream, look)
+        with damage_as_errors():
             if bands is None and (look is not None or not _is_plain(stream, max_pixels)):
                 raise PixelsUnsupportedError("a kind of TIFF that Pillow alone reads")
             reader = open_reader(opened, stream, None if look is None else look.page, bands is not None, max_pixels)
             reader.values(Box(0, 0, 1, 1))  # fails where there is no codec
         require_sha256(path, sha256, span, stream, look)
-        return TiffWindows(opened.pop_all(), reader, look)
+        return TiffWindows(opened.pop_all(), reader, look, orientation_of(reader))
+
+
+def _unpacked(opened: ExitStack, stream: IO[bytes], look: Look) -> TiffWindows:
+    with damage_as_errors():
+        unpacked = unpack(opened, stream, MOST_PIXELS)
+        if unpacked is None:
+            raise TooManyPixelsError(f"larger than max_pixels, and read in strips alone: {INSTALL}[large]'")
+        reader = open_reader(opened, unpacked.stream, None, bands_wanted=True, max_pixels=MOST_PIXELS)
+    return TiffWindows(opened.pop_all(), reader, look, unpacked.exif_orientation)
 
 
 def open_reader(

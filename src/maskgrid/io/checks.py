@@ -134,6 +134,8 @@ def check_end(path: Path, end: bytes | None = None) -> list[Problem]:
         return [Problem("missing", path, "there is no such file")]
     if path.suffix == ".webp":
         return [] if _is_whole_riff(path) else [Problem("truncated", path, "ends in the middle")]
+    if path.suffix == ".mp4":
+        return [] if _is_whole_mp4(path) else [Problem("truncated", path, "ends in the middle")]
     end = end or _ENDS[path.suffix]
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - len(end)))
@@ -147,6 +149,21 @@ def _is_whole_riff(path: Path) -> bool:
     with path.open("rb") as stream:
         head = stream.read(8)
     return head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 == path.stat().st_size
+
+
+def _is_whole_mp4(path: Path) -> bool:
+    """Return whether a file's boxes (ISO/IEC 14496-12, 4.2) fill it to its end, the index ``moov`` among them."""
+    n_bytes, place, kinds = path.stat().st_size, 0, set[bytes]()
+    with path.open("rb") as stream:
+        while place < n_bytes:
+            stream.seek(place)
+            size, kind, large = int.from_bytes(stream.read(4)), stream.read(4), stream.read(8)
+            size = int.from_bytes(large) if size == 1 else size  # of boxes above 4 GB
+            if size < 8:
+                return False
+            kinds.add(kind)
+            place += size
+    return place == n_bytes and b"moov" in kinds
 
 
 def _fingerprint_of(path: Path) -> str | None:

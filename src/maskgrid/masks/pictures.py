@@ -80,13 +80,20 @@ def colour(family: str, number: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def paint(pixels: Pixels, masks: Iterable[tuple[NDArray[np.bool_], Colour]]) -> Pixels:
-    """Paint masks (H, W), each in its colour and outlined, over a picture (H, W, 3) RGB."""
+def paint(pixels: Pixels, masks: Iterable[tuple[NDArray[np.bool_], Colour]], max_filled_frac: float = 1.0) -> Pixels:
+    """Paint masks (H, W), each in its colour and outlined, over a picture (H, W, 3) RGB.
+
+    Masks that cover more than ``max_filled_frac`` of the picture are only outlined: they would tint all the others.
+    """
     canvas = pixels.astype(np.float32)
     # Largest first, so that a part is not hidden under its whole.
     for mask, rgb in sorted(masks, key=lambda entry: -int(entry[0].sum())):
-        canvas[mask] += (np.array(rgb, np.float32) - canvas[mask]) * np.float32(_OPACITY)
-        canvas[_outline(mask)] = rgb
+        # A small mask costs its box, not the picture.
+        window = _box(mask)
+        inside, part = mask[window], canvas[window]
+        if np.count_nonzero(inside) <= max_filled_frac * mask.size:
+            part[inside] += (np.array(rgb, np.float32) - part[inside]) * np.float32(_OPACITY)
+        part[_outline(inside)] = rgb
     return np.rint(canvas).astype(np.uint8)
 
 
@@ -159,6 +166,13 @@ def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
 def _middles(n: int, n_shown: int) -> NDArray[np.int64]:
     """Which of n pixels lies under the middle of each displayed pixel."""
     return ((np.arange(n_shown) * 2 + 1) * n) // (2 * n_shown)
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns between a mask's first and last pixels."""
+    sides = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (slice(side[0], side[-1] + 1) if len(side) else slice(0) for side in sides)
+    return rows, columns
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

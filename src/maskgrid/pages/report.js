@@ -28,3 +28,18 @@ function compare(a, b) {
   if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
   return a < b ? -1 : a > b ? 1 : 0;
 }
+
+// When the results were made: the run writes that beside the page last, because the page itself has the same bytes for
+// the same results. Without that file, or with that of other results, the page does not say it.
+globalThis.maskgrid = {};
+maskgrid.run = (fingerprint, { results, network, version }) => {
+  if (fingerprint !== document.querySelector("meta[name=maskgrid-fingerprint]").content) return;
+  const day = (time) => new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
+  const say = (id, words) => { const place = document.getElementById(id); if (place) place.textContent = words; };
+  say("made", ` · ${day(results)}`);
+  const [first, last] = network.map(day);
+  say("run", `The network ran ${first === last ? `on ${first}` : `from ${first} to ${last}`}; masks were selected on ${day(results)}, with maskgrid ${version}.`);
+};
+const run = document.createElement("script");
+run.src = "provenance.js";
+document.head.append(run);

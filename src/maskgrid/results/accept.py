@@ -16,9 +16,13 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.fingerprint import git_state, maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import count, named_reasons, some, tally
+from maskgrid.pages.scripts import script
 from maskgrid.plan.plan import Plan
+from maskgrid.results.notes import report_fingerprint
 
 _FOLDERS = ("dataset", "candidates", "selections", "statistics", "annotations", "report")
+
+_Times = dict[str, str | float]
 
 _PATHS_NAMED = 3
 _BAD = [("status", "!=", "ok")]
@@ -27,13 +31,14 @@ log = logging.getLogger(__name__)
 
 
 def write_provenance(plan: Plan) -> None:
-    """Write ``provenance.json``, the only output that depends on times and machines.
+    """Write ``provenance.json`` and the report's ``provenance.js``, the only outputs that depend on times and machines.
 
     Raises:
         maskgrid.io.errors.UserError: an output is missing, or outputs do not belong together.
     """
     model = plan.config.model
     images = read_table(plan.layout.images, ["status"])["status"].to_pylist()
+    written = {name: _times(plan.layout.root / name, plan.layout.report_provenance) for name in _FOLDERS}
     content = {
         "maskgrid": {"version": maskgrid_version(), "git": git_state()},
         "python": platform.python_version(),
@@ -48,14 +53,26 @@ def write_provenance(plan: Plan) -> None:
         # The images' hash, and the checkpoint, device and packages with which each pass ran.
         "made_from": dataset_origin(plan),
         "fingerprint": statistics_origin(plan)["fingerprint"],
-        "written": {name: _times(plan.layout.root / name) for name in _FOLDERS},
+        "written": written,
     }
+    write_bytes(plan.layout.report_provenance, _for_report(plan, written))
     write_bytes(plan.layout.provenance, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
-def _times(folder: Path) -> dict[str, str | float] | None:
-    """When the first and last file of a stage were written."""
-    times = sorted(path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
+def _for_report(plan: Plan, written: Mapping[str, _Times | None]) -> bytes:
+    """What the report says of times, as a script."""
+    network, results = written["candidates"] or {}, written["statistics"] or {}
+    content = {
+        "network": [network.get("first"), network.get("last")],
+        "results": results.get("last"),
+        "version": maskgrid_version(),
+    }
+    return script("run", report_fingerprint(plan), content)
+
+
+def _times(folder: Path, beside: Path) -> _Times | None:
+    """When the first and last file of a stage were written; ``beside`` is none of the stage's."""
+    times = sorted(path.stat().st_mtime for path in folder.rglob("*") if path.is_file() and path != beside)
     if not times:
         return None
     first, last = (datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds") for time in (times[0], times[-1]))

@@ -196,6 +196,7 @@ def _check_folder(path: Path, options: dict[str, Any], expected: Callable[[], st
 def _check_verdicts(plan: Plan) -> Iterator[Problem]:
     for path in (plan.layout.accepted, plan.layout.provenance):
         yield from check_origin(path, lambda: statistics_origin(plan)["fingerprint"], "another run")
+    yield from check_picture(plan.layout.report_provenance, partial(report_fingerprint, plan))
 
 
 def _check_leftovers(plan: Plan) -> Iterator[Problem]:

@@ -9,11 +9,9 @@ import PIL.Image
 
 from maskgrid.io.files import write_bytes
 from maskgrid.masks.pictures import Pixels, Thumbnail, colour, grid, jpeg, paint, words_strip
-from maskgrid.tracked.index import open_frames
 from maskgrid.tracked.masklets import Run, by_frames
 from maskgrid.tracked.parameters import Reading
-from maskgrid.tracked.records import Frames
-from maskgrid.tracked.scan import BadVideoError
+from maskgrid.tracked.shown_frames import ShownFrames
 
 _MOST_FRAMES = 48
 _MOVING_PX = 480
@@ -48,24 +46,14 @@ def _pictures(run: Run, reading: Reading) -> Iterator[tuple[int, Pixels]]:
     numbers = [run.numbers[position] for position in positions]
     masks = dict(by_frames(run.path, set(numbers)))
     thumbnail = Thumbnail.fit(run.video.size_hw, _MOVING_PX)
-    try:
-        frames: Frames | None = open_frames(run.video, reading)
-    except BadVideoError:
-        frames = None
+    frames = ShownFrames.of(run.video, reading)
     for position, number in zip(positions, numbers, strict=True):
         laid = [
             (thumbnail.mask(row["counts"]), colour("masklet", row["object_id"]))
             for row in masks.get(number, [])
             if row["area_px"]
         ]
-        yield number, paint(thumbnail.pixels(_read(frames, position)), laid)
-
-
-def _read(frames: Frames | None, position: int) -> Pixels | None:
-    try:
-        return None if frames is None else frames.read(position)
-    except BadVideoError:
-        return None
+        yield number, paint(thumbnail.pixels(frames.read(position)), laid)
 
 
 def _evenly(n: int, most: int) -> list[int]:

@@ -19,6 +19,7 @@ import yaml
 from maskgrid.cli.main import main
 from maskgrid.cli.pages import changed_config_line
 from maskgrid.network.checkpoints import resolve_checkpoint
+from warm import client
 from workflow import ROOT, snakemake
 
 MASKGRID = [sys.executable, "-m", "maskgrid"]
@@ -38,9 +39,9 @@ def started(folder, *words, **how):
 
 def done(folder, *words):
     """The exit code, stdout and stderr of a run."""
-    process = started(folder, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = process.communicate(timeout=500)
-    return process.returncode, out, err
+    command = [client(), "-m", "maskgrid", "run", *words]
+    run = subprocess.run(command, cwd=folder, env=ENVIRONMENT, text=True, capture_output=True, timeout=500, check=False)
+    return run.returncode, run.stdout, run.stderr
 
 
 def make_folder(folder, n_images=8, side=24):

@@ -1,5 +1,7 @@
 """From annotations and selections to accuracy tables: every object and image has a row, and settings are compared."""
 
+from html import escape
+
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
@@ -12,6 +14,8 @@ from maskgrid.results.accuracy.annotations import read_annotations
 from maskgrid.results.accuracy.image_truth import ImageTruth, TrueObjects
 from maskgrid.results.accuracy.stage import evaluate_shard, write_accuracies, write_truth
 from maskgrid.results.accuracy.tables import ACCURACY, ACCURACY_SUMMARY, MEASURED
+from maskgrid.results.advice.evidence import gather
+from maskgrid.results.advice.goals import Goal
 from maskgrid.results.report.stage import write_report
 from synthetic import kept_by_image
 
@@ -77,10 +81,29 @@ def test_the_report_has_a_section(plan):
     write_report(plan)
     page = (plan.layout.root / "report" / "index.html").read_text()
     part = page.split('id="accuracy"')[1].split("</section>")[0]
+    table = part.split("<table")[1]
+    labels = {setting.id: escape(setting.label) for setting in plan.settings}
     for row in read_table(plan.layout.statistics("accuracy_summary")).to_pylist():
-        line = next(line for line in part.split("<tr") if f"<code>{row['setting_id']}</code>" in line)
+        line = next(line for line in table.split("<tr") if f">{labels[row['setting_id']]}<" in line)
         assert f">{row['f1_50']:.3f}<" in line
         assert f">{row['n_over_segmented']}<" in line
+
+
+@pytest.mark.parametrize("name", ["f1", "recall"])
+def test_the_report_and_recommend_name_the_same_setting_and_figures(plan, name):
+    write_report(plan)
+    page = (plan.layout.root / "report" / "index.html").read_text()
+    part = page.split('id="accuracy"')[1].split("</section>")[0]
+    best = gather(plan, Goal(name)).contenders[0]
+    (line,) = [each for each in part.split("<p>") if f"maskgrid recommend --{name}</code>" in each]
+    row = {one["setting_id"]: one for one in read_table(plan.layout.statistics("accuracy_summary")).to_pylist()}[
+        best.result.setting.id
+    ]
+    assert f">{escape(best.result.setting.label)}</a>" in line
+    assert f": {best.value:.3f} (95 % interval" in line
+    of_annotated, of_all = f"{row['n_masks'] / row['n_images']:.1f}", f"{best.result.n_masks:.1f}"
+    assert f"with {of_annotated} masks per " in line
+    assert (f"{of_all} over all images" in line) == (of_annotated != of_all)
 
 
 def test_annotations_without_segmentations_are_not_used(tmp_path):

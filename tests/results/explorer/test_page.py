@@ -16,10 +16,11 @@ from maskgrid.automatic.image_replay import ImageReplay
 from maskgrid.config.settings import make_setting
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
+from maskgrid.pages.scripts import embedded
 from maskgrid.plan.layout import Layout
 from maskgrid.results.explorer.groups import run_groups
-from maskgrid.results.explorer.image import embedded, file_name
-from maskgrid.results.explorer.page import embedded_images, explorer_page, write_explorer_page
+from maskgrid.results.explorer.image import file_name
+from maskgrid.results.explorer.page import embedded_images, explorer_page, images_inside, write_explorer_page
 from maskgrid.results.explorer.stage import write_explorer
 from maskgrid.results.explorer.verify import check_explorer
 from maskgrid.results.report.samples import read_samples
@@ -31,9 +32,10 @@ SWEEP = {
     "grid": {"pred_iou_thresh": [0.2, 0.3, 0.5], "box_nms_thresh": [0.5, 0.7]},
     "points": [{"name": "whole", "crop_n_layers": 0, "min_mask_region_area": 5}],
 }
-# The picture is drawn in full.
+# The picture that was asked for is drawn in full.
 IS_DRAWN = """new Promise((done) => {
-  const look = () => (failing() || (scene && rasters.length && !isAsked) ? done() : setTimeout(look, 20));
+  const look = () => (failing() || isDrawn() ? done() : setTimeout(look, 20));
+  const isDrawn = () => current?.at === wantedAt && scene && rasters.length && !isAsked;
   const failing = () => !document.getElementById("failed").hidden;
   setTimeout(look, 60);
 })"""
@@ -175,7 +177,7 @@ def test_of_chosen_images_the_others_are_listed_and_not_shown(opened, samples, p
     shutil.copytree(plan.layout.root, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "report")
     some = list(samples.values())[:2]
-    write_explorer_page(chosen, some)
+    write_explorer_page(chosen, images_inside(chosen, some))
     tab = opened(page=chosen.layout.explorer)
     assert shown(tab)["key"] == some[0].image_key
     assert tab.run("listing.n") == N_IMAGES + 2
@@ -245,8 +247,8 @@ def test_back_returns_to_the_image_before(opened):
     tab.run("nextImage(shownImages.indexOf(wantedAt) > 0 ? -1 : 1)")
     tab.run(IS_DRAWN)
     assert shown(tab)["key"] != first
-    tab.run("history.back()")
-    tab.run("new Promise((done) => setTimeout(done, 150))")
+    went = "new Promise((done) => addEventListener('popstate', () => setTimeout(done, 0)))"
+    tab.run(f"(() => {{ const went = {went}; history.back(); return went; }})()")
     tab.run(IS_DRAWN)
     assert shown(tab)["key"] == first
 
@@ -425,6 +427,23 @@ def test_nothing_is_without_a_name_and_the_phone_has_no_sideways_scroll(opened):
     before = tab.run("byId('sliders').getBoundingClientRect().top + scrollY")
     tab.run("showPointed({x: current.size_hw[1] / 2, y: current.size_hw[0] / 2})")
     assert tab.run("byId('sliders').getBoundingClientRect().top + scrollY") == before
+
+
+def test_on_a_phone_what_is_said_of_a_mask_is_never_under_the_picture(opened):
+    tab = opened(width=390, height=844)
+    tab.run("showPointed({x: current.size_hw[1] / 2, y: current.size_hw[0] / 2})")
+    for down in (0, 150, 300, 450, 600, 900):
+        tab.run(f"scrollTo(0, {down})")
+        tab.run("new Promise((done) => setTimeout(done, 100))")
+        picture, words, seen = tab.run(
+            """(() => {
+              const picture = canvas.getBoundingClientRect(), words = byId("pointed").getBoundingClientRect();
+              const ends = [words.top + 3, words.bottom - 3].map((y) => document.elementFromPoint(195, y));
+              return [picture.bottom, words.top, ends.every((one) => byId("pointed").contains(one))];
+            })()"""
+        )
+        assert picture <= words + 0.5
+        assert seen, down
 
 
 NAMELESS = """[...document.querySelectorAll("button, input, select, canvas, [role], fieldset, section")]

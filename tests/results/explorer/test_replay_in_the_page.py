@@ -22,11 +22,12 @@ from maskgrid.config.filters import FilterConfig
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import make_setting
 from maskgrid.masks import rle
+from maskgrid.masks.packing import packed
+from maskgrid.pages.scripts import embedded
 from maskgrid.plan.passes import PassRun, passes_of
 from maskgrid.results.accuracy.image_truth import ImageTruth, TrueObjects
 from maskgrid.results.explorer.groups import RunGroup
-from maskgrid.results.explorer.image import ImageData, ImageSource, embedded
-from maskgrid.results.explorer.packing import packed
+from maskgrid.results.explorer.image import ImageData, ImageSource
 from maskgrid.results.report.samples import Sample
 from synthetic import GENERATOR, RECORDING, make_images
 

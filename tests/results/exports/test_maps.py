@@ -1,21 +1,26 @@
 """Masks of GeoTIFFs in map coordinates: rasterio's transform and GDAL's reading of the files are the oracles."""
 
 import json
+import sys
 
 import numpy as np
 import PIL.Image
 import pytest
 import tifffile
 
-from maskgrid.config.exports import GeojsonOptions
+from maskgrid.automatic.verify import check_index
+from maskgrid.config.exports import GeojsonOptions, GeopackageOptions
 from maskgrid.config.models import Config
 from maskgrid.dataset.georeference import read_georeference
 from maskgrid.dataset.index import index_dataset
+from maskgrid.dataset.tables import read_previous, read_shard
 from maskgrid.io.errors import UserError
 from maskgrid.io.json_lines import dumps, write_document
+from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.plan.plan import make_plan
 from maskgrid.results.exports.geojson import write_geojson
+from maskgrid.results.exports.geopackage import write_geopackage
 from maskgrid.results.exports.source import MaskFile
 
 H, W = 40, 60
@@ -54,7 +59,7 @@ def test_the_place_of_an_image_is_rasterios(tmp_path, kind):
     with (tmp_path / "a.tif").open("rb") as stream:
         found = read_georeference(stream)
     with rasterio.open(tmp_path / "a.tif") as source:
-        assert found.epsg == source.crs.to_epsg()
+        assert found.crs == source.crs.to_string()
         np.testing.assert_allclose(found.transform, tuple(source.transform)[:6], rtol=1e-12)
         np.testing.assert_allclose(found.place(7, 3), source.transform @ (7, 3), rtol=1e-12)
 
@@ -73,13 +78,52 @@ def test_coordinates_of_corners(tmp_path):
     assert placed["turned"].place(10, 0) == [400080, 5600060]
 
 
-@pytest.mark.parametrize(
-    "tags", [[], [keys(32767), *SCALE], [keys(UTM)], [keys(UTM), (33550, "d", 1, (1.0,), True)], SCALE]
-)
+@pytest.mark.parametrize("tags", [[], [keys(UTM)], [keys(UTM), (33550, "d", 1, (1.0,), True)], SCALE])
 def test_what_has_no_place_on_a_map(tmp_path, tags):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8), photometric="minisblack", extratags=tags)
     with (tmp_path / "a.tif").open("rb") as stream:
         assert read_georeference(stream) is None
+
+
+# Lambert's equal areas around 52 N 10 E, which EPSG has not.
+LAEA_KEYS = [(1024, 0, 1, 1), (1025, 0, 1, 1), (1026, 34737, 8, 0), (2048, 0, 1, 4326), (3072, 0, 1, 32767)]
+LAEA_KEYS += [(3074, 0, 1, 32767), (3075, 0, 1, 10), (3076, 0, 1, 9001)]
+LAEA_KEYS += [(key, 34736, 1, place) for place, key in enumerate((3088, 3089, 3082, 3083))]
+LAEA = [
+    (34735, "H", 4 + 4 * len(LAEA_KEYS), (1, 1, 0, len(LAEA_KEYS), *(n for key in LAEA_KEYS for n in key)), True),
+    (34736, "d", 4, (10.0, 52.0, 4321000.0, 3210000.0), True),
+    (34737, "s", 9, "My LAEA|", True),
+]
+NAMELESS = (34735, "H", 12, (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32767), True)
+
+
+def described(path, *tags):
+    tifffile.imwrite(path, np.zeros((H, W), np.uint8), photometric="minisblack", extratags=[*tags, *SCALE])
+
+
+def test_a_system_without_a_code_is_described_as_gdal_does(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    described(tmp_path / "a.tif", *LAEA)
+    described(tmp_path / "nameless.tif", NAMELESS)
+    with (tmp_path / "a.tif").open("rb") as stream, rasterio.open(tmp_path / "a.tif") as source:
+        found = read_georeference(stream)
+        assert source.crs.to_epsg() is None
+        assert rasterio.crs.CRS.from_wkt(found.crs) == source.crs
+        np.testing.assert_allclose(found.transform, tuple(source.transform)[:6], rtol=1e-12)
+    with (tmp_path / "nameless.tif").open("rb") as stream:
+        assert read_georeference(stream) is None, "GDAL knows no more of it than its unit"
+
+
+def test_without_rasterio_the_message_names_the_extra(photos, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "rasterio.errors", None)
+    described(photos / "b.tif", *LAEA)
+    assert exported(tmp_path, coordinates="map")["n_without_map"] == 1
+    assert (
+        "b.tif: its reference system has no EPSG code, which needs further packages: pip install 'maskgrid[maps]'; its "
+        "masks are left out" in caplog.text
+    )
+    with pytest.raises(UserError, match=r"dataset\.georeference: b\.tif: .*pip install 'maskgrid\[maps\]'"):
+        indexed(tmp_path, georeference=True)
 
 
 MASK = np.zeros((H, W), np.bool_)
@@ -87,11 +131,15 @@ MASK[5:25, 10:40] = True
 MASK[10:15, 20:30] = False
 
 
-def exported(folder, **options):
-    plan = make_plan(
-        Config.model_validate({"dataset": {"source": "photos", "ground_truth": None}}), folder, folder / "results"
-    )
+def indexed(folder, **keys):
+    values = {"dataset": {"source": "photos", "ground_truth": None, **keys}}
+    plan = make_plan(Config.model_validate(values), folder, folder / "results")
     index_dataset(plan)
+    return plan
+
+
+def exported(folder, write=write_geojson, chosen=GeojsonOptions, **options):
+    plan = indexed(folder)
     names = sorted(path.name for path in (folder / "photos").iterdir())
     code = {"size": [H, W], "counts": rle.encode(MASK).decode()}
     images = [
@@ -107,7 +155,7 @@ def exported(folder, **options):
     write_document(folder / "masks.json", head, lists)
     masks = MaskFile(folder / "masks.json", plan.layout.files, len(images), 10**6)
     (folder / "out").mkdir(exist_ok=True)
-    return write_geojson(masks, folder / "out", GeojsonOptions(**options))
+    return write(masks, folder / "out", chosen(**options))
 
 
 @pytest.fixture
@@ -146,14 +194,14 @@ def test_one_file_has_one_reference_system(photos, tmp_path):
     exported(tmp_path, coordinates="map", files="one")
     assert len(json.loads((tmp_path / "out/masks.geojson").read_text())["features"]) == 2
     geotiff(photos / "c.tif", code=DEGREES, tags=small())
-    with pytest.raises(UserError, match=r"several reference systems \(EPSG 4326, 32633\).*files: per_image"):
+    with pytest.raises(UserError, match=r"several reference systems \(EPSG:32633, EPSG:4326\).*files: per_image"):
         exported(tmp_path, coordinates="map", files="one")
 
 
 def test_without_any_map_the_message_says_what_is_needed(photos, tmp_path):
     (photos / "a.tif").unlink()
     PIL.Image.new("RGB", (W, H)).save(photos / "plain.png")
-    with pytest.raises(UserError, match="needs GeoTIFFs"):
+    with pytest.raises(UserError, match="coordinates: map needs GeoTIFFs with a reference system"):
         exported(tmp_path, coordinates="map")
 
 
@@ -164,3 +212,99 @@ def test_pixels_are_written_as_before(photos, tmp_path):
     assert document["features"][0]["geometry"]["coordinates"][0][0] == [10, 5]
     assert "n_without_map" not in note
     assert "coordinates" not in GeojsonOptions().model_dump()
+
+
+def packaged(folder, **options):
+    return exported(folder, write_geopackage, GeopackageOptions, **options)
+
+
+def on_the_map(path, x, y):
+    """A corner of pixels on the map, by rasterio."""
+    rasterio = pytest.importorskip("rasterio")
+    with rasterio.open(path) as source:
+        return source.transform @ (x, y)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "without a code"])
+def test_a_geopackage_lies_where_rasterio_says(photos, tmp_path, kind):
+    pyogrio = pytest.importorskip("pyogrio")
+    geopandas = pytest.importorskip("geopandas")
+    rasterio, features = pytest.importorskip("rasterio"), pytest.importorskip("rasterio.features")
+    if kind in KINDS:
+        geotiff(photos / "a.tif", **KINDS[kind])
+    else:
+        described(photos / "a.tif", *LAEA)
+    PIL.Image.new("RGB", (W, H)).save(photos / "plain.png")
+    note = packaged(tmp_path)
+    assert (note["n_without_map"], note["iou_min"]) == (1, 1.0)
+    path = tmp_path / "out/masks.gpkg"
+    assert pyogrio.list_layers(path).tolist() == [["masks", "MultiPolygon"]]
+    masks = geopandas.read_file(path)
+    with rasterio.open(photos / "a.tif") as source:
+        assert rasterio.crs.CRS.from_user_input(masks.crs) == source.crs
+        drawn = features.rasterize(masks.geometry, (H, W), transform=source.transform)
+    np.testing.assert_array_equal(drawn.astype(bool), MASK, "GDAL draws the mask again")
+    (polygon,) = masks.geometry[0].geoms
+    corners = np.array([on_the_map(photos / "a.tif", x, y) for x in (10, 40) for y in (5, 25)])
+    found = np.array(polygon.exterior.coords[:-1])
+    np.testing.assert_allclose(found[np.lexsort(found.T)], corners[np.lexsort(corners.T)], rtol=1e-12)
+    assert len(polygon.interiors) == 1
+    row = masks.iloc[0]
+    assert (row.annotation_id, row.file_name, row.category, row.area_px) == (1, "a.tif", "object", MASK.sum())
+
+
+def test_a_geopackage_has_all_masks_and_the_same_bytes_again(photos, tmp_path, monkeypatch):
+    pyogrio = pytest.importorskip("pyogrio")
+    pytest.importorskip("geopandas")
+    monkeypatch.setattr("maskgrid.results.exports.geopackage._ROWS_AT_ONCE", 2)
+    for name in "bcde":
+        geotiff(photos / f"{name}.tif")
+    packaged(tmp_path)
+    path = tmp_path / "out/masks.gpkg"
+    masks = pyogrio.read_dataframe(path)
+    assert masks.annotation_id.tolist() == [1, 2, 3, 4, 5]
+    content = path.read_bytes()
+    path.unlink()
+    packaged(tmp_path)
+    assert path.read_bytes() == content
+
+
+def test_a_geopackage_has_one_reference_system(photos, tmp_path):
+    pyogrio = pytest.importorskip("pyogrio")
+    pytest.importorskip("geopandas")
+    geotiff(photos / "b.tif", code=DEGREES, tags=small())
+    with pytest.raises(UserError, match=r"geopackage: .*several reference systems.*files: per_image"):
+        packaged(tmp_path)
+    packaged(tmp_path, files="per_image")
+    found = {path.name: pyogrio.read_info(path)["crs"] for path in (tmp_path / "out").iterdir()}
+    assert found == {"a.gpkg": "EPSG:32633", "b.gpkg": "EPSG:4326"}
+
+
+def test_a_geopackage_without_geopandas_names_the_extra(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "geopandas", None)
+    with pytest.raises(UserError, match=r"exports\.geopackage needs further packages: pip install 'maskgrid\[maps\]'"):
+        packaged(tmp_path)
+
+
+def test_the_index_keeps_where_images_lie_if_asked(photos, tmp_path):
+    PIL.Image.new("RGB", (W, H)).save(photos / "plain.png")
+    geotiff(photos / "turned.tif", tags=[(34264, "d", 16, TURNED, True)])
+    plain = indexed(tmp_path)
+    before = plain.layout.images.read_bytes(), plain.layout.shards.read_bytes()
+    assert not {"crs", "transform"} & {*read_table(plain.layout.images).schema.names}
+    plan = indexed(tmp_path, georeference=True)
+    rows = {row["image_key"]: (row["crs"], row["transform"]) for row in read_table(plan.layout.images).to_pylist()}
+    assert rows == {
+        "a.tif": ("EPSG:32633", [10, 0, 400000, 0, -10, 5600000]),
+        "plain.png": (None, None),
+        "turned.tif": ("EPSG:32633", [8, 6, 400000, 6, -8, 5600000]),
+    }
+    assert len(read_shard(plan.layout.images.parent, plan.shards()[0])) == 3
+    assert read_previous(plan.layout.images.parent) is not None
+    assert not check_index(plan)
+    assert [problem.reason for problem in check_index(plain)] == ["was made with another dataset.georeference"]
+    known = plan.layout.images.read_bytes()
+    indexed(tmp_path, georeference=True)
+    assert plan.layout.images.read_bytes() == known
+    indexed(tmp_path)
+    assert (plain.layout.images.read_bytes(), plain.layout.shards.read_bytes()) == before

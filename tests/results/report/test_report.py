@@ -1,7 +1,11 @@
 """The report is self-contained, shows names as text, and has the same bytes for the same data."""
 
+import json
 import re
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
@@ -14,6 +18,11 @@ from maskgrid.config.sweep import expand
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import Thumbnail
 from maskgrid.pages.markup import element, text
+from maskgrid.pages.scripts import script
+from maskgrid.plan.layout import Layout
+from maskgrid.results.explorer.page import images_inside
+from maskgrid.results.notes import report_fingerprint
+from maskgrid.results.report import stage
 from maskgrid.results.report.charts import stepped
 from maskgrid.results.report.data import read_report_data
 from maskgrid.results.report.stage import write_report
@@ -29,7 +38,7 @@ from maskgrid.results.statistics.curves import (
 
 PAGES = ("index.html", "explorer.html")
 PARTS = (
-    *("summary", "settings", "filters", "responses", "maps", "trade-off", "effects", "disagreement"),
+    *("pictures", "summary", "settings", "filters", "responses", "maps", "trade-off", "effects", "disagreement"),
     *("overlays", "failures", "provenance", "scores", "sizes"),
 )
 
@@ -73,7 +82,7 @@ def test_a_page_loads_nothing_else(plan, name):
         if "src" in attributes:
             assert attributes["src"].startswith("data:image/"), attributes["src"][:60]
         if "href" in attributes:
-            assert re.match(r"#|index\.html$|explorer\.html$", attributes["href"]), attributes["href"]
+            assert re.match(r"#|index\.html$|explorer\.html(#|$)", attributes["href"]), attributes["href"]
     style = "".join(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
     assert "url(" not in style
     assert "@import" not in style
@@ -137,6 +146,88 @@ def test_a_click_on_a_heading_sorts(plan, tmp_path):
     order = [shown[name] for name in re.findall(r"<code>(.*?)</code>", table)]
     assert len(set(order)) > 3
     assert order == sorted(order, reverse=True)
+
+
+def test_the_top_says_of_what_and_when(plan):
+    page = read(plan, "index.html")
+    assert "<title>images, demo network - maskgrid report</title>" in page
+    first = page.split("<main")[1].split("<section")[0]
+    assert "<h1>images</h1>" in first
+    assert f"demo network · {len(read_image_keys(plan))} images · {len(plan.settings)} settings" in first
+    assert "the demo network is a toy" in first
+    assert page.index('<section id="pictures"') < page.index('<section id="summary"')
+
+
+def read_image_keys(plan):
+    return read_report_data(plan).images.keys
+
+
+@pytest.mark.parametrize(("fingerprint", "says"), [(None, True), ("0" * 64, False)], ids=["these", "other results"])
+def test_the_date_is_that_of_the_results(plan, tmp_path, fingerprint, says):
+    page = tmp_path / "index.html"
+    page.write_text(read(plan, "index.html"))
+    made = {"network": ["2026-03-01T12:00:00+00:00", "2026-03-02T12:00:00+00:00"], "version": "7"}
+    made["results"] = "2026-03-04T12:00:00+00:00"
+    (tmp_path / "provenance.js").write_bytes(script("run", fingerprint or report_fingerprint(plan), made))
+    shown = "".join(_Tags(shown_document(page)).text)
+    assert ("settings · 4 Mar 2026" in shown) == says
+    assert ("ran from 1 Mar 2026 to 2 Mar 2026; masks were selected on 4 Mar 2026, with maskgrid 7." in shown) == says
+
+
+def links_of(page):
+    hrefs = [attributes["href"] for tag, attributes in _Tags(page).tags if tag == "a"]
+    return [urlsplit(href) for href in hrefs if href.startswith("explorer.html#")]
+
+
+def test_pictures_and_rows_open_the_explorer_there(plan):
+    page = read(plan, "index.html")
+    states = [dict(parse_qsl(link.fragment, strict_parsing=True)) for link in links_of(page) if link.fragment]
+    keys = set(read_image_keys(plan))
+    assert {state["image"] for state in states if "image" in state} == keys
+    assert HOSTILE in keys
+    labels = {setting.label for setting in plan.settings} - {plan.baseline.label}
+    assert {state["setting"] for state in states if "setting" in state and "image" not in state} == labels
+    table = page.split('id="settings"')[1].split("</table>")[0]
+    assert len(links_of(table)) == len(plan.settings)
+    pictures = page.split('<section id="pictures"')[1].split("</section>")[0]
+    assert re.findall(r"<figure[^>]*>(<\w+)", pictures) == ["<a"] * len(keys)
+
+
+def test_nothing_links_where_the_explorer_has_nothing(plan, tmp_path, monkeypatch):
+    """With chosen images, of which only the first fits into the page."""
+    config = plan.config.model_copy(update={"explorer": "chosen"})
+    chosen = replace(plan, config=config, layout=Layout(tmp_path))
+    shutil.copytree(plan.layout.root, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(stage, "images_inside", lambda plan, samples: images_inside(plan, samples)[:1])
+    write_report(chosen)
+    states = [dict(parse_qsl(link.fragment)) for link in links_of(read(chosen, "index.html"))]
+    (key,) = {state["image"] for state in states if "image" in state}
+    assert (
+        json.loads(read(chosen, "explorer.html").split('id="data">')[1].split("</script>")[0])["images"][0]["key"]
+        == key
+    )
+    monkeypatch.setattr(stage, "images_inside", lambda plan, samples: [])
+    write_report(chosen)
+    assert links_of(read(chosen, "index.html")) == []
+
+
+def test_the_parameter_that_matters_most(plan):
+    """Its figures are those of the table of effects, and it is first in nearly all resamples only if images agree."""
+    data = read_report_data(plan)
+    means = {}
+    for row in data.effects:
+        means.setdefault(row["parameter"], []).append(row["n_masks_mean"])
+    ranges = {name: max(found) - min(found) for name, found in means.items()}
+    assert {move.parameter: move.range for move in data.moves} == pytest.approx(ranges)
+    assert [move.range for move in data.moves] == pytest.approx(sorted(ranges.values(), reverse=True))
+    assert sum(move.first_frac for move in data.moves) == pytest.approx(1)
+    for move in data.moves:
+        assert move.low <= move.range <= move.high
+    first = data.moves[0]
+    words = "".join(_Tags(read(plan, "index.html").split("<main")[1].split("<section")[0]).text)
+    assert f"{first.parameter} matters most: from {first.fewest_at:g} to {first.most_at:g} the mean count goes" in words
+    assert f"from {first.fewest:.1f} to {first.most:.1f} masks per image" in words
+    assert "other images may differ, as these are few" in words
 
 
 def test_all_sections_are_present(plan):

@@ -22,12 +22,13 @@ pytestmark = [
     pytest.mark.timeout(7200),  # minutes on an idle machine
 ]
 CONFIG = {
+    "model": {"checkpoint": "demo"},
     "generator": {"points_per_side": 4, "pred_iou_thresh": 0.6, "stability_score_thresh": 0.7},
     "sweep": {"grid": {"pred_iou_thresh": [0.5, 0.7], "box_nms_thresh": [0.5, 0.7]}},
     "annotations": ["baseline"],
 }
 # The only file with time and place of the run.
-ASIDE = ("outputs.json", "provenance.json")
+ASIDE = ("outputs.json", "provenance.json", "report/provenance.js")
 
 
 @dataclass(slots=True)

@@ -23,6 +23,8 @@ PIXELS = (
     if PLAN.config.dataset.pixels != PLAIN
     else {}
 )
+# Whether the index says where on the map images lie, likewise.
+GEOREFERENCE = {"georeference": True} if PLAN.config.dataset.georeference else {}
 # Whether images larger than max_pixels are good, likewise.
 WINDOWS = {"in_windows": True} if PLAN.has_tiles else {}
 

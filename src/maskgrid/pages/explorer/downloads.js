@@ -2,12 +2,6 @@
 
 // What can be taken along: the view as PNG, the masks as COCO, the setting as config lines and as a command.
 
-function save(blob, name) {
-  const link = element("a", { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
 function fileName(end) {
   const image = current.key.split("/").pop().replace(/\.[^.]+$/, ""), name = settingAt(values, data.groups.indexOf(group))?.label ?? "setting";
   return `${image}-${name}${end}`.replace(/[^\w.-]+/g, "_");

@@ -1,6 +1,6 @@
 "use strict";
 
-// Columns and masks as maskgrid.results.explorer.packing packs them.
+// Columns and masks as maskgrid.masks.packing packs them.
 
 async function inflated(text) {
   const letters = atob(text), bytes = new Uint8Array(letters.length);

@@ -2,21 +2,12 @@
 
 // The sliders: what a setting is, what can be chosen, and how it is written in a config.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (name) => document.getElementById(name);
 const values = { ...data.baseline };
 const inputs = new Map();
 let group = data.groups[0], levels = [], offsets = [];
 
 const THRESHOLDS = ["pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "mask_threshold", "box_nms_thresh", "crop_nms_thresh", "min_mask_region_area"];
 const isSame = (one, other) => [...THRESHOLDS, ...FILTER_KEYS, "containment_keeps", "min_region_frac"].every((name) => one[name] === other[name]);
-
-function element(tag, attributes, content) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (content !== undefined) made.textContent = content;
-  return made;
-}
 
 // ---- choices
 

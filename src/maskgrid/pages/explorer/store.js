@@ -1,10 +1,9 @@
 "use strict";
 
-// Images: some are inside the page, all others in scripts beside it, loaded when they are asked for. From a file:// page
-// neither fetch nor modules reach a file, but scripts do. Few images are kept, so 10,000 take no more memory than one.
+// Images: some are inside the page, all others in scripts beside it, loaded when they are asked for. Few are kept, so
+// 10,000 take no more memory than one.
 
 const KEPT_IMAGES = 3;
-const maskgrid = {};
 const listing = { n: data.images.length, isWhole: false, key: [], name: [], folder: [], size_hw: [], problem: [], n_masks: {} };
 const loaded = new Map(), handed = new Map();
 
@@ -17,15 +16,6 @@ function listInside() {
 
 maskgrid.images = (fingerprint, columns) => Object.assign(listing, columns, { n: columns.key.length, isWhole: true });
 maskgrid.image = (fingerprint, head, packs) => handed.set(head.key, { head, packs });
-
-function loadScript(path) {
-  return new Promise((done, fail) => {
-    const tag = element("script", { src: path });
-    tag.onload = () => { tag.remove(); done(); };
-    tag.onerror = () => { tag.remove(); fail(new Error(`${decodeURI(path)} is not beside this page`)); };
-    document.head.append(tag);
-  });
-}
 
 // All images of the dataset, if their list is there.
 const loadListing = () => loadScript("explorer/images.js").then(() => true, () => false);

@@ -96,18 +96,28 @@ def gather(plan: Plan, goal: Goal) -> Evidence:
             f"recommend: no setting has this number of masks; the settings have {fewest:.1f} to {most:.1f} per image"
         )
     steadiness = steadiness_of(results)
-    values = {one.setting.id: _value(goal, one, accuracy, steadiness) for one in allowed}
-    known = [one for one in allowed if np.isfinite(values[one.setting.id])]
-    if not known:
+    ranked = ranked_by(goal, allowed, accuracy, steadiness)
+    if not ranked:
         raise UserError(
             "recommend: no two settings are one step of one parameter apart, so none is the steadiest; "
             "widen sweep.grid, or choose another goal, such as --masks N"
         )
-    ranked = sorted(known, key=lambda one: _order(goal, one, values[one.setting.id], steadiness))
     resampled = _resample(plan, goal, ranked[:_MAX_RESAMPLED])
-    contenders = [_contender(one, values[one.setting.id], resampled, steadiness) for one in ranked]
+    contenders = [_contender(one, _value(goal, one, accuracy, steadiness), resampled, steadiness) for one in ranked]
     n_images = accuracy[ranked[0].setting.id]["n_images"] if goal.needs_truth else ranked[0].row["n_images"]
     return Evidence(goal, tuple(contenders), int(n_images), len(results) - len(allowed), accuracy)
+
+
+def ranked_by(
+    goal: Goal,
+    results: Sequence[Answered],
+    accuracy: Mapping[str, Mapping[str, float]],
+    steadiness: Mapping[str, Steadiness],
+) -> list[Answered]:
+    """The settings with a value of the goal's measure, best first; among equals the steadier, then with fewer masks."""
+    values = {one.setting.id: _value(goal, one, accuracy, steadiness) for one in results}
+    known = [one for one in results if np.isfinite(values[one.setting.id])]
+    return sorted(known, key=lambda one: _order(goal, one, values[one.setting.id], steadiness))
 
 
 def _with_least(goal: Goal, results: Sequence[Answered], baseline: Setting) -> Goal:

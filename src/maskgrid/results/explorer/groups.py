@@ -72,7 +72,6 @@ def settings_data(plan: Plan, groups: Sequence[RunGroup]) -> list[dict[str, Any]
     """The settings of the sweep, the baseline first, each with its group and what differs from the baseline."""
     places = {_passes(group.setting): place for place, group in enumerate(groups)}
     base = values_of(plan.baseline)
-    settings = dict.fromkeys([plan.baseline, *plan.settings])
     return [
         {
             "id": setting.id,
@@ -80,8 +79,13 @@ def settings_data(plan: Plan, groups: Sequence[RunGroup]) -> list[dict[str, Any]
             "group": places[_passes(setting)],
             "values": {name: value for name, value in values_of(setting).items() if value != base[name]},
         }
-        for setting in list(settings)[:_MAX_SETTINGS]
+        for setting in listed_settings(plan)
     ]
+
+
+def listed_settings(plan: Plan) -> list[Setting]:
+    """The settings that the page offers, the baseline first."""
+    return list(dict.fromkeys([plan.baseline, *plan.settings]))[:_MAX_SETTINGS]
 
 
 def values_of(setting: Setting) -> dict[str, Any]:

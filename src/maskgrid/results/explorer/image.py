@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 
 from maskgrid.automatic.candidates import Candidates
+from maskgrid.masks.packing import packed
 from maskgrid.masks.pictures import Pixels, Thumbnail, data_uri, jpeg
+from maskgrid.pages.scripts import embedded, script
 from maskgrid.results.accuracy.image_truth import TrueObjects
-from maskgrid.results.explorer.packing import packed
 
 # Longer side of the picture in pixels; masks keep the image's own.
 _SIDE = 1024
@@ -88,18 +88,6 @@ def thumbnail(source: ImageSource) -> bytes:
     """A small JPEG of the image."""
     small = Thumbnail.fit(source.size_hw, _THUMBNAIL_SIDE)
     return jpeg(small.pixels(source.pixels), quality=70)
-
-
-def script(function: str, fingerprint: str, *values: object) -> bytes:
-    """A script that calls a function of the page; what it was made from comes first, so that ``verify`` finds it."""
-    texts = [orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY) for value in (fingerprint, *values)]
-    return b"maskgrid.%s(%s);\n" % (function.encode(), b",\n".join(texts))
-
-
-def embedded(data: object) -> str:
-    """Encode as JSON for a script element: without ``<``, nothing in it ends the element."""
-    code = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    return code.replace("<", "\\u003c")
 
 
 def _pass_pack(part: Candidates) -> str:

@@ -15,9 +15,10 @@ from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import open_table, read_table
 from maskgrid.io.wording import TOY
 from maskgrid.pages.markup import Html, asset, element, join, page, text
+from maskgrid.pages.scripts import embedded, script
 from maskgrid.plan.plan import Plan
 from maskgrid.results.explorer.groups import run_groups, settings_data, values_of
-from maskgrid.results.explorer.image import ImageData, ImageSource, embedded, file_name, script
+from maskgrid.results.explorer.image import ImageData, ImageSource, file_name
 from maskgrid.results.notes import report_fingerprint
 from maskgrid.results.report.samples import Sample, is_answered
 
@@ -26,20 +27,20 @@ _MAX_BYTES = 9_000_000
 # Counts of every setting are listed if there are no more of them; else the baseline's alone.
 _MAX_COUNTS = 500_000
 _SCRIPTS = (
-    *("links", "masks", "packing", "regions", "replay", "filters", "overlaps", "curves", "curve_charts", "settings"),
-    *("truth", "store", "raster", "view", "scene", "compare", "pointing", "list", "address", "downloads", "explorer"),
+    *("links", "page", "masks", "packing", "regions", "replay", "filters", "overlaps", "curves"),
+    *("curve_charts", "settings", "truth", "store", "raster", "view", "scene", "compare", "pointing"),
+    *("list", "address", "downloads", "explorer"),
 )
 
 
-def write_explorer_page(plan: Plan, samples: Sequence[Sample]) -> None:
-    """Write ``explorer.html`` and ``explorer/images.js``.
-
-    Args:
-        plan: the plan of the run.
-        samples: images to put into the page itself, in this order; those beyond its size are left out.
-    """
+def images_inside(plan: Plan, samples: Sequence[Sample]) -> list[ImageData]:
+    """The images to put into the page itself, in this order; those beyond its size are left out."""
     n_bytes = sum(len(asset(_path(name))) for name in _SCRIPTS)
-    inside = embedded_images(plan, samples, _MAX_BYTES - n_bytes)
+    return embedded_images(plan, samples, _MAX_BYTES - n_bytes)
+
+
+def write_explorer_page(plan: Plan, inside: Sequence[ImageData]) -> None:
+    """Write ``explorer.html``, with images inside, and ``explorer/images.js``."""
     write_bytes(plan.layout.explorer_images, images_script(plan, inside))
     write_bytes(plan.layout.explorer, explorer_page(plan, inside))
 

@@ -1,6 +1,5 @@
 """GeoJSON polygons with holes, in pixels or on the map: QuPath, QGIS, GeoPandas."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -8,17 +7,14 @@ from typing import Any
 
 from maskgrid.config.exports import GeojsonOptions
 from maskgrid.dataset.georeference import Georeference
-from maskgrid.dataset.images import BadImageError
-from maskgrid.io.errors import UserError
 from maskgrid.io.json_lines import dumps, write_document
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry
 from maskgrid.masks.windows import decode_window
+from maskgrid.results.exports.maps import georeferences, one_system
 from maskgrid.results.exports.outlines import Polygon, code_with_holes, polygons_with_holes
 from maskgrid.results.exports.polygons import Fidelity
 from maskgrid.results.exports.source import FileNames, MaskFile, mask_of
-
-log = logging.getLogger(__name__)
 
 # Turns a corner in pixels, column and row, into what is written.
 Place = Callable[[int, int], list[Any]]
@@ -40,7 +36,7 @@ def write_geojson(masks: MaskFile, folder: Path, options: GeojsonOptions) -> dic
         UserError: no image has a place on a map, or several reference systems would be in one file.
     """
     fidelity, sign = Fidelity(), -1 if options.y_axis == "up" else 1
-    maps = _georeferences(masks) if options.coordinates == "map" else None
+    maps = _maps(masks) if options.coordinates == "map" else None
 
     def features(image: Entry, entries: list[Entry]) -> Iterator[bytes]:
         place = maps[image["file_name"]].place if maps is not None else lambda x, y: [x, sign * y]
@@ -60,39 +56,17 @@ def write_geojson(masks: MaskFile, folder: Path, options: GeojsonOptions) -> dic
     return fidelity.as_dict() | ({} if maps is None else {"n_without_map": masks.n_images - len(maps)})
 
 
-def _georeferences(masks: MaskFile) -> dict[str, Georeference]:
-    """The place of each image that has one, by its name."""
-    found = {}
-    for image, _, picture in masks.with_pictures():
-        try:
-            place = picture.georeference()
-        except BadImageError as error:
-            log.warning("%s: %s; its masks are left out", image["file_name"], error.message)
-            continue
-        if place is None:
-            log.warning(
-                "%s: is no GeoTIFF whose reference system has an EPSG code; its masks are left out", image["file_name"]
-            )
-        else:
-            found[image["file_name"]] = place
-    if not found:
-        raise UserError(
-            "exports.geojson: coordinates: map needs GeoTIFFs whose reference system has an EPSG code, and no image is "
-            "one; take coordinates: pixels"
-        )
-    return found
+def _maps(masks: MaskFile) -> dict[str, Georeference]:
+    return georeferences(masks, "exports.geojson: coordinates: map needs", "take coordinates: pixels")
 
 
 def _head(maps: Iterable[Georeference]) -> dict[str, Any]:
-    codes = sorted({one.epsg for one in maps})
-    if len(codes) > 1:
-        raise UserError(
-            f"exports.geojson: the images have several reference systems (EPSG {', '.join(map(str, codes))}), and a "
-            "file has one; take files: per_image"
-        )
+    system = one_system(maps, "geojson")
+    if system is None:
+        return _HEAD
+    name = system.replace("EPSG:", "urn:ogc:def:crs:EPSG::") if system.startswith("EPSG:") else system
     # RFC 7946 has dropped this member, but GDAL, and so QGIS and GeoPandas, still read and write it.
-    names = [{"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{code}"}} for code in codes]
-    return _HEAD | ({"crs": names[0]} if names else {})
+    return _HEAD | {"crs": {"type": "name", "properties": {"name": name}}}
 
 
 def _features(

@@ -17,6 +17,7 @@ WORDS = {
     "panoptic": "COCO's panoptic form; a pixel has one mask or none",
     "yolo": "Ultralytics segmentation: holes are lost",
     "geojson": "polygons with holes, in pixels",
+    "geopackage": "polygons with holes, on the map",
     "labelme": "LabelMe's files",
     "label_studio": "Label Studio's tasks with predictions",
     "cutouts": "each mask cut out of its picture",

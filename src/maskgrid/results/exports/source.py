@@ -77,6 +77,7 @@ class Picture:
 
         Raises:
             BadImageError: it is gone, or has changed.
+            MissingMapsError: its reference system needs a further package.
         """
         return read_image_georeference(self.path, self.sha256, self.span)
 

@@ -20,6 +20,7 @@ from maskgrid.results.exports.croissant import croissant
 from maskgrid.results.exports.cutouts import write_cutouts
 from maskgrid.results.exports.facts import read_facts, source_name
 from maskgrid.results.exports.geojson import write_geojson
+from maskgrid.results.exports.geopackage import write_geopackage
 from maskgrid.results.exports.label_studio import write_label_studio
 from maskgrid.results.exports.labelme import write_labelme
 from maskgrid.results.exports.labels import write_labels
@@ -40,6 +41,7 @@ FOLDER_WRITERS: Mapping[str, Callable[[MaskFile, Path, Any], dict[str, Any]]] = 
     "panoptic": write_panoptic,
     "yolo": write_yolo,
     "geojson": write_geojson,
+    "geopackage": write_geopackage,
     "labelme": write_labelme,
     "label_studio": write_label_studio,
     "cutouts": write_cutouts,

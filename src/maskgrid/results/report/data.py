@@ -12,8 +12,10 @@ from maskgrid.plan.plan import Plan
 from maskgrid.results.exports.listing import WrittenExport, written_exports
 from maskgrid.results.notes import accuracy_origin
 from maskgrid.results.report.exact import ExactCurves, exact_curves
+from maskgrid.results.report.links import ExplorerLinks, no_links
 from maskgrid.results.report.samples import Sample, read_samples
 from maskgrid.results.statistics.curves import Answered, answered, response_curves
+from maskgrid.results.statistics.moves import Move, parameter_moves
 from maskgrid.results.statistics.spread import ImageCounts, read_image_counts
 
 N_LINES = 30
@@ -66,6 +68,7 @@ class ReportData:
     Attributes:
         plan: the plan of the run.
         results: the settings with results, and their rows of the summary.
+        moves: how far each swept parameter moves the number of masks, the largest first.
         effects: rows of the table of effects.
         interactions: rows of the table of interactions.
         accuracy: rows of the accuracy summary by setting id; empty without ground truth.
@@ -77,10 +80,12 @@ class ReportData:
         exact: the exact responses to thresholds.
         failures: the images without masks.
         provenance: what everything was made from.
+        links: what can be linked in the explorer; nothing until that is written.
     """
 
     plan: Plan
     results: tuple[Answered, ...]
+    moves: tuple[Move, ...]
     effects: tuple[dict[str, Any], ...]
     interactions: tuple[dict[str, Any], ...]
     accuracy: Mapping[str, dict[str, Any]]
@@ -92,6 +97,7 @@ class ReportData:
     exact: ExactCurves
     failures: Failures
     provenance: Provenance
+    links: ExplorerLinks
 
     @property
     def baseline(self) -> Answered | None:
@@ -115,6 +121,7 @@ def read_report_data(plan: Plan) -> ReportData:
     return ReportData(
         plan,
         results,
+        tuple(parameter_moves(layout.statistics("mask_counts"), [one.setting for one in results])),
         tuple(effects),
         tuple(interactions),
         read_accuracy(plan),
@@ -126,6 +133,7 @@ def read_report_data(plan: Plan) -> ReportData:
         exact_curves(plan, swept, images),
         _failures(plan),
         _provenance(plan),
+        no_links(),
     )
 
 

@@ -104,8 +104,15 @@ def maps_section(data: ReportData) -> Html:
     )
     if n_left_out:
         words += f" {count(n_left_out, 'more pair')} not shown: {MAX_MAPS} at most, and parameters of few values."
-    figures = [element("figure", {"class": "wide"}, charts.heat_map(pair), _interaction(pair, data)) for pair in maps]
+    figures = [_map(pair, data) for pair in maps]
     return section("maps", "Pairs of parameters", paragraph(words), element("div", {"class": "maps"}, *figures))
+
+
+def _map(pair: PairMap, data: ReportData) -> Html:
+    # A scrolling box must be reachable by keyboard, and so needs a name.
+    label = f"Masks over {' and '.join(pair.names)}"
+    box: dict[str, str | float] = {"class": "wide", "tabindex": 0, "role": "region", "aria-label": label}
+    return element("figure", {}, element("div", box, charts.heat_map(pair)), _interaction(pair, data))
 
 
 def _interaction(pair: PairMap, data: ReportData) -> Html:
@@ -149,7 +156,8 @@ def trade_off_section(data: ReportData) -> Html:
         "Coverage",
     )
     figure = element("figure", {}, element("div", {"class": "fitted"}, chart))
-    return section("trade-off", "Coverage against count", paragraph(words), figure, trade_off_table(data))
+    beside = element("div", {"class": "beside"}, figure, trade_off_table(data))
+    return section("trade-off", "Coverage against count", paragraph(words), beside)
 
 
 def effects_section(data: ReportData) -> Html:
@@ -182,7 +190,9 @@ def effects_section(data: ReportData) -> Html:
         for row in shown
     ]
     numbers = details("Numbers", table("Main effects", columns, rows))
-    return section("effects", "Main effects and interactions", words, chart, numbers, _interactions(data))
+    effects = element("div", {}, words, chart, numbers)
+    beside = element("div", {"class": "beside"}, effects, element("div", {}, _interactions(data)))
+    return section("effects", "Main effects and interactions", beside)
 
 
 def _interactions(data: ReportData) -> Html:

@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from maskgrid.automatic.drops import DROPS
-from maskgrid.config.models import BASELINE
 from maskgrid.config.settings import differences, swept_parameters
 from maskgrid.io.wording import NONE, count, difference, interval, number, parameter, share, tally
 from maskgrid.pages.markup import (
@@ -17,7 +16,6 @@ from maskgrid.pages.markup import (
     Row,
     details,
     element,
-    join,
     meanings,
     paragraph,
     section,
@@ -44,45 +42,6 @@ FATES = (
 )
 
 
-def summary_section(data: ReportData) -> Html:
-    """The results in a few sentences."""
-    swept = swept_parameters(data.plan.settings)
-    about = ", ".join(f"{name} ({count(len(values), 'value')})" for name, values in swept.items())
-    cards = [
-        _card(f"{len(data.images.keys):,}", "images"),
-        _card(f"{len(data.results):,}", "settings"),
-        _card(str(len(data.plan.runs)), "passes of the network" if len(data.plan.runs) > 1 else "pass of the network"),
-        _card(str(data.failures.n_all), "inputs without masks" if data.failures.n_all != 1 else "input without masks"),
-    ]
-    sentences = [f"The sweep varies {about}." if about else "There is one setting and no sweep."]
-    base = data.baseline
-    if base is not None:
-        low, high = base.row["n_masks_low"], base.row["n_masks_high"]
-        sentences.append(
-            f"{_the_baseline(base)} gives {number(base.n_masks)} masks per image "
-            f"(95 % interval {interval(low, high)}) and covers {share(base.coverage)} of it."
-        )
-    if len(data.results) > 1:
-        fewest, most = (pick(data.results, key=lambda one: one.n_masks) for pick in (min, max))
-        sentences += [_extreme("Fewest", fewest, data), _extreme("Most", most, data)]
-    return section(
-        "summary", "Summary", element("div", {"class": "cards"}, *cards), *(paragraph(words) for words in sentences)
-    )
-
-
-def _the_baseline(base: Answered) -> str:
-    return "The baseline" if base.setting.label == BASELINE else f"The baseline, {base.setting.label},"
-
-
-def _card(figure: str, name: str) -> Html:
-    return element("div", {"class": "card"}, element("b", {}, text(figure)), element("span", {}, text(name)))
-
-
-def _extreme(word: str, result: Answered, data: ReportData) -> str:
-    values = differences(result.setting, data.plan.baseline)
-    return f"{word} masks: {number(result.n_masks)} per image at {result.setting.label} ({values})."
-
-
 def shown_rows(data: ReportData) -> list[Answered]:
     """The settings with a row in tables: all, up to a limit that keeps the page fast."""
     shown = list(data.results[:MAX_ROWS])
@@ -107,19 +66,21 @@ def settings_section(data: ReportData) -> Html:
         Column("large", hint="mean masks above 96 x 96 pixels"),
         Column("pred. IoU", hint="mean over the masks kept"),
         Column("stability", hint="mean over the masks kept"),
+        Column("id", False, hint="setting_id in the tables"),
     ]
-    rows = [_setting_row(result, swept) for result in shown]
+    rows = [_setting_row(result, swept, data) for result in shown]
     left_out = len(data.results) - len(shown)
     more = paragraph(f"{count(left_out, 'more setting')} in statistics/summary.parquet.") if left_out else NOTHING
-    hint = paragraph("Choose a heading to sort by it. The baseline is marked.")
+    opens = " A name opens the explorer at that setting." if data.links.settings else ""
+    hint = paragraph(f"Choose a heading to sort by it. The baseline is marked.{opens}")
     whole = table("Settings and their results", columns, rows, True)
     return section("settings", "Settings", hint, meanings(columns), whole, more)
 
 
-def _setting_row(result: Answered, swept: Sequence[str]) -> Row:
+def _setting_row(result: Answered, swept: Sequence[str], data: ReportData) -> Row:
     row, values = result.row, result.setting.parameters()
     cells = [
-        setting_name(result),
+        setting_name(result, data),
         *(text(parameter(values[name])) for name in swept),
         text(number(row["n_masks_mean"])),
         text(interval(row["n_masks_low"], row["n_masks_high"])),
@@ -129,14 +90,14 @@ def _setting_row(result: Answered, swept: Sequence[str]) -> Row:
         *(text(number(row[f"n_{size}_mean"])) for size in ("small", "medium", "large")),
         text(number(row["predicted_iou_mean"], 3)),
         text(number(row["stability_score_mean"], 3)),
+        element("code", {}, text(result.setting.id)),
     ]
     return Row(cells, "baseline" if row["is_baseline"] else "")
 
 
-def setting_name(result: Answered) -> Html:
-    """A setting's label and its id."""
-    identity, label = element("code", {}, text(result.setting.id)), result.setting.label
-    return identity if label == result.setting.id else join([text(f"{label} "), identity])
+def setting_name(result: Answered, data: ReportData) -> Html:
+    """A setting's label, which opens the explorer at it."""
+    return data.links.linked(text(result.setting.label), None, result.setting)
 
 
 def _difference(row: Mapping[str, Any]) -> str:
@@ -147,7 +108,7 @@ def filters_section(data: ReportData) -> Html:
     """The fates of the masks that the network proposes, for each setting."""
     used = [fate for fate in FATES if fate[0] == "kept_frac" or any(one.row.get(fate[0]) for one in data.results)]
     columns = [Column("setting", False), Column("from proposed to kept", False), *(Column(name) for _, _, name in used)]
-    rows = [_filter_row(result, used) for result in shown_rows(data)]
+    rows = [_filter_row(result, used, data) for result in shown_rows(data)]
     words = paragraph("Of all masks that the network proposed: the share kept, and the share that each filter dropped.")
     caption = "What each filter dropped, as shares of the masks proposed"
     colours = legend((kind, name) for _, kind, name in used)
@@ -173,10 +134,10 @@ def stack(shares: Iterable[tuple[str, float]]) -> Html:
     return element("div", {"class": "stack", "aria-hidden": "true"}, *parts)
 
 
-def _filter_row(result: Answered, used: Sequence[tuple[str, str, str]]) -> Row:
+def _filter_row(result: Answered, used: Sequence[tuple[str, str, str]], data: ReportData) -> Row:
     shares = [(kind, result.row[name] or 0.0) for name, kind, _ in used]
     kind = "baseline" if result.row["is_baseline"] else ""
-    return Row([setting_name(result), stack(shares), *(text(share(part, 2)) for _, part in shares)], kind)
+    return Row([setting_name(result, data), stack(shares), *(text(share(part, 2)) for _, part in shares)], kind)
 
 
 def trade_off_table(data: ReportData) -> Html:
@@ -185,7 +146,7 @@ def trade_off_table(data: ReportData) -> Html:
     rows = [
         Row(
             [
-                setting_name(result),
+                setting_name(result, data),
                 text(number(result.n_masks)),
                 text(share(result.coverage)),
                 text(differences(result.setting, data.plan.baseline)),
@@ -220,6 +181,7 @@ def provenance_section(data: ReportData) -> Html:
     return section(
         "provenance",
         "Provenance",
+        element("p", {"id": "run"}),
         table("Fingerprints of inputs", columns, prints),
         table("Packages that decide about masks", [Column("package", False), Column("version", False)], versions),
         details("The config, without what changes no mask", element("pre", {"tabindex": 0}, text(config))),

@@ -24,6 +24,9 @@ from maskgrid.pages.markup import (
     text,
 )
 from maskgrid.plan.passes import passes_of
+from maskgrid.results.advice.evidence import ranked_by
+from maskgrid.results.advice.goals import Goal
+from maskgrid.results.advice.steadiness import steadiness_of
 from maskgrid.results.report import charts
 from maskgrid.results.report.data import ReportData
 from maskgrid.results.report.overview import legend, setting_name, shown_rows, stack
@@ -125,7 +128,7 @@ def sizes_section(data: ReportData) -> Html:
     rows = [
         Row(
             [
-                setting_name(result),
+                setting_name(result, data),
                 stack([(kind, result.row[name] / most) for name, kind, _ in _SIZES]),
                 *(text(number(result.row[name], 2)) for name, _, _ in _SIZES),
             ],
@@ -141,7 +144,7 @@ def sizes_section(data: ReportData) -> Html:
         "Sizes of masks",
         words,
         legend((kind, name) for _, kind, name in _SIZES),
-        table("Sizes of masks", columns, rows),
+        table("Masks per image by size", columns, rows),
     )
 
 
@@ -154,23 +157,50 @@ def accuracy_section(data: ReportData) -> Html:
     words = paragraph(
         f"Against {count(first['n_truth'], 'annotated object')} in {count(first['n_images'], 'image')}, whatever their "
         "categories, by COCO's rules. Masks of what nobody annotated lower the precision and are not wrong for that."
+        + _which_images(first["n_images"], len(data.images.keys))
     )
-    return section(
-        "accuracy", "Against annotated objects", words, _best(data, measured), _chart(data, measured), _table(data)
+    beside = element(
+        "div", {"class": "beside"}, _chart(data, measured), element("div", {}, words, _best(data, measured))
+    )
+    return section("accuracy", "Against annotated objects", beside, _table(data))
+
+
+def _which_images(n_annotated: int, n_images: int) -> str:
+    if n_annotated == n_images:
+        return ""
+    return (
+        f" Masks per image are those of these {n_annotated} images here, and of all {n_images} in the other tables and "
+        "in what maskgrid recommend prints."
     )
 
 
 def _best(data: ReportData, measured: list[Answered]) -> Html:
-    """The best setting by each of two measures, with intervals."""
+    """What ``recommend`` takes by each of two measures, with intervals."""
+    steadiness = steadiness_of(data.results)
     sentences = []
-    for name, words in (("f1_50", "F1 at IoU 0.5"), ("ar_1000", "average recall")):
-        best = max(measured, key=lambda one: data.accuracy[one.setting.id][name] or 0.0)
+    for goal, name, words in ((Goal("f1"), "f1_50", "F1 at IoU 0.5"), (Goal("recall"), "ar_1000", "average recall")):
+        ranked = ranked_by(goal, measured, data.accuracy, steadiness)
+        if not ranked:
+            continue
+        best = ranked[0]
         row = data.accuracy[best.setting.id]
+        of_annotated, of_all = number(_masks_per_image(row)), number(best.n_masks)
+        masks = (
+            f"{of_annotated} masks per image" if of_annotated == of_all else f"{of_annotated} masks per annotated image"
+        )
+        over_all = "" if of_annotated == of_all else f", {of_all} over all images"
         sentences.append(
-            paragraph(
-                f"Best {words}: {number(row[name], 3)} (95 % interval "
-                f"{interval(row[name + '_low'], row[name + '_high'], 3)}) "
-                f"at {best.setting.label}, with {number(_masks_per_image(row))} masks per image."
+            element(
+                "p",
+                {},
+                text(
+                    f"Best {words}: {number(row[name], 3)} (95 % interval "
+                    f"{interval(row[name + '_low'], row[name + '_high'], 3)}) at "
+                ),
+                setting_name(best, data),
+                text(f", with {masks}{over_all}. How sure: "),
+                element("code", {}, text(f"maskgrid recommend --{goal.name}")),
+                text("."),
             )
         )
     return join(sentences)
@@ -211,6 +241,7 @@ def _table(data: ReportData) -> Html:
     columns = [
         Column("setting", False),
         Column("masks", hint="per annotated image"),
+        Column("of all", hint="masks per image over all images"),
         Column("F1 0.5", hint="harmonic mean of recall and precision at IoU 0.5"),
         Column("95 % interval", hint="of F1, bootstrapped over images"),
         *(Column(title, hint=hint) for _, title, hint in _SHARES),
@@ -224,8 +255,9 @@ def _table(data: ReportData) -> Html:
 def _row(result: Answered, data: ReportData) -> Row:
     row = data.accuracy[result.setting.id]
     cells = [
-        setting_name(result),
+        setting_name(result, data),
         text(number(_masks_per_image(row))),
+        text(number(result.n_masks)),
         text(number(row["f1_50"], 3)),
         text(interval(row["f1_50_low"], row["f1_50_high"], 3)),
         *(text(number(row[name], 3)) for name, _, _ in _SHARES),

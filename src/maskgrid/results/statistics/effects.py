@@ -30,7 +30,7 @@ def effects_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Table:
     """
     used, measured = _measured(settings, summary)
     rows = []
-    for level in _levels(used):
+    for level in levels_of(used):
         mean = measured[level.having].mean(axis=0)
         row = {"parameter": level.parameter, "value": level.text, "value_number": level.number}
         rows.append(row | _results(mean, mean - measured.mean(axis=0), int(level.having.sum()), "effect"))
@@ -51,7 +51,7 @@ def interactions_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Tab
     """
     used, measured = _measured(settings, summary)
     rows = []
-    for a, b in combinations(_levels(used), 2):
+    for a, b in combinations(levels_of(used), 2):
         both = a.having & b.having
         if a.parameter == b.parameter or not both.any():
             continue
@@ -71,7 +71,7 @@ def interactions_table(settings: Sequence[Setting], summary: pa.Table) -> pa.Tab
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
+class Level:
     """A value of a swept parameter, and a mask of the settings that have it: bool (settings,)."""
 
     parameter: str
@@ -80,10 +80,12 @@ class _Level:
 
     @property
     def text(self) -> str:
+        """The value as JSON."""
         return orjson.dumps(self.value).decode()
 
     @property
     def number(self) -> float | None:
+        """The value; None if it is no number."""
         is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
         return float(self.value) if is_number else None
 
@@ -100,10 +102,11 @@ def _measured(settings: Sequence[Setting], summary: pa.Table) -> tuple[list[Sett
     return used, np.array([means[setting.id] for setting in used], np.float64)
 
 
-def _levels(settings: Sequence[Setting]) -> list[_Level]:
+def levels_of(settings: Sequence[Setting]) -> list[Level]:
+    """The values of the swept parameters, parameter by parameter, each by size."""
     rows = [setting.parameters() for setting in settings]
     return [
-        _Level(name, value, np.array([row[name] == value for row in rows]))
+        Level(name, value, np.array([row[name] == value for row in rows]))
         for name, values in swept_parameters(settings).items()
         for value in values
     ]

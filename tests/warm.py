@@ -1,6 +1,7 @@
 """Processes that start at once: each is forked from one that has imported torch, Snakemake and maskgrid already.
 
-Of a job of seconds, imports are most. Snakemake's jobs call a small client in place of Python.
+Of a job of seconds, imports are most. Snakemake's jobs call a small client in place of Python. A job that is killed by
+its process number leaves the forked one running, so what kills jobs starts real ones.
 """
 
 import atexit
@@ -16,8 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from workflow import ROOT, Run
-
+ROOT = Path(__file__).parents[1]
 CLIENT = """#!{python} -SE
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -30,58 +30,57 @@ sys.exit(int(code) if code else 137)
 """
 
 
-def snakemake(folder: Path, *arguments: str) -> Run:
-    """Run the workflow in a folder with the config that is there."""
-    command = [client(), "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    return Run(done.returncode, done.stdout.decode(errors="replace"))
-
-
 @cache
 def client() -> str:
-    """Start the process that all others are forked from; returns the path of the client."""
-    folder = Path(tempfile.mkdtemp(prefix="soak-warm"))
+    """Start the process that all others are forked from; returns the path of the client, to call in place of Python.
+
+    It runs ``-m snakemake`` and ``-m maskgrid`` with their arguments, in its own folder and environment.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="warm"))
     path = folder / "python"
     path.write_text(CLIENT.format(python=sys.executable, path=str(folder / "socket")))
     path.chmod(0o755)
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(folder / "socket"))
-    listening.listen(64)
-    pid = os.fork()
-    if pid == 0:
-        serve(listening, str(path))
-    listening.close()
-    atexit.register(os.kill, pid, signal.SIGTERM)
+    sources = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": sources}
+    # Not a fork of this process, which may have threads.
+    server = subprocess.Popen(
+        [sys.executable, __file__, str(folder / "socket"), str(path)], env=environment, stdout=subprocess.PIPE
+    )
+    server.stdout.readline()  # it listens
+    atexit.register(server.kill)
     return str(path)
 
 
-def serve(listening: socket.socket, python: str) -> NoReturn:
-    """Answer each connection by a process of its own, until this one is ended."""
-    try:
-        import torch  # noqa: F401
-        from snakemake import cli  # noqa: F401
+def serve(path: str, python: str) -> NoReturn:
+    """Answer each connection by a process of its own, until the process that started this one ends."""
+    import torch  # noqa: F401
+    from snakemake import cli  # noqa: F401
 
-        import maskgrid.automatic.generate
-        import maskgrid.prompted.prompt
-        import maskgrid.results.exports.stage
-        import maskgrid.results.report.stage
-        import maskgrid.tracked.merge
-        import maskgrid.tracked.track  # noqa: F401
+    import maskgrid.automatic.generate
+    import maskgrid.prompted.prompt
+    import maskgrid.results.exports.stage
+    import maskgrid.results.report.stage
+    import maskgrid.tracked.merge
+    import maskgrid.tracked.track  # noqa: F401
 
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-        while True:
+    parent = os.getppid()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(64)
+    listening.settimeout(2.0)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    print("listening", flush=True)
+    while os.getppid() == parent:
+        try:
             connection, _ = listening.accept()
-            if os.fork() == 0:
-                listening.close()
-                answer(connection, python)
-            connection.close()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(1)
+        except TimeoutError:
+            continue
+        connection.setblocking(True)
+        if os.fork() == 0:
+            listening.close()
+            answer(connection, python)
+        connection.close()
+    sys.exit()
 
 
 def answer(connection: socket.socket, python: str) -> NoReturn:
@@ -110,6 +109,7 @@ def answer(connection: socket.socket, python: str) -> NoReturn:
 
 def call(module: str, arguments: list[str], python: str) -> int:
     sys.argv[1:] = arguments
+    sys.executable = python
     try:
         if module == "maskgrid":
             from maskgrid.cli.main import main
@@ -117,8 +117,13 @@ def call(module: str, arguments: list[str], python: str) -> int:
             return main(arguments)
         from snakemake import cli
 
-        sys.executable = python
         cli.main(arguments)
     except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:])
