@@ -64,13 +64,11 @@ def test_a_name_that_is_nearly_a_date_on_the_command_line():
     assert typed({"dataset": {"source": "2024-13-01"}})["dataset"]["source"] == "2024-13-01"
 
 
-def test_the_workflow_refuses_a_mapping_as_a_key_but_leaves_tags_to_snakemake(tmp_path):
+def test_the_workflow_refuses_a_mapping_as_a_key(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("? {a: 1}\n: 2\n")
     with pytest.raises(UserError, match=r"config\.yaml, line 1: "):
         refuse_unreadable(path)
-    path.write_text("dataset: !something {source: photos}\n")
-    refuse_unreadable(path)
 
 
 def test_a_table_of_settings_has_lists(tmp_path):

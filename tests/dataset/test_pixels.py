@@ -9,9 +9,10 @@ import tifffile
 
 from made_stacks import GREY, KINDS, PACKED, RGB, H, W, values, write_pfm, write_png, write_ppm, write_tiff
 from maskgrid.config.pixels import PLAIN, PixelsConfig
+from maskgrid.dataset import look as look_module
 from maskgrid.dataset.decoding import Wish
 from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image, read_image, rgb_pixels
-from maskgrid.dataset.look import percentiles
+from maskgrid.dataset.look import Look, Raster, percentiles
 
 LIMIT = 10**6
 
@@ -295,3 +296,16 @@ def test_a_users_image_of_floats_is_stretched_by_its_percentiles():
     low, high = np.percentile([0, 1, 7, 20], (1, 99))
     expected = [0, round((1 - low) / (high - low) * 255), round((7 - low) / (high - low) * 255), 255]
     assert rgb_pixels(image)[..., 0].ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("nodata", [None, 7.0, 0.5])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"), [("u1", 0, 255), ("u1", 31, 140.5), ("u2", 0, 65535), ("u2", 130.25, 4095)]
+)
+def test_a_table_of_values_gives_the_same_picture(monkeypatch, dtype, low, high, white_is_zero, nodata):
+    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (300, 400)).astype(dtype)[..., None]
+    raster, look = Raster(values, white_is_zero=white_is_zero), Look(None, (1,), (low,), (high,), nodata)
+    found = look_module.picture(raster, look)
+    monkeypatch.setattr(look_module, "_MOST_SHORT", values.size)
+    np.testing.assert_array_equal(found, look_module.picture(raster, look))

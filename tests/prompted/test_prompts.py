@@ -3,6 +3,8 @@
 import json
 import shutil
 import unicodedata
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,13 +16,16 @@ from pycocotools.coco import COCO
 from maskgrid.cli.main import main
 from maskgrid.config.models import Config
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.dataset.look import Look
 from maskgrid.dataset.object_sources import Entry, read_source
 from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, pixels_of
+from maskgrid.dataset.tables import IndexedImage
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.tables import write_table
 from maskgrid.masks import rle
 from maskgrid.plan.plan import make_plan
+from maskgrid.prompted.prompt import _image_values, _Work
 from maskgrid.prompted.prompts import KnownImage, resolve, source_path
 from maskgrid.prompted.statistics import agreement, statistics_table, summary_line
 from maskgrid.prompted.tables import PROMPTS, ShardedPrompt, prompts_table, read_prompts, read_unsharded
@@ -708,3 +713,15 @@ def test_without_the_section_none_of_its_rules_run(finished):
     planned = snakemake(finished, {"dataset": CONFIG["dataset"]}, "-n").planned
     assert planned
     assert not {"prompts", "prompt", "prompt_merge"} & set(planned)
+
+
+def test_prompts_on_an_image_that_is_read_in_windows_say_what_to_do():
+    look = Look(bands=(1,), low=(0.0,), high=(255.0,), shrink=1)
+    image = IndexedImage("a.tif", 1, Path("a.tif"), "0" * 64, 300, 200, None, look)
+    prompt = Prompt(box_xyxy=np.array([1.0, 2.0, 30.0, 40.0]))
+    row = PromptRow("a.tif", 0, "1", None, None, prompt, None, "ok", None)
+    work = _Work([SimpleNamespace(id="setting", config=None)], 1000, lambda: None)
+    (found,) = _image_values(image, [row], None, work)
+    assert found["status"] == "too_large"
+    assert found["message"].startswith("300 x 200 pixels, more than max_pixels allows (1000)")
+    assert found["message"].endswith("raise dataset.max_pixels, or cut the image into parts")

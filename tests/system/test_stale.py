@@ -25,7 +25,13 @@ CONFIG = {
     "generator": {"points_per_side": 1, "pred_iou_thresh": 0.05, "stability_score_thresh": 0.0},
     "sweep": "settings.csv",
     "prompts": {"source": "prompts.jsonl", "use": "mask"},
-    "tracking": {"source": "clips", "prompts": "objects.jsonl", "use": "mask", "exports": ["sa_v"]},
+    "tracking": {
+        "source": "clips",
+        "prompts": "objects.jsonl",
+        "use": "mask",
+        "exports": ["sa_v"],
+        "ground_truth": "true",
+    },
 }
 LONG_AGO = 1_000_000_000
 # Words of the table for rules that run together.
@@ -36,7 +42,8 @@ GROUPS = {
     "accuracy": {"evaluate", "accuracy"},
     "prompts": {"prompts", "prompt", "prompt_merge"},
     "prompted masks": {"prompt", "prompt_merge"},
-    "masklets": {"track", "masklets", "track_sa_v", "track_merge"},
+    "masklets": {"track", "masklets", "track_sa_v", "track_evaluate", "track_merge"},
+    "true objects": {"track_truth", "track_evaluate"},
     "pages": {"card", "report", "accept", "provenance"},
 }
 
@@ -109,6 +116,7 @@ def finished(tmp_path_factory):
     (folder / "photos.txt").write_text("photos/0.png\nphotos/1.png\nphotos/2.png\n")
     for number in range(2):
         picture(folder / "clips" / "a" / f"{number}.png", 10 + number)
+        mask(folder / "true" / "a" / f"{number}.png", 12)
     for name, left in (("true", 6), ("prompt", 8), ("object", 10)):
         mask(folder / "masks" / f"{name}.png", left)
     truth(folder / "truth.json", 5)
@@ -147,6 +155,7 @@ CASES = {
     "a frame of a video": ("clips/a/1.png", lambda path: picture(path, 100)),
     "prompts of videos (`tracking.prompts`)": ("objects.jsonl", lambda path: lines(path, *object_rows(22))),
     "a mask picture that prompts of videos name": ("masks/object.png", lambda path: mask(path, 20)),
+    "a picture of true objects (`tracking.ground_truth`)": ("true/a/1.png", lambda path: mask(path, 20)),
     "own weights (`model.checkpoint`)": ("mine.pt", lambda path: append(path, b"\0")),
     "their YAML (`model.config`)": ("mine.yaml", lambda path: append(path, b"# other\n")),
     "a table of settings (`sweep`)": ("settings.csv", lambda path: path.write_text("pred_iou_thresh\n0.1\n0.3\n")),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from discovered import InTurn, Painted
 from oracle_video import painted
 
 from maskgrid.automatic.mask_generator import MaskGenerator
@@ -50,50 +51,6 @@ SHIFTED, HALF_OUT = rectangle(0, 2, 10, 12, 0.6), rectangle(0, 6, 4, 14, 0.5)
 def test_which_masks_are_new_objects(proposed, tracked, options, new):
     found = new_objects(proposed, [one.counts for one in tracked], SIZE_HW, AutomaticConfig(**options))
     assert found == new
-
-
-class GivenMasks:
-    """A generator with fixed masks for each frame; the first pixel is the frame number."""
-
-    def __init__(self, by_pixel):
-        self.by_pixel = by_pixel
-
-    def candidates(self, pixels):
-        return self.by_pixel[int(pixels[0, 0, 0])]
-
-    def replay(self, masks, output_mode):
-        assert output_mode == "coco_rle"
-        return [
-            {
-                "segmentation": rle.compressed(rle.encode(mask), mask.shape),
-                "predicted_iou": 0.9,
-                "area": int(mask.sum()),
-            }
-            for mask in masks
-        ]
-
-
-class Painted:
-    """Frames with or without a disc on a plain ground; the first pixel is the frame number."""
-
-    size_hw = 64, 64
-
-    def __init__(self, there):
-        self.there = there
-        rows, columns = np.mgrid[:64, :64]
-        self.disc = (rows - 30) ** 2 + (columns - 34) ** 2 < 150
-
-    def __len__(self):
-        return len(self.there)
-
-    def read(self, frame):
-        pixels = np.full((64, 64, 3), 60, np.uint8)
-        pixels[self.disc & self.there[frame]] = 230, 40, 40
-        pixels[0, 0] = frame
-        return pixels
-
-    def generator(self):
-        return GivenMasks({frame: [self.disc] if there else [] for frame, there in enumerate(self.there)})
 
 
 def test_objects_end_and_are_found_again(tracker, monkeypatch):
@@ -197,23 +154,3 @@ def test_new_objects_do_not_change_the_others_masks(tracker, clip, monkeypatch, 
         return
     old, new = dict(track(tracker, frames, shown[:2])), dict(track(tracker, frames, shown[2:]))
     assert found == {frame: old[frame] + new.get(frame, []) for frame in range(4)}
-
-
-class InTurn:
-    """A generator that gives the masks of prompts, those of the next list each time."""
-
-    def __init__(self, prompts):
-        self.prompts = iter(prompts)
-
-    def candidates(self, pixels):
-        return next(self.prompts)
-
-    def replay(self, prompts, output_mode):
-        return [
-            {
-                "segmentation": rle.compressed(rle.encode(one.mask), one.mask.shape),
-                "predicted_iou": 1 - one.object_id / 100,
-                "area": int(one.mask.sum()),
-            }
-            for one in prompts
-        ]

@@ -17,7 +17,16 @@ from maskgrid.tracked.videos import write_videos as index_videos
 
 RUN = "sub~frames"
 # How many moments of a stage to test at most, evenly spaced, including the first and the last.
-MOMENTS = {"videos": 12, "track": 8, "masklets": 12, "png": 12, "overlay": 12, "overlay_mp4": 6, "merge": 16}
+MOMENTS = {
+    "videos": 12,
+    "track": 8,
+    "masklets": 12,
+    "png": 12,
+    "overlay": 12,
+    "overlay_mp4": 6,
+    "player": 8,
+    "merge": 16,
+}
 
 
 class Runs:
@@ -35,6 +44,7 @@ class Runs:
             "png": lambda plan: export_run(plan, RUN, "png"),
             "overlay": lambda plan: export_run(plan, RUN, "overlay"),
             "overlay_mp4": lambda plan: export_run(plan, RUN, "overlay_mp4"),
+            "player": lambda plan: export_run(plan, RUN, "player"),
             "merge": merge_tracked,
         }
         self.states = {}

@@ -152,7 +152,7 @@ use rule track_overlay as track_mots with:
         form="mots",
 
 
-use rule track_overlay as track_overlay_mp4 with:
+use rule track_overlay as track_mp4 with:
     output:
         "<results>/tracked/overlay_mp4/{run}.mp4",
     log:
@@ -162,14 +162,68 @@ use rule track_overlay as track_overlay_mp4 with:
         form="overlay_mp4",
 
 
+use rule track_overlay as track_player with:
+    output:
+        directory("<results>/tracked/player/{run}"),
+    log:
+        "<logs>/tracked/{run}/player.log",
+    params:
+        **CALL,
+        form="player",
+
+
+rule track_truth:
+    input:
+        true_objects_source(),
+        files=ancient("<results>/tracked/files.parquet"),
+    output:
+        "<results>/tracked/ground_truth/videos.parquet",
+        "<results>/tracked/ground_truth/masks.parquet",
+    log:
+        "<logs>/tracked/truth.log",
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        videos=videos_fingerprint,
+        stop=TRACKING.get("stop"),
+        content=lambda wildcards: true_objects_content(),
+    message:
+        "Reading the true objects of the videos"
+    shell:
+        "{params.maskgrid} track-truth {params.options} 2> >(tee {log:q} >&2)"
+
+
+rule track_evaluate:
+    input:
+        "<results>/tracked/masklets/{run}.parquet",
+        "<results>/tracked/ground_truth/videos.parquet",
+        "<results>/tracked/ground_truth/masks.parquet",
+    output:
+        "<results>/tracked/ground_truth/runs/{run}.parquet",
+    log:
+        "<logs>/tracked/{run}/evaluate.log",
+    conda:
+        "../../environment.yml"
+    params:
+        **CALL,
+        measuring=measuring_parameters,
+    message:
+        "Measuring the masklets of {wildcards.run} against the true objects"
+    shell:
+        "{params.maskgrid} track-evaluate {params.options} --run {wildcards.run:q} 2> >(tee {log:q} >&2)"
+
+
 rule track_merge:
     input:
         masklet_files,
         track_exports,
+        run_accuracies,
         prompts="<results>/tracked/prompts.parquet",
         videos="<results>/tracked/videos.parquet",
     output:
         tracked_documents(),
+        tracked_accuracies(),
         "<results>/tracked/objects.parquet",
         "<results>/tracked/summary.parquet",
         "<results>/tracked/settings.parquet",

@@ -7,8 +7,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-# Boxes to compare with those before them at once.
-_BLOCK = 128
+# Boxes to compare with others at once, and how many others.
+_BLOCK, _OTHERS = 128, 1 << 15
+# More boxes than these, as in a large image with tiles, are compared with those around them alone.
+_FEW = 4096
+# Boxes are grouped by size, and then by squares of the image, so many a side.
+_SQUARES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,16 @@ class Rivals:
         """
         boxes, ordered = box_xyxy[order].astype(np.float32), classes[order]
         parts = [np.empty((0, 3))]
-        for start in range(0, len(order), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(order)))
-            iou = _box_iou(boxes[rows], boxes[: rows[-1] + 1])
-            near = (iou > lowest) & (ordered[rows, None] == ordered[: rows[-1] + 1])
-            row, column = np.nonzero(np.tril(near, start - 1))
-            parts.append(np.stack([rows[row], order[column], iou[row, column]], axis=1))
+        for rows, columns in _blocks(boxes):
+            iou = _box_iou(boxes[rows], boxes[columns])
+            near = (iou > lowest) & (ordered[rows, None] == ordered[columns]) & (columns < rows[:, None])
+            row, column = np.nonzero(near)
+            parts.append(np.stack([rows[row], columns[column], iou[row, column]], axis=1))
         place, earlier, overlap = np.concatenate(parts).T
-        return cls(order, _first(place, len(order)), earlier.astype(np.int64), overlap)
+        if len(order) > _FEW:  # elsewhere the blocks come in this order
+            by_place = np.lexsort((earlier, place))
+            place, earlier, overlap = place[by_place], earlier[by_place], overlap[by_place]
+        return cls(order, _first(place, len(order)), order[earlier.astype(np.int64)], overlap)
 
     @classmethod
     def of_pairs(
@@ -87,6 +93,35 @@ class Rivals:
 def _first(place: NDArray[np.float64] | NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """Where each of n places begins in an ascending list of places."""
     return np.searchsorted(place, np.arange(n + 1)).astype(np.int64)
+
+
+def _blocks(boxes: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Places of boxes, and of others to compare them with: whatever overlaps one of them and comes earlier."""
+    n = len(boxes)
+    if n <= _FEW:
+        for start in range(0, n, _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, n))
+            yield rows, np.arange(rows[-1] + 1)
+        return
+    together = _neighbours_together(boxes)
+    for start in range(0, n, _BLOCK):
+        rows = together[start : start + _BLOCK]
+        low, high = boxes[rows, :2].min(axis=0), boxes[rows, 2:].max(axis=0)
+        around = np.flatnonzero(((boxes[: rows.max(), :2] < high) & (boxes[: rows.max(), 2:] > low)).all(axis=1))
+        for first in range(0, len(around), _OTHERS):
+            yield rows, around[first : first + _OTHERS]
+
+
+def _neighbours_together(boxes: NDArray[np.float32]) -> NDArray[np.int64]:
+    """An order of boxes (n, 4) in which those of like size and place follow one another: few others lie around them."""
+    size = np.frexp((boxes[:, 2:] - boxes[:, :2]).max(axis=1))[1]
+    low = boxes[:, :2].min(axis=0)
+    square = np.maximum((boxes[:, 2:].max(axis=0) - low) / _SQUARES, 1)
+    column, row = ((boxes[:, :2] - low) / square).astype(np.int64).T
+    code = np.zeros(len(boxes), np.int64)
+    for bit in range(_SQUARES.bit_length()):  # bits of both in turn (Morton)
+        code |= (column >> bit & 1) << 2 * bit | (row >> bit & 1) << 2 * bit + 1
+    return np.lexsort((code, size))
 
 
 def _box_iou(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:

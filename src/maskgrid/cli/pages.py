@@ -21,7 +21,8 @@ def open_page(page: str | None, results: Path) -> str:
     """Open a page and return its path; say on stderr if the config beside the results has changed since.
 
     Args:
-        page: ``report``, ``explorer`` or ``tracked``; None for the first of the report and ``tracked`` that exists.
+        page: ``report``, ``explorer``, ``tracked`` or ``player``; None for the first of the report and ``tracked``
+            that exists.
         results: the results folder.
 
     Raises:
@@ -31,6 +32,7 @@ def open_page(page: str | None, results: Path) -> str:
         "report": results / "report" / "index.html",
         "explorer": results / "report" / "explorer.html",
         "tracked": Layout(results).tracked.page,
+        "player": Layout(results).tracked.player,
     }
     wanted = [page] if page is not None else ["report", "tracked"]
     path = next((pages[name] for name in wanted if pages[name].is_file()), None)

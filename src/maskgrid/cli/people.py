@@ -48,7 +48,7 @@ COMMANDS = (
         "open a page of the results in the browser, and print its path",
         "cli.pages:open_page",
         (
-            option("page", nargs="?", choices=("report", "explorer", "tracked"), help="default: the report"),
+            option("page", nargs="?", choices=("report", "explorer", "tracked", "player"), help="default: the report"),
             _RESULTS,
         ),
         reads_config=False,

@@ -18,9 +18,22 @@ COMMANDS = (
         "track-export",
         "write a video's masklets in another form",
         "tracked.export:export_run",
-        (_RUN, option("--form", required=True, help="sa_v, png, palette, mots, overlay or overlay_mp4")),
+        (_RUN, option("--form", required=True, help="sa_v, png, palette, mots, overlay, overlay_mp4 or player")),
     ),
     Command(
-        "track-merge", "write statistics of all videos, YouTube-VIS, COCO and a page", "tracked.merge:merge_tracked"
+        "track-truth",
+        "read and check the true objects that masklets are measured against",
+        "tracked.accuracy.truth:write_true_objects",
+    ),
+    Command(
+        "track-evaluate",
+        "measure a video's masklets against its true objects",
+        "tracked.accuracy.evaluate:evaluate_run",
+        (_RUN,),
+    ),
+    Command(
+        "track-merge",
+        "write statistics and accuracies of all videos, YouTube-VIS, COCO and a page",
+        "tracked.merge:merge_tracked",
     ),
 )

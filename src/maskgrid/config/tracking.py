@@ -13,7 +13,7 @@ from pydantic import (
 
 from maskgrid.config.section import Fraction, Items, Section, Sweep, SweepBlock
 
-Export = Literal["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4"]
+Export = Literal["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay", "overlay_mp4", "player"]
 
 
 class AutomaticConfig(Section):
@@ -46,6 +46,32 @@ class AutomaticConfig(Section):
     max_objects: Annotated[int, Field(ge=1)] | None = Field(
         None, description="follow at most this many objects at a time, highest predicted IoU first; null for no limit"
     )
+    follow_back: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="follow a found object back for up to this many frames, to where it came into view, and generate "
+        "masks on the last frame too; null for never",
+    )
+    rejoin_within: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="an object that is found again within this many frames after it was last seen keeps its number, if "
+        "its memory and its place agree; null for never",
+    )
+    rejoin_iou_thresh: Fraction = Field(
+        0.5, description="memory: minimum IoU of the found mask with the one that the lost object's memory draws"
+    )
+    rejoin_distance_frac: Fraction = Field(
+        0.25,
+        description="place: the found mask is at most this far from where the object was last seen, as a share of the "
+        "frame's diagonal",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is off, so that files and fingerprints stay as before it existed."""
+        values: dict[str, Any] = dump(self)
+        off = ["follow_back"] if self.follow_back is None else []
+        off += ["rejoin_within", "rejoin_iou_thresh", "rejoin_distance_frac"] if self.rejoin_within is None else []
+        return {name: value for name, value in values.items() if name not in off}
 
 
 class TrackingConfig(Section):
@@ -60,6 +86,23 @@ class TrackingConfig(Section):
         None,
         description="a table with one row per prompt (.csv, .parquet, .jsonl), a YouTube-VIS or COCO-video .json, or "
         "demo: the drawn clips' ground truth; null finds objects automatically",
+    )
+    ground_truth: str | None = Field(
+        None,
+        min_length=1,
+        description="true objects to measure masklets against: a folder of DAVIS's palette pictures or of SA-V's "
+        "pictures or JSON files, a YouTube-VIS, COCO-video or SA-V .json, or demo: that of the drawn clips; null for "
+        "none",
+    )
+    match_truth_by: Literal["ids", "masks"] | None = Field(
+        None,
+        description="which masklet is a true object's: the one of the same id, or the one that fits best; null: ids "
+        "with prompts, masks without",
+    )
+    skip_first_and_last: bool | None = Field(
+        None,
+        description="do not measure an object on its first and last annotated frame, as DAVIS and SA-V do where "
+        "objects are prompted; null: so with prompts, all frames without",
     )
     use: Literal["mask", "box"] = Field("mask", description="for a .json: prompt with the segmentation or the box")
     prompt_frames: Literal["first", "all"] = Field(
@@ -115,7 +158,7 @@ class TrackingConfig(Section):
         description="besides the tables: youtube_vis, coco (an image per frame, with track_id), sa_v (one JSON per "
         "video), png (one image per object and frame), palette (one image per frame, as in DAVIS), mots (one text "
         "file per video), overlay (a small animation and a contact sheet), overlay_mp4 (all frames at their "
-        "full size as a film)",
+        "full size as a film), player (a page that plays the videos with their masks, and its data)",
     )
 
     @field_validator("sweep")
@@ -133,10 +176,13 @@ class TrackingConfig(Section):
 
     @model_serializer(mode="wrap")
     def _without_what_is_off(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``objects_per_batch`` if it is off, so that files and fingerprints stay as before it existed."""
+        """Leave out later keys that are off, so that files and fingerprints stay as before these existed."""
         values: dict[str, Any] = dump(self)
         if self.objects_per_batch == 1:
             values.pop("objects_per_batch", None)
+        for name in ("ground_truth", "match_truth_by", "skip_first_and_last"):
+            if values.get(name) is None:
+                values.pop(name, None)
         return values
 
     @model_validator(mode="after")
@@ -167,6 +213,16 @@ class TrackingConfig(Section):
 
     @model_validator(mode="after")
     def _demo_has_its_own_prompts(self) -> "TrackingConfig":
-        if self.prompts == "demo" and self.source != "demo":
-            raise ValueError("prompts: demo works only with source: demo, whose ground truth it is")
+        for name, value in (("prompts", self.prompts), ("ground_truth", self.ground_truth)):
+            if value == "demo" and self.source != "demo":
+                raise ValueError(f"{name}: demo works only with source: demo, whose ground truth it is")
+        return self
+
+    @model_validator(mode="after")
+    def _ids_are_those_of_prompts(self) -> "TrackingConfig":
+        if self.match_truth_by == "ids" and self.prompts is None:
+            raise ValueError(
+                "match_truth_by: ids needs prompts: objects found without them have numbers of their own, and no true "
+                "object's; take masks"
+            )
         return self

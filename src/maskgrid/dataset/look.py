@@ -16,6 +16,7 @@ Values = npt.NDArray[Any]
 PERCENTILES = (1, 99)
 _ROWS_AT_ONCE = 256
 _MOST_NAMED = 12
+_SHORT, _MOST_SHORT = (np.uint8, np.uint16), 1 << 16
 # Damaged floats may be anything: differences beyond the range, and NaN that processors warn about.
 _any_float = np.errstate(invalid="ignore", over="ignore")
 
@@ -242,7 +243,10 @@ def in_counts(counts: npt.NDArray[np.intp], share: float) -> float:
 def _stretched(
     band: Values, low: float, high: float, white_is_zero: bool, nodata: float | None
 ) -> npt.NDArray[np.uint8]:
-    """Scale a band to 0 to 255, a few rows at a time."""
+    """Scale a band to 0 to 255, a few rows at a time; short numbers by a table of all their values."""
+    if band.dtype in _SHORT and band.size > _MOST_SHORT:
+        every = np.arange(np.iinfo(band.dtype).max + 1, dtype=band.dtype)
+        return _stretched(every, low, high, white_is_zero, nodata)[band]
     drawn = np.empty(band.shape, np.uint8)
     scale = 1.0 if np.isfinite(high - low) else 0.5  # the difference of damaged floats may have no number
     low, high = low * scale, high * scale

@@ -17,7 +17,7 @@ TOLERANCE_FRAC = 0.008
 _ROUNDING_PX = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Contour:
     """A mask's contour: pixels that differ from their neighbour to the right, below, or both.
 
@@ -25,18 +25,29 @@ class Contour:
         corner_yx: where ``pixels`` begin in the image.
         pixels: bool (h, w), a part of the image that holds the whole contour.
         n_px: pixels on the contour; 0 for an empty mask and for one that covers the whole image.
+        radius_px: the tolerance.
+        near: bool (h + 2 r, w + 2 r), pixels within the tolerance; begins by that much before ``pixels``.
     """
 
     corner_yx: tuple[int, int]
     pixels: NDArray[np.bool_]
     n_px: int
+    radius_px: int
+    near: NDArray[np.bool_]
 
 
 def contour_of(mask: NDArray[np.bool_]) -> Contour:
     """Find the contour of a mask (H, W)."""
+    corner_yx, pixels = _contour(mask)
+    radius_px = math.ceil(TOLERANCE_FRAC * float(np.linalg.norm(mask.shape)))
+    n_px = int(pixels.sum())
+    return Contour(corner_yx, pixels, n_px, radius_px, _near(np.pad(pixels, radius_px), radius_px) if n_px else pixels)
+
+
+def _contour(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], NDArray[np.bool_]]:
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     if not len(rows):
-        return Contour((0, 0), np.zeros((0, 0), np.bool_), 0)
+        return (0, 0), np.zeros((0, 0), np.bool_)
     top, left = max(int(rows[0]) - 1, 0), max(int(columns[0]) - 1, 0)
     # A row and a column more than the mask, if the image has them: only the image's own edge is no contour.
     part = mask[top : rows[-1] + 2, left : columns[-1] + 2]
@@ -45,7 +56,7 @@ def contour_of(mask: NDArray[np.bool_]) -> Contour:
     below[:-1] = part[:-1] ^ part[1:]
     pixels = right | below
     pixels[:-1, :-1] |= part[:-1, :-1] ^ part[1:, 1:]
-    return Contour((top, left), pixels, int(pixels.sum()))
+    return (top, left), pixels
 
 
 def region_similarity(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -54,42 +65,30 @@ def region_similarity(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> floa
     return 1.0 if union == 0 else float((mask & truth).sum() / union)
 
 
-def contour_accuracy(contour: Contour, truth: Contour, size_hw: tuple[int, int]) -> float:
+def contour_accuracy(contour: Contour, truth: Contour) -> float:
     """F: the harmonic mean of the contours' precision and recall; 1 if neither has a pixel, 0 if one of them has none.
 
     A pixel counts as found if the other contour is within 0.8 % of the image's diagonal, rounded up.
     """
     if not contour.n_px or not truth.n_px:
         return float(contour.n_px == truth.n_px)
-    radius_px = math.ceil(TOLERANCE_FRAC * float(np.linalg.norm(size_hw)))
-    if not _may_touch(contour, truth, radius_px):
-        return 0.0
-    first, second = _together(contour, truth)
-    precision = float((first & _near(second, radius_px)).sum() / contour.n_px)
-    recall = float((second & _near(first, radius_px)).sum() / truth.n_px)
+    precision = _n_near(contour, truth) / contour.n_px
+    recall = _n_near(truth, contour) / truth.n_px
     return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
 
 
-def _may_touch(first: Contour, second: Contour, radius_px: int) -> bool:
-    """Whether the contours' boxes are within a distance along both axes."""
-    return all(
-        first.corner_yx[axis] - radius_px < second.corner_yx[axis] + second.pixels.shape[axis]
-        and second.corner_yx[axis] - radius_px < first.corner_yx[axis] + first.pixels.shape[axis]
-        for axis in (0, 1)
-    )
-
-
-def _together(*contours: Contour) -> list[NDArray[np.bool_]]:
-    """The contours in the smallest window that holds them all."""
-    top, left = (min(contour.corner_yx[axis] for contour in contours) for axis in (0, 1))
-    bottom, right = (max(one.corner_yx[axis] + one.pixels.shape[axis] for one in contours) for axis in (0, 1))
-    planes = []
-    for contour in contours:
-        plane = np.zeros((bottom - top, right - left), np.bool_)
-        y, x = contour.corner_yx[0] - top, contour.corner_yx[1] - left
-        plane[y : y + contour.pixels.shape[0], x : x + contour.pixels.shape[1]] = contour.pixels
-        planes.append(plane)
-    return planes
+def _n_near(contour: Contour, other: Contour) -> int:
+    """How many pixels of a contour are within the tolerance of another."""
+    parts = ((contour.pixels, contour.corner_yx), (other.near, tuple(at - other.radius_px for at in other.corner_yx)))
+    first = [max(corner[axis] for _, corner in parts) for axis in (0, 1)]
+    last = [min(corner[axis] + pixels.shape[axis] for pixels, corner in parts) for axis in (0, 1)]
+    if first[0] >= last[0] or first[1] >= last[1]:
+        return 0
+    windows = [
+        pixels[first[0] - corner[0] : last[0] - corner[0], first[1] - corner[1] : last[1] - corner[1]]
+        for pixels, corner in parts
+    ]
+    return int(np.count_nonzero(windows[0] & windows[1]))
 
 
 def _near(contour: NDArray[np.bool_], radius_px: int) -> NDArray[np.bool_]:

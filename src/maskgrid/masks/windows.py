@@ -32,12 +32,38 @@ def decode_window(
         return np.zeros((1, 1), np.bool_), (0, 0)
     y0, y1 = max(0, int(first.min()) - margin_px), min(height, int(last.max()) + margin_px)
     x0, x1 = max(0, int(column[0]) - margin_px), min(width, int(column[-1]) + 1 + margin_px)
+    return _drawn(column - x0, first - y0, last - y0, (y1 - y0, x1 - x0)), (y0, x0)
+
+
+def decode_rows(
+    counts: bytes, size_hw: tuple[int, int], rows: tuple[int, int]
+) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+    """Decode the part of a mask that lies in some rows, from the first to before the last.
+
+    Returns:
+        The columns that hold its pixels there, bool (h, w), and the part's first row and column in the image; of no
+        pixels, w is 0.
+    """
+    top, bottom = rows
+    column, first, last = runs_by_column(run_lengths(counts), size_hw[0])
+    inside = (first < bottom) & (last > top)
+    column, first, last = column[inside], np.maximum(first[inside], top), np.minimum(last[inside], bottom)
+    if not len(column):
+        return np.zeros((bottom - top, 0), np.bool_), (top, 0)
+    left, right = int(column[0]), int(column[-1]) + 1
+    return _drawn(column - left, first - top, last - top, (bottom - top, right - left)), (top, left)
+
+
+def _drawn(
+    column: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64], size_hw: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Runs of :func:`runs_by_column` as pixels."""
     # Each run begins and ends at another row of its column, so that no place is counted twice.
-    steps = np.zeros((x1 - x0, y1 - y0 + 1), np.int8)
-    steps[column - x0, first - y0] = 1
-    steps[column - x0, last - y0] -= 1
+    steps = np.zeros((size_hw[1], size_hw[0] + 1), np.int8)
+    steps[column, first] = 1
+    steps[column, last] -= 1
     inside = np.cumsum(steps, axis=1, dtype=np.int8, out=steps)[:, :-1]
-    return np.ascontiguousarray(inside.T).view(np.bool_), (y0, x0)
+    return np.ascontiguousarray(inside.T).view(np.bool_)
 
 
 def runs_by_column(

@@ -6,7 +6,15 @@ from pathlib import Path
 from maskgrid.plan.passes import PassRun
 
 # Suffixes of a run's exports; those without one are folders.
-_ENDS = {"sa_v": ".json", "png": "", "palette": "", "mots": ".txt", "overlay": ".webp", "overlay_mp4": ".mp4"}
+_ENDS = {
+    "sa_v": ".json",
+    "png": "",
+    "palette": "",
+    "mots": ".txt",
+    "overlay": ".webp",
+    "overlay_mp4": ".mp4",
+    "player": "",
+}
 _EXPORT_ENDS = {"sa1b": ".tar", "polygons": ".json"}
 TRACKED_FORMS = tuple(_ENDS)
 # Exports of tracking that are one file over all videos.
@@ -49,7 +57,7 @@ class TrackedLayout:
         return self.root / "masklets" / f"{run}.parquet"
 
     def export(self, form: str, run: str) -> Path:
-        """An export of a run: ``sa_v``, ``png``, ``palette``, ``mots``, ``overlay`` or ``overlay_mp4``."""
+        """An export of a run: ``sa_v``, ``png``, ``palette``, ``mots``, ``overlay``, ``overlay_mp4`` or ``player``."""
         return self.root / form / f"{run}{_ENDS[form]}"
 
     def sheet(self, run: str) -> Path:
@@ -75,10 +83,38 @@ class TrackedLayout:
         """One row per setting of the sweep."""
         return self.root / "settings.parquet"
 
+    def ground_truth(self, table: str) -> Path:
+        """The true objects that masklets are measured against: ``videos`` or ``masks``."""
+        return self.root / "ground_truth" / f"{table}.parquet"
+
+    def run_accuracy(self, run: str) -> Path:
+        """How well a run's masklets fit the true objects: one row per object."""
+        return self.root / "ground_truth" / "runs" / f"{run}.parquet"
+
+    @property
+    def accuracy(self) -> Path:
+        """One row per true object and setting."""
+        return self.root / "accuracy.parquet"
+
+    @property
+    def accuracy_videos(self) -> Path:
+        """The same per video and setting."""
+        return self.root / "accuracy_videos.parquet"
+
+    @property
+    def accuracy_settings(self) -> Path:
+        """The same per setting."""
+        return self.root / "accuracy_settings.parquet"
+
     @property
     def page(self) -> Path:
         """The HTML page."""
         return self.root / "index.html"
+
+    @property
+    def player(self) -> Path:
+        """The page that plays the videos."""
+        return self.root / "player.html"
 
     @property
     def provenance(self) -> Path:

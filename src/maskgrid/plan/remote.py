@@ -25,6 +25,7 @@ _ALLOWED = {
     "prompts.source": (_TABLES, "a file .json, .csv, .parquet or .jsonl"),
     "tracking.source": (VIDEO_SUFFIXES, "one video file: a server's folders cannot be listed"),
     "tracking.prompts": (_TABLES, "a file .json, .csv, .parquet or .jsonl"),
+    "tracking.ground_truth": (frozenset({".json"}), "a .json: a server's folders cannot be listed"),
 }
 
 
@@ -65,6 +66,7 @@ def remote_files(config: Config) -> list[RemoteFile]:
         "prompts.source": config.prompts.source if config.prompts else None,
         "tracking.source": config.tracking.source if config.tracking else None,
         "tracking.prompts": config.tracking.prompts if config.tracking else None,
+        "tracking.ground_truth": config.tracking.ground_truth if config.tracking else None,
     }
     files = {file.url: file for key, source in sources.items() for file in _files(key, source)}
     return list(files.values())

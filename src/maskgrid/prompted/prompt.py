@@ -8,7 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import PromptSetting
@@ -149,7 +151,7 @@ def _image_values(
     status, message = PromptStatus.OK, None
     results: list[list[PromptedMasks]] = [[] for _ in work.settings]
     try:
-        pixels = read_image(image.path, work.max_pixels, image.sha256, image.span, image.look).pixels
+        pixels = _pixels(image, work.max_pixels)
         if prompts:
             results = prompter.run_settings(pixels, prompts, [setting.config for setting in work.settings])
     except BadImageError as error:
@@ -166,6 +168,15 @@ def _image_values(
         for setting, drawn in zip(work.settings, results, strict=True)
         for values in _setting_values(rows, drawn, (image.height, image.width), failed)
     ]
+
+
+def _pixels(image: IndexedImage, max_pixels: int) -> NDArray[np.uint8]:
+    if image.look is not None and image.look.shrink is not None:
+        raise ImageTooLargeError(
+            f"{image.width} x {image.height} pixels, more than max_pixels allows ({max_pixels}); prompts need all of "
+            "it in memory: raise dataset.max_pixels, or cut the image into parts"
+        )
+    return read_image(image.path, max_pixels, image.sha256, image.span, image.look).pixels
 
 
 def _setting_values(

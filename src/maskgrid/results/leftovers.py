@@ -121,6 +121,8 @@ def _wanted(plan: Plan) -> set[Path]:
         wanted |= {layout.tracked.export(form, run) for form, run in product(forms, _runs(plan))}
         if "overlay" in forms:
             wanted |= {layout.tracked.sheet(run) for run in _runs(plan)}
+        if "player" in forms:
+            wanted.add(layout.tracked.player)
         wanted |= {layout.tracked.document(form) for form in TRACKED_DOCUMENTS if form in plan.config.tracking.exports}
     return wanted
 
@@ -132,7 +134,7 @@ def _tracked_exports(plan: Plan) -> list[Path]:
     layout = plan.layout.tracked
     runs = _runs(plan)
     paths = [layout.export(form, run) for form, run in product(TRACKED_FORMS, runs)]
-    paths += [*map(layout.sheet, runs), *map(layout.document, TRACKED_DOCUMENTS)]
+    paths += [layout.player, *map(layout.sheet, runs), *map(layout.document, TRACKED_DOCUMENTS)]
     return [path for path in paths if path.exists()]
 
 

@@ -21,6 +21,8 @@ from maskgrid.tracked.mots import write_mots
 from maskgrid.tracked.overlay import write_overlay
 from maskgrid.tracked.overlay_video import write_overlay_mp4
 from maskgrid.tracked.parameters import reading_of
+from maskgrid.tracked.player.data import write_player
+from maskgrid.tracked.prompts import VideoPrompt, good_prompts
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ _MOST_COLOURS = 255
 
 
 def export_run(plan: Plan, name: str, form: str) -> None:
-    """Write a run's masklets as ``sa_v``, ``png``, ``palette``, ``mots``, ``overlay`` or ``overlay_mp4``.
+    """Write a run's masklets as ``sa_v``, ``png``, ``palette``, ``mots``, ``overlay``, ``overlay_mp4`` or ``player``.
 
     Raises:
         UserError: there is no such run or form, or its masklets are missing.
@@ -46,6 +48,7 @@ FORMS: Mapping[str, Callable[[Plan, Run, Path], None]] = {
     "palette": lambda plan, run, path: write_palette_pictures(run, path, _shown_ids(plan, run)),
     "mots": lambda _, run, path: write_mots(run, path),
     "overlay": lambda plan, run, path: write_overlay(run, reading_of(plan), path, plan.layout.tracked.sheet(run.name)),
+    "player": lambda plan, run, path: write_player(run, reading_of(plan), _prompts_of(plan, run), path),
     "overlay_mp4": lambda plan, run, path: write_overlay_mp4(run, reading_of(plan), path),
 }
 
@@ -83,6 +86,10 @@ def write_palette_pictures(run: Run, folder: Path, shown: Collection[int] = ()) 
     with atomic_folder(folder) as part:
         for frame, plane in _planes(run, numbers):
             write_bytes(part / f"{names[frame]}.png", png(_coloured(plane, len(numbers))))
+
+
+def _prompts_of(plan: Plan, run: Run) -> list[VideoPrompt]:
+    return good_prompts(plan.layout.tracked.prompts, run.video.video_key)
 
 
 def _shown_ids(plan: Plan, run: Run) -> set[int]:

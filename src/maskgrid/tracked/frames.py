@@ -115,7 +115,7 @@ class FrameFolder:
         Raises:
             BadVideoError: there is no such folder, no image in it or in the range, or the first one cannot be read.
         """
-        names = _image_names(path)
+        names = image_names(path)
         self.numbers = _chosen(len(names), start, stop, stride)
         self.paths = [path / names[number] for number in self.numbers]
         self._max_pixels = max_pixels
@@ -278,7 +278,8 @@ def _chosen(count: int, start: int, stop: int | None, stride: int) -> range:
     return numbers
 
 
-def _image_names(path: Path) -> list[str]:
+def image_names(path: Path) -> list[str]:
+    """The names of a folder's images, in the natural order; a ``BadVideoError`` if there is none."""
     if not path.is_dir():
         raise BadVideoError(VideoStatus.MISSING, "there is no such folder")
     try:

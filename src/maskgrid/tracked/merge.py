@@ -17,6 +17,8 @@ from maskgrid.io.tables import read_origin, read_table, write_table
 from maskgrid.io.wording import number
 from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
+from maskgrid.tracked.accuracy.merge import write_accuracies
+from maskgrid.tracked.accuracy.page import accuracy_sections
 from maskgrid.tracked.coco_frames import write_coco_frames
 from maskgrid.tracked.documents import write_youtube_vis
 from maskgrid.tracked.index import read_videos
@@ -24,6 +26,7 @@ from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.masklets import Run, read_run
 from maskgrid.tracked.notes import merged_origin
 from maskgrid.tracked.page import tracking_page
+from maskgrid.tracked.player.page import player_page
 from maskgrid.tracked.prompts import VideoPrompt, read_prompts
 from maskgrid.tracked.statistics import Row, RunStatistics, lost_statistics, run_statistics, settings_rows
 from maskgrid.tracked.tables import OBJECTS, PROMPTS, SETTINGS, SUMMARY
@@ -32,19 +35,19 @@ log = logging.getLogger(__name__)
 
 
 def merge_tracked(plan: Plan) -> str:
-    """Write the statistics, ``youtube_vis.json`` and ``coco.json``, ``index.html`` and ``provenance.json``.
+    """Write the statistics, accuracies, the documents over all videos, the pages and ``provenance.json``.
 
     Returns:
         A summary in one line, for people.
 
     Raises:
-        maskgrid.io.errors.UserError: the config has no tracking, or a run's masklets are missing.
+        maskgrid.io.errors.UserError: the config has no tracking, or a run's masklets or accuracies are missing.
     """
     layout = plan.layout.tracked
     jobs = read_jobs(layout.jobs)
     runs = [read_run(plan, name) for name in dict.fromkeys(job.run for job in jobs)]
     counted = _statistics(plan, runs)
-    origin = merged_origin(layout, [run.name for run in runs])
+    origin = merged_origin(layout, [run.name for run in runs], plan.tracking.ground_truth is not None)
     objects = [row for statistics in counted for row in statistics.objects]
     summary = [statistics.summary for statistics in counted]
     write_table(layout.objects, pa.Table.from_pylist(objects, OBJECTS), origin)
@@ -52,7 +55,10 @@ def merge_tracked(plan: Plan) -> str:
     settings = settings_rows(summary, objects, _parameters(plan))
     write_table(layout.settings, pa.Table.from_pylist(settings, SETTINGS), origin)
     _write_documents(plan, [run for run in runs if run.setting == BASELINE], origin)
-    write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, origin["fingerprint"]))
+    if "player" in plan.tracking.exports:
+        write_bytes(layout.player, player_page(plan, runs, origin["fingerprint"]))
+    more = accuracy_sections(write_accuracies(plan, runs, _parameters(plan), origin))
+    write_bytes(layout.page, tracking_page(plan, runs, objects, summary, settings, origin["fingerprint"], more))
     _write_provenance(plan, runs, origin)
     for job in jobs:
         forget_journal(layout.part(job.run, job.group))

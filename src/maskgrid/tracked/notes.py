@@ -70,15 +70,24 @@ def _part_origin(path: Path) -> Origin:
     return origin
 
 
-def merged_origin(layout: TrackedLayout, runs: Iterable[str]) -> Origin:
+def merged_origin(layout: TrackedLayout, runs: Iterable[str], with_truth: bool = False) -> Origin:
     """Return the origin of the merged outputs.
+
+    Args:
+        layout: the paths.
+        runs: the names of all runs.
+        with_truth: whether masklets are measured against true objects.
 
     Raises:
         UserError: a table is missing or truncated.
     """
+    runs = [*runs]
     content = {
         "videos": read_origin(layout.videos)["fingerprint"],
         "prompts": read_origin(layout.prompts)["fingerprint"],
         "runs": {run: read_origin(layout.masklets(run))["fingerprint"] for run in runs},
     }
+    if with_truth:
+        content["truth"] = read_origin(layout.ground_truth("videos"))["fingerprint"]
+        content["accuracy"] = {run: read_origin(layout.run_accuracy(run))["fingerprint"] for run in runs}
     return {**content, "fingerprint": fingerprint(content)}

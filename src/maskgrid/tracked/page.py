@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from maskgrid.config.models import BASELINE
 from maskgrid.io.wording import NONE, count, number, share
@@ -57,6 +58,7 @@ def tracking_page(
     summary: Sequence[Row],
     settings: Sequence[Row],
     fingerprint: str,
+    more: Sequence[Html] = (),
 ) -> bytes:
     """The page as one HTML file; it belongs beside the folder of overlays.
 
@@ -67,17 +69,21 @@ def tracking_page(
         summary: rows of ``SUMMARY``.
         settings: rows of ``SETTINGS``.
         fingerprint: the inputs' fingerprint, for the page's head.
+        more: further sections, before the videos.
     """
     names = {(run.setting, run.video.video_key): run.name for run in runs}
     shown = [row for row in summary if _place(row) in names][:_MOST_VIDEOS]
-    with_overlay = plan.config.tracking is not None and "overlay" in plan.config.tracking.exports
+    exports = plan.tracking.exports
     videos = table("Videos", _VIDEO_COLUMNS, map(_video_row, summary))
     content = [
         *([_settings_section(settings)] if len(settings) > 1 else []),
+        *more,
         section("videos", "Videos", paragraph(_first_words(summary, shown)), videos),
-        *(_video_section(row, names[_place(row)], objects, with_overlay) for row in shown),
+        *(_video_section(row, names[_place(row)], objects, exports) for row in shown),
     ]
     links = element("a", {"href": "#videos"}, text("Videos"))
+    if "player" in exports:
+        links = join([links, element("a", {"href": "player.html"}, text("Player"))])
     parts = {"style": asset("pages.css"), "fingerprint": fingerprint, "links": links, "content": join(content)}
     return page("tracking.html", {name: str(part) for name, part in parts.items()})
 
@@ -124,15 +130,18 @@ def _settings_section(settings: Sequence[Row]) -> Html:
     return section("settings", "Settings", table("Settings", _SETTING_COLUMNS, rows))
 
 
-def _video_section(row: Row, name: str, objects: Sequence[Row], with_overlay: bool) -> Html:
+def _video_section(row: Row, name: str, objects: Sequence[Row], exports: Sequence[str]) -> Html:
     key = row["video_key"]
     mine = [one for one in objects if _place(one) == _place(row)]
     title = key if row["setting"] == BASELINE else f"{key}, {row['setting']}"
     parts = [table(f"Objects of {key}", _OBJECT_COLUMNS, (_object_row(one) for one in mine[:_MOST_OBJECTS]))]
-    if with_overlay:
+    if "overlay" in exports:
         moving = _picture(f"overlay/{name}.webp", f"{key} with its masks")
         sheet = _picture(f"overlay/{name}.jpg", f"frames of {key}")
         parts = [element("p", {}, moving), details("Frames side by side", sheet), *parts]
+    if "player" in exports:
+        place = urlencode({"video": key} | ({} if row["setting"] == BASELINE else {"setting": row["setting"]}))
+        parts = [element("p", {}, element("a", {"href": f"player.html#{place}"}, text("Play"))), *parts]
     return section(f"video-{name}", title, *parts)
 
 

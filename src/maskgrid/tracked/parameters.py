@@ -32,7 +32,16 @@ _OF_MASKS = {
     "objects_per_batch",
     "vos_optimized",
 }
-_OF_NEITHER = {"offload_video_to_cpu", "offload_state_to_cpu", "exports", "automatic"}  # automatic is in the setting
+# automatic is in the setting.
+_OF_NEITHER = {
+    "offload_video_to_cpu",
+    "offload_state_to_cpu",
+    "exports",
+    "automatic",
+    "ground_truth",
+    "match_truth_by",
+    "skip_first_and_last",
+}
 
 
 @dataclass(frozen=True, slots=True)

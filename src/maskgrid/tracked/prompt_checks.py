@@ -34,7 +34,7 @@ def resolve_prompts(
     Returns:
         The prompts, sorted by video, then in the order of the entries.
     """
-    known = _known_names(videos)
+    known = known_names(videos)
     by_video: dict[str, list[VideoEntry]] = {}
     for entry in entries:
         keys = (known.get(image_key(name)) for name in entry.names)
@@ -159,7 +159,7 @@ class PromptedFrames:
         (self.masks if prompt.mask_counts is not None else self.points).add(place)
 
 
-def _known_names(videos: Sequence[Video]) -> dict[str, str]:
+def known_names(videos: Sequence[Video]) -> dict[str, str]:
     """Video keys by the names that a source of prompts may use: the key, or the key without its suffix if unique."""
     stems = Counter(video.video_key.rpartition(".")[0] for video in videos if video.kind == "file")
     names = {

@@ -64,6 +64,9 @@ class Horizon:
     prompted: frozenset[int]
 
 
+NOTHING_LATER = Horizon(frozenset(), frozenset())
+
+
 def forget(state: State, frame: int, reach: Reach, horizon: Horizon) -> None:
     """Drop memory that no later frame can read, once ``frame`` has been tracked.
 

@@ -6,14 +6,14 @@ from maskgrid.dataset.objects import CATEGORY_COLUMNS, prompt_columns
 from maskgrid.dataset.tables import BBOX, COUNTS
 from maskgrid.io.tables import column, status_columns
 
-_KEY = column("video_key", pa.string(), "the video's path relative to the source's root")
+KEY = column("video_key", pa.string(), "the video's path relative to the source's root")
 _STATUS = status_columns("ok, or in one word why not")
-_SETTING = column("setting", pa.string(), "the setting of the sweep; baseline for the config's own values")
+SETTING = column("setting", pa.string(), "the setting of the sweep; baseline for the config's own values")
 
 # One row per video of the source, including bad ones.
 VIDEOS = pa.schema(
     [
-        _KEY,
+        KEY,
         column("video_name", pa.string(), "what files of the video are named by: the key, made fit for a file's name"),
         *_STATUS,
         column("kind", pa.string(), "file, or frames: a folder of images"),
@@ -51,7 +51,7 @@ _OBJECT = [
 # One row per prompt of the source, including bad ones.
 PROMPTS = pa.schema(
     [
-        _KEY,
+        KEY,
         column("prompt_index", pa.int32(), "position among the video's prompts, in the order of the source, from 0"),
         *_OBJECT,
         column("frame", pa.int32(), "the video's frame, from 0, before range and stride", nullable=True),
@@ -69,8 +69,8 @@ PROMPTS = pa.schema(
 JOBS = pa.schema(
     [
         column("run", pa.string(), "what the results are named by: the video's name, and the setting of a sweep"),
-        _SETTING,
-        _KEY,
+        SETTING,
+        KEY,
         column("group", pa.string(), "the group of objects, by number"),
         column("object_ids", pa.list_(pa.int32()), "the objects; empty where they are found automatically"),
         column("digest", pa.string(), "a hash of the video, the prompts and the parameters that change masks"),
@@ -80,7 +80,7 @@ JOBS = pa.schema(
 # One row per object and frame, sorted by object and frame; one row group per object.
 MASKLETS = pa.schema(
     [
-        _KEY,
+        KEY,
         *_OBJECT,
         column("frame", pa.int32(), "the video's frame, from 0, before range and stride"),
         column("is_prompted", pa.bool_(), "whether a prompt shows the object on this frame"),
@@ -94,8 +94,8 @@ MASKLETS = pa.schema(
 # One row per object and setting, including objects that were never seen or not tracked.
 OBJECTS = pa.schema(
     [
-        _SETTING,
-        _KEY,
+        SETTING,
+        KEY,
         *_OBJECT,
         *_STATUS,
         column("n_prompts", pa.int32(), "prompts of the object that were used"),
@@ -115,8 +115,8 @@ OBJECTS = pa.schema(
 # One row per setting and video, including unusable videos.
 SUMMARY = pa.schema(
     [
-        _SETTING,
-        _KEY,
+        SETTING,
+        KEY,
         *_STATUS,
         column("n_frames_read", pa.int32(), "frames after range and stride", nullable=True),
         column("n_objects", pa.int32(), "objects that were shown or found"),
@@ -133,7 +133,7 @@ SUMMARY = pa.schema(
 # One row per setting of the sweep, over all its videos.
 SETTINGS = pa.schema(
     [
-        _SETTING,
+        SETTING,
         column("parameters", pa.string(), "of automatic and generator, as JSON; null with prompts", nullable=True),
         column("n_videos", pa.int32(), "videos that were tracked"),
         column("n_masklets", pa.int32(), "objects with a mask on one frame at least"),

@@ -1,14 +1,14 @@
 """Check the outputs of tracking, for the command ``verify``."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from maskgrid.dataset.demo.clips import DEMO
-from maskgrid.io.checks import Problem, check_end, check_picture, check_table, info_of
+from maskgrid.io.checks import Problem, check_end, check_picture, check_table, check_tables, info_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden
 from maskgrid.io.tables import read_origin
@@ -16,9 +16,14 @@ from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.layout import TRACKED_DOCUMENTS
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
+from maskgrid.tracked.accuracy.measuring import evaluation_origin
+from maskgrid.tracked.accuracy.truth import true_objects_origin
 from maskgrid.tracked.index import Video, is_same_content, read_videos
 from maskgrid.tracked.jobs import Job, read_jobs
 from maskgrid.tracked.notes import job_origin, masklets_origin, merged_origin
+from maskgrid.tracked.parameters import reading_of
+from maskgrid.tracked.player.data import Parts
+from maskgrid.tracked.player.verify import check_player
 from maskgrid.tracked.prompts import good_prompts
 from maskgrid.tracked.sources import list_videos
 from maskgrid.tracked.videos import checked_prompts
@@ -45,7 +50,8 @@ def verify(plan: Plan) -> list[Problem]:
     for job in jobs:
         problems += _check_part(plan, checkpoint, job, videos[job.video_key])
     for run in runs:
-        problems += [*_check_masklets(plan, run, jobs), *_check_exports(plan, run)]
+        problems += [*_check_masklets(plan, run, jobs), *_check_exports(plan, run), *_check_player(plan, run, videos)]
+    problems += _check_accuracies(plan, runs)
     problems += [problem for path in _tables(plan)[4:] for problem in check_table(path)]
     problems += _check_merged(plan, runs) if not problems else []
     return [*problems, *_strangers(plan, jobs)]
@@ -54,7 +60,9 @@ def verify(plan: Plan) -> list[Problem]:
 def _tables(plan: Plan) -> tuple[Path, ...]:
     layout = plan.layout.tracked
     planned = layout.videos, layout.files, layout.prompts, layout.jobs
-    return (*planned, layout.objects, layout.summary, layout.settings)
+    accuracies = (layout.accuracy, layout.accuracy_videos, layout.accuracy_settings)
+    measured = accuracies if plan.tracking.ground_truth is not None else ()
+    return (*planned, layout.objects, layout.summary, layout.settings, *measured)
 
 
 def changed_sources(plan: Plan, videos: list[Video]) -> Iterator[Problem]:
@@ -128,17 +136,45 @@ def _check_exports(plan: Plan, run: str) -> Iterator[Problem]:
             path = layout.export(form, run)
             if not path.is_dir():
                 yield Problem("missing", path, "there is no such folder")
-        elif form not in TRACKED_DOCUMENTS:
+        elif form not in (*TRACKED_DOCUMENTS, "player"):
             yield from check_end(layout.export(form, run))
     if "overlay" in plan.tracking.exports:
         yield from check_picture(layout.sheet(run), lambda: str(read_origin(layout.masklets(run))["fingerprint"]))
 
 
+def _check_player(plan: Plan, run: str, videos: Mapping[str, Video]) -> Iterator[Problem]:
+    layout = plan.layout.tracked
+    if "player" in plan.tracking.exports:
+        job = read_jobs(layout.jobs, run)[0]
+        numbers = reading_of(plan).numbers(int(videos[job.video_key].n_frames or 0))
+        masklets = layout.masklets(run)
+        parts = Parts.at(job.setting, numbers)
+        yield from check_player(layout.export("player", run), parts, lambda: str(read_origin(masklets)["fingerprint"]))
+
+
+def _check_accuracies(plan: Plan, runs: list[str]) -> Iterator[Problem]:
+    if plan.tracking.ground_truth is None:
+        return
+    layout = plan.layout.tracked
+    tables = [layout.ground_truth(name) for name in ("videos", "masks")]
+    yield from check_tables(tables, lambda: str(true_objects_origin(plan)["fingerprint"]), "true objects or videos")
+    for run in runs:
+        yield from check_tables(
+            [layout.run_accuracy(run)], partial(_accuracy_fingerprint, plan, run), "masklets or objects"
+        )
+
+
+def _accuracy_fingerprint(plan: Plan, run: str) -> str:
+    return str(evaluation_origin(plan, run)["fingerprint"])
+
+
 def _check_merged(plan: Plan, runs: list[str]) -> Iterator[Problem]:
     layout = plan.layout.tracked
-    expected = merged_origin(layout, runs)["fingerprint"]
+    expected = merged_origin(layout, runs, plan.tracking.ground_truth is not None)["fingerprint"]
     origins: dict[Path, Any] = {path: read_origin(path) for path in _tables(plan)[4:]}
     yield from check_picture(layout.page, lambda: str(expected))
+    if "player" in plan.tracking.exports:
+        yield from check_picture(layout.player, lambda: str(expected))
     for document in (layout.document(form) for form in TRACKED_DOCUMENTS if form in plan.tracking.exports):
         problems = check_end(document)
         yield from problems
@@ -158,7 +194,9 @@ def _strangers(plan: Plan, jobs: list[Job]) -> Iterator[Problem]:
     layout = plan.layout.tracked
     runs = {job.run for job in jobs}
     known = {layout.part(job.run, job.group) for job in jobs} | {layout.masklets(run) for run in runs}
-    for folder in ("parts", "masklets"):
+    known |= {layout.run_accuracy(run) for run in runs}
+    measured = ("ground_truth/runs",) if plan.tracking.ground_truth is not None else ()
+    for folder in ("parts", "masklets", *measured):
         for path in sorted((layout.root / folder).rglob("*")):
             if path.is_file() and not is_hidden(path, layout.root) and path not in known:
                 yield Problem("stale", path, "belongs to a video or group of objects that is no longer in the jobs")

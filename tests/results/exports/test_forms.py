@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 
+import cv2
 import numpy as np
 import PIL.Image
 import pyarrow.parquet as pq
@@ -30,6 +31,7 @@ from maskgrid.config.exports import OPTIONS
 from maskgrid.config.models import Config
 from maskgrid.io.errors import UserError
 from maskgrid.masks.rle import encode
+from maskgrid.masks.windows import decode_rows
 from maskgrid.results.exports.label_studio import brush_code
 from maskgrid.results.exports.labels import label_file
 from maskgrid.results.exports.listing import WORDS
@@ -147,6 +149,45 @@ def test_more_masks_than_16_bits_make_a_tiff():
     assert name == "a.tif"
     assert np.array_equal(np.asarray(PIL.Image.open(io.BytesIO(content))), labels)
     assert np.array_equal(tifffile.imread(io.BytesIO(content)), labels)
+
+
+@pytest.mark.parametrize("strip_px", [1, 700, 10**6])
+@pytest.mark.parametrize("form", ["labels", "panoptic", "labels in 32 bits"])
+def test_pictures_larger_than_memory_are_written_in_strips(plan, tmp_path, monkeypatch, form, strip_px):
+    form, _, is_wide = form.partition(" ")
+    if is_wide:
+        monkeypatch.setattr("maskgrid.results.exports.labels._MOST_16_BIT", -1)
+    export_setting(plan, "baseline", form)
+    whole = tmp_path / "whole"
+    shutil.copytree(folder_of(plan, form), whole)
+    monkeypatch.setattr("maskgrid.results.exports.painting._MOST_AT_ONCE_PX", 0)
+    monkeypatch.setattr("maskgrid.results.exports.painting._STRIP_PX", strip_px)
+    export_setting(plan, "baseline", form)
+    paths = sorted(path.relative_to(whole) for path in whole.rglob("[!.]*") if path.is_file())
+    assert len(paths) > 1
+    for path in paths:
+        one, other = whole / path, folder_of(plan, form) / path
+        if path.suffix not in (".png", ".tif"):
+            assert other.read_bytes() == one.read_bytes()
+            continue
+        pixels = np.asarray(opened(other))
+        np.testing.assert_array_equal(pixels, np.asarray(opened(one)))
+        assert opened(other).mode == opened(one).mode
+        reread = cv2.imread(str(other), cv2.IMREAD_UNCHANGED) if path.suffix == ".png" else tifffile.imread(other)
+        np.testing.assert_array_equal(reread if reread.ndim == 2 else reread[..., ::-1], pixels)
+    monkeypatch.undo()
+    export_setting(plan, "baseline", form)
+
+
+@given(MASKS, st.integers(1, 5), st.data())
+def test_rows_of_a_mask_are_a_cut_of_it(mask, n_rows, data):
+    top = data.draw(st.integers(0, len(mask) - 1))
+    bottom = min(top + n_rows, len(mask))
+    part, (first_row, left) = decode_rows(encode(mask), mask.shape, (top, bottom))
+    found = np.zeros((bottom - top, mask.shape[1]), bool)
+    found[:, left : left + part.shape[1]] = part
+    assert first_row == top
+    np.testing.assert_array_equal(found, mask[top:bottom])
 
 
 def test_panoptic_segments_are_those_in_the_picture(plan, coco):

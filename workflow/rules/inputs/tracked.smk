@@ -96,17 +96,83 @@ def track_exports(wildcards):
     )
 
 
+# The true objects that masklets are measured against; none for the demo, which writes them with its clips.
+TRUE_OBJECTS = (
+    TRACKING.get("ground_truth") if TRACKING.get("ground_truth") != "demo" else None
+)
+
+
+def true_objects_source():
+    """The true objects, as an input, if they are one file."""
+    if TRUE_OBJECTS is None:
+        return []
+    is_file = is_url(TRUE_OBJECTS) or PLAN.located(TRUE_OBJECTS).is_file()
+    return [named(TRUE_OBJECTS)] if is_file else []
+
+
+@cache
+@one_line
+def true_objects_content():
+    """Digest of the true objects: changed ones are read again."""
+    if not workflow.is_main_process:
+        return "not read"
+    from maskgrid.tracked.accuracy.truth import truth_state
+
+    return truth_state(PLAN)
+
+
+@cache
+@one_line
+def _videos_fingerprint():
+    from maskgrid.io.tables import read_origin
+
+    return read_origin(PLAN.layout.tracked.videos)["fingerprint"]
+
+
+def videos_fingerprint(wildcards):
+    """Hash of all videos, without their places: the same videos elsewhere rerun nothing."""
+    after("videos")
+    return _videos_fingerprint()
+
+
+def measuring_parameters(wildcards):
+    """How masklets are measured against the true objects, as JSON."""
+    from maskgrid.tracked.accuracy.measuring import measuring
+
+    return orjson.dumps(measuring(PLAN.tracking)).decode()
+
+
+def run_accuracies(wildcards):
+    """The accuracies of all runs, if there is ground truth."""
+    if TRACKING.get("ground_truth") is None:
+        return []
+    return final(str(PLAN.layout.tracked.run_accuracy(run)) for run in tracked_runs())
+
+
+def tracked_accuracies():
+    """The tables of accuracy over all videos, if there is ground truth."""
+    layout = PLAN.layout.tracked
+    tables = (layout.accuracy, layout.accuracy_videos, layout.accuracy_settings)
+    return final(map(str, tables)) if TRACKING.get("ground_truth") else []
+
+
 def tracked_documents():
     """Files over all videos, besides the tables and the page."""
-    forms = [form for form in TRACKING.get("exports", []) if form in TRACKED_DOCUMENTS]
-    return final(str(PLAN.layout.tracked.document(form)) for form in forms)
+    exports = TRACKING.get("exports", [])
+    forms = [form for form in exports if form in TRACKED_DOCUMENTS]
+    player = [PLAN.layout.tracked.player] if "player" in exports else []
+    return final(map(str, [*map(PLAN.layout.tracked.document, forms), *player]))
 
 
 def tracked_results():
     """The tracking job's results, if the config asks for it."""
     # Documents too: Snakemake reruns no finished job for outputs that nobody asks for.
     return (
-        [*final([str(PLAN.layout.tracked.page)]), *tracked_documents()]
+        [
+            *final([str(PLAN.layout.tracked.page)]),
+            *tracked_documents(),
+            *tracked_accuracies(),
+        ]
         if TRACKING
         else []
     )

@@ -107,6 +107,7 @@ def path_lines(plan: Plan) -> list[str]:
         "report": layout.root / "report" / "index.html",
         "explorer": layout.root / "report" / "explorer.html",
         "videos": layout.tracked.page,
+        "player": layout.tracked.player,
         "prompts": layout.prompted_worst,
         "COCO": _common([layout.annotations(setting.label) for setting in plan.exported()]),
         "COCO of prompts": layout.prompted_annotations,

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from maskgrid.config.exports import LabelsOptions
+from maskgrid.config.exports import LabelsOptions, Order
 from maskgrid.io.files import atomic_write, write_bytes
 from maskgrid.masks.coco_reading import Entry
 from maskgrid.masks.pictures import png
-from maskgrid.results.exports.painting import Labels, paint_labels, visible_px
+from maskgrid.results.exports.painting import Labels, is_large, label_strips, visible_px
 from maskgrid.results.exports.source import FileNames, MaskFile, csv_lines, score_of
+from maskgrid.results.exports.streamed import write_png, write_tiff
 
 _MOST_16_BIT = 65_535
 _COLUMNS = (
@@ -35,15 +36,35 @@ def write_labels(masks: MaskFile, folder: Path, options: LabelsOptions) -> dict[
     with atomic_write(folder / "labels.csv") as stream:
         stream.write(csv_lines([_COLUMNS]))
         for image, entries in masks.images():
-            labels = paint_labels(entries, (image["height"], image["width"]), options.order)
-            name, content = label_file(names.of(image), labels, len(entries))
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(folder / name, content)
-            visible = visible_px(labels, len(entries))
+            name, visible = _write_picture(folder, names.of(image), image, entries, options.order)
             stream.write(csv_lines(_rows(masks, name, image, entries, visible)))
             n_masks += len(entries)
             n_cut += sum(px < entry["area"] for px, entry in zip(visible, entries, strict=True))
     return {"n_masks": n_masks, "n_partly_hidden": n_cut}
+
+
+def _write_picture(folder: Path, stem: str, image: Entry, entries: list[Entry], order: Order) -> tuple[str, list[int]]:
+    """Write an image's picture: its name, and how many pixels each mask has in it."""
+    size_hw, n_masks = (image["height"], image["width"]), len(entries)
+    visible = np.zeros(n_masks, np.int64)
+
+    def counted() -> Iterator[Labels]:
+        for labels in label_strips(entries, size_hw, order):
+            visible[:] += visible_px(labels, n_masks)
+            yield labels
+
+    if not is_large(size_hw):
+        name, content = label_file(stem, next(counted()), n_masks)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / name, content)
+        return name, visible.tolist()
+    is_png = n_masks <= _MOST_16_BIT
+    name = f"{stem}.png" if is_png else f"{stem}.tif"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / name) as stream:
+        strips = (labels.astype(np.uint16 if is_png else np.int32) for labels in counted())
+        (write_png if is_png else write_tiff)(stream, strips, size_hw)
+    return name, visible.tolist()
 
 
 def label_file(name: str, labels: Labels, n_masks: int) -> tuple[str, bytes]:

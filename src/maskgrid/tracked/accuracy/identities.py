@@ -5,9 +5,9 @@ Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking (ECC
 of TrackEval: 19 thresholds for HOTA, 0.5 for IDF1.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,13 @@ class IdentityCounts:
     id_found: int
     id_missed: int
     id_extra: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "IdentityCounts":
+        """The counts from plain lists and numbers, as JSON has them."""
+        found, missed, extra = (np.array(values[name], np.int64) for name in ("n_found", "n_missed", "n_extra"))
+        ids = (int(values[name]) for name in ("id_found", "id_missed", "id_extra"))
+        return cls(found, missed, extra, np.array(values["association"], np.float64), *ids)
 
     @classmethod
     def total(cls, counts: Iterable[Self]) -> "IdentityCounts":

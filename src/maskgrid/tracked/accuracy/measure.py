@@ -36,11 +36,13 @@ class VideoAccuracy:
         objects: each true object.
         identities: the counts for HOTA and IDF1, over the frames that are measured for all objects.
         n_frames: these frames.
+        n_masklets: masklets with a pixel on a frame measured for any object.
     """
 
     objects: list[ObjectAccuracy]
     identities: IdentityCounts
     n_frames: int
+    n_masklets: int
 
 
 def measure(
@@ -60,12 +62,13 @@ def measure(
         pairs: bool (n_truth, n_masklets), at most one masklet for each object; None to match them by their masks.
     """
     overlaps = Overlaps(np.ones((n_truth, n_masklets), np.bool_) if pairs is None else pairs)
-    identities, n_frames = Identities(n_truth, n_masklets), 0
+    identities, n_frames, seen = Identities(n_truth, n_masklets), 0, set[int]()
     for frame in frames:
         known = frame.truth.keys() - frame.ends
         if not known:
             continue
         truth, masks = (_with_pixels(codes, frame.void, size_hw) for codes in (frame.truth, frame.masks))
+        seen.update(masks)
         iou = rle.pairwise_iou([*truth.values()], [*masks.values()], size_hw)
         measured = np.isin(np.arange(n_truth), [*known])
         overlaps.add(truth, masks, iou, measured, size_hw)
@@ -73,7 +76,7 @@ def measure(
             identities.add([*truth], [*masks], iou)
             n_frames += 1
     accuracies = overlaps.best() if pairs is None else overlaps.by_number()
-    return VideoAccuracy(accuracies, identities.counts(), n_frames)
+    return VideoAccuracy(accuracies, identities.counts(), n_frames, len(seen))
 
 
 def _with_pixels(codes: Mapping[int, bytes], void: tuple[bytes, ...], size_hw: tuple[int, int]) -> dict[int, bytes]:

@@ -1,0 +1,393 @@
+"""True objects in every form that people have them in, good and bad; and masklets measured against them."""
+
+import json
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pytest
+from made_masklets import disc, moving
+from made_videos import write_frames
+
+from maskgrid.config.files import parse_config
+from maskgrid.io.errors import UserError
+from maskgrid.io.tables import read_origin, read_table, write_table
+from maskgrid.masks import rle
+from maskgrid.plan.plan import make_plan
+from maskgrid.tracked.accuracy.evaluate import evaluate_run
+from maskgrid.tracked.accuracy.merge import accuracies
+from maskgrid.tracked.accuracy.page import accuracy_sections
+from maskgrid.tracked.accuracy.truth import true_objects_origin, truth_state, write_true_objects
+from maskgrid.tracked.masklets import read_run
+from maskgrid.tracked.tables import MASKLETS
+from maskgrid.tracked.videos import write_videos
+
+SIZE_HW = (60, 80)
+N_FRAMES = 6
+# Two objects that never overlap; the second is out of sight on frames 2 and 3.
+TRUTH = moving(N_FRAMES, lambda t: (15, 15 + 3 * t, 8), lambda t: None if t in (2, 3) else (42, 60 - 2 * t, 9))
+BASE = {"model": {"checkpoint": "demo"}}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A folder of two folders of frames, whose index is made once."""
+    folder = tmp_path_factory.mktemp("videos")
+    for name in ("a", "b"):
+        write_frames(folder / "clips" / name, [np.full((*SIZE_HW, 3), 10 * t, np.uint8) for t in range(N_FRAMES)])
+    write_videos(plan_of(folder, None))
+    return folder
+
+
+def plan_of(folder, truth, **tracking):
+    given = {} if truth is None else {"ground_truth": str(truth)}
+    config = parse_config({**BASE, "tracking": {"source": "clips", **given, **tracking}}, "c.yaml")
+    return make_plan(config, folder, folder / "results")
+
+
+def rle_of(mask):
+    return rle.compressed(rle.encode(np.ascontiguousarray(mask)), SIZE_HW)
+
+
+def labels(frame, void=None):
+    picture = np.zeros(SIZE_HW, np.uint8)
+    for number, mask in enumerate(TRUTH[frame], start=1):
+        picture[mask] = number
+    if void is not None:
+        picture[void] = 255
+    return picture
+
+
+def save(path, picture, with_palette=True):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = PIL.Image.fromarray(picture)
+    if with_palette:
+        image.putpalette([*range(256)] * 3)
+    image.save(path)
+
+
+def palettes(folder, frames=range(N_FRAMES), video="a"):
+    for t in frames:
+        save(folder / "480p" / video / f"{t}.png", labels(t))
+    return folder
+
+
+def object_pictures(folder):
+    for t in range(0, N_FRAMES, 2):
+        for number in (0, 1):
+            save(folder / "a" / f"{number:03}" / f"{t}.png", TRUTH[t, number].astype(np.uint8), with_palette=False)
+    return folder
+
+
+def sa_v(folder, frames=range(N_FRAMES), n_frames=N_FRAMES, **more):
+    folder.mkdir(parents=True)
+    masklet = [[rle_of(TRUTH[t, number]) for number in (0, 1)] for t in frames]
+    head = {"video_id": "a", "video_frame_count": n_frames, "masklet_id": [7, 8], **more}
+    (folder / "a_manual.json").write_text(json.dumps({**head, "masklet": masklet}))
+    return folder
+
+
+def youtube_vis(folder, names=None, change=lambda content: None):
+    segmentations = [[rle_of(m) if m.any() else None for m in TRUTH[:, number]] for number in (0, 1)]
+    names = names or [f"a/{t}.jpg" for t in range(N_FRAMES)]
+    content = {
+        "videos": [{"id": 1, "width": SIZE_HW[1], "height": SIZE_HW[0], "length": N_FRAMES, "file_names": names}],
+        "annotations": [
+            {"id": 5 + n, "video_id": 1, "category_id": 1, "segmentations": part}
+            for n, part in enumerate(segmentations)
+        ],
+        "categories": [{"id": 1, "name": "disc"}],
+    }
+    change(content)
+    folder.mkdir(parents=True)
+    (folder / "truth.json").write_text(json.dumps(content))
+    return folder / "truth.json"
+
+
+def coco(folder, change=lambda content: None):
+    size = {"width": SIZE_HW[1], "height": SIZE_HW[0]}
+    content = {
+        "videos": [{"id": 1, "name": "a", **size}],
+        "images": [{"id": t, "video_id": 1, "file_name": f"a/{t}.png", "frame_id": t, **size} for t in range(N_FRAMES)],
+        "annotations": [
+            {"id": 10 * t + n, "image_id": t, "track_id": n, "segmentation": rle_of(TRUTH[t, n])}
+            for t in range(N_FRAMES)
+            for n in (0, 1)
+            if TRUTH[t, n].any()
+        ],
+        "categories": [],
+    }
+    change(content)
+    folder.mkdir(parents=True)
+    (folder / "truth.json").write_text(json.dumps(content))
+    return folder / "truth.json"
+
+
+def read(folder, truth, **tracking):
+    plan = plan_of(folder, truth, **tracking)
+    write_true_objects(plan)
+    layout = plan.layout.tracked
+    videos = {row["video_key"]: row for row in read_table(layout.ground_truth("videos")).to_pylist()}
+    return videos, read_table(layout.ground_truth("masks")).to_pylist()
+
+
+def single(folder):
+    for t in range(N_FRAMES):
+        save(folder / "a" / f"{t}.png", labels(t))
+    return folder / "a"
+
+
+FORMS = {
+    "DAVIS palettes": (palettes, ("1", "2"), range(N_FRAMES)),
+    "the folder of one video": (single, ("1", "2"), range(N_FRAMES)),
+    "SA-V pictures, sparse": (object_pictures, ("000", "001"), range(0, N_FRAMES, 2)),
+    "SA-V JSON, all frames": (sa_v, ("7", "8"), range(N_FRAMES)),
+    "SA-V JSON, every 4th frame": (lambda folder: sa_v(folder, (0, 4)), ("7", "8"), (0, 4)),
+    "SA-V JSON, own frame numbers": (
+        lambda folder: sa_v(folder, (1, 3), 2, frame_numbers=[1, 3]),
+        ("7", "8"),
+        (1, 3),
+    ),
+    "YouTube-VIS": (youtube_vis, ("5", "6"), range(N_FRAMES)),
+    "COCO-video": (coco, ("0", "1"), range(N_FRAMES)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_masks(clips, tmp_path, form):
+    write, ids, frames = FORMS[form]
+    videos, rows = read(clips, write(tmp_path / "truth"))
+    assert {key: row["status"] for key, row in videos.items()} == {"a": "ok", "b": "no_truth"}
+    assert (videos["a"]["n_objects"], videos["a"]["n_frames"], videos["a"]["n_unusable"]) == (2, len(frames), 0)
+    expected = [(t, truth_id) for t in frames for truth_id in ids]
+    assert [(row["frame"], row["truth_id"]) for row in rows] == expected
+    for row in rows:
+        mask = TRUTH[row["frame"], ids.index(row["truth_id"])]
+        assert np.array_equal(rle.decode(row["counts"], SIZE_HW), mask)
+        assert row["area_px"] == mask.sum()
+
+
+def bad_palettes(folder):
+    palettes(folder)
+    pictures = folder / "480p" / "a"
+    (pictures / "0.png").write_bytes(b"no picture")
+    save(pictures / "1.png", np.zeros((10, 10), np.uint8))
+    PIL.Image.fromarray(np.zeros((*SIZE_HW, 3), np.uint8)).save(pictures / "2.png")
+    save(pictures / "99.png", labels(0))
+    return folder
+
+
+def broken_code(content):
+    content["annotations"][0]["segmentations"][1]["counts"] = "!!"
+
+
+def other_size(content):
+    content["videos"][0] |= {"width": 8, "height": 6}
+
+
+def box_alone(content):
+    content["annotations"][0]["segmentations"][1] = None
+    content["annotations"][0]["bboxes"] = [None, [1, 1, 5, 5]]
+
+
+def twice(content):
+    content["annotations"].append({**content["annotations"][0], "id": 99})
+
+
+@pytest.mark.parametrize(
+    ("write", "statuses"),
+    [
+        (bad_palettes, {"bad_picture": 2, "other_size": 1, "missing_frame": 1}),
+        (lambda folder: youtube_vis(folder, change=broken_code), {"malformed_mask": 1}),
+        (lambda folder: youtube_vis(folder, change=box_alone), {"no_mask": 1}),
+        (lambda folder: coco(folder, change=twice), {"duplicate": 2}),
+        (lambda folder: youtube_vis(folder, [f"a/{t + 1}.jpg" for t in range(N_FRAMES)]), {"missing_frame": 3}),
+    ],
+)
+def test_what_cannot_be_used_is_a_row_with_a_reason(clips, tmp_path, write, statuses):
+    videos, rows = read(clips, write(tmp_path / "truth"))
+    found = [row["status"] for row in rows if row["status"] != "ok"]
+    assert {status: found.count(status) for status in found} == statuses
+    assert videos["a"]["n_unusable"] == len(found)
+    assert all(row["message"] for row in rows if row["status"] != "ok")
+
+
+def named_otherwise(folder):
+    return palettes(palettes(folder), video="elsewhere")
+
+
+def in_two_folders(folder):
+    single(palettes(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("write", "key", "status"),
+    [
+        (named_otherwise, "480p/elsewhere", "unknown_video"),
+        (in_two_folders, "a (again)", "duplicate"),
+    ],
+)
+def test_a_video_that_cannot_be_used_is_a_row_with_a_reason(clips, tmp_path, write, key, status):
+    videos, _ = read(clips, write(tmp_path / "truth"))
+    assert videos[key]["status"] == status
+    assert videos["a"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (
+            lambda folder: youtube_vis(folder, change=other_size),
+            "made for frames of 8 x 6 pixels, but the video has 80 x 60",
+        ),
+        (lambda folder: palettes(folder, video="x"), "the source has no video '480p/x'"),
+        (lambda folder: sa_v(folder, range(5), 9), "5 annotated frames are neither all of 9 nor every 4th"),
+        (lambda folder: folder, "there is no file or folder"),
+        (lambda folder: save(folder / "a.jpg", labels(0), False) or folder, "there are no .png pictures and no .json"),
+        (lambda folder: save(folder / "a.png", labels(0)) or folder / "a.png", "is neither a folder nor a .json file"),
+    ],
+)
+def test_ground_truth_without_anything_to_use_is_an_error(clips, tmp_path, write, words):
+    with pytest.raises(UserError, match=words) as error:
+        read(clips, write(tmp_path / "truth"))
+    assert str(error.value).startswith("tracking.ground_truth: ")
+
+
+def test_an_object_may_be_named_like_another_video(clips, tmp_path):
+    for t in range(N_FRAMES):
+        save(tmp_path / "truth/a/b" / f"{t}.png", TRUTH[t, 0].astype(np.uint8), with_palette=False)
+    videos, rows = read(clips, tmp_path / "truth")
+    assert (videos["a"]["status"], videos["b"]["status"]) == ("ok", "no_truth")
+    assert {row["truth_id"] for row in rows} == {"b"}
+
+
+def test_frames_after_stop_are_no_mistake(clips, tmp_path):
+    folder = tmp_path / "run"
+    (folder / "clips").parent.mkdir()
+    (folder / "clips").symlink_to(clips / "clips")
+    plan = plan_of(folder, palettes(tmp_path / "truth"), stop=3)
+    write_videos(plan)
+    videos, _ = read(folder, tmp_path / "truth", stop=3)
+    assert (videos["a"]["n_frames"], videos["a"]["n_unusable"]) == (3, 0)
+
+
+def test_state_and_origin_follow_the_content(clips, tmp_path):
+    plan = plan_of(clips, palettes(tmp_path / "truth"))
+    before = truth_state(plan), true_objects_origin(plan)["fingerprint"]
+    save(tmp_path / "truth/480p/a/0.png", labels(1))
+    after = truth_state(plan), true_objects_origin(plan)["fingerprint"]
+    assert not {*before} & {*after}
+
+
+def masklets(plan, planes, run="a"):
+    """Write a run's masklets; planes (T, N, H, W)."""
+    rows = [
+        {
+            "video_key": run,
+            "object_id": number + 1,
+            "source_id": str(number + 1),
+            "frame": t,
+            "is_prompted": False,
+            "object_score_logit": 1.0,
+            "area_px": int(planes[t, number].sum()),
+            "counts": rle.encode(np.ascontiguousarray(planes[t, number])),
+        }
+        for number in range(planes.shape[1])
+        for t in range(len(planes))
+    ]
+    write_table(plan.layout.tracked.masklets(run), pa.Table.from_pylist(rows, MASKLETS), {"fingerprint": run})
+
+
+def measured(plan, *runs):
+    write_true_objects(plan)
+    for run in runs:
+        evaluate_run(plan, run)
+    return accuracies(plan, [read_run(plan, run) for run in runs], {"baseline": None})
+
+
+def test_masklets_are_measured_and_summarized(clips, tmp_path):
+    truth = palettes(palettes(tmp_path / "truth"), (0, 2, 4), "b")
+    plan = plan_of(clips, truth)
+    masklets(plan, TRUTH[:, ::-1])
+    masklets(plan, np.concatenate([TRUTH[:, :1], moving(N_FRAMES, lambda t: (30, 70, 4))], axis=1), "b")
+    found = measured(plan, "a", "b")
+    assert [(row["video_key"], row["truth_id"], row["object_id"], row["n_frames"]) for row in found.objects] == [
+        ("a", "1", 2, 6),
+        ("a", "2", 1, 6),
+        ("b", "1", 1, 3),
+        ("b", "2", None, 3),
+    ]
+    # The object that was not found is out of sight on one frame of three, but the masklet left to it is not.
+    assert [row["j_and_f"] for row in found.objects] == [1, 1, 1, 0]
+    assert found.objects[3]["status"] == "no_masklet"
+    assert [(row["n_frames"], row["n_matched"], row["n_masklets"]) for row in found.videos] == [(6, 2, 2), (3, 1, 2)]
+    (setting,) = found.settings
+    assert (setting["n_videos"], setting["n_truth"], setting["j_and_f"]) == (2, 4, 0.75)
+    # Of 10 + 5 true masks 13 are found, and 3 masks are extra.
+    assert setting["det_a"] == pytest.approx(13 / 18)
+    assert setting["idf1"] == pytest.approx(26 / 31)
+    html = "".join(map(str, accuracy_sections(found)))
+    assert html.index("Objects, worst first") < html.index("<td>b</td>")
+    assert "0.750" in html
+
+
+@pytest.mark.parametrize(
+    ("tracking", "expected"),
+    [
+        # The masklets have the other object's number.
+        ({}, [(2, 6, 1.0), (1, 6, 1.0)]),
+        ({"skip_first_and_last": True}, [(2, 4, 1.0), (1, 4, 1.0)]),
+        ({"prompts": "p.csv"}, [(None, 4, 0.0), (None, 4, 0.0)]),
+        ({"prompts": "p.csv", "skip_first_and_last": False}, [(None, 6, 0.0), (None, 6, 0.0)]),
+        ({"prompts": "p.csv", "match_truth_by": "masks"}, [(2, 4, 1.0), (1, 4, 1.0)]),
+        ({"stride": 2}, [(2, 3, 1.0), (1, 3, 1.0)]),
+    ],
+)
+def test_keys_say_which_masklet_and_which_frames(clips, tmp_path, tracking, expected):
+    plan = plan_of(clips, palettes(tmp_path / "truth"), **tracking)
+    masklets(plan, TRUTH[:, ::-1])
+    found = measured(plan, "a")
+    assert [(row["object_id"], row["n_frames"], row["j"]) for row in found.objects] == expected
+
+
+@pytest.mark.parametrize("ids", [("1", "2"), ("001", "002"), ("1.0", "2.0")])
+def test_ids_are_the_same_however_they_are_written(clips, tmp_path, ids):
+    def renumber(content):
+        for annotation, one in zip(content["annotations"], ids, strict=True):
+            annotation["id"] = one
+
+    plan = plan_of(clips, youtube_vis(tmp_path / "truth", change=renumber), prompts="p.csv")
+    masklets(plan, TRUTH)
+    assert [row["object_id"] for row in measured(plan, "a").objects] == [1, 2]
+
+
+def test_void_pixels_count_for_nobody(clips, tmp_path):
+    void = disc(30, 40, 10, SIZE_HW)
+    for t in range(N_FRAMES):
+        save(tmp_path / "truth/a" / f"{t}.png", labels(t, void))
+    plan = plan_of(clips, tmp_path / "truth")
+    masklets(plan, np.concatenate([TRUTH, np.repeat(void[None, None], N_FRAMES, 0)], axis=1))
+    (setting,) = measured(plan, "a").settings
+    assert [setting[name] for name in ("j_and_f", "hota", "idf1", "n_masklets")] == [1, 1, 1, 2]
+
+
+def test_a_video_without_an_annotated_frame_says_so(clips, tmp_path):
+    plan = plan_of(clips, palettes(tmp_path / "truth", (1, 3)), stride=2)
+    masklets(plan, TRUTH)
+    found = measured(plan, "a")
+    assert found.objects == []
+    assert [(row["status"], row["message"], row["j"], row["hota"]) for row in found.videos] == [
+        ("no_frames", "none of the frames that were read is annotated", None, None)
+    ]
+    assert found.settings[0]["n_videos"] == 0
+
+
+def test_the_fingerprint_follows_masklets_truth_and_keys(clips, tmp_path):
+    prints = []
+    for number, tracking in enumerate(({}, {"skip_first_and_last": True}, {})):
+        plan = plan_of(clips, palettes(tmp_path / f"truth{number}", range(4 + number)), **tracking)
+        masklets(plan, TRUTH)
+        measured(plan, "a")
+        prints.append(read_origin(plan.layout.tracked.run_accuracy("a"))["fingerprint"])
+    assert len({*prints}) == 3
