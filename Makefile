@@ -171,12 +171,13 @@ sbom: $(INSTALLED) $(SUPPLY)/.installed
 audit: $(SUPPLY)/.installed
 	$(SUPPLY)/bin/python scripts/audit.py
 
-# Make the figures of docs/parameters.md and docs/prompted.md with the demo checkpoint; the latter needs SAM 2's
+# Make the figures of docs/parameters.md, microscopy.md, maps.md and prompted.md with the demo checkpoint; the last needs SAM 2's
 # photographs in PHOTOS. Then make the run of docs/first-dataset.md and take screenshots of its pages, if Chromium is
 # installed.
 docs-figures: PHOTOS ?= ../shared/photos
 docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs_figures.py docs/images
+	$(BIN)/python scripts/deep_figures.py docs/images
 	$(BIN)/python scripts/prompted_figure.py docs/images $(PHOTOS)
 	$(BIN)/python scripts/screenshots.py docs/images
 

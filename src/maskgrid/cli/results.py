@@ -73,6 +73,7 @@ COMMANDS = (
             *_TARGETS,
             _goal("steady", "goal: a count that changes least when a parameter moves one step"),
             *_ACCURACIES,
+            _goal("tracking", "goal: the best J&F of masklets against tracking.ground_truth"),
         ),
         takes_overrides=True,
     ),
@@ -217,15 +218,22 @@ def recommend(
     plan: "Plan",
     masks: float | None,
     coverage: float | None,
-    other: Literal["steady", "f1", "recall"] | None,
+    other: Literal["steady", "f1", "recall", "tracking"] | None,
     *limits: float | None,
 ) -> str:
     """Recommend a setting for a goal; ``limits`` are the least and most masks per image.
 
     Without a goal: the best F1 if there are annotated objects, else the steadiest count; the first line says which.
+    Without statistics of images, the best J&F of masklets, if these were measured.
     """
     from maskgrid.results.advice import text
     from maskgrid.results.advice.goals import Goal
+    from maskgrid.tracked.accuracy.advice import has_accuracies, recommend_tracking
+
+    has_goal = masks is not None or coverage is not None or other is not None
+    is_of_videos = not has_goal and has_accuracies(plan) and not plan.layout.statistics("summary").is_file()
+    if other == "tracking" or is_of_videos:
+        return recommend_tracking(plan)
 
     if masks is not None:
         goal = Goal("masks", masks, *limits)
