@@ -1,6 +1,7 @@
 """Images beyond ``dataset.max_pixels``: read in windows, their tiles as ever, and large parts drawn in blocks."""
 
 import json
+import sys
 from contextlib import suppress
 from itertools import product
 from types import SimpleNamespace
@@ -68,11 +69,20 @@ def test_tiles_beyond_the_limit_are_those_below_it(tmp_path, photo, demo_model, 
     assert [row["status"] for row in rows.values()] == ["ok", "ok"]
     assert "shrink" not in rows["a.tif"]
     monkeypatch.setattr(windows, "SEEN_PX", 96 * 96)
+    monkeypatch.setitem(sys.modules, "pyvips", None)
     beyond, rows = run(tmp_path, "beyond", demo_model, 10**4)
     assert (rows["a.tif"]["status"], rows["a.tif"]["shrink"]) == ("ok", 3)
     assert rows["b.png"]["status"] == "too_large"
     assert rows["b.png"]["message"] == "230 x 200 pixels, more than max_pixels allows (10000)"
     assert candidates(beyond, "tile") == candidates(below, "tile")
+
+
+def test_tiles_of_a_png_beyond_the_limit_are_those_below_it(tmp_path, photo, demo_model, monkeypatch):
+    pytest.importorskip("pyvips")
+    below, _ = run(tmp_path, "below", demo_model, 10**6)
+    beyond, rows = run(tmp_path, "beyond", demo_model, 10**4)
+    assert (rows["b.png"]["status"], rows["b.png"]["format"], rows["b.png"]["shrink"]) == ("ok", "PNG", 1)
+    assert candidates(beyond, "tile", "b.png") == candidates(below, "tile", "b.png")
 
 
 @pytest.mark.parametrize("held_bytes", [0, 10**9])
