@@ -13,14 +13,14 @@ install: $(INSTALLED)
 # Every file is checked against the hashes of the lock. sam2 builds against the installed torch, so all others come first
 # and build isolation is off. If a CPU build of torch is already installed, it is kept and the CUDA packages are skipped.
 # The tests of pages take axe-core alone from a package that wants a browser beside it: no dependencies.
-$(INSTALLED): requirements.lock requirements-pages.lock pyproject.toml
+$(INSTALLED): requirements.lock requirements-tests.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
 	$(BIN)/python scripts/lockfile.py first > $(VENV)/requirements-first.txt
 	$(BIN)/pip install --quiet --require-hashes --no-deps -r $(VENV)/requirements-first.txt
 	$(BIN)/python scripts/lockfile.py all > $(VENV)/requirements.txt
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --require-hashes --no-build-isolation -r $(VENV)/requirements.txt
-	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-pages.lock
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-tests.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -157,7 +157,7 @@ $(SUPPLY)/.installed: requirements-supply.lock
 # written there. Needs a network.
 LOCK := $(SUPPLY)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: $(SUPPLY)/.installed
-	for lock in requirements.lock requirements-loaders.lock requirements-pages.lock; do \
+	for lock in requirements.lock requirements-loaders.lock requirements-tests.lock; do \
 	  sed -E 's/ *--hash=[^ ]+//g; s/ *\\$$//' $$lock | $(LOCK) --no-deps - --output-file $$lock.new && mv $$lock.new $$lock || exit 1; \
 	done
 	$(LOCK) --group supply --output-file requirements-supply.lock

@@ -8,7 +8,8 @@ three masks, the one with the best sum of predicted IoU and IoU with the box tha
 the object was seen on three frames in a row, and remembers no frame whose mask lies outside that box (``samurai``; the
 paper waits for 15 frames). Objects are tracked from their true masks on the first frame on which they cover 0.2 % of
 the picture. J and F are DAVIS's, over all objects and the frames from there on; ``hidden`` counts only objects that are
-out of sight on some later frame.
+out of sight on some later frame. The gain over sam2's memory is per object, with the 95 % interval of 10,000 resamples
+of the clips.
 """
 
 import argparse
@@ -191,26 +192,43 @@ def main() -> int:
     tracker.forward_image = once
     figures: dict[str, list[Any]] = {policy: [] for policy in POLICIES}
     hidden: list[bool] = []
-    for clip in tqdm(eventful_clips(arguments.clips, arguments.frames), total=arguments.clips, unit="clip"):
+    clips: list[int] = []
+    drawn = eventful_clips(arguments.clips, arguments.frames)
+    for place, clip in enumerate(tqdm(drawn, total=arguments.clips, unit="clip")):
         truth, starts = measured_objects(clip, eventful=True)
+        clips += [place] * len(starts)
         hidden += [not truth[start:, number].any((1, 2)).all() for number, start in enumerate(starts)]
         for policy in POLICIES:
             figures[policy] += list(follow(tracker, policy, clip, truth, starts))
         embeddings.clear()
         if sys.stderr.isatty() is False:
-            tell(figures, np.array(hidden))
-    tell(figures, np.array(hidden))
+            tell(figures, np.array(hidden), np.array(clips))
+    tell(figures, np.array(hidden), np.array(clips))
     return 0
 
 
-def tell(figures: dict[str, list[Any]], hidden: NDArray[np.bool_]) -> None:
+def gain_of(values: NDArray[np.float64], plain: NDArray[np.float64], clips: NDArray[np.int64]) -> str:
+    """The mean gain in J&F per object, and its 95 % interval over resampled clips."""
+    gains = (values - plain).mean(1)
+    names = np.unique(clips)
+    sums = np.array([gains[clips == name].sum() for name in names])
+    counts = np.array([(clips == name).sum() for name in names])
+    picked = np.random.default_rng(0).integers(0, len(names), (10_000, len(names)))
+    low, high = np.quantile(sums[picked].sum(1) / counts[picked].sum(1), [0.025, 0.975])
+    return f"{gains.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def tell(figures: dict[str, list[Any]], hidden: NDArray[np.bool_], clips: NDArray[np.int64]) -> None:
     """Print a line for each policy."""
+    plain = np.array(figures["sam2"])
     for policy, rows in figures.items():
         values = np.array(rows)
         part = values[hidden]
         print(
             f"{policy:8}  {len(values)} objects: J&F {values.mean():.3f}  J {values[:, 0].mean():.3f}  "
-            f"F {values[:, 1].mean():.3f}   {len(part)} hidden: J&F {part.mean() if len(part) else 0:.3f}",
+            f"F {values[:, 1].mean():.3f}  gain {gain_of(values, plain, clips)}   "
+            f"{len(part)} hidden: J&F {part.mean() if len(part) else 0:.3f}"
+            + (f"  gain {gain_of(part, plain[hidden], clips[hidden])}" if len(part) else ""),
             flush=True,
         )
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,13 @@ def test_every_pin_has_the_hashes_of_its_files(name):
     assert [pin.name for pin in pins] == sorted(pin.name for pin in pins)
 
 
-def test_pages_are_tested_with_one_package_more():
-    (pin,) = read_lock(ROOT / "requirements-pages.lock")
-    assert (pin.name, len(pin.hashes)) == ("axe-playwright-python", 2)
-    makefile = (ROOT / "Makefile").read_text()
-    assert "--require-hashes --no-deps -r requirements-pages.lock" in makefile
+def test_what_only_tests_need_is_installed_by_hash_and_agrees_with_the_extras():
+    pins = {pin.name for pin in read_lock(ROOT / "requirements-tests.lock")}
+    assert not pins & {pin.name for pin in read_lock(ROOT / "requirements.lock")}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    needed = {re.match(r"[\w-]+", name)[0] for name in (*extras["maps"], *extras["large"])}
+    assert needed | {"axe-playwright-python"} <= pins
+    assert "--require-hashes --no-deps -r requirements-tests.lock" in (ROOT / "Makefile").read_text()
 
 
 def test_packages_with_code_for_platforms_have_a_hash_for_each():
