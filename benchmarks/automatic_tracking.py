@@ -146,9 +146,8 @@ def setting(arguments: argparse.Namespace, text: str) -> AutomaticConfig:
     """The command line's values, changed by a text such as ``follow_back=8,rejoin_within=12``."""
     names = set(AutomaticConfig.model_fields) & set(vars(arguments))
     pairs = [pair.partition("=")[::2] for pair in text.split(",") if pair]
-    return AutomaticConfig(
-        **{name: getattr(arguments, name) for name in names}, **{name: json.loads(value) for name, value in pairs}
-    )
+    given = {name: getattr(arguments, name) for name in names}
+    return AutomaticConfig.model_validate({**given, **{name: json.loads(value) for name, value in pairs}})
 
 
 def measured_objects(clip: Clip, *, eventful: bool) -> tuple[Masks, list[int]]:

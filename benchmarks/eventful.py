@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from maskgrid.dataset.demo import Clip, draw_clip
 
 SIDE_PX = 192
-_SCENE_HW = 224, 320
+_SCENE_HW = 208, 256
 _KIND = 3  # tells the random numbers from those of other clips
 
 
@@ -30,8 +30,8 @@ def eventful_clip(seed: int, n_frames: int) -> Clip:
     views = [_window(corner) for corner in _pan(rng, n_frames)]
     frames = np.stack([frame[view] for frame, view in zip(scene.frames, views, strict=True)])
     masks = np.stack([mask[:, *view] for mask, view in zip(scene.masks, views, strict=True)])
-    width_px, colour = int(rng.integers(22, 40)), rng.integers(30, 226, 3)
-    start, pace = rng.uniform(-40, SIDE_PX * 0.4), rng.uniform(5, 11)
+    width_px, colour = int(rng.integers(14, 24)), rng.integers(30, 226, 3)
+    start, pace = rng.uniform(0, SIDE_PX * 0.4), rng.uniform(4, 7)
     for number in range(n_frames):
         left = int(start + pace * number)
         shown = slice(max(0, left), max(0, left + width_px))
@@ -44,7 +44,7 @@ def eventful_clip(seed: int, n_frames: int) -> Clip:
 def _pan(rng: Generator, n_frames: int) -> list[tuple[int, int]]:
     """The window's upper left corner, row and column, in each frame."""
     room_hw = _SCENE_HW[0] - SIDE_PX, _SCENE_HW[1] - SIDE_PX
-    phase, turns = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 1.1)
+    phase, turns = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 0.7)
     swing = (1 + np.sin(phase + turns * 2 * np.pi * np.arange(n_frames) / n_frames)) / 2
     return [(int(room_hw[0] * share), int(room_hw[1] * share)) for share in swing]
 

@@ -31,6 +31,10 @@ _FLAGS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
+_IS_LOADED = """new Promise((done) => {
+  if (document.readyState === "complete") done();
+  else addEventListener("load", () => done());
+})"""
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ class Tab:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.send("Page.navigate", url=page.resolve().as_uri() + (f"#{address}" if address else ""))
         self._wait(lambda told: told.get("method") == "Page.loadEventFired")
+        self.run(_IS_LOADED)  # that event may have been of the page before
 
     def run(self, script: str) -> Any:  # noqa: ANN401
         """Evaluate a JavaScript expression and return its value; wait if it is a promise."""

@@ -1,4 +1,4 @@
-"""Take the screenshots of pages shown in the docs: docs/images/report.jpg, report-masks.jpg and explorer*.jpg.
+"""Take the screenshots of pages shown in the docs: report*.jpg, explorer*.jpg and player*.jpg in docs/images.
 
     python scripts/screenshots.py docs/images [results]
 
@@ -21,6 +21,7 @@ IS_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFr
 LOAD = "Promise.all([...document.images].map((one) => one.decode().catch(() => 0)))"
 # The curves under the sliders come while nobody waits.
 CURVES = "new Promise((done) => setTimeout(done, 2500))"
+_TRACKING = ("tracking.source=demo", "tracking.prompts=demo", "tracking.exports=[player]")
 _SMALL = "max_area_frac=0.3"
 ZOOMED = f"image=photos/coins.png&{_SMALL}&zoom=3.2&x=190&y=105"
 COMPARED = f"image=photos/coins.png&{_SMALL}&compare=setting%3Diou0.7_st0.7_nms0.5%26max_area_frac%3D0.3"
@@ -56,6 +57,8 @@ SHOTS = {
     ),
     "explorer-compared": Shot("explorer.html", (1400, 900), CURVES, "0", COMPARED),
     "explorer-truth": Shot("explorer.html", (1400, 900), CURVES, "0", "image=scenes/04.png&truth=1&max_area_frac=0.3"),
+    "player": Shot("../tracked/player.html", (1280, 850), address="video=clip-1&frame=6&chosen=1"),
+    "player-phone": Shot("../tracked/player.html", (390, 844), address="video=clip-1&frame=6"),
     "explorer-phone": Shot("explorer.html", (390, 844), f"{CURVES}.then(() => scrollTo(0, 430))", "0", PHONE),
 }
 
@@ -86,8 +89,8 @@ def take(tab: chromium.Tab, page: Path, shot: Shot) -> PIL.Image.Image:
 
 def run_demo(work: Path) -> Path:
     """Run the demo as the page does; return its results folder."""
-    for command in ("init", "run"):
-        subprocess.run([sys.executable, "-m", "maskgrid", command], cwd=work, check=True)
+    for command in (["init"], ["run"], ["run", "tracked", *_TRACKING]):
+        subprocess.run([sys.executable, "-m", "maskgrid", *command], cwd=work, check=True)
     return work / "results"
 
 

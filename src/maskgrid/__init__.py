@@ -7,7 +7,7 @@ without notice.
   ``Prompter``: masks from points, boxes and masks.
 - ``show`` draws masks over their image, ``write_coco`` writes those of many images to a file.
 - ``load_tracker``: a checkpoint as sam2's video predictor. ``track``: objects through a video, with their
-  ``FramePrompt`` and ``TrackOptions``.
+  ``FramePrompt`` and ``TrackOptions``. ``show_video``: a tracked video as a film.
 - ``keep_freed_memory``: faster on a CPU with glibc.
 - ``UserError``: what all of these raise for something that you can mend.
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from maskgrid.network.allocator import keep_freed_memory
     from maskgrid.network.model import load_model
     from maskgrid.prompted.prompter import Prompter
+    from maskgrid.tracked.film import show_video
     from maskgrid.tracked.options import TrackOptions
     from maskgrid.tracked.records import FramePrompt
     from maskgrid.tracked.tracker import load_tracker, track
@@ -37,6 +38,7 @@ __all__ = [
     "load_model",
     "load_tracker",
     "show",
+    "show_video",
     "track",
     "write_coco",
 ]
@@ -51,6 +53,7 @@ _HOME = {
     "load_model": "maskgrid.network.model",
     "load_tracker": "maskgrid.tracked.tracker",
     "show": "maskgrid.automatic.notebook",
+    "show_video": "maskgrid.tracked.film",
     "track": "maskgrid.tracked.tracker",
     "write_coco": "maskgrid.automatic.notebook",
 }

@@ -4,10 +4,6 @@ import pytest
 
 from browser import find_browser
 from browser_faults import WIDTHS, faults
-from made_truth import make_plan_with_truth, masks_as_objects
-from maskgrid.results.accuracy.stage import evaluate_shard, write_accuracies, write_truth
-from maskgrid.results.explorer.stage import write_explorer
-from maskgrid.results.report.stage import write_report
 from scripts import chromium
 
 # The explorer's picture is there.
@@ -31,16 +27,8 @@ def tab():
         yield opened
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    """The folder of a report with all sections, and of the explorer."""
-    plan = make_plan_with_truth(tmp_path_factory.mktemp("run"), masks_as_objects)
-    write_truth(plan)
-    for shard in plan.shards():
-        evaluate_shard(plan, shard)
-        write_explorer(plan, shard)
-    write_accuracies(plan)
-    write_report(plan)
+@pytest.fixture
+def report(plan):
     return plan.layout.root / "report"
 
 

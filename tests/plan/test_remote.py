@@ -207,6 +207,7 @@ def test_maskgrid_itself_fetches_nothing(tmp_path):
         ({"dataset": {"source": "https://host/../../a.tar"}}, "'..'"),
         ({"dataset": {"ground_truth": "s3://bucket/objects.csv"}}, "a COCO .json"),
         ({"tracking": {"source": "s3://bucket/clips"}}, "one video file"),
+        ({"tracking": {"source": "a", "ground_truth": "s3://bucket/truth"}}, "a server's folders cannot be listed"),
     ],
 )
 def test_urls_that_cannot_be_fetched_are_refused_early(config, words):

@@ -64,6 +64,18 @@ def test_masks_before_an_object_was_found_are_sam2s_in_reverse(tracker, sam2_vid
     assert {frame: found[2][frame] for frame in without[2]} == without[2]
 
 
+def test_objects_in_batches_are_followed_back_alike(tracker, clip):
+    one, many = (
+        by_object(track_late(tracker, clip, TrackOptions(objects_per_batch=size), follow_back=4)) for size in (1, 4)
+    )
+    assert {number: list(masks) for number, masks in one.items()} == {
+        number: list(masks) for number, masks in many.items()
+    }
+    for number, masks in one.items():
+        for frame, mask in masks.items():
+            assert rle.pairwise_iou([mask.counts], [many[number][frame].counts], mask.size_hw)[0, 0] > 0.99
+
+
 def test_objects_followed_back_take_no_pixels_of_others(tracker, clip):
     options = TrackOptions(non_overlap_masks=True)
     for _, masks in track_late(tracker, clip, options, follow_back=4):

@@ -1,8 +1,12 @@
 """What ``track`` takes and gives in Python: prompts as dicts, with the workflow's bits; pictures, COCO, errors."""
 
+import base64
+import io
 import json
+import re
 from pathlib import Path
 
+import av
 import numpy as np
 import pandas as pd
 import PIL.Image
@@ -12,7 +16,7 @@ from made_videos import drawn, with_points, write_frames
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from maskgrid import FramePrompt, TrackOptions, UserError, show, track, write_coco
+from maskgrid import FramePrompt, TrackOptions, UserError, show, show_video, track, write_coco
 from maskgrid.config.models import Config
 from maskgrid.dataset.demo.clips import encode_clip
 from maskgrid.masks import rle
@@ -219,3 +223,55 @@ def test_masks_of_a_frame_of_another_size_are_not_drawn(clip, tracker):
     _, found = next(track(tracker, clip.frames, {"frame": 0, "object_id": 1, "mask": clip.masks[0, 0]}))
     with pytest.raises(UserError, match="the mask has 48 x 64 pixels, but its image 20 x 30"):
         show(np.zeros((20, 30, 3), np.uint8), found)
+
+
+def frames_of_film(mp4):
+    with av.open(io.BytesIO(mp4)) as container:
+        track = container.streams.video[0]
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(track)], track.average_rate
+
+
+@pytest.mark.parametrize("kind", ["frames", "file", "folder"])
+@pytest.mark.parametrize("direction", ["forward", "both"])
+def test_a_tracked_video_is_shown_as_a_film(clip, tracker, tmp_path, kind, direction):
+    """In the order of its frames, also where tracking gives them in another."""
+    write_frames(tmp_path / "folder", clip.frames)
+    (tmp_path / "file").write_bytes(encode_clip(clip))
+    video = list(clip.frames) if kind == "frames" else tmp_path / kind
+    prompt = {"frame": 2, "object_id": 7, "mask": clip.masks[2, 0]}
+    film = show_video(track(tracker, video, prompt, TrackOptions(direction=direction)), rate_hz=12.5)
+    found, rate = frames_of_film(film.mp4)
+    assert rate == 12.5
+    seen = clip.frames[2:] if direction == "forward" else clip.frames
+    assert len(found) == len(seen)
+    for frame, pixels in zip(found, seen, strict=True):
+        others = [np.abs(frame.astype(int) - each).mean() for each in clip.frames]
+        assert np.abs(frame.astype(int) - pixels).mean() == min(others)
+    html = film._repr_html_()
+    assert base64.b64decode(re.search(r'src="data:video/mp4;base64,([^"]+)"', html)[1]) == film.mp4
+    assert "bytes of MP4" in repr(film)
+    film.save(tmp_path / "film.mp4")
+    assert (tmp_path / "film.mp4").read_bytes() == film.mp4
+
+
+def test_pairs_of_frames_and_masks_are_shown_as_the_tracking_is(clip, tracker):
+    prompt = {"frame": 0, "object_id": 1, "mask": clip.masks[0, 0]}
+    pairs = [(clip.frames[frame], masks) for frame, masks in track(tracker, clip.frames, prompt)]
+    assert show_video(pairs).mp4 == show_video(track(tracker, clip.frames, prompt)).mp4
+    assert show_video(iter(pairs)).mp4 == show_video(pairs).mp4
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (lambda _: [], {}, "no frame to show"),
+        (lambda pairs: pairs, {"rate_hz": 0}, "rate_hz is 0"),
+        (lambda pairs: [(pairs[0][0][:20], pairs[0][1])], {}, "the mask has 48 x 64 pixels, but its frame 20 x 64"),
+        (lambda pairs: [*pairs, (pairs[0][0][:20], [])], {}, "frame 4 has 20 x 64 pixels, but the first 48 x 64"),
+    ],
+)
+def test_what_makes_no_film_is_explained(clip, tracker, change, options, words):
+    prompt = {"frame": 0, "object_id": 1, "mask": clip.masks[0, 0]}
+    pairs = [(clip.frames[frame], masks) for frame, masks in track(tracker, clip.frames, prompt)]
+    with pytest.raises(UserError, match=words):
+        show_video(change(pairs), **options)

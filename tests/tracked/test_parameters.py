@@ -42,6 +42,18 @@ def test_objects_in_batches_decide_only_where_there_are_batches(plan):
     assert parameters(objects_per_batch=2) == {**parameters(), "objects_per_batch": 2}
 
 
+def test_following_back_and_rejoining_decide_only_where_they_are_on(tmp_path):
+    def parameters(**automatic):
+        tracking = {"source": "clips", "automatic": automatic}
+        return mask_parameters(make_plan(Config.model_validate({"tracking": tracking}), tmp_path, tmp_path), "baseline")
+
+    assert parameters(rejoin_distance_frac=0.5) == parameters()
+    assert "follow_back" not in parameters()
+    assert parameters(follow_back=8) == {**parameters(), "follow_back": 8}
+    rejoining = {"rejoin_within": 9, "rejoin_iou_thresh": 0.5, "rejoin_distance_frac": 0.5}
+    assert parameters(rejoin_within=9, rejoin_distance_frac=0.5) == {**parameters(), **rejoining}
+
+
 def test_a_new_field_reruns_everything_until_somebody_says_what_depends_on_it(plan):
     class Grown(TrackingConfig):
         new: int = 1

@@ -3,9 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
-from made_videos import drawn, with_points, write_frames
+from made_videos import SIZE_HW, drawn, with_points, write_frames
 
 from workflow import snakemake
 
@@ -74,6 +76,34 @@ def test_snakemakes_report_shows_the_masklets(folder):
 def test_a_change_reruns_only_what_depends_on_it(folder, changes, planned):
     found = snakemake(folder, config(**changes), "tracked", "-n").planned
     assert {name: count for name, count in found.items() if name not in ("tracked", "total")} == planned
+
+
+def test_ground_truth_measures_finished_masklets(folder):
+    for video in ("a", "b"):
+        for frame in range(2):
+            picture = np.zeros(SIZE_HW, np.uint8)
+            for number, mask in enumerate(drawn().masks[frame], start=1):
+                picture[mask] = number
+            (folder / "truth" / video).mkdir(parents=True, exist_ok=True)
+            PIL.Image.fromarray(picture).save(folder / "truth" / video / f"{frame}.png")
+    changed = config(ground_truth="truth", skip_first_and_last=False)
+    run = snakemake(folder, changed, "tracked")
+    assert run.code == 0, run.output
+    assert {name: count for name, count in run.finished.items() if name != "tracked"} == {
+        "track_truth": 1,
+        "track_evaluate": 2,
+        "track_merge": 1,
+    }
+    rows = pd.read_parquet(folder / "results/tracked/accuracy.parquet")
+    prompted = rows[rows["status"] == "ok"]
+    assert prompted.groupby("video_key")["object_id"].apply(list).to_dict() == {"a": [1], "b": [1, 2]}
+    assert set(prompted["n_frames"]) == {2}
+    assert set(rows[~rows.index.isin(prompted.index)]["j"]) == {0.0}
+    assert "Against ground truth" in (folder / "results/tracked/index.html").read_text()
+    assert "Nothing to be done" in snakemake(folder, changed, "tracked", "-n").output
+    assert snakemake(folder, config(ground_truth="truth"), "tracked", "-n").planned["track_evaluate"] == 2
+    run = snakemake(folder, config(), "tracked")  # for the next tests
+    assert (run.code, run.finished["track_merge"]) == (0, 1), run.output
 
 
 def test_a_new_object_runs_only_its_own_job(folder):

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from maskgrid.cli import automatic, people, prompted, results, tracked
+from maskgrid.cli import advice, automatic, people, prompted, results, tracked
 from maskgrid.cli.command import Command, option
 from maskgrid.io.errors import MachineError, UserError, disk_failure
 
@@ -17,6 +17,7 @@ COMMANDS = (
     *people.COMMANDS,
     *automatic.COMMANDS,
     *results.COMMANDS,
+    *advice.COMMANDS,
     *prompted.COMMANDS,
     *tracked.COMMANDS,
     Command(

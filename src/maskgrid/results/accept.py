@@ -12,7 +12,7 @@ import orjson
 
 from maskgrid.automatic.notes import dataset_origin, statistics_origin
 from maskgrid.io.errors import UserError
-from maskgrid.io.files import write_bytes
+from maskgrid.io.files import is_part, write_bytes
 from maskgrid.io.fingerprint import git_state, maskgrid_version, package_versions
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import count, named_reasons, some, tally
@@ -71,8 +71,9 @@ def _for_report(plan: Plan, written: Mapping[str, _Times | None]) -> bytes:
 
 
 def _times(folder: Path, beside: Path) -> _Times | None:
-    """When the first and last file of a stage were written; ``beside`` is none of the stage's."""
-    times = sorted(path.stat().st_mtime for path in folder.rglob("*") if path.is_file() and path != beside)
+    """When the first and last file of a stage were written; ``beside`` is none of its files, nor is a killed job's."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path != beside and not is_part(path))
+    times = sorted(path.stat().st_mtime for path in files)
     if not times:
         return None
     first, last = (datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds") for time in (times[0], times[-1]))

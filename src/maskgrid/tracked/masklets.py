@@ -115,7 +115,7 @@ def by_frames(path: Path, frames: Collection[int] | None = None) -> Iterator[tup
         UserError: the file is missing or truncated.
     """
     filters = [] if frames is None else [("frame", "in", list(frames) or [-1])]
-    for frame, rows in _slices(read_table(path, _COLUMNS, filters), "frame", "object_id"):
+    for frame, rows in slices(read_table(path, _COLUMNS, filters), "frame", "object_id"):
         yield frame, rows.to_pylist()
 
 
@@ -175,7 +175,7 @@ def object_tables(table: pa.Table) -> Iterator[pa.Table]:
     """Split masklets into one table per object, by frame; yield an empty one if there are none."""
     if not len(table):
         yield table
-    for _, rows in _slices(table, "object_id", "frame"):
+    for _, rows in slices(table, "object_id", "frame"):
         yield rows.combine_chunks()
 
 
@@ -193,7 +193,7 @@ def _joined_tables(paths: list[Path]) -> Iterator[pa.Table]:
         yield MASKLETS.empty_table()
 
 
-def _slices(table: pa.Table, column: str, then: str) -> Iterator[tuple[int, pa.Table]]:
+def slices(table: pa.Table, column: str, then: str) -> Iterator[tuple[int, pa.Table]]:
     """Yield each value of a column, ascending, with its rows sorted by another column."""
     table = table.sort_by([(column, "ascending"), (then, "ascending")])
     start = 0

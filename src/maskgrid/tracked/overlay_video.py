@@ -1,9 +1,9 @@
 """A run as a film: every frame at its full size, with the masks and the objects' ids on top."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import cv2
@@ -25,7 +25,7 @@ from maskgrid.tracked.shown_frames import ShownFrames
 Row = dict[str, Any]
 
 # Of a folder of frames, and of files that state none.
-_RATE_HZ = 25
+RATE_HZ = 25
 # Denominators above this are not rates that anybody films at, and break players.
 _MOST_PARTS = 1001
 # In this order; the wheels of PyAV have libx264.
@@ -49,15 +49,25 @@ def write_overlay_mp4(run: Run, reading: Reading, path: Path) -> None:
     Raises:
         UserError: this build of PyAV has no encoder for H.264.
     """
-    height, width = run.video.size_hw
-    with atomic_write(path) as stream, av.open(stream, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    pictures = shown(_pictures(run, reading), len(run.numbers), f"overlay {run.name}", "frames")
+    with atomic_write(path) as stream:
+        encode_mp4(stream, pictures, run.video.size_hw, rate_of(run))
+
+
+def encode_mp4(stream: IO[bytes], pictures: Iterable[Pixels], size_hw: tuple[int, int], rate_hz: Fraction) -> None:
+    """Encode pictures (H, W, 3) of one size as H.264 in an MP4 file.
+
+    Raises:
+        UserError: this build of PyAV has no encoder for H.264.
+    """
+    height, width = size_hw
+    with av.open(stream, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         name = _encoder()
-        track = container.add_stream(name, rate=rate_of(run), options={**_OPTIONS[name], "flags": "+bitexact"})
+        track = container.add_stream(name, rate=rate_hz, options={**_OPTIONS[name], "flags": "+bitexact"})
         assert isinstance(track, VideoStream)
         track.width, track.height, track.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         track.codec_context.thread_count = 1
         _tag(track.codec_context)
-        pictures = shown(_pictures(run, reading), len(run.numbers), f"overlay {run.name}", "frames")
         for picture in pictures:
             container.mux(track.encode(_encoded(picture)))
         container.mux(track.encode())
@@ -65,8 +75,12 @@ def write_overlay_mp4(run: Run, reading: Reading, path: Path) -> None:
 
 def rate_of(run: Run) -> Fraction:
     """Frames a second of the film: the video's average, divided by the stride; 25 of a video that states none."""
-    rate = Fraction(run.video.frame_rate_hz or _RATE_HZ).limit_denominator(_MOST_PARTS)
-    return max(rate / run.numbers.step, Fraction(1, _MOST_PARTS)).limit_denominator(_MOST_PARTS)
+    return as_rate(Fraction(run.video.frame_rate_hz or RATE_HZ) / run.numbers.step)
+
+
+def as_rate(rate_hz: Fraction | float) -> Fraction:
+    """The next rate that players understand."""
+    return max(Fraction(rate_hz).limit_denominator(_MOST_PARTS), Fraction(1, _MOST_PARTS))
 
 
 def _encoder() -> str:
@@ -77,8 +91,8 @@ def _encoder() -> str:
             continue
         return name
     raise UserError(
-        "tracking.exports: overlay_mp4 needs an encoder for H.264, and this build of PyAV has neither "
-        f"{' nor '.join(_ENCODERS)}; install PyAV from its wheel (pip install av) or leave overlay_mp4 out"
+        "a film (overlay_mp4, show_video) needs an encoder for H.264, and this build of PyAV has neither "
+        f"{' nor '.join(_ENCODERS)}; install PyAV from its wheel (pip install av)"
     )
 
 

@@ -254,6 +254,14 @@ def test_ground_truth_without_anything_to_use_is_an_error(clips, tmp_path, write
     assert str(error.value).startswith("tracking.ground_truth: ")
 
 
+def test_an_object_may_be_named_like_another_video(clips, tmp_path):
+    for t in range(N_FRAMES):
+        save(tmp_path / "truth/a/b" / f"{t}.png", TRUTH[t, 0].astype(np.uint8), with_palette=False)
+    videos, rows = read(clips, tmp_path / "truth")
+    assert (videos["a"]["status"], videos["b"]["status"]) == ("ok", "no_truth")
+    assert {row["truth_id"] for row in rows} == {"b"}
+
+
 def test_frames_after_stop_are_no_mistake(clips, tmp_path):
     folder = tmp_path / "run"
     (folder / "clips").parent.mkdir()

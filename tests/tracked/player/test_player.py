@@ -9,6 +9,7 @@ from made_runs import made_run
 from made_videos import drawn, write_frames
 
 from browser import find_browser
+from browser_faults import faults
 from maskgrid.config.models import Config
 from maskgrid.dataset.objects import Prompt
 from maskgrid.io.tables import read_table
@@ -325,6 +326,10 @@ def test_nothing_moves_while_frames_change(opened):
             tab.run(f"seekTo({position})")
             assert tab.run(places) == before
         assert tab.run("document.documentElement.scrollWidth") <= width
+
+
+def test_axe_calls_nothing_serious(made, tab):
+    assert faults(tab, made[0] / "player.html", READY) == []
 
 
 def test_playhead_and_slider_are_at_the_same_place(opened):

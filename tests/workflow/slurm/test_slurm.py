@@ -39,6 +39,7 @@ class Outcome:
     refusal: str = ""
     grown: str = ""
     restarts: dict[str, int] = field(default_factory=dict)
+    went_on: list[Victim] = field(default_factory=list)
     code: int | None = None
 
 
@@ -83,6 +84,7 @@ def outcome(config, local, cluster, tmp_path_factory) -> Iterator[Outcome]:
         driver = run.start()
         outcome.code = driver.wait(timeout=PATIENCE_S)
         run.tell(f"the second driver ended with exit code {outcome.code}")
+        outcome.went_on = [one for one in run.victims if len(run.attempts(one)) == 1 and run.restarts(one) == 0]
     except TimeoutError:
         print(run.said[-5000:])
         raise
@@ -113,7 +115,11 @@ def test_results_equal_those_of_one_machine(outcome, local):
 
 def test_every_job_resumed_within_its_shard(outcome):
     assert len(outcome.run.victims) == 5
+    # The job that outlived its driver may have finished its shard by itself, so that no other job took it up.
+    assert outcome.went_on in ([], outcome.run.victims[-1:])
     for victim in outcome.run.victims:
+        if victim in outcome.went_on:
+            continue
         log = outcome.run.log(victim)
         counted = [int(n) for n in re.findall(r"(\d+) of \d+ images were finished before", log)]
         assert "an earlier process had finished it" in log or max(counted, default=0) >= victim.n_images, (victim, log)

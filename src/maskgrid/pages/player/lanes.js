@@ -37,7 +37,7 @@ function makeLane(side, object) {
   const who = element("div", { class: "who" }), box = element("input", { type: "checkbox", "aria-label": `Show ${object.title}` });
   const chip = element("i", { style: `background: rgb(${object.colour})` });
   const name = element("button", { type: "button", class: "name", title: object.title }, object.title);
-  const alone = element("button", { type: "button", class: "small", "aria-label": `Only ${object.title}`, title: "Only this one (S)" }, "solo");
+  const alone = element("button", { type: "button", class: "small", "aria-label": `solo ${object.title}`, title: "Only this one (S)" }, "solo");
   const strip = element("canvas", { role: "img", "aria-label": laneWords(object) }), now = element("span", { class: "now" });
   who.append(box, chip, name, alone);
   row.append(who, strip, now);

@@ -75,8 +75,8 @@ function drawPane(pane, raster, side) {
   context.rect(pane.left, pane.top, pane.width, pane.height);
   context.clip();
   context.translate(pane.left - look.x * look.scale, pane.top - look.y * look.scale);
+  if (options.names) for (const { ends, object, area } of masks) drawName(object, ends, area, look, pane.width);
   for (const prompt of prompts) drawPrompt(prompt, look.scale);
-  if (options.names) for (const { ends, object, area } of masks) drawName(object, ends, area, look);
   context.restore();
   if (nPanes() > 1) drawWords(side === sides[1] ? "B" : "A", pane.left + 4, pane.top + 4, "#fff", 18);
 }
@@ -93,19 +93,19 @@ const shownPrompts = (side) => side.prompts.filter((prompt) => prompt.at === at 
 const ratio = () => canvas.width / canvas.getBoundingClientRect().width;
 
 // Above the part of the mask's column in which half of its pixels are passed; below it where there is no room.
-function drawName(object, ends, area, { scale, y }) {
+function drawName(object, ends, area, { scale, x, y }, width) {
   const height = clip.size_hw[0];
   let run = 0;
   for (let left = area / 2; left > ends[run + 1] - ends[run]; run += 2) left -= ends[run + 1] - ends[run];
   const column = Math.floor(ends[run] / height), top = (ends[run] % height) * scale, size = 12, tall = size * 1.35 * ratio();
-  drawWords(object.title, (column + 0.5) * scale, Math.max(top - tall, y * scale), `rgb(${object.colour})`, size, "center");
+  drawWords(object.title, (column + 0.5) * scale, Math.max(top - tall, y * scale), `rgb(${object.colour})`, size, [x * scale, x * scale + width]);
 }
 
-// Words on a dark ground, in pixels of the window.
-function drawWords(words, x, y, colour, size, align = "left") {
+// Words on a dark ground, size in pixels of the window; with limits x is their middle, and they stay between them.
+function drawWords(words, x, y, colour, size, limits = null) {
   const unit = ratio(), height = size * unit * 1.35;
   context.font = `600 ${size * unit}px system-ui, "DejaVu Sans", sans-serif`;
-  const width = context.measureText(words).width + 8 * unit, left = align === "center" ? x - width / 2 : x;
+  const width = context.measureText(words).width + 8 * unit, left = limits ? Math.max(limits[0], Math.min(limits[1] - width, x - width / 2)) : x;
   context.fillStyle = "rgba(0, 0, 0, .66)";
   context.fillRect(left, y, width, height);
   context.fillStyle = colour;

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from maskgrid.config.tracking import TrackingConfig
@@ -18,8 +20,7 @@ from maskgrid.tracked.accuracy.measure import MeasuredFrame, VideoAccuracy, meas
 from maskgrid.tracked.accuracy.measuring import evaluation_origin, measuring
 from maskgrid.tracked.accuracy.objects import ObjectAccuracy
 from maskgrid.tracked.accuracy.tables import RUN_ACCURACY
-from maskgrid.tracked.accuracy.truth import frames_of_masks
-from maskgrid.tracked.masklets import Run, by_frames, read_run
+from maskgrid.tracked.masklets import Run, by_frames, read_run, slices
 from maskgrid.tracked.prompt_checks import number_from_0
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ def evaluate_run(plan: Plan, name: str) -> None:
     """
     run, layout = read_run(plan, name), plan.layout.tracked
     (status,) = read_table(layout.ground_truth("videos"), filters=[("video_key", "=", run.video.video_key)]).to_pylist()
-    rows = read_table(layout.ground_truth("masks"), filters=[("video_key", "=", run.video.video_key)]).to_pylist()
-    truth = _Truth([row for row in rows if row["frame"] is None or row["frame"] in run.numbers])
+    rows = read_table(layout.ground_truth("masks"), filters=[("video_key", "=", run.video.video_key)])
+    truth = _Truth(rows, run.numbers)
     masklets = _masklets(run)
     found = _measured(run, truth, masklets, plan.tracking)
     objects = [
@@ -55,28 +56,32 @@ class _Truth:
     Attributes:
         ids: the objects that are visible on some frame, numbered by their places.
         categories: their categories by id.
-        frames: the good rows of each frame.
-        ends: each object's first and last annotated frame.
+        frames: the annotated ones, in order.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.frames = dict(frames_of_masks(rows))
-        good = [row for row in rows if row["status"] == "ok" and not row["is_void"]]
-        self.ids = list(dict.fromkeys(row["truth_id"] for row in good if row["area_px"]))
-        self.ids.sort(key=lambda one: (-1 if (number := number_from_0(one)) is None else number, one))
-        self.categories = {row["truth_id"]: row["category"] for row in good}
-        self.number = {truth_id: place for place, truth_id in enumerate(self.ids)}
-        annotated: dict[str, list[int]] = {}
-        for row in good:
-            annotated.setdefault(row["truth_id"], []).append(row["frame"])
-        self.ends = {truth_id: {min(frames), max(frames)} for truth_id, frames in annotated.items()}
+    def __init__(self, table: pa.Table, numbers: range) -> None:
+        is_read = pc.is_in(table["frame"], pa.array(numbers, pa.int32()))
+        self._table = table.filter(pc.and_(is_read, pc.equal(table["status"], "ok")))
+        good = self._table.filter(pc.invert(self._table["is_void"]))
+        visible = pc.unique(good.filter(pc.greater(good["area_px"], 0))["truth_id"]).to_pylist()
+        self.ids = sorted(visible, key=lambda one: (-1 if (number := number_from_0(one)) is None else number, one))
+        self._number = {truth_id: place for place, truth_id in enumerate(self.ids)}
+        spans = good.group_by("truth_id").aggregate([("frame", "min_max"), ("category", "min")]).to_pylist()
+        self._ends = {row["truth_id"]: set(row["frame_min_max"].values()) for row in spans}
+        self.categories = {row["truth_id"]: row["category_min"] for row in spans}
+        self.frames = sorted(pc.unique(self._table["frame"]).to_pylist())
 
-    def frame(self, frame: int, masks: Mapping[int, bytes], skips: bool) -> MeasuredFrame:
-        rows = self.frames[frame]
-        known = {self.number[row["truth_id"]]: row for row in rows if row["truth_id"] in self.number}
-        ends = (place for place, row in known.items() if skips and frame in self.ends[row["truth_id"]])
-        void = tuple(row["counts"] for row in rows if row["is_void"])
-        return MeasuredFrame({place: row["counts"] for place, row in known.items()}, masks, void, frozenset(ends))
+    def by_frames(self, skips: bool) -> Iterator[tuple[int, MeasuredFrame]]:
+        """Yield each annotated frame, without masklets."""
+        for frame, part in slices(self._table, "frame", "truth_id"):
+            rows = part.to_pylist()
+            known = {self._number[row["truth_id"]]: row for row in rows if row["truth_id"] in self._number}
+            ends = {place for place, row in known.items() if skips and frame in self._ends[row["truth_id"]]}
+            void = tuple(row["counts"] for row in rows if row["is_void"])
+            yield (
+                frame,
+                MeasuredFrame({place: row["counts"] for place, row in known.items()}, {}, void, frozenset(ends)),
+            )
 
 
 def _masklets(run: Run) -> dict[int, str]:
@@ -101,12 +106,12 @@ def _frames(run: Run, truth: _Truth, object_ids: Sequence[int], skips: bool) -> 
     place = {object_id: number for number, object_id in enumerate(object_ids)}
     tracked = by_frames(run.path, truth.frames)
     number, rows = next(tracked, (None, []))
-    for frame in truth.frames:
+    for frame, known in truth.by_frames(skips):
         masks = {}
         if number == frame:
             masks = {place[row["object_id"]]: row["counts"] for row in rows if row["area_px"]}
             number, rows = next(tracked, (None, []))
-        yield truth.frame(frame, masks, skips)
+        yield replace(known, masks=masks)
 
 
 def _same_ids(truth_ids: Sequence[str], masklets: Mapping[int, str]) -> NDArray[np.bool_]:

@@ -60,7 +60,7 @@ def folder_videos(root: Path, known: Collection[str], stop: int | None) -> list[
     found = []
     for folder, files in pictures.items():
         names, above = _names(root, folder), _names(root, folder.parent) if folder != root else ()
-        if not any(name in known for name in names) and any(name in known for name in above):
+        if _is_of_one_object(names, above, known):
             by_object.setdefault(above, {})[folder.name] = files
         else:
             found.append(TrueVideo(names, partial(_read_palettes, files, stop)))
@@ -72,6 +72,16 @@ def _names(root: Path, folder: Path) -> tuple[str, ...]:
     """A folder's path below the root, and its ends: ``480p/bear`` may be the video ``bear``."""
     parts = folder.relative_to(root).parts or (root.name,)
     return tuple(image_key("/".join(parts[start:])) for start in range(len(parts)))
+
+
+def _is_of_one_object(names: Sequence[str], above: Sequence[str], known: Collection[str]) -> bool:
+    """Whether not a folder, but the one above it is named like a video; whole paths count before their ends."""
+    for own, others in ((names[:1], above[:1]), (names, above)):
+        if any(name in known for name in own):
+            return False
+        if any(name in known for name in others):
+            return True
+    return False
 
 
 def _read_palettes(files: Sequence[Path], stop: int | None, video: Video) -> Iterator[TrueMask]:

@@ -47,7 +47,7 @@ def write_true_objects(plan: Plan) -> None:
     known = names_in_source(videos)
     found = true_videos(plan, path, known)
     reader = _Reader({video.video_key: video for video in videos}, known)
-    tables = (reader.masks(video) for video in shown(found, len(found), KEY, "videos"))
+    tables = chain.from_iterable(reader.masks(video) for video in shown(found, len(found), KEY, "videos"))
     origin = true_objects_origin(plan)
     layout = plan.layout.tracked
     write_batches(
@@ -147,8 +147,8 @@ class _Reader:
         self._videos, self._known = videos, known
         self._rows: dict[str, Row] = {}
 
-    def masks(self, found: TrueVideo) -> pa.Table:
-        """The rows of ``TRUE_MASKS`` of a video."""
+    def masks(self, found: TrueVideo) -> Iterator[pa.Table]:
+        """Yield the rows of ``TRUE_MASKS`` of a video, in parts."""
         keys = (self._known.get(image_key(name)) for name in found.names)
         key = next((key for key in keys if key is not None), None)
         masks: list[TrueMask] = []
@@ -159,8 +159,10 @@ class _Reader:
         except BadTruthError as error:
             status, message = error.status, error.message
         self._add(key or found.names[0], status, message, masks)
-        rows = [_mask_row(key, mask, self._videos[key].size_hw) for mask in masks] if key is not None else []
-        return pa.Table.from_pylist(rows, TRUE_MASKS)
+        for start in range(0, len(masks) if key is not None else 0, _ROWS_IN_GROUP):
+            part = masks[start : start + _ROWS_IN_GROUP]
+            rows = [_mask_row(str(key), mask, self._videos[str(key)].size_hw) for mask in part]
+            yield pa.Table.from_pylist(rows, TRUE_MASKS)
 
     def with_others(self) -> list[Row]:
         """The rows of ``TRUE_VIDEOS``, by key; also of the source's videos without true objects."""
@@ -207,12 +209,3 @@ def _mask_row(key: str, mask: TrueMask, size_hw: tuple[int, int]) -> Row:
         "area_px": None if mask.counts is None else rle.area_px(mask.counts, size_hw),
         "counts": mask.counts,
     }
-
-
-def frames_of_masks(rows: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
-    """The good rows of a video by frame."""
-    frames: dict[int, list[Row]] = {}
-    for row in rows:
-        if row["status"] == "ok":
-            frames.setdefault(row["frame"], []).append(row)
-    yield from sorted(frames.items())
