@@ -4,6 +4,7 @@ import argparse
 import inspect
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from maskgrid.cli.main import COMMANDS, main
+from maskgrid.cli.main import COMMANDS, main, make_parser
 from workflow import snakemake
 
 
@@ -35,6 +36,11 @@ def test_a_command_has_its_function_and_the_function_takes_its_options(command):
     command.add_to(commands)
     names = commands.choices[command.name].get_default("start").args[0]
     inspect.signature(command.function()).bind(*["plan"] * command.reads_config, *names)
+
+
+def test_the_overview_keeps_names_and_words_apart():
+    said = make_parser().format_help()
+    assert all(re.search(rf"^  {command.name} +{re.escape(command.help)}$", said, re.M) for command in COMMANDS)
 
 
 def test_commands_that_run_a_network_keep_freed_memory(folder, monkeypatch):

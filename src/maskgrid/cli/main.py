@@ -28,6 +28,8 @@ COMMANDS = (
         reads_config=False,
     ),
 )
+# Where the words on a command begin, after the longest name.
+_HELP_AT = max(len(command.name) for command in COMMANDS) + 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,7 +126,7 @@ def _overview() -> str:
 
 
 def _help_line(command: Command) -> str:
-    return f"  {command.name:<14}{command.help}"
+    return f"  {command.name:<{_HELP_AT}}{command.help}"
 
 
 def fetch(checkpoint: str) -> str:

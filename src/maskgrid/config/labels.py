@@ -62,7 +62,7 @@ def with_labels(settings: Sequence[SettingT], allowed: re.Pattern[str], longest:
     """
     unnamed = [setting for setting in settings if not setting.names]
     swept = swept_parameters([*settings[:1], *unnamed])
-    labels = [_label(setting.parameters(), swept) for setting in unnamed]
+    labels = [_label(setting.compared(), swept) for setting in unnamed]
     taken = {name for setting in settings for name in (setting.id, *setting.names)}
     own = {
         setting.id: label

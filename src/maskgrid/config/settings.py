@@ -56,6 +56,10 @@ class AnySetting(ABC):
     def parameters(self) -> dict[str, Any]:
         """All parameters as plain values."""
 
+    def compared(self) -> dict[str, Any]:
+        """The same names for every setting of a sweep, whatever is off: what settings are told apart by."""
+        return self.parameters()
+
 
 @dataclass(frozen=True, slots=True)
 class Setting(AnySetting):
@@ -97,6 +101,15 @@ class TrackSetting(AnySetting):
         """Everything that affects the masks, as plain values."""
         return {**self.automatic.model_dump(), **self.generator.model_dump(exclude=set(WITHOUT_EFFECT))}
 
+    def compared(self) -> dict[str, Any]:
+        """The same with what is off, such as ``follow_back: null``."""
+        return {**values_of(self.automatic), **self.parameters()}
+
+
+def values_of(section: BaseModel) -> dict[str, Any]:
+    """All values of a section, also those that are off and so left out of files."""
+    return {name: getattr(section, name) for name in type(section).model_fields}
+
 
 def make_setting(
     checkpoint: str,
@@ -130,7 +143,7 @@ def values_id(values: Mapping[str, Any], model: type[BaseModel]) -> str:
 
 def swept_parameters(settings: Sequence[AnySetting]) -> dict[str, list[Any]]:
     """The parameters with more than one value among the settings, each with its sorted values."""
-    rows = [setting.parameters() for setting in settings]
+    rows = [setting.compared() for setting in settings]
     names = [name for name in (rows[0] if rows else {}) if name not in WITHOUT_EFFECT]
     values = {name: _distinct([row[name] for row in rows]) for name in names}
     return {name: found for name, found in values.items() if len(found) > 1}
@@ -150,7 +163,7 @@ def _order(value: Any) -> tuple[int, float, bytes]:  # noqa: ANN401
 
 def differences(setting: AnySetting, baseline: AnySetting) -> str:
     """Describe how a setting differs from the baseline."""
-    mine, theirs = setting.parameters(), baseline.parameters()
+    mine, theirs = setting.compared(), baseline.compared()
     changed = [
         f"{name} {parameter(value)}"
         for name, value in mine.items()

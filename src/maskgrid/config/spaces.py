@@ -21,6 +21,7 @@ from maskgrid.config.settings import (
     TrackSetting,
     make_setting,
     values_id,
+    values_of,
 )
 from maskgrid.config.sweep import Row, Space
 from maskgrid.config.tiles import TileFields
@@ -115,4 +116,4 @@ def track_space(config: Config, tracking: TrackingConfig) -> Space[TrackSetting]
 def _changed(section: Model, overrides: Mapping[str, Any]) -> Model:
     """The section with the overrides that are among its parameters, checked as a whole."""
     own = {name: value for name, value in overrides.items() if name in type(section).model_fields}
-    return type(section).model_validate({**section.model_dump(), **own})
+    return type(section).model_validate({**values_of(section), **own})

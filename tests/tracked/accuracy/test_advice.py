@@ -6,11 +6,14 @@ import yaml
 
 from maskgrid.cli import advice
 from maskgrid.config.files import parse_config
+from maskgrid.config.settings import swept_parameters
+from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import write_table
 from maskgrid.plan.plan import make_plan
 from maskgrid.tracked.accuracy.advice import recommend_tracking
 from maskgrid.tracked.accuracy.tables import ACCURACY, ACCURACY_SETTINGS
+from maskgrid.tracked.player.page import _titles
 
 SWEEP = {"points": [{"name": "often", "generate_every": 2, "pred_iou_thresh": 0.6}]}
 
@@ -63,6 +66,34 @@ def test_the_best_setting_comes_with_its_lines_of_config(tmp_path):
     assert block == {"tracking": {"automatic": {"generate_every": 2}}, "generator": {"pred_iou_thresh": 0.6}}
 
 
+@pytest.mark.parametrize(
+    ("baseline", "swept", "words"),
+    [
+        ({}, {"follow_back": 4}, "follow_back 4"),
+        ({"follow_back": 4}, {"follow_back": None}, "follow_back null"),
+        ({}, {"rejoin_within": 9}, "rejoin_within 9"),
+        ({"rejoin_within": 9}, {"rejoin_within": None}, "rejoin_within null"),
+        ({"rejoin_iou_thresh": 0.7}, {"rejoin_within": 9}, "rejoin_within 9"),
+        (
+            {"rejoin_within": 9},
+            {"rejoin_iou_thresh": 0.7, "rejoin_distance_frac": 0.5},
+            "rejoin_iou_thresh 0.7, rejoin_distance_frac 0.5",
+        ),
+    ],
+)
+def test_what_is_off_in_one_setting_alone_tells_them_apart(tmp_path, baseline, swept, words):
+    sweep = {"points": [{"name": "other", **swept}]}
+    plan = write(plan_of(tmp_path, automatic=baseline, sweep=sweep), {"baseline": [0.5], "other": [0.7]})
+    said = recommend(plan, "tracking")
+    assert f"Take other: {words}\n" in said
+    block = yaml.safe_load(said.partition("To make it the baseline of your config:")[2])
+    assert block == {"tracking": {"automatic": swept}}
+    assert _titles(plan) == {"baseline": "baseline", "other": f"other: {words}"}
+    assert swept_parameters(plan.track_settings).keys() == swept.keys()
+    # As the config says it without a sweep.
+    assert plan.track_settings[1].automatic == AutomaticConfig(**{**baseline, **swept})
+
+
 def test_a_lead_in_one_video_alone_is_not_sure(tmp_path):
     plan = write(plan_of(tmp_path), {"baseline": [0.9, 0.1, 0.1], "often": [0.1, 0.3, 0.3]})
     said = recommend(plan, "tracking")
@@ -70,6 +101,12 @@ def test_a_lead_in_one_video_alone_is_not_sure(tmp_path):
     # Worse unless the first video is drawn: 1 - (2/3)^3 of the resamplings.
     share = int(said.partition("is higher in ")[2].partition("%")[0])
     assert 65 < share < 75
+    assert "To make it" not in said
+
+
+def test_of_equal_settings_the_baseline_is_taken(tmp_path):
+    said = recommend(write(plan_of(tmp_path), {"baseline": [0.5, 0.7], "often": [0.5, 0.7]}), "tracking")
+    assert "Take baseline" in said
     assert "To make it" not in said
 
 

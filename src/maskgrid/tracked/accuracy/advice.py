@@ -8,7 +8,7 @@ import yaml
 from numpy.typing import NDArray
 
 from maskgrid.config.models import BASELINE
-from maskgrid.config.settings import differences
+from maskgrid.config.settings import differences, values_of
 from maskgrid.config.sweep import find
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
@@ -123,5 +123,5 @@ def _config_lines(plan: Plan, name: str) -> str:
 
 def _changed(mine: Any, theirs: Any) -> Row:  # noqa: ANN401
     """The values of a section's model that differ."""
-    before = theirs.model_dump()
-    return {name: value for name, value in mine.model_dump().items() if value != before[name]}
+    before = values_of(theirs)
+    return {name: value for name, value in values_of(mine).items() if value != before[name]}

@@ -13,6 +13,7 @@ Row = dict[str, Any]
 
 _MOST_OBJECTS = 100
 _MEASURES = ("j_and_f", "j", "f", "hota", "det_a", "ass_a", "idf1")
+_RANKED_BY = ("j_and_f", "hota")
 _MEASURED = (
     Column("objects", hint="true objects measured"),
     Column("matched", hint="of these, objects that a masklet of their own overlaps"),
@@ -59,10 +60,8 @@ def accuracy_sections(found: Accuracies | None) -> list[Html]:
 
 
 def best_first(settings: Sequence[Row]) -> list[Row]:
-    """Settings by J&F, then HOTA, best first; those without a figure last."""
-    return sorted(
-        settings, key=lambda row: tuple(-1.0 if row[name] is None else row[name] for name in ("j_and_f", "hota"))
-    )[::-1]
+    """Settings by J&F, then HOTA, best first; of equal ones the baseline first; those without a figure last."""
+    return sorted(settings, key=lambda row: tuple(1.0 if row[name] is None else -row[name] for name in _RANKED_BY))
 
 
 def _first_words(found: Accuracies) -> str:

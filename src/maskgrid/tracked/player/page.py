@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from maskgrid.config.models import DEMO
-from maskgrid.io.wording import TOY, parameter
+from maskgrid.config.settings import differences
+from maskgrid.io.wording import TOY
 from maskgrid.pages.markup import Html, asset, element, join, page, text
 from maskgrid.pages.scripts import embedded
 from maskgrid.plan.plan import Plan
@@ -68,9 +69,9 @@ def _titles(plan: Plan) -> dict[str, str]:
     """Each setting's name with what differs from the config's own."""
     if len(plan.track_settings) < 2:
         return {}
-    base = plan.track_settings[0].parameters()
+    base = plan.track_settings[0]
     titles = {}
     for setting in plan.track_settings:
-        changed = [f"{name} {parameter(value)}" for name, value in setting.parameters().items() if value != base[name]]
-        titles[setting.label] = f"{setting.label}: {', '.join(changed)}" if changed else setting.label
+        is_base = setting.compared() == base.compared()
+        titles[setting.label] = setting.label if is_base else f"{setting.label}: {differences(setting, base)}"
     return titles
