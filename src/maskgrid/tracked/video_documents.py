@@ -8,7 +8,7 @@ from typing import Any
 
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import listed_objects, read_json, stated_size_hw
-from maskgrid.masks.segmentations import whole_number
+from maskgrid.masks.segmentations import whole_number, whole_number_of_text
 from maskgrid.tracked.frames import natural_key
 from maskgrid.tracked.prompt_entries import Record
 
@@ -79,8 +79,8 @@ class VideoDocument:
             numbers = _frame_numbers(self.images)
             found: dict[str, list[tuple[Any, str | None]]] = {}
             for image in self.images:
-                frame = numbers.get(str(image.get("id"))), _file_name(image.get("file_name"))
-                found.setdefault(str(image.get("video_id")), []).append(frame)
+                frame = numbers.get(_id_of(image.get("id"))), _file_name(image.get("file_name"))
+                found.setdefault(_id_of(image.get("video_id")), []).append(frame)
             return found
         lengths: dict[str, int] = {}
         for track in self.tracks:
@@ -110,7 +110,7 @@ def video_document(path: Path, content: Any, key: str) -> VideoDocument:  # noqa
         listed_objects(path, content, name, key, form) for name in ("videos", "annotations", "categories")
     )
     names = _categories(path, categories, annotations)
-    by_id = {str(video.get("id")): video for video in videos}
+    by_id = {_id_of(video.get("id")): video for video in videos}
     images: list[Record] = []
     if "images" in content:
         images = listed_objects(path, content, "images", key, form)
@@ -123,7 +123,7 @@ def video_document(path: Path, content: Any, key: str) -> VideoDocument:  # noqa
 def _annotated(annotations: Sequence[Record], videos: Mapping[str, Record]) -> Iterator[Track]:
     """YouTube-VIS: an annotation per object, with lists as long as the video."""
     for number, annotation in enumerate(annotations, start=1):
-        video_id = str(annotation.get("video_id"))
+        video_id = _id_of(annotation.get("video_id"))
         has_id = annotation.get("id") is not None
         object_id = str(annotation["id"] if has_id else number)
         frames = _frames_of(annotation, videos.get(video_id, {}))
@@ -156,13 +156,13 @@ def _listed_frames(video: Record, length: int) -> list[tuple[Any, str | None]]:
 def _tracks(annotations: Sequence[Record], images: Sequence[Record]) -> Iterator[Track]:
     """COCO-video: one annotation per frame, joined to objects by ``track_id`` or ``instance_id``."""
     tracks: dict[tuple[str, str, int | None], Track] = {}
-    by_id, numbers = {str(image.get("id")): image for image in images}, _frame_numbers(images)
+    by_id, numbers = {_id_of(image.get("id")): image for image in images}, _frame_numbers(images)
     for number, annotation in enumerate(annotations, start=1):
-        image_id = str(annotation.get("image_id"))
+        image_id = _id_of(annotation.get("image_id"))
         image = by_id.get(image_id, {})
         object_id = next((annotation[n] for n in ("track_id", "instance_id", "id") if _is_id(annotation.get(n))), None)
         row = number if object_id is None else None
-        key = str(image.get("video_id", annotation.get("video_id"))), str(object_id if row is None else row), row
+        key = _id_of(image.get("video_id", annotation.get("video_id"))), str(object_id if row is None else row), row
         segmentation, box = _shown(annotation.get("segmentation"), annotation.get("bbox"))
         name, size_hw = _file_name(image.get("file_name")), stated_size_hw(image)
         found = TrackFrame(numbers.get(image_id), name, segmentation, box, size_hw)
@@ -181,12 +181,12 @@ def _frame_numbers(images: Sequence[Record]) -> dict[str, Any]:
     """
     videos: dict[str, list[Record]] = {}
     for image in images:
-        videos.setdefault(str(image.get("video_id")), []).append(image)
+        videos.setdefault(_id_of(image.get("video_id")), []).append(image)
     numbers: dict[str, Any] = {}
     for members in videos.values():
         order = sorted(members, key=lambda image: (natural_key(str(image.get("file_name"))), str(image.get("id"))))
         if all(type(image.get("frame_number")) is int and "frame_id" in image for image in order):
-            numbers |= {str(image.get("id")): image["frame_number"] for image in order}
+            numbers |= {_id_of(image.get("id")): image["frame_number"] for image in order}
             continue
         stated = [
             next((image[n] for n in ("frame_id", "frame_index") if image.get(n) is not None), None) for image in order
@@ -194,7 +194,7 @@ def _frame_numbers(images: Sequence[Record]) -> dict[str, Any]:
         whole = sorted(number for number in stated if type(number) is int)
         first = 1 if len(order) > 1 and whole == list(range(1, len(order) + 1)) else 0
         for index, (image, number) in enumerate(zip(order, stated, strict=True)):
-            numbers[str(image.get("id"))] = index if number is None else number - first if first else number
+            numbers[_id_of(image.get("id"))] = index if number is None else number - first if first else number
     return numbers
 
 
@@ -203,7 +203,7 @@ def _folders(images: Sequence[Record]) -> dict[str, str]:
     folders: dict[str, str] = {}
     for image in images:
         if isinstance(name := image.get("file_name"), str):
-            folders.setdefault(str(image.get("video_id")), name.rpartition("/")[0])
+            folders.setdefault(_id_of(image.get("video_id")), name.rpartition("/")[0])
     return folders
 
 
@@ -271,6 +271,11 @@ def _is_empty(segmentation: Record) -> bool:
 
 # A code without pixels is one number, in characters of five bits each.
 _LONGEST_EMPTY = 12
+
+
+def _id_of(value: Any) -> str:  # noqa: ANN401
+    """The id of a video or an image as text: ``1``, ``1.0`` and ``"1"`` are one id, since tools write all of them."""
+    return str(whole_number_of_text(value))
 
 
 def _is_id(value: Any) -> bool:  # noqa: ANN401

@@ -1,6 +1,7 @@
 """True objects in every form that people have them in, good and bad; and masklets measured against them."""
 
 import json
+import unicodedata
 
 import numpy as np
 import PIL.Image
@@ -194,9 +195,57 @@ def twice(content):
     content["annotations"].append({**content["annotations"][0], "id": 99})
 
 
+def of_small_images(content):
+    for image in content["images"][1:3]:
+        image |= {"width": SIZE_HW[1] // 2, "height": SIZE_HW[0] // 2}
+
+
+def of_no_image(content):
+    content["annotations"].append({"id": 900, "image_id": 77, "track_id": 0, "segmentation": [[1, 1, 9, 1, 9, 9]]})
+
+
+def ids_as_pandas_writes_them(content):
+    for image in content["images"]:
+        image |= {"id": float(image["id"]), "video_id": 1.0}
+
+
+def seen_nowhere_by_empty_masks(content):
+    nothing = rle_of(np.zeros(SIZE_HW, bool))
+    content["annotations"] += [
+        {"id": 900 + t, "image_id": t, "track_id": 1, "segmentation": nothing, "bbox": [0, 0, 0, 0]} for t in (2, 3)
+    ]
+
+
+@pytest.mark.parametrize("change", [ids_as_pandas_writes_them, seen_nowhere_by_empty_masks])
+def test_coco_is_the_same_however_tools_write_it(clips, tmp_path, change):
+    assert read(clips, coco(tmp_path / "other", change)) == read(clips, coco(tmp_path / "truth"))
+
+
+def test_annotations_without_their_image_are_a_row(clips, tmp_path):
+    videos, _ = read(clips, coco(tmp_path / "truth", of_no_image))
+    assert videos["video None"]["message"] == "the file lists no image and no video of some annotations"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("write", [palettes, sa_v], ids=["pictures", "json"])
+def test_names_of_videos_are_found_in_both_forms_of_unicode(tmp_path, form, write):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    write_frames(
+        tmp_path / "clips" / unicodedata.normalize(form, "bär"), [np.zeros((*SIZE_HW, 3), np.uint8)] * N_FRAMES
+    )
+    write_videos(plan_of(tmp_path, None))
+    name = unicodedata.normalize(other, "bär")
+    where = tmp_path / "truth"
+    truth = palettes(where, video=name) if write is palettes else sa_v(where, video_id=name)
+    videos, _ = read(tmp_path, truth)
+    assert [row["status"] for row in videos.values()] == ["ok"]
+
+
 @pytest.mark.parametrize(
     ("write", "statuses"),
     [
+        # Two objects on one of the small images, one of them on the other.
+        (lambda folder: coco(folder, change=of_small_images), {"other_size": 3}),
         (bad_palettes, {"bad_picture": 2, "other_size": 1, "missing_frame": 1}),
         (lambda folder: youtube_vis(folder, change=broken_code), {"malformed_mask": 1}),
         (lambda folder: youtube_vis(folder, change=box_alone), {"no_mask": 1}),

@@ -24,6 +24,8 @@ from maskgrid.tracked.video_documents import Track, VideoDocument, video_documen
 
 # SA-V's training set is annotated on every 4th frame of its videos.
 _SA_V_STRIDE = 4
+# The video of annotations whose image the file does not list.
+_NO_VIDEO = "None"
 
 
 def document_videos(path: Path, stop: int | None) -> list[TrueVideo]:
@@ -52,7 +54,10 @@ def document_videos(path: Path, stop: int | None) -> list[TrueVideo]:
         read = partial(_read_tracks, document, document.videos[video_id], tracks.get(video_id, []), listed, stop)
         found.append(TrueVideo(names, read))
     for video_id in sorted(tracks.keys() - document.videos.keys()):
-        missing = BadTruthError("unknown_video", f"the file has no video with the id {video_id}")
+        words = "the file lists no image and no video of some annotations"
+        if video_id != _NO_VIDEO:
+            words = f"the file has no video with the id {video_id}"
+        missing = BadTruthError("unknown_video", words)
         found.append(unreadable((f"video {video_id}",), missing))
     return found
 
@@ -88,6 +93,10 @@ def _read_track(
         number = None
         try:
             number = names.number(one.frame, one.name)
+            if one.size_hw not in (None, size_hw):
+                raise BadTruthError("other_size", _other_size(one.size_hw or (0, 0), size_hw))
+            if not one.segmentation and not one.box:  # a mask without a pixel: the object is not there
+                continue
             if not one.segmentation:
                 raise BadTruthError("no_mask", "the object has a box on this frame, but no segmentation")
             counts = code_of_truth(one.segmentation, size_hw)

@@ -1,6 +1,7 @@
 """The stage ``track-truth``: read and check the true objects that masklets are measured against."""
 
 import logging
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ from maskgrid.dataset.demo.clips import DEMO, GROUND_TRUTH
 from maskgrid.dataset.mask_pictures import contents_digest, states_digest
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, sha256_of
-from maskgrid.io.listings import image_key
+from maskgrid.io.listings import image_key, one_name
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_origin, write_batches, write_table
 from maskgrid.io.wording import named_reasons
@@ -97,8 +98,13 @@ def true_videos(plan: Plan, path: Path, known: Mapping[str, str]) -> list[TrueVi
 
 
 def names_in_source(videos: Sequence[Video]) -> dict[str, str]:
-    """The source's videos by the names that they may have: of files made from them, by key, without its suffix."""
-    return {video.video_name: video.video_key for video in videos} | known_names(videos)
+    """The source's videos by the names that they may have: of files made from them, by key, without its suffix.
+
+    Each in both forms of Unicode, where only one video has it: macOS decomposes names.
+    """
+    names = {video.video_name: video.video_key for video in videos} | known_names(videos)
+    spelled = one_name(names).values()
+    return {unicodedata.normalize(form, name): names[name] for name in spelled for form in ("NFC", "NFD")} | names
 
 
 def truth_state(plan: Plan) -> str:
