@@ -6,7 +6,7 @@ import yaml
 
 from made_results import make_config
 from made_truth import make_plan_with_truth, masks_as_objects
-from maskgrid.cli import results
+from maskgrid.cli import advice
 from maskgrid.config.models import Config
 from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand
@@ -104,7 +104,7 @@ def test_the_text_names_setting_reasons_and_config(plan):
 
 
 def without_a_goal(plan):
-    return results.recommend(plan, None, None, None, None, None)
+    return advice.recommend(plan, None, None, None, None, None)
 
 
 def test_without_a_goal_accuracy_decides_where_it_is_known(plan, tmp_path):
@@ -127,7 +127,7 @@ def test_without_a_goal_accuracy_decides_where_it_is_known(plan, tmp_path):
 
 
 def test_a_goal_that_was_given_needs_no_word_about_others(plan):
-    assert results.recommend(plan, None, None, "steady", None, None) == recommend(plan, Goal("steady"))
+    assert advice.recommend(plan, None, None, "steady", None, None) == recommend(plan, Goal("steady"))
 
 
 def test_without_neighbours_another_goal_is_offered(plan, monkeypatch):

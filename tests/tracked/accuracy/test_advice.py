@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from maskgrid.cli import results
+from maskgrid.cli import advice
 from maskgrid.config.files import parse_config
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import write_table
@@ -50,7 +50,7 @@ def write(plan, values):
 
 
 def recommend(plan, other=None):
-    return results.recommend(plan, None, None, other, None, None)
+    return advice.recommend(plan, None, None, other, None, None)
 
 
 def test_the_best_setting_comes_with_its_lines_of_config(tmp_path):
