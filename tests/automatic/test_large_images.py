@@ -222,10 +222,15 @@ def test_without_tiles_the_limit_holds(tmp_path, photo, demo_model):
     }
 
 
-def test_another_limit_examines_again_what_it_concerns(tmp_path, photo, demo_model):
+@pytest.mark.parametrize("beyond", ["too_large", "ok"])
+def test_another_limit_examines_again_what_it_concerns(tmp_path, photo, demo_model, monkeypatch, beyond):
+    if beyond == "ok":
+        pytest.importorskip("pyvips")
+    else:
+        monkeypatch.setitem(sys.modules, "pyvips", None)  # the extra is not installed
     plan, rows = run(tmp_path, "results", demo_model, 10**4)
     digest = plan.shard_digests()
-    for max_pixels, shrink, status in [(10**6, None, "ok"), (10**4, 1, "too_large")]:
+    for max_pixels, shrink, status in [(10**6, None, "ok"), (10**4, 1, beyond)]:
         plan, rows = run(tmp_path, "results", demo_model, max_pixels)
         assert (rows["a.tif"].get("shrink"), rows["b.png"]["status"]) == (shrink, status)
     assert plan.shard_digests() == digest

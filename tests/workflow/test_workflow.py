@@ -138,6 +138,20 @@ def test_a_removed_image_reruns_one_shard(folder):
     assert run.finished["generate"] == run.finished["replay"] == n_changed == 1
 
 
+def test_an_index_made_anew_with_the_same_images_writes_no_export_anew(tmp_path):
+    write_image(tmp_path / "images" / "a.png", 1)
+    (tmp_path / "prompts.csv").write_text("image,x1,y1,x2,y2\na.png,5,5,20,20\n")
+    config = {**CONFIG, "prompts": {"source": "prompts.csv"}, "exports": ["labels", "sa1b", "polygons"]}
+    run = snakemake(tmp_path, config)
+    assert run.code == 0, run.output
+    exports = {"export", "export_sa1b", "export_polygons", "export_prompted", "export_prompted_polygons"}
+    assert exports <= run.finished.keys()
+    run = snakemake(tmp_path, {**config, "dataset": {**CONFIG["dataset"], "georeference": True}})
+    assert run.code == 0, run.output
+    assert run.finished["index"] == 1
+    assert not exports & run.finished.keys()
+
+
 def test_mistakes_stop_before_any_work(tmp_path):
     run = snakemake(tmp_path, {"generator": {"pred_iou_tresh": 0.3}})
     assert run.code != 0

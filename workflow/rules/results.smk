@@ -6,7 +6,7 @@ include: "inputs/results.smk"
 
 rule export_sa1b:
     input:
-        "<results>/annotations/{label}.json",
+        annotation_file,
     output:
         "<results>/exports/sa1b/{label}.tar",
     log:
@@ -23,7 +23,7 @@ rule export_sa1b:
 
 rule export_polygons:
     input:
-        "<results>/annotations/{label}.json",
+        annotation_file,
     output:
         "<results>/exports/polygons/{label}.json",
     log:
@@ -42,7 +42,7 @@ rule export_polygons:
 
 rule export:
     input:
-        "<results>/annotations/{label}.json",
+        annotation_file,
     output:
         directory("<results>/exports/{form}/{label}"),
     log:
@@ -63,7 +63,7 @@ rule export:
 
 rule export_prompted:
     input:
-        "<results>/prompted/annotations.json",
+        prompted_annotation_file,
     output:
         directory("<results>/prompted/exports/{form}"),
     log:
@@ -84,7 +84,7 @@ rule export_prompted:
 
 rule export_prompted_polygons:
     input:
-        "<results>/prompted/annotations.json",
+        prompted_annotation_file,
     output:
         "<results>/prompted/exports/polygons.json",
     log:

@@ -1,6 +1,7 @@
 """Where on a map a GeoTIFF's pixels lie (OGC GeoTIFF 1.1)."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -17,8 +18,9 @@ _KEYS, _DOUBLES, _TEXTS = 34735, 34736, 34737
 # Keys of the directory of keys, and one of their values: coordinates are those of a pixel's centre.
 _MODEL, _RASTER, _GEOGRAPHIC, _PROJECTED = 1024, 1025, 2048, 3072
 _IS_PROJECTED, _IS_GEOGRAPHIC, _IS_POINT = 1, 2, 2
-_CODE_KEYS = {_IS_PROJECTED: _PROJECTED, _IS_GEOGRAPHIC: _GEOGRAPHIC}
-_USER_DEFINED = 32767
+_USER_DEFINED = 32767  # and above: numbers of somebody's own, not EPSG's
+# The key of the code, by model. GDAL calls ESRI's projections, such as Mollweide's, user-defined.
+_CODE_KEYS = {_IS_PROJECTED: _PROJECTED, _IS_GEOGRAPHIC: _GEOGRAPHIC, _USER_DEFINED: _PROJECTED}
 _NOT_ON_EARTH = ("ENGCRS", "LOCAL_CS")
 
 Transform = tuple[float, float, float, float, float, float]
@@ -60,17 +62,20 @@ def read_georeference(stream: IO[bytes]) -> Georeference | None:
         transform = _transform(tags)
         if transform is None or keys.get(_MODEL) not in _CODE_KEYS or tags.valueof(_ORIENTATION, 1) != 1:
             return None
-        described = {tag: tags.valueof(tag) for tag in (_KEYS, _DOUBLES, _TEXTS)}
+        described = {tag: tags.valueof(tag) for tag in (_KEYS, _DOUBLES)} | {_TEXTS: _texts(file, tags)}
     if keys.get(_RASTER) == _IS_POINT:
         a, b, c, d, e, f = transform
         transform = a, b, c - (a + b) / 2, d, e, f - (d + e) / 2
     code = keys.get(_CODE_KEYS[keys[_MODEL]], 0)
-    crs = f"EPSG:{code}" if code not in (0, _USER_DEFINED) else _wkt(described)
+    crs = f"EPSG:{code}" if 0 < code < _USER_DEFINED else _by_gdal(described)
     return None if crs is None else Georeference(crs, transform)
 
 
-def _wkt(described: Mapping[int, Any]) -> str | None:
-    """A reference system described by keys, as GDAL understands them; None if it says nothing of the Earth."""
+def _by_gdal(described: Mapping[int, Any]) -> str | None:
+    """A reference system described by keys, as GDAL understands them; None if it says nothing of the Earth.
+
+    It has an EPSG code where GDAL finds that it is the very same, else WKT.
+    """
     try:
         from rasterio.errors import RasterioError
         from rasterio.io import MemoryFile
@@ -82,9 +87,26 @@ def _wkt(described: Mapping[int, Any]) -> str | None:
         # A file of one pixel with these keys alone: the image may be large, or lie in an archive.
         with MemoryFile(_with_keys(described)) as file, file.open() as source:
             wkt = source.crs.to_wkt(version="WKT2_2019") if source.crs else ""
+            epsg = source.crs.to_epsg(confidence_threshold=100) if source.crs else None
     except RasterioError:
         return None
+    if epsg is not None:
+        return f"EPSG:{epsg}"
     return wkt if wkt and not wkt.startswith(_NOT_ON_EARTH) else None
+
+
+def _texts(file: tifffile.TiffFile, tags: Any) -> bytes | None:  # noqa: ANN401
+    """The texts' bytes, in which keys name places: UTF-8 as GDAL writes it; of another encoding only ASCII."""
+    tag = tags.get(_TEXTS)
+    if tag is None:
+        return None
+    file.filehandle.seek(tag.valueoffset)
+    texts: bytes = file.filehandle.read(tag.valuebytecount)
+    try:
+        texts.decode()
+    except UnicodeDecodeError:
+        return texts.decode("ascii", "replace").replace("\ufffd", "?").encode()
+    return texts
 
 
 def _with_keys(described: Mapping[int, Any]) -> bytes:
@@ -93,7 +115,7 @@ def _with_keys(described: Mapping[int, Any]) -> bytes:
     tags += [(_TIEPOINT, "d", 6, (0.0,) * 6, True)]
     for tag, value in described.items():
         if value:
-            value = value if isinstance(value, str) else tuple(np.atleast_1d(value).tolist())
+            value = value if isinstance(value, bytes) else tuple(np.atleast_1d(value).tolist())
             tags.append((tag, kinds[tag], len(value), value, True))
     pixel = np.zeros((1, 1), np.uint8)
     tifffile.imwrite(stream, pixel, photometric="minisblack", metadata=None, extratags=tags)
@@ -107,10 +129,16 @@ def _short_keys(directory: Sequence[int]) -> dict[int, int]:
 
 
 def _transform(tags: Any) -> Transform | None:  # noqa: ANN401
+    """The transform, of scale and tie point or of a matrix, in GDAL's order; None if it puts nothing on a map."""
     matrix, scale, tie = (tags.valueof(tag) for tag in (_TRANSFORMATION, _SCALE, _TIEPOINT))
-    if matrix is not None and len(matrix) >= 8:
-        return (*map(float, (matrix[0], matrix[1], matrix[3], matrix[4], matrix[5], matrix[7])),)  # type: ignore[return-value]
-    if scale is None or tie is None or len(scale) < 2 or len(tie) < 6:
+    found: Transform | None = None
+    if scale is not None and tie is not None and len(scale) >= 2 and len(tie) >= 6 and scale[0] and scale[1]:
+        # Rows go down the map whatever the sign, as GDAL has it.
+        across, down = float(scale[0]), abs(float(scale[1]))
+        found = across, 0.0, tie[3] - tie[0] * across, 0.0, -down, tie[4] + tie[1] * down
+    elif matrix is not None and len(matrix) >= 8:
+        found = (*(float(matrix[at]) for at in (0, 1, 3, 4, 5, 7)),)  # type: ignore[assignment]
+    if found is None or not all(map(math.isfinite, found)):
         return None
-    across, down = float(scale[0]), float(scale[1])
-    return across, 0.0, tie[3] - tie[0] * across, 0.0, -down, tie[4] + tie[1] * down
+    a, b, _, d, e, _ = found
+    return found if a * e != b * d else None

@@ -78,6 +78,41 @@ def test_coordinates_of_corners(tmp_path):
     assert placed["turned"].place(10, 0) == [400080, 5600060]
 
 
+def with_tags(path, *tags):
+    pixels = np.zeros((4, 4), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="minisblack", extratags=[keys(UTM), *tags])
+    with path.open("rb") as stream:
+        return read_georeference(stream)
+
+
+@pytest.mark.parametrize(("across", "down"), [(10.0, 10.0), (10.0, -10.0), (-10.0, 10.0)])
+def test_signs_of_scales_are_read_as_gdal_reads_them(tmp_path, across, down):
+    rasterio = pytest.importorskip("rasterio")
+    found = with_tags(tmp_path / "a.tif", (33550, "d", 3, (across, down, 0.0), True), SCALE[1])
+    with rasterio.open(tmp_path / "a.tif") as source:
+        assert found.transform == tuple(source.transform)[:6]
+
+
+def test_a_matrix_counts_where_the_scale_is_nothing(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    matrix = (34264, "d", 16, TURNED, True)
+    for scale in (0.0, 10.0):
+        found = with_tags(tmp_path / "a.tif", (33550, "d", 3, (scale, scale, 0.0), True), SCALE[1], matrix)
+        with rasterio.open(tmp_path / "a.tif") as source:
+            assert found.transform == tuple(source.transform)[:6]
+
+
+NAN, INF = float("nan"), float("inf")
+NOWHERE = [(tag, number) for tag in (*SCALE, (34264, "d", 16, TURNED, True)) for number in (NAN, INF)]
+NOWHERE += [(SCALE[0], 0.0), ((34264, "d", 16, TURNED, True), 0.0)]
+
+
+@pytest.mark.parametrize(("tag", "number"), NOWHERE)
+def test_numbers_that_put_nothing_on_a_map(tmp_path, tag, number):
+    rest = [one for one in SCALE if one[0] != tag[0]] if tag in SCALE else []
+    assert with_tags(tmp_path / "a.tif", (*tag[:3], (number,) * tag[2], True), *rest) is None
+
+
 @pytest.mark.parametrize("tags", [[], [keys(UTM)], [keys(UTM), (33550, "d", 1, (1.0,), True)], SCALE])
 def test_what_has_no_place_on_a_map(tmp_path, tags):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8), photometric="minisblack", extratags=tags)
@@ -112,6 +147,51 @@ def test_a_system_without_a_code_is_described_as_gdal_does(tmp_path):
         np.testing.assert_allclose(found.transform, tuple(source.transform)[:6], rtol=1e-12)
     with (tmp_path / "nameless.tif").open("rb") as stream:
         assert read_georeference(stream) is None, "GDAL knows no more of it than its unit"
+
+
+# By kind: what GDAL is asked to write, and how.
+OF_GDAL = {
+    "ESRI's projection, a model of its own": ("ESRI:54009", {}),
+    "GeoTIFF 1.1": ("ESRI:54009", {"geotiff_version": "1.1"}),
+    "an EPSG code in ESRI's words": ("ESRI:102100", {}),
+    "an EPSG code in ESRI's keys": ("EPSG:32633", {"geotiff_keys_flavor": "ESRI_PE"}),
+    "a name that is not ASCII": ("Größe 日本", {}),
+}
+
+
+@pytest.mark.parametrize("kind", OF_GDAL)
+def test_what_gdal_writes_is_read_as_gdal_reads_it(tmp_path, kind):
+    rasterio = pytest.importorskip("rasterio")
+    crs, options = OF_GDAL[kind]
+    if ":" not in crs:
+        crs = rasterio.crs.CRS.from_string("+proj=laea +lat_0=10 +lon_0=20").to_wkt().replace("unknown", crs, 1)
+    transform = rasterio.Affine(10, 0, 4e5, 0, -10, 5e6)
+    about = {"height": H, "width": W, "count": 1, "dtype": "uint8", "crs": crs, "transform": transform}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **about, **options) as file:
+        file.write(np.zeros((1, H, W), np.uint8))
+    with (tmp_path / "a.tif").open("rb") as stream, rasterio.open(tmp_path / "a.tif") as source:
+        found = read_georeference(stream)
+        assert rasterio.crs.CRS.from_user_input(found.crs) == source.crs
+        code = source.crs.to_epsg(confidence_threshold=100)
+        assert found.crs == f"EPSG:{code}" if code else found.crs.startswith("PROJCRS")
+    if "ASCII" in kind:
+        assert 'PROJCRS["Größe 日本"' in found.crs
+
+
+def test_texts_in_another_encoding_move_no_text_after_them(tmp_path):
+    pytest.importorskip("rasterio")
+    name = (34737, "s", 9, "Größe 1|".encode("latin-1") + b"\0", True)
+    described(tmp_path / "a.tif", *LAEA[:2], name)
+    with (tmp_path / "a.tif").open("rb") as stream:
+        assert read_georeference(stream).crs.startswith('PROJCRS["Gr??e 1"')
+
+
+def test_a_number_of_somebodys_own_is_no_epsg_code(tmp_path):
+    pytest.importorskip("rasterio")
+    own = (34735, "H", 16, (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 54009), True)
+    described(tmp_path / "a.tif", own)
+    with (tmp_path / "a.tif").open("rb") as stream:
+        assert read_georeference(stream) is None, "as GDAL has it"
 
 
 def test_without_rasterio_the_message_names_the_extra(photos, tmp_path, monkeypatch, caplog):
@@ -278,6 +358,16 @@ def test_a_geopackage_has_one_reference_system(photos, tmp_path):
     packaged(tmp_path, files="per_image")
     found = {path.name: pyogrio.read_info(path)["crs"] for path in (tmp_path / "out").iterdir()}
     assert found == {"a.gpkg": "EPSG:32633", "b.gpkg": "EPSG:4326"}
+
+
+def test_a_code_that_epsg_has_not_leaves_only_its_image_out(photos, tmp_path, caplog):
+    pyogrio = pytest.importorskip("pyogrio")
+    pytest.importorskip("geopandas")
+    number = [1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 12345]
+    described(photos / "b.tif", (34735, "H", 16, (1, 1, 0, 3, *number), True))
+    assert packaged(tmp_path)["n_without_map"] == 1
+    assert pyogrio.read_info(tmp_path / "out/masks.gpkg")["features"] == 1
+    assert "b.tif: its reference system, EPSG:12345, is not known; its masks are left out" in caplog.text
 
 
 def test_a_geopackage_without_geopandas_names_the_extra(photos, tmp_path, monkeypatch):

@@ -12,6 +12,18 @@ def annotation_files():
     )
 
 
+def annotation_file(wildcards):
+    """A setting's COCO file. A function, so that it waits for the index, as `gathered_file` does and says why."""
+    after("index")
+    return final([str(PLAN.layout.annotations(wildcards.label))])
+
+
+def prompted_annotation_file(wildcards):
+    """The COCO file of the prompts' masks; a function for the same reason."""
+    after("index")
+    return final([str(PLAN.layout.prompted_annotations)])
+
+
 def export_files():
     """The annotations in the other forms that the config lists."""
     return final(

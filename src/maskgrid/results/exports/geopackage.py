@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def write_geopackage(masks: MaskFile, folder: Path, options: GeopackageOptions) 
     except ImportError:
         raise UserError(f"exports.geopackage needs further packages: {INSTALL}[maps]'") from None
     fidelity, names = Fidelity(), FileNames()
-    maps = georeferences(masks, "exports.geopackage needs", "take geojson")
+    maps = georeferences(masks, "exports.geopackage needs", "take geojson", _is_known)
     whole = None
     if options.files == "one":
         whole = _Layer(folder / "masks.gpkg", one_system(maps.values(), "geopackage"))
@@ -66,6 +67,19 @@ def write_geopackage(masks: MaskFile, folder: Path, options: GeopackageOptions) 
         if whole is not None:
             whole.close()
     return fidelity.as_dict() | {"n_without_map": masks.n_images - len(maps)}
+
+
+@cache
+def _is_known(crs: str) -> bool:
+    """Whether PROJ knows a reference system: a damaged file may name a code that EPSG has not."""
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        CRS.from_user_input(crs)
+    except CRSError:
+        return False
+    return True
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Where the images of an export lie on the map."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from maskgrid.dataset.georeference import Georeference, MissingMapsError
 from maskgrid.dataset.images import BadImageError
@@ -14,13 +14,16 @@ _LEFT_OUT = "its masks are left out"
 _LONGEST = 60  # characters of a reference system's description in a message
 
 
-def georeferences(masks: MaskFile, who_needs: str, instead: str) -> dict[str, Georeference]:
+def georeferences(
+    masks: MaskFile, who_needs: str, instead: str, is_known: Callable[[str], bool] | None = None
+) -> dict[str, Georeference]:
     """The place of each image that has one, by its name; the log names the others.
 
     Args:
         masks: the masks to export.
         who_needs: the beginning of the message if no image has one.
         instead: its end, what to do.
+        is_known: whether a reference system can be written; None for any.
 
     Raises:
         UserError: no image has one.
@@ -37,6 +40,8 @@ def georeferences(masks: MaskFile, who_needs: str, instead: str) -> dict[str, Ge
             continue
         if place is None:
             log.warning("%s: is no GeoTIFF with a reference system; %s", image["file_name"], _LEFT_OUT)
+        elif is_known is not None and not is_known(place.crs):
+            log.warning("%s: its reference system, %s, is not known; %s", image["file_name"], place.crs, _LEFT_OUT)
         else:
             found[image["file_name"]] = place
     if not found:
