@@ -46,12 +46,25 @@ function componentsOf({ x, y0, y1 }) {
   return parent;
 }
 
+// A mask's parts, the component of each, and the components' sizes.
+function labelled(ends, height) {
+  const parts = columnParts(ends, height), root = componentsOf(parts), size = new Int32Array(root.length);
+  for (let part = 0; part < root.length; part++) size[root[part]] += parts.y1[part] - parts.y0[part];
+  return { ends, parts, root, size };
+}
+
+// Holes and islands of the masks that were redrawn: a slider asks for the same masks with every limit.
+const holes = new WeakMap(), islands = new WeakMap();
+
+function kept(known, ends, make) {
+  if (!known.has(ends)) known.set(ends, make());
+  return known.get(ends);
+}
+
 // The mask without components below the limit, and whether there were any. If all are, the largest stays where
 // `keepsLargest` is set.
-function withoutSmall(ends, height, limit, keepsLargest) {
-  const parts = columnParts(ends, height), root = componentsOf(parts), { x, y0, y1 } = parts, n = x.length;
-  const size = new Int32Array(n);
-  for (let part = 0; part < n; part++) size[root[part]] += y1[part] - y0[part];
+function withoutSmall({ ends, parts, root, size }, height, limit, keepsLargest) {
+  const { x, y0, y1 } = parts, n = x.length;
   let nSmall = 0, nAll = 0;
   for (let part = 0; part < n; part++) {
     if (root[part] !== part) continue;
@@ -94,8 +107,12 @@ function inverted(ends, nPixels) {
 
 // A mask without small holes and islands: its ends, area and box; null if it has none.
 function redraw(ends, [height, width], limit) {
-  const nPixels = height * width, filled = withoutSmall(inverted(ends, nPixels), height, limit, false);
-  const solid = filled.isChanged ? inverted(filled.ends, nPixels) : ends;
+  const nPixels = height * width;
+  const background = kept(holes, ends, () => labelled(inverted(ends, nPixels), height));
+  const filled = withoutSmall(background, height, limit, false);
+  const solid = filled.isChanged
+    ? labelled(inverted(filled.ends, nPixels), height)
+    : kept(islands, ends, () => labelled(ends, height));
   const cleaned = withoutSmall(solid, height, limit, true);
   if (!filled.isChanged && !cleaned.isChanged) return null;
   return { ends: cleaned.ends, area: areaOf(cleaned.ends), box: boxOf(cleaned.ends, height) };
