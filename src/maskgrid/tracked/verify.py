@@ -16,7 +16,7 @@ from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.layout import TRACKED_DOCUMENTS
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
-from maskgrid.tracked.accuracy.measuring import evaluation_origin
+from maskgrid.tracked.accuracy.notes import evaluation_origin
 from maskgrid.tracked.accuracy.truth import true_objects_origin
 from maskgrid.tracked.index import Video, is_same_content, read_videos
 from maskgrid.tracked.jobs import Job, read_jobs

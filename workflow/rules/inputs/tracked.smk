@@ -137,9 +137,9 @@ def videos_fingerprint(wildcards):
 
 def measuring_parameters(wildcards):
     """How masklets are measured against the true objects, as JSON."""
-    from maskgrid.tracked.accuracy.measuring import measuring
+    from maskgrid.tracked.accuracy.notes import how_measured
 
-    return orjson.dumps(measuring(PLAN.tracking)).decode()
+    return orjson.dumps(how_measured(PLAN.tracking)).decode()
 
 
 def run_accuracies(wildcards):

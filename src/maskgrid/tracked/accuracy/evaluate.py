@@ -17,7 +17,7 @@ from maskgrid.io.tables import read_table, write_table
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.accuracy.identities import IdentityCounts
 from maskgrid.tracked.accuracy.measure import MeasuredFrame, VideoAccuracy, measure
-from maskgrid.tracked.accuracy.measuring import evaluation_origin, measuring
+from maskgrid.tracked.accuracy.notes import evaluation_origin, how_measured
 from maskgrid.tracked.accuracy.objects import ObjectAccuracy
 from maskgrid.tracked.accuracy.tables import RUN_ACCURACY
 from maskgrid.tracked.masklets import Run, by_frames, read_run, slices
@@ -91,7 +91,7 @@ def _masklets(run: Run) -> dict[int, str]:
 
 
 def _measured(run: Run, truth: _Truth, masklets: Mapping[int, str], config: TrackingConfig) -> VideoAccuracy:
-    how = measuring(config)
+    how = how_measured(config)
     pairs = _same_ids(truth.ids, masklets) if how["match_truth_by"] == "ids" else None
     frames = shown(
         _frames(run, truth, [*masklets], how["skip_first_and_last"]),

@@ -9,7 +9,7 @@ from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 
 
-def measuring(config: TrackingConfig) -> dict[str, Any]:
+def how_measured(config: TrackingConfig) -> dict[str, Any]:
     """How masklets are measured: the values that the config gives, or that follow from prompts."""
     has_prompts = config.prompts is not None
     skips = has_prompts if config.skip_first_and_last is None else config.skip_first_and_last
@@ -29,6 +29,6 @@ def evaluation_origin(plan: Plan, name: str) -> Origin:
     content = {
         "masklets": read_origin(layout.masklets(name))["fingerprint"],
         "truth": read_origin(layout.ground_truth("masks"))["fingerprint"],
-        **measuring(config),
+        **how_measured(config),
     }
     return {**content, "fingerprint": fingerprint(content)}
