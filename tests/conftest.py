@@ -26,6 +26,17 @@ def demo_model():
     return load_model("demo", device="cpu")
 
 
+@pytest.fixture(scope="module")
+def tab():
+    """A tab of headless Chromium, for a module's pages."""
+    from browser import find_browser
+    from scripts import chromium
+
+    find_browser()
+    with chromium.tab() as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def photos():
     """Small photographs: some from scikit-image, and SAM 2's own if they lie beside the checkout."""

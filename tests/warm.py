@@ -7,6 +7,7 @@ its process number leaves the forked one running, so what kills jobs starts real
 import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,6 +48,7 @@ def client() -> str:
         [sys.executable, __file__, str(folder / "socket"), str(path)], env=environment, stdout=subprocess.PIPE
     )
     server.stdout.readline()  # it listens
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(server.kill)
     return str(path)
 

@@ -2,9 +2,7 @@
 
 import pytest
 
-from browser import find_browser
 from browser_faults import WIDTHS, faults
-from scripts import chromium
 
 # The explorer's picture is there.
 IS_OPEN = """new Promise((done) => {
@@ -18,13 +16,6 @@ FAULTY = """<!doctype html><html lang="en"><title>faults</title>
   @media (prefers-color-scheme: dark) { button { color: #333; background: #222; } }
 </style>
 <main><h1>Faults</h1><p>Grey on white</p><button>Dark on dark</button></main></html>"""
-
-
-@pytest.fixture(scope="module")
-def tab():
-    find_browser()
-    with chromium.tab() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from browser import find_browser
 from made_results import HOSTILE, make_config, make_results, two_shards
 from maskgrid.automatic.curves import CURVES, count_curve
 from maskgrid.automatic.image_replay import ImageReplay
@@ -25,7 +24,6 @@ from maskgrid.results.explorer.stage import write_explorer
 from maskgrid.results.explorer.verify import check_explorer
 from maskgrid.results.report.samples import read_samples
 from maskgrid.results.report.stage import write_report
-from scripts import chromium
 
 N_IMAGES = 8
 SWEEP = {
@@ -50,13 +48,6 @@ def plan(tmp_path_factory):
     for shard in made.shards():
         write_explorer(made, shard)
     return made
-
-
-@pytest.fixture(scope="module")
-def tab():
-    find_browser()
-    with chromium.tab() as opened:
-        yield opened
 
 
 @pytest.fixture

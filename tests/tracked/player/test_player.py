@@ -8,7 +8,6 @@ import pytest
 from made_runs import made_run
 from made_videos import drawn, write_frames
 
-from browser import find_browser
 from browser_faults import faults
 from maskgrid.config.models import Config
 from maskgrid.dataset.objects import Prompt
@@ -21,7 +20,6 @@ from maskgrid.tracked.player.data import FRAMES_IN_PART, Parts, write_player
 from maskgrid.tracked.player.page import player_page
 from maskgrid.tracked.player.verify import check_player
 from maskgrid.tracked.prompts import VideoPrompt
-from scripts import chromium
 
 N_FRAMES, HEIGHT, WIDTH = 40, 48, 64
 # Read from frame 2 on, every third.
@@ -82,13 +80,6 @@ def made(tmp_path_factory):
     plan = make_plan(Config.model_validate({"tracking": tracking}), folder, folder / "results")
     (folder / "player.html").write_bytes(player_page(plan, list(runs.values()), "f" * 64))
     return folder, runs, masks
-
-
-@pytest.fixture(scope="module")
-def tab():
-    find_browser()
-    with chromium.tab() as opened:
-        yield opened
 
 
 @pytest.fixture
