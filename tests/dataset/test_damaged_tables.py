@@ -15,7 +15,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.wording import named_reasons
 from maskgrid.masks.coco_reading import read_json
 from maskgrid.masks.segmentations import whole_number
-from maskgrid.tracked.prompt_sources import read_video_prompts
+from maskgrid.tracked.prompts.sources import read_video_prompts
 
 TRACKING = TrackingConfig(source="clips", prompts="p.parquet")
 READERS = {
