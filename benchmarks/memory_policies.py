@@ -31,9 +31,9 @@ from tqdm import tqdm
 
 from maskgrid.dataset.demo import Clip
 from maskgrid.tracked.options import TrackOptions
-from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.tracked.propagation.predictor import VideoPredictor
+from maskgrid.tracked.propagation.tracker import add_prompt, load_tracker
 from maskgrid.tracked.records import FramePrompt
-from maskgrid.tracked.tracker import add_prompt, load_tracker
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # training is not installed, and sam2 installs another
 from training.measures import contour_accuracy, region_similarity

@@ -42,13 +42,13 @@ from maskgrid.results.leftovers import tidy
 from maskgrid.results.report.stage import write_report
 from maskgrid.results.statistics.stage import write_statistics
 from maskgrid.results.tuning.stage import write_tuning
-from maskgrid.tracked.export import export_run
+from maskgrid.tracked.exports.stage import export_run
 from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.masklets import join_masklets
 from maskgrid.tracked.merge import merge_tracked
+from maskgrid.tracked.propagation.tracker import load_tracker
 from maskgrid.tracked.track import track_job
-from maskgrid.tracked.tracker import load_tracker
-from maskgrid.tracked.videos import write_videos
+from maskgrid.tracked.videos.stage import write_videos
 from soak.trials import Kind, Trial, WrongError
 
 Stage = Callable[[Plan], object]

@@ -9,11 +9,11 @@ from made_videos import with_points, write_videos
 from killing import copy_of, count_steps, die_at, hashes
 from maskgrid.config.models import Config
 from maskgrid.plan.plan import make_plan
-from maskgrid.tracked.export import export_run
+from maskgrid.tracked.exports.stage import export_run
 from maskgrid.tracked.masklets import join_masklets
 from maskgrid.tracked.merge import merge_tracked
 from maskgrid.tracked.track import track_job
-from maskgrid.tracked.videos import write_videos as index_videos
+from maskgrid.tracked.videos.stage import write_videos as index_videos
 
 RUN = "sub~frames"
 # How many moments of a stage to test at most, evenly spaced, including the first and the last.

@@ -21,7 +21,7 @@ from maskgrid.tracked.accuracy.page import accuracy_sections
 from maskgrid.tracked.accuracy.truth import true_objects_origin, truth_state, write_true_objects
 from maskgrid.tracked.masklets import read_run
 from maskgrid.tracked.tables import MASKLETS
-from maskgrid.tracked.videos import write_videos
+from maskgrid.tracked.videos.stage import write_videos
 
 SIZE_HW = (60, 80)
 N_FRAMES = 6

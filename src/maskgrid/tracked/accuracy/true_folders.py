@@ -15,8 +15,8 @@ from maskgrid.io.listings import image_key
 from maskgrid.masks import rle
 from maskgrid.tracked.accuracy.true_documents import sa_v_name, sa_v_video
 from maskgrid.tracked.accuracy.true_masks import KEY, BadTruthError, FrameNames, TrueMask, TrueVideo, empty_code
-from maskgrid.tracked.frames import natural_key
-from maskgrid.tracked.index import Video
+from maskgrid.tracked.videos.frames import natural_key
+from maskgrid.tracked.videos.index import Video
 
 _SUFFIXES = frozenset({".png", ".json"})
 _MODES = ("1", "P", "L", "I;16", "I")
