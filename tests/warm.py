@@ -109,7 +109,7 @@ def load_torch() -> None:
     import maskgrid.prompted.prompt
     import maskgrid.tracked.track  # noqa: F401
     from maskgrid.network.model import load_model
-    from maskgrid.tracked.tracker import load_tracker
+    from maskgrid.tracked.propagation.tracker import load_tracker
 
     load_tables_and_pictures()
     load_model("demo", device="cpu")
