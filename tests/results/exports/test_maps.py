@@ -11,7 +11,7 @@ import tifffile
 from maskgrid.automatic.verify import check_index
 from maskgrid.config.exports import GeojsonOptions, GeopackageOptions
 from maskgrid.config.models import Config
-from maskgrid.dataset.georeference import read_georeference
+from maskgrid.dataset.georeference import Georeference, read_georeference
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.tables import read_previous, read_shard
 from maskgrid.io.errors import UserError
@@ -192,6 +192,25 @@ def test_a_number_of_somebodys_own_is_no_epsg_code(tmp_path):
     described(tmp_path / "a.tif", own)
     with (tmp_path / "a.tif").open("rb") as stream:
         assert read_georeference(stream) is None, "as GDAL has it"
+
+
+@pytest.mark.parametrize(("suffix", "world"), [(".jpg", ".jgw"), (".png", ".pgw"), (".tif", ".tfw"), (".tif", ".wld")])
+def test_a_world_file_is_read_from_the_copy_that_gdal_makes(tmp_path, suffix, world):
+    """As docs/maps.md tells to; ``rasterio.shutil.copy`` is what ``gdal_translate`` does."""
+    rasterio = pytest.importorskip("rasterio")
+    from rasterio import shutil
+
+    image = tmp_path / f"scene{suffix}"
+    PIL.Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(image)
+    image.with_suffix(world).write_text("0.5\n0\n0\n-0.25\n500000.25\n5000000.875\n")
+    (tmp_path / f"{image.name}.aux.xml").write_text("<PAMDataset><SRS>EPSG:32633</SRS></PAMDataset>")
+    shutil.copy(image, tmp_path / "copy.tif", driver="GTiff")
+    with image.open("rb") as stream:
+        assert suffix != ".tif" or read_georeference(stream) is None
+    with (tmp_path / "copy.tif").open("rb") as stream, rasterio.open(image) as there:
+        found = read_georeference(stream)
+        assert found == Georeference("EPSG:32633", (0.5, 0.0, 500000.0, 0.0, -0.25, 5000001.0))
+        assert found.transform == tuple(there.transform)[:6]
 
 
 def test_without_rasterio_the_message_names_the_extra(photos, tmp_path, monkeypatch):
