@@ -65,6 +65,11 @@ def jpeg_xl_in_tiff(path):
     tifffile.imwrite(path, scene(40, 50), photometric="rgb", compression="jpegxl")
 
 
+def webp_in_tiff(path):
+    pytest.importorskip("imagecodecs")
+    tifffile.imwrite(path, scene(40, 50), photometric="rgb", compression="webp")
+
+
 def large(path):
     pytest.importorskip("pyvips")
     PIL.Image.fromarray(scene(201, 211)).save(path)
@@ -74,6 +79,7 @@ EXTRAS = {
     "heic": ("a.heic", heic, "pillow_heif", "unsupported"),
     "avif": ("a.avif", avif, "PIL._avif", "unsupported"),
     "tiff": ("a.tif", jpeg_xl_in_tiff, "imagecodecs", "unsupported"),
+    "tiff, WebP": ("a.tif", webp_in_tiff, "imagecodecs", "unsupported"),
     "large, JPEG": ("a.jpg", large, "pyvips", "too_large"),
     "large, PNG": ("a.png", large, "pyvips", "too_large"),
 }
