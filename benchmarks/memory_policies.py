@@ -12,7 +12,6 @@ with the 95 % interval of 10,000 resamples of the clips.
 import argparse
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from maskgrid.dataset.demo import Clip
+from maskgrid.masks.contours import contour_accuracy, region_similarity
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.propagation.predictor import VideoPredictor
 from maskgrid.tracked.propagation.tracker import load_tracker, track
 from maskgrid.tracked.records import FramePrompt
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # training is not installed, and sam2 installs another
-from training.measures import contour_accuracy, region_similarity
 
 NEVER = 1_000_000
 

@@ -204,7 +204,7 @@ def test_an_object_that_comes_back_keeps_its_number(tracker, monkeypatch, there,
         return tracked_masks(state, frame, ids, logits)
 
     for module in ("discovery", "trails"):
-        monkeypatch.setattr(f"maskgrid.tracked.{module}.tracked_masks", seen)
+        monkeypatch.setattr(f"maskgrid.tracked.propagation.{module}.tracked_masks", seen)
     options = AutomaticConfig(**{"generate_every": 1, "end_after": 2, **automatic})
     generator = frames.generator()
     found = by_object(track_automatically(tracker, generator, frames, options))

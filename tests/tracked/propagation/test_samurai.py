@@ -180,6 +180,22 @@ def test_what_is_forgotten(goods, horizon, kept, with_features):
         assert (found, features) == (everything, with_features)
 
 
+def test_a_frame_that_stays_lets_go_of_its_batch():
+    goods = {1: 1, **dict.fromkeys(range(2, 10), 0)}
+    outputs, batch = outputs_of(goods), torch.zeros(5, 8)
+    for output in outputs["non_cond_frame_outputs"].values():
+        output |= {"maskmem_features": batch[:1], "maskmem_pos_enc": [batch[:1]], "pred_masks": None}
+    forget(
+        {"output_dict_per_obj": {0: outputs}, "frames_tracked_per_obj": {0: {}}}, 9, Reach(2, 4, True), NOTHING_LATER
+    )
+    kept = outputs["non_cond_frame_outputs"]
+    assert {t: output["maskmem_features"].untyped_storage().nbytes() for t, output in kept.items()} == {
+        1: 8 * 4,
+        8: 5 * 8 * 4,
+        9: 5 * 8 * 4,
+    }
+
+
 # All of it, on the network
 
 

@@ -88,10 +88,13 @@ def _read_palettes(files: Sequence[Path], stop: int | None, video: Video) -> Ite
     """Yield a mask for each frame with a picture and each object of any of the pictures."""
     names, size_hw = FrameNames(video, stop), video.size_hw
     frames: dict[int, dict[int, bytes]] = {}
+    first: dict[int, Path] = {}
     for path in files:
         number = None
         try:
             number = names.of_picture(path.stem)
+            if (other := first.setdefault(number, path)) != path:
+                raise BadTruthError("duplicate", f"{other.name} and {path.name} are both of frame {number}")
             labels, has_palette = _labels(path, size_hw)
         except BadTruthError as error:
             yield TrueMask.bad(error, None, number)

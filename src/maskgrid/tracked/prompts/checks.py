@@ -60,8 +60,10 @@ class _Checker:
                 paths = FrameFolder(video.location, 0, reading.stop).paths
                 self.names = {path.name: number for number, path in enumerate(paths)}
         self.prompted = PromptedFrames()
+        self.video_id: str | None = None
 
     def resolve(self, entries: Sequence[VideoEntry]) -> list[VideoPrompt]:
+        self.video_id = entries[0].video_id
         names = [ObjectName(entry.entry.source_id, entry.row) for entry in entries]
         ids = object_ids(names)
         # Without an id, the row's number stands for it, unless another object has that id.
@@ -101,6 +103,9 @@ class _Checker:
         entry = found.entry
         if entry.broken is not None:
             raise BadPromptError(PromptStatus.MALFORMED, entry.broken)
+        if found.video_id != self.video_id:
+            ids = f"the ids {self.video_id} and {found.video_id}"
+            raise BadPromptError(PromptStatus.MALFORMED, f"the file has this video twice, with {ids}; the first counts")
         if self.video is None:
             raise BadPromptError(PromptStatus.UNKNOWN_VIDEO, f"the source has no video {self.key!r}")
         if self.video.status != "ok":

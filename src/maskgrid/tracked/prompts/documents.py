@@ -32,13 +32,15 @@ def _track_entries(
 ) -> Iterator[VideoEntry]:
     annotation, video = track.annotation, document.videos.get(track.video_id)
     category_id, category = document.category_of(track)
-    broken = None
+    broken = track.broken
     if video is None or not names:
         broken = f"the file has no video with the id {track.video_id}, or it has no name"
     wanted = [frame for frame in track.frames if (frame.segmentation if config.use == "mask" else frame.box)]
     if not wanted and broken is None:
         broken = f"the object has no {'segmentation' if config.use == 'mask' else 'box'} on any frame"
-    chosen = wanted if config.prompt_frames == "all" else wanted[:1]
+    # An object that is twice on its first frame is two prompts, so that the second one gets a row.
+    first = [frame for frame in wanted if (frame.frame, frame.name) == (wanted[0].frame, wanted[0].name)]
+    chosen = wanted if config.prompt_frames == "all" else first
     for frame in chosen or [TrackFrame(None, None, None, None, None)]:
         entry = Entry(
             image_key=names[0] if names else "",
@@ -53,4 +55,4 @@ def _track_entries(
             size_hw=frame.size_hw or stated_size_hw(video or {}),
             broken=broken,
         )
-        yield VideoEntry(names or ("",), entry, frame.frame, frame.name, row=track.row)
+        yield VideoEntry(names or ("",), entry, frame.frame, frame.name, row=track.row, video_id=track.video_id)

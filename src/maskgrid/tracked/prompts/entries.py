@@ -22,6 +22,7 @@ class VideoEntry:
         frame_name: for a folder of frames, the frame's file name; it overrides ``frame``.
         round: the round of corrections that it belongs to.
         row: for an entry without an object's id, its number in the file, from 1; it is an object of its own.
+        video_id: the id of its video, if the file gives videos ids.
     """
 
     names: tuple[str, ...]
@@ -30,6 +31,7 @@ class VideoEntry:
     frame_name: str | None = None
     round: Any = None
     row: int | None = None
+    video_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

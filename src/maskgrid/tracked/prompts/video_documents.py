@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from maskgrid.masks import rle
-from maskgrid.masks.coco_reading import listed_objects, read_json, stated_size_hw
-from maskgrid.masks.segmentations import whole_number, whole_number_of_text
+from maskgrid.masks.coco_reading import categories_by_id, entries_by_id, listed_objects, read_json, stated_size_hw
+from maskgrid.masks.segmentations import whole_number
 from maskgrid.tracked.prompts.entries import Record
-from maskgrid.tracked.videos.frames import natural_key
+from maskgrid.tracked.prompts.listed_videos import (
+    file_name_of,
+    folders_of,
+    frame_numbers,
+    id_of,
+    image_stands_for,
+    list_of,
+    listed_frames,
+    value_at,
+    video_names,
+    video_stands_for,
+    warn_of_repeated,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +48,7 @@ class Track:
         row: without an id, the number of its annotation, from 1.
         annotation: the first of its annotations.
         frames: where it is seen, in order.
+        broken: why it cannot be told from another object.
     """
 
     video_id: str
@@ -43,6 +56,7 @@ class Track:
     row: int | None
     annotation: Record
     frames: list[TrackFrame]
+    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +77,8 @@ class VideoDocument:
 
     def names(self) -> dict[str, tuple[str, ...]]:
         """The names that each video may have in the source, by its id: its name, its file, its frames' folder."""
-        folders = _folders(self.images)
-        return {video_id: _video_names(video, folders.get(video_id)) for video_id, video in self.videos.items()}
+        folders = folders_of(self.images)
+        return {video_id: video_names(video, folders.get(video_id)) for video_id, video in self.videos.items()}
 
     def category_of(self, track: Track) -> tuple[int | None, str | None]:
         """Id and name of an object's category."""
@@ -76,17 +90,17 @@ class VideoDocument:
     def frames(self) -> dict[str, list[tuple[Any, str | None]]]:
         """Number and file name of each frame that the file lists, with or without objects, by the video's id."""
         if self.images:
-            numbers = _frame_numbers(self.images)
+            numbers = frame_numbers(self.images)
             found: dict[str, list[tuple[Any, str | None]]] = {}
             for image in self.images:
-                frame = numbers.get(_id_of(image.get("id"))), _file_name(image.get("file_name"))
-                found.setdefault(_id_of(image.get("video_id")), []).append(frame)
+                frame = numbers.get(id_of(image.get("id"))), file_name_of(image.get("file_name"))
+                found.setdefault(id_of(image.get("video_id")), []).append(frame)
             return found
         lengths: dict[str, int] = {}
         for track in self.tracks:
-            length = len(_list(track.annotation.get("segmentations")))
+            length = len(list_of(track.annotation.get("segmentations")))
             lengths[track.video_id] = max(length, lengths.get(track.video_id, 0))
-        return {key: _listed_frames(video, lengths.get(key, 0)) for key, video in self.videos.items()}
+        return {key: listed_frames(video, lengths.get(key, 0)) for key, video in self.videos.items()}
 
 
 def read_video_document(path: Path, key: str) -> VideoDocument:
@@ -109,12 +123,13 @@ def video_document(path: Path, content: Any, key: str) -> VideoDocument:  # noqa
     videos, annotations, categories = (
         listed_objects(path, content, name, key, form) for name in ("videos", "annotations", "categories")
     )
-    names = _categories(path, categories, annotations)
-    by_id = {_id_of(video.get("id")): video for video in videos}
+    names = _categories(path, key, categories, annotations)
+    by_id = entries_by_id(path, key, "videos", videos, id_of, video_stands_for)
     images: list[Record] = []
     if "images" in content:
         images = listed_objects(path, content, "images", key, form)
-        tracks = _tracks(annotations, images)
+        warn_of_repeated(path, key, images)
+        tracks = _tracks(path, annotations, entries_by_id(path, key, "images", images, id_of, image_stands_for))
     else:
         tracks = _annotated(annotations, by_id)
     return VideoDocument(by_id, images, list(tracks), names)
@@ -122,110 +137,63 @@ def video_document(path: Path, content: Any, key: str) -> VideoDocument:  # noqa
 
 def _annotated(annotations: Sequence[Record], videos: Mapping[str, Record]) -> Iterator[Track]:
     """YouTube-VIS: an annotation per object, with lists as long as the video."""
+    rows: dict[tuple[str, str], int] = {}
     for number, annotation in enumerate(annotations, start=1):
-        video_id = _id_of(annotation.get("video_id"))
+        video_id = id_of(annotation.get("video_id"))
         has_id = annotation.get("id") is not None
         object_id = str(annotation["id"] if has_id else number)
         frames = _frames_of(annotation, videos.get(video_id, {}))
-        yield Track(video_id, object_id, None if has_id else number, annotation, frames)
+        first = rows.setdefault((video_id, id_of(annotation["id"])), number) if has_id else number
+        broken = None if first == number else f"annotations {first} and {number} of the file have the same id"
+        yield Track(video_id, object_id, None if has_id else number, annotation, frames, broken)
 
 
 def _frames_of(annotation: Record, video: Record) -> list[TrackFrame]:
-    segmentations, boxes = _list(annotation.get("segmentations")), _list(annotation.get("bboxes"))
-    names, numbers = _list(video.get("file_names")), _list(video.get("frame_numbers"))
+    segmentations, boxes = list_of(annotation.get("segmentations")), list_of(annotation.get("bboxes"))
+    names, numbers = list_of(video.get("file_names")), list_of(video.get("frame_numbers"))
     size_hw = stated_size_hw(annotation) or stated_size_hw(video)
     frames = []
     for index in range(max(len(segmentations), len(boxes))):
-        segmentation, box = _shown(_at(segmentations, index), _at(boxes, index))
+        segmentation, box = _shown(value_at(segmentations, index), value_at(boxes, index))
         if segmentation or box:
-            number = _at(numbers, index)
-            name = _file_name(_at(names, index))
+            number = value_at(numbers, index)
+            name = file_name_of(value_at(names, index))
             frames.append(TrackFrame(index if number is None else number, name, segmentation, box, size_hw))
     return frames
 
 
-def _listed_frames(video: Record, length: int) -> list[tuple[Any, str | None]]:
-    """YouTube-VIS: the frames of a video, at least ``length``."""
-    names, numbers = _list(video.get("file_names")), _list(video.get("frame_numbers"))
-    return [
-        (index if _at(numbers, index) is None else numbers[index], _file_name(_at(names, index)))
-        for index in range(max(len(names), length))
-    ]
-
-
-def _tracks(annotations: Sequence[Record], images: Sequence[Record]) -> Iterator[Track]:
+def _tracks(path: Path, annotations: Sequence[Record], images: Mapping[str, Record]) -> Iterator[Track]:
     """COCO-video: one annotation per frame, joined to objects by ``track_id`` or ``instance_id``."""
     tracks: dict[tuple[str, str, int | None], Track] = {}
-    by_id, numbers = {_id_of(image.get("id")): image for image in images}, _frame_numbers(images)
+    mixed: list[Track] = []
+    numbers = frame_numbers([*images.values()])
     for number, annotation in enumerate(annotations, start=1):
-        image_id = _id_of(annotation.get("image_id"))
-        image = by_id.get(image_id, {})
+        image_id = id_of(annotation.get("image_id"))
+        image = images.get(image_id, {})
         object_id = next((annotation[n] for n in ("track_id", "instance_id", "id") if _is_id(annotation.get(n))), None)
         row = number if object_id is None else None
-        key = _id_of(image.get("video_id", annotation.get("video_id"))), str(object_id if row is None else row), row
+        key = id_of(image.get("video_id", annotation.get("video_id"))), str(object_id if row is None else row), row
         segmentation, box = _shown(annotation.get("segmentation"), annotation.get("bbox"))
-        name, size_hw = _file_name(image.get("file_name")), stated_size_hw(image)
+        name, size_hw = file_name_of(image.get("file_name")), stated_size_hw(image)
         found = TrackFrame(numbers.get(image_id), name, segmentation, box, size_hw)
-        tracks.setdefault(key, Track(*key, annotation, [])).frames.append(found)
+        track = tracks.setdefault(key, Track(*key, annotation, []))
+        track.frames.append(found)
+        if annotation.get("category_id") != track.annotation.get("category_id"):
+            mixed.append(track)
+    if mixed:
+        where = f"the first is {mixed[0].object_id} in video {mixed[0].video_id}"
+        log.warning(
+            "%s: annotations of one object have different categories, of which the first counts; %s", path, where
+        )
     for track in tracks.values():
         track.frames.sort(key=lambda frame: _number(frame.frame))
         yield track
 
 
-def _frame_numbers(images: Sequence[Record]) -> dict[str, Any]:
-    """Each image's frame in its video, by the image's id.
-
-    ``frame_number`` beside ``frame_id``, as we write them; ``frame_id`` or ``frame_index``; without them the position
-    in the natural order of file names. MOT's files count from 1: where a video's are 1, 2, ... without a gap, 1 is the
-    first frame.
-    """
-    videos: dict[str, list[Record]] = {}
-    for image in images:
-        videos.setdefault(_id_of(image.get("video_id")), []).append(image)
-    numbers: dict[str, Any] = {}
-    for members in videos.values():
-        order = sorted(members, key=lambda image: (natural_key(str(image.get("file_name"))), str(image.get("id"))))
-        if all(type(image.get("frame_number")) is int and "frame_id" in image for image in order):
-            numbers |= {_id_of(image.get("id")): image["frame_number"] for image in order}
-            continue
-        stated = [
-            next((image[n] for n in ("frame_id", "frame_index") if image.get(n) is not None), None) for image in order
-        ]
-        whole = sorted(number for number in stated if type(number) is int)
-        first = 1 if len(order) > 1 and whole == list(range(1, len(order) + 1)) else 0
-        for index, (image, number) in enumerate(zip(order, stated, strict=True)):
-            numbers[_id_of(image.get("id"))] = index if number is None else number - first if first else number
-    return numbers
-
-
-def _folders(images: Sequence[Record]) -> dict[str, str]:
-    """The folder of each video's first image, by the video's id."""
-    folders: dict[str, str] = {}
-    for image in images:
-        if isinstance(name := image.get("file_name"), str):
-            folders.setdefault(_id_of(image.get("video_id")), name.rpartition("/")[0])
-    return folders
-
-
-def _video_names(video: Record, folder: str | None) -> tuple[str, ...]:
-    """The names that a document's video may have in the source: its name, its file, the folder of its frames."""
-    name = video.get("name")
-    names = [video.get("video_key"), video.get("file_name"), name]
-    first = _at(_list(video.get("file_names")), 0)
-    if isinstance(first, str):
-        folder = first.rpartition("/")[0]
-    if folder:
-        names += [folder, f"{name}/{folder}"]
-    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
-
-
-def _categories(path: Path, listed: Sequence[Record], annotations: Sequence[Record]) -> dict[int, Record]:
+def _categories(path: Path, key: str, listed: Sequence[Record], annotations: Sequence[Record]) -> dict[int, Record]:
     """The categories by id; unlisted ones, of which no mask depends, are named by their ids."""
-    known = {
-        category["id"]: category
-        for category in listed
-        if type(category.get("id")) is int and type(whole_number(category["id"])) is int
-    }
+    by_id = categories_by_id(path, listed, key)
+    known = {number: category for number, category in by_id.items() if type(number) is int}
     used = {number for annotation in annotations if (number := _category_id(annotation)) is not None}
     if unlisted := sorted(used - known.keys()):
         log.warning("%s: unlisted categories are named by their ids: %s", path, ", ".join(map(str, unlisted[:5])))
@@ -273,26 +241,9 @@ def _is_empty(segmentation: Record) -> bool:
 _LONGEST_EMPTY = 12
 
 
-def _id_of(value: Any) -> str:  # noqa: ANN401
-    """The id of a video or an image as text: ``1``, ``1.0`` and ``"1"`` are one id, since tools write all of them."""
-    return str(whole_number_of_text(value))
-
-
 def _is_id(value: Any) -> bool:  # noqa: ANN401
     """Whether a value is an object's id, which -1 is not."""
     return value is not None and not (type(value) is int and value < 0)
-
-
-def _file_name(name: Any) -> str | None:  # noqa: ANN401
-    return name.rpartition("/")[2] if isinstance(name, str) else None
-
-
-def _list(value: Any) -> list[Any]:  # noqa: ANN401
-    return value if isinstance(value, list) else []
-
-
-def _at(values: list[Any], index: int) -> Any:  # noqa: ANN401
-    return values[index] if index < len(values) else None
 
 
 def _number(value: Any) -> float:  # noqa: ANN401

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-import torch
-
 from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.io.errors import UserError
@@ -18,6 +16,7 @@ from maskgrid.tracked.propagation.lost import LostObjects
 from maskgrid.tracked.propagation.predictor import VideoPredictor
 from maskgrid.tracked.propagation.proposals import new_objects, propose
 from maskgrid.tracked.propagation.shared_frames import SharedFrames
+from maskgrid.tracked.propagation.snapshots import write_snapshot
 from maskgrid.tracked.propagation.state import (
     NOTHING_LATER,
     State,
@@ -125,7 +124,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
             "held": self._held.plain(),
             "lost": self._lost.plain(),
         }
-        torch.save(content, stream)
+        write_snapshot(content, stream)
 
     def _advance(self, frame: int) -> None:
         """Track the next frame."""
@@ -206,5 +205,4 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
             self._unseen[mask.object_id] = 0 if is_seen(mask) else self._unseen[mask.object_id] + 1
             if self._automatic.end_after is not None and self._unseen[mask.object_id] >= self._automatic.end_after:
                 del self._unseen[mask.object_id]
-                self._lost.end(mask.object_id)
                 self._predictor.remove_object(self._state, mask.object_id, need_output=False)

@@ -13,6 +13,7 @@ from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.masks import rle
 from maskgrid.tracked.propagation.held import is_seen
 from maskgrid.tracked.propagation.predictor import VideoPredictor
+from maskgrid.tracked.propagation.snapshots import with_own_storage
 from maskgrid.tracked.propagation.state import State, state_of
 from maskgrid.tracked.propagation.tracker import tracked_masks
 from maskgrid.tracked.records import TrackedMask
@@ -46,17 +47,21 @@ class LostObjects:
         within = self._automatic.rejoin_within
         if within is None:
             return
-        for mask in filter(is_seen, masks):
+        for mask in masks:
+            if not is_seen(mask):
+                self._set_apart(mask.object_id, frame - 1)
+                continue
             outputs = state["output_dict_per_obj"][state["obj_id_to_idx"][mask.object_id]]
             prompted = outputs["cond_frame_outputs"]
             last = {} if frame in prompted else {frame: outputs["non_cond_frame_outputs"][frame]}
             self._sights[mask.object_id] = Sight(frame, mask.counts, {**prompted, **last})
         self._sights = {one: sight for one, sight in self._sights.items() if frame - sight.frame < within}
 
-    def end(self, object_id: int) -> None:
-        """Keep an object's memory when it is no longer tracked."""
-        if (sight := self._sights.get(object_id)) is not None:  # a copy: a batch's tensors would stay with its slices
-            memory = tree_map_only(Tensor, Tensor.clone, dict(sight.memory))
+    def _set_apart(self, object_id: int, last_seen: int) -> None:
+        """Copy what is remembered of an object that goes out of sight: a slice keeps its whole batch."""
+        sight = self._sights.get(object_id)
+        if sight is not None and sight.frame == last_seen:
+            memory = tree_map_only(Tensor, with_own_storage, dict(sight.memory))
             self._sights[object_id] = Sight(sight.frame, sight.counts, memory)
 
     def recognise(

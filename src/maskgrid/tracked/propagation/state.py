@@ -8,7 +8,11 @@ from typing import Any
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
 from torch.serialization import default_restore_location
+from torch.utils._pytree import tree_map_only
+
+from maskgrid.tracked.propagation.snapshots import with_own_storage
 
 State = dict[str, Any]
 
@@ -87,8 +91,11 @@ def forget(state: State, frame: int, reach: Reach, horizon: Horizon) -> None:
             distance = min(found.get(t, math.inf) for found in distances)
             if distance > max(reach.pointers, reach.features):
                 del remembered[t]
-            else:
-                remembered[t] = _part_of(remembered[t], distance <= reach.features, t in horizon.prompted)
+                continue
+            remembered[t] = _part_of(remembered[t], distance <= reach.features, t in horizon.prompted)
+            if min(abs(t - centre) for centre in centres) > max(reach.pointers, reach.features):
+                # It may stay long after the other objects' outputs of its batch, which a slice would keep.
+                remembered[t] = tree_map_only(Tensor, with_own_storage, remembered[t])
     for tracked in state["frames_tracked_per_obj"].values():
         for t in [t for t in tracked if t not in horizon.prompted]:
             del tracked[t]

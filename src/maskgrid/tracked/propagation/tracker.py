@@ -21,6 +21,7 @@ from maskgrid.tracked.prompts.given import PromptsLike, prompts_of
 from maskgrid.tracked.propagation.predictor import CompiledVideoPredictor, VideoPredictor
 from maskgrid.tracked.propagation.schedule import Pass, last_passes, plan_passes
 from maskgrid.tracked.propagation.shared_frames import SharedFrames
+from maskgrid.tracked.propagation.snapshots import write_snapshot
 from maskgrid.tracked.propagation.state import (
     Horizon,
     State,
@@ -197,7 +198,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
 
     def save(self, stream: IO[bytes]) -> None:
         """Save the state, so that tracking can resume after the last frame yielded."""
-        torch.save({"at": self._at, "n_given": self.n_given, "state": kept_state(self._state)}, stream)
+        write_snapshot({"at": self._at, "n_given": self.n_given, "state": kept_state(self._state)}, stream)
 
     def _run(self) -> Iterator[tuple[int, list[TrackedMask]]]:
         begun, done = self._at
