@@ -1,6 +1,7 @@
 """True objects in every form that people have them in, good and bad; and masklets measured against them."""
 
 import json
+import shutil
 import unicodedata
 from dataclasses import replace
 
@@ -19,12 +20,14 @@ from maskgrid.plan.plan import make_plan
 from maskgrid.tracked.accuracy.evaluate import evaluate_run
 from maskgrid.tracked.accuracy.merge import accuracies
 from maskgrid.tracked.accuracy.page import accuracy_sections
+from maskgrid.tracked.accuracy.true_folders import folder_videos
 from maskgrid.tracked.accuracy.truth import true_objects_origin, truth_state, write_true_objects
 from maskgrid.tracked.exports.coco_frames import write_coco_frames
 from maskgrid.tracked.exports.documents import write_sa_v, write_youtube_vis
 from maskgrid.tracked.exports.stage import write_object_pictures, write_palette_pictures
 from maskgrid.tracked.masklets import read_run
 from maskgrid.tracked.tables import MASKLETS
+from maskgrid.tracked.videos.index import Video
 from maskgrid.tracked.videos.stage import write_videos
 
 SIZE_HW = (60, 80)
@@ -321,6 +324,30 @@ def test_ground_truth_without_anything_to_use_is_an_error(clips, tmp_path, write
     assert str(error.value).startswith("tracking.ground_truth: ")
 
 
+@pytest.mark.parametrize("write", [palettes, object_pictures], ids=["of all", "of one"])
+@pytest.mark.parametrize(
+    ("numbers", "stop", "expected"),
+    [
+        ([0, 2, 4], None, [0, 2, 4]),
+        ([1, 3, 6], None, [0, 2, 5]),  # there is no frame 6, so they count from 1
+        ([1, 3, 5], None, [1, 3, 5]),
+        ([0, 3, 6], None, [0, 3]),
+        ([1, 3, 6], 6, [1, 3]),  # frame 6 may be there, after the stop
+    ],
+)
+def test_pictures_of_a_video_file_may_count_from_1(tmp_path, write, numbers, stop, expected):
+    write(tmp_path / "made")
+    for source in (tmp_path / "made").rglob("0.png"):
+        folder = tmp_path / "truth" / source.parent.relative_to(tmp_path / "made")
+        folder.mkdir(parents=True)
+        for number in numbers:
+            shutil.copy(source, folder / f"frame_{number:04}.png")
+    video = Video("a.mp4", "a.mp4", b"a.mp4", "", "file", width=SIZE_HW[1], height=SIZE_HW[0], n_frames=N_FRAMES)
+    (found,) = folder_videos(tmp_path / "truth", {"a"}, stop)
+    masks = [mask for mask in found.read(video) if mask.status == "ok"]
+    assert sorted({mask.frame for mask in masks}) == expected
+
+
 def test_an_object_may_be_named_like_another_video(clips, tmp_path):
     for t in range(N_FRAMES):
         save(tmp_path / "truth/a/b" / f"{t}.png", TRUTH[t, 0].astype(np.uint8), with_palette=False)
@@ -469,8 +496,19 @@ def test_palettes_of_other_ids_are_matched_by_masks(clips, tmp_path, caplog, mat
     write_palette_pictures(read_run(plan, "a"), tmp_path / "truth/a")
     found = measured(plan, "a")
     assert [(row["truth_id"], row["j_and_f"]) for row in found.objects] == [*zip("12", j_and_f, strict=True)]
-    words = "a: no masklet has the id of a true object (1, 2 and 4, 7.0), so all are measured with empty masks; "
+    words = (
+        "a: 2 of 2 true objects have no masklet with their id and are measured with empty masks: 1, 2; masklets' ids: "
+        "4, 7.0; tracking.match_truth_by: masks"
+    )
     assert (words in caplog.text) == warns
+
+
+def test_true_objects_without_a_prompt_are_said(clips, tmp_path, caplog):
+    plan = plan_of(clips, palettes(tmp_path / "truth"), prompts="p.csv")
+    masklets(plan, TRUTH[:, :1])
+    assert [row["status"] for row in measured(plan, "a").objects] == ["ok", "no_masklet"]
+    assert "a: 1 of 2 true objects have no masklet with their id and are measured with empty masks: 2; " in caplog.text
+    assert "match_truth_by" not in caplog.text
 
 
 def test_void_pixels_count_for_nobody(clips, tmp_path):

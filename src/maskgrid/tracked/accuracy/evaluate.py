@@ -94,11 +94,12 @@ def _masklets(run: Run) -> dict[int, str]:
 def _measured(run: Run, truth: _Truth, masklets: Mapping[int, str], config: TrackingConfig) -> VideoAccuracy:
     how = how_measured(config)
     pairs = _same_ids(truth.ids, masklets) if how["match_truth_by"] == "ids" else None
-    if pairs is not None and pairs.size and not pairs.any():
-        ids = " and ".join(_shown(some) for some in (truth.ids, [*masklets.values()]))
+    if pairs is not None and (alone := [one for one, row in zip(truth.ids, pairs, strict=True) if not row.any()]):
+        hint = "" if pairs.any() else "; tracking.match_truth_by: masks matches them by their masks"
         log.warning(
-            "%s: no masklet has the id of a true object (%s), so all are measured with empty masks; "
-            "tracking.match_truth_by: masks matches them by their masks", run.name, ids,
+            "%s: %d of %d true objects have no masklet with their id and are measured with empty masks: %s; "
+            "masklets' ids: %s%s",
+            run.name, len(alone), len(truth.ids), _shown(alone), _shown([*masklets.values()]) or "none", hint,
         )  # fmt: skip
     frames = shown(
         _frames(run, truth, [*masklets], how["skip_first_and_last"]),
