@@ -35,13 +35,14 @@ from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.dataset.demo import Clip
 from maskgrid.masks import rle
-from maskgrid.tracked.discovery import track_automatically
-from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.masks.contours import contour_accuracy, region_similarity
+from maskgrid.tracked.propagation.discovery import track_automatically
+from maskgrid.tracked.propagation.predictor import VideoPredictor
+from maskgrid.tracked.propagation.tracker import load_tracker, track
 from maskgrid.tracked.records import FramePrompt, TrackedMask
-from maskgrid.tracked.tracker import load_tracker, track
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # training is not installed, and sam2 installs another
-from training.measures import LEAST_AREA_FRAC, contour_accuracy, held_out_clips, region_similarity
+from training.measures import LEAST_AREA_FRAC, held_out_clips
 
 Masks = NDArray[np.bool_]
 

@@ -17,7 +17,6 @@ import copy
 import sys
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -30,13 +29,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from maskgrid.dataset.demo import Clip
+from maskgrid.masks.contours import contour_accuracy, region_similarity
 from maskgrid.tracked.options import TrackOptions
-from maskgrid.tracked.predictor import VideoPredictor
+from maskgrid.tracked.propagation.predictor import VideoPredictor
+from maskgrid.tracked.propagation.tracker import add_prompt, load_tracker
 from maskgrid.tracked.records import FramePrompt
-from maskgrid.tracked.tracker import add_prompt, load_tracker
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # training is not installed, and sam2 installs another
-from training.measures import contour_accuracy, region_similarity
 
 POLICIES = "sam2", "scores", "samurai"
 LEAST_IOU, LEAST_SCORE, MOTION_WEIGHT, STABLE_FRAMES = 0.5, 0.0, 0.25, 3

@@ -107,10 +107,10 @@ def run(arguments: argparse.Namespace) -> dict[str, float | str]:
 
 def run_maskgrid(arguments: argparse.Namespace, mask: "np.ndarray") -> Iterator[bytes]:
     """Track with maskgrid; yield the mask's RLE code frame by frame."""
-    from maskgrid.tracked.frames import FrameFolder
     from maskgrid.tracked.options import TrackOptions
+    from maskgrid.tracked.propagation.tracker import load_tracker, track
     from maskgrid.tracked.records import FramePrompt
-    from maskgrid.tracked.tracker import load_tracker, track
+    from maskgrid.tracked.videos.frames import FrameFolder
 
     tracker = load_tracker(arguments.checkpoint, device=arguments.device)
     options = TrackOptions(max_frame_num_to_track=arguments.track and arguments.track - 1)

@@ -30,7 +30,7 @@ TESTS = (
     "tests/automatic/test_exact.py",
     "tests/automatic/test_tiles.py",
     "tests/prompted/test_exact.py",
-    "tests/tracked/test_exact.py",
+    "tests/tracked/propagation/test_exact.py",
     "tests/network/test_decoder.py",
     "tests/network/test_model.py",
     "tests/masks",

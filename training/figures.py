@@ -18,9 +18,10 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor
 from maskgrid.dataset.demo import Clip, Scene
 from maskgrid.dataset.demo.records import Masks, Pixels
 from maskgrid.io.files import atomic_write
+from maskgrid.masks.contours import contour_accuracy, region_similarity
 from maskgrid.masks.pictures import grid
 from maskgrid.network.predictor import fit_feature_sizes
-from training.measures import IOU_STEPS, contour_accuracy, measured_masks, pairwise_iou, recalls, region_similarity
+from training.measures import IOU_STEPS, measured_masks, pairwise_iou, recalls
 
 # Photographs that come with scikit-image.
 _PHOTOGRAPHS = (

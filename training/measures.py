@@ -13,7 +13,6 @@ from maskgrid.io.errors import UserError
 Masks = NDArray[np.bool_]
 
 IOU_STEPS = np.arange(0.5, 1.0, 0.05)
-_BORDER_FRAC = 0.008  # DAVIS's tolerance for borders, as a share of the diagonal
 
 FIRST_TRAINING_SEED = 1_000_000  # training uses seeds from here on, measuring those below
 LEAST_AREA_FRAC = 0.002  # objects that cover a smaller share of the image are not measured
@@ -48,35 +47,6 @@ def recalls(iou: NDArray[np.float64]) -> NDArray[np.float64]:
         rows, columns = linear_sum_assignment(hits, maximize=True)
         matched.append(hits[rows, columns].sum() / len(iou))
     return np.array(matched)
-
-
-def region_similarity(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """J of DAVIS: IoU; 1 if both are empty."""
-    union = int((mask | truth).sum())
-    return 1.0 if union == 0 else float((mask & truth).sum() / union)
-
-
-def contour_accuracy(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """F of DAVIS: harmonic mean of the borders' precision and recall; 1 if both are empty."""
-    border, true_border = _border(mask), _border(truth)
-    if not border.any() and not true_border.any():
-        return 1.0
-    if not border.any() or not true_border.any():
-        return 0.0
-    precision = (border & _thickened(true_border)).sum() / border.sum()
-    recall = (true_border & _thickened(border)).sum() / true_border.sum()
-    return 0.0 if precision + recall == 0 else float(2 * precision * recall / (precision + recall))
-
-
-def _border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)
-    return np.asarray(mask & (inner == 0))
-
-
-def _thickened(border: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    radius = int(np.ceil(_BORDER_FRAC * np.hypot(*border.shape)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return np.asarray(cv2.dilate(border.astype(np.uint8), disc) > 0)
 
 
 def held_out_scenes(count: int, first: int = 0) -> Iterator[Scene]:

@@ -17,8 +17,8 @@ from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.dataset.demo import draw_clip
 from maskgrid.dataset.objects import Prompt
 from maskgrid.masks.rle import area_px, encode
-from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.propagation.discovery import track_automatically
 
 _SIZE_HW = (240, 360)
 _CASES: dict[str, dict[str, Any]] = {

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from maskgrid.network.allocator import keep_freed_memory
     from maskgrid.network.model import load_model
     from maskgrid.prompted.prompter import Prompter
-    from maskgrid.tracked.film import show_video
+    from maskgrid.tracked.exports.film import show_video
     from maskgrid.tracked.options import TrackOptions
+    from maskgrid.tracked.propagation.tracker import load_tracker, track
     from maskgrid.tracked.records import FramePrompt
-    from maskgrid.tracked.tracker import load_tracker, track
 
 __all__ = [
     "FramePrompt",
@@ -51,10 +51,10 @@ _HOME = {
     "UserError": "maskgrid.io.errors",
     "keep_freed_memory": "maskgrid.network.allocator",
     "load_model": "maskgrid.network.model",
-    "load_tracker": "maskgrid.tracked.tracker",
+    "load_tracker": "maskgrid.tracked.propagation.tracker",
     "show": "maskgrid.automatic.notebook",
-    "show_video": "maskgrid.tracked.film",
-    "track": "maskgrid.tracked.tracker",
+    "show_video": "maskgrid.tracked.exports.film",
+    "track": "maskgrid.tracked.propagation.tracker",
     "write_coco": "maskgrid.automatic.notebook",
 }
 

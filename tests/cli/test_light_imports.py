@@ -24,7 +24,7 @@ CODE = {
             *("results.exports.stage", "results.statistics.stage", "results.report.stage", "results.accuracy.stage"),
             *("results.accept", "results.leftovers", "results.advice.text", "results.agreement"),
             *("prompted.prompts", "prompted.merge"),
-            *("tracked.videos", "tracked.masklets", "tracked.export", "tracked.merge"),
+            *("tracked.videos.stage", "tracked.masklets", "tracked.exports.stage", "tracked.merge"),
         )
     },
     "workflow": f"from snakemake.cli import main; main(['-s', {str(ROOT / 'Snakefile')!r}, '-n', '--cores', '1'])",

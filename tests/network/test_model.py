@@ -10,8 +10,8 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from maskgrid.io.errors import MachineError, UserError
 from maskgrid.network.checkpoints import Checkpoint, resolve_checkpoint
 from maskgrid.network.model import build_model, built_by, load_model, on_device
-from maskgrid.tracked.predictor import CompiledVideoPredictor
-from maskgrid.tracked.tracker import load_tracker
+from maskgrid.tracked.propagation.predictor import CompiledVideoPredictor
+from maskgrid.tracked.propagation.tracker import load_tracker
 
 
 @pytest.fixture

@@ -586,12 +586,37 @@ def test_coco_files_as_other_tools_write_them(by_hand):
     assert rows["1"]["category_id"] == 3
 
 
-def test_two_images_with_one_id_are_an_error(by_hand, capsys):
-    images = [{"id": 1, "file_name": "1.png"}, {"id": 1.0, "file_name": "2.png"}]
-    (by_hand / "c.json").write_text(json.dumps({"images": images, "annotations": []}))
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            {"images": [{"id": 1, "file_name": "1.png"}, {"id": 1.0, "file_name": "2.png"}]},
+            "images: entries 1 ('1.png') and 2 ('2.png') have the same id, 1,",
+        ),
+        (
+            {"categories": [{"id": 1, "name": "cup"}, {"id": 2, "name": "pan"}, {"id": 1.0, "name": "pot"}]},
+            "categories: entries 1 ('cup') and 3 ('pot') have the same id, 1,",
+        ),
+        (
+            {"categories": [{"id": "c", "name": "cup"}, {"id": "c", "name": "pot"}]},
+            "categories: entries 1 ('cup') and 2 ('pot') have the same id, c,",
+        ),
+    ],
+)
+def test_one_id_for_two_names_is_an_error(by_hand, capsys, content, words):
+    (by_hand / "c.json").write_text(json.dumps({"images": [], "annotations": [], **content}))
     (by_hand / "config.yaml").write_text(json.dumps({"dataset": {"source": "images"}, "prompts": {"source": "c.json"}}))
     assert main(["prompts"]) == 2
-    assert "have the same id, 1" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "prompts.source: " in message
+    assert "c.json: " + words in message
+
+
+def test_a_column_that_is_there_twice_is_an_error(by_hand, capsys):
+    (by_hand / "c.csv").write_text('image,box_xyxy,category,category\n1.png,"[1, 1, 9, 9]",cup,pot\n')
+    (by_hand / "config.yaml").write_text(json.dumps({"dataset": {"source": "images"}, "prompts": {"source": "c.csv"}}))
+    assert main(["prompts"]) == 2
+    assert "c.csv has the column 'category' twice; keep one" in capsys.readouterr().err
 
 
 def test_pictures_of_the_runs_own_results_are_no_prompts(by_hand):

@@ -172,7 +172,7 @@ def test_numbers_of_other_tools_are_read(image, tmp_path):
         (b'{"images": [], "annotations": [{"image_id": 7}]}', "annotation 1"),
         (b'{"images": [{"id": 1, "file_name": "x", "height": 9, "width": 9}], "annotations": []}', "pixels"),
         (listed([{}, {"id": 2}]), "the image 'x' is listed twice, under two ids"),
-        (listed([{}, {"file_name": "y"}]), "the images 'x' and 'y' have the same id, 1"),
+        (listed([{}, {"file_name": "y"}]), r"images: entries 1 \('x'\) and 2 \('y'\) have the same id, 1,"),
         (listed([{"id": None}]), "1 of its images have no id"),
         (listed([{"height": "40 px"}]), "no width and height"),
         *((listed([{}], segmentation), f"annotation 1 is not a mask.*{words}") for segmentation, words in DAMAGED),

@@ -122,6 +122,15 @@ def test_a_coco_file_is_a_region_too(plan, tmp_path):
     assert np.array_equal(rle.decode(code, SIZES[1]), left_half(SIZES[1]) > 0)
 
 
+def test_regions_of_images_that_the_file_does_not_list_are_said(plan, tmp_path, caplog):
+    path, coco = tmp_path / "regions.json", coco_of(SIZES[1])
+    coco["annotations"].append({**coco["annotations"][0], "id": 2, "image_id": 8})
+    path.write_bytes(orjson.dumps(coco))
+    other = tiny_plan(tmp_path, tmp_path / "results", filters={"region": str(path)})
+    read_regions(other, [{"image_key": "1.png", "path": b"1.png", "height": SIZES[1][0], "width": SIZES[1][1]}])
+    assert f"{path}: 1 annotations are of images that the file does not list" in caplog.text
+
+
 def test_the_library_filters_and_replays_filters(demo_model):
     image = scene(*SIZES[0], seed=0)
     loose = {"points_per_side": 4, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3}

@@ -31,10 +31,10 @@ from maskgrid.prompted.inputs import batches, inputs_of
 from maskgrid.prompted.prompts import write_prompts
 from maskgrid.prompted.tables import read_prompts
 from maskgrid.results.accuracy.stage import read_objects, write_truth
-from maskgrid.tracked.index import read_videos
 from maskgrid.tracked.parameters import options_of, reading_of
-from maskgrid.tracked.prompts import frame_prompts, good_prompts, passes_of
-from maskgrid.tracked.videos import write_videos
+from maskgrid.tracked.prompts.checked import frame_prompts, good_prompts, passes_of
+from maskgrid.tracked.videos.index import read_videos
+from maskgrid.tracked.videos.stage import write_videos
 from soak.damage import damaged_bytes, edited
 from soak.trials import Kind, Trial, WrongError
 

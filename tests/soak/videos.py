@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import PIL.Image
+from made_files import moving, write
 from made_videos import drawn
-from test_scan import moving, write
 
 from corpus import samples, scene
 from maskgrid.dataset.demo.clips import encode_clip
 from maskgrid.dataset.sources import SourceItem
-from maskgrid.tracked.index import Video, index_videos, open_frames, read_videos, write_index
 from maskgrid.tracked.parameters import Reading
-from maskgrid.tracked.scan import BadVideoError, VideoStatus
-from maskgrid.tracked.sources import list_videos
+from maskgrid.tracked.videos.index import Video, index_videos, open_frames, read_videos, write_index
+from maskgrid.tracked.videos.scan import BadVideoError, VideoStatus
+from maskgrid.tracked.videos.sources import list_videos
 from soak.damage import damaged_bytes
 from soak.trials import Kind, Trial, WrongError
 

@@ -179,7 +179,7 @@ def test_masks_are_compared():
 def test_without_pyav():
     code = (
         "import sys; from gpu.pyav import _EmptyModules; sys.meta_path.insert(0, _EmptyModules()); "
-        "import maskgrid.tracked.tracker, av; assert not hasattr(av, '__file__')"
+        "import maskgrid.tracked.propagation.tracker, av; assert not hasattr(av, '__file__')"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "benchmarks")])}
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env=environment)

@@ -18,10 +18,10 @@ from maskgrid.masks.rle import area_px, encode
 from maskgrid.network.model import DTYPES, run_in
 from maskgrid.plan.passes import Pass, Recording
 from maskgrid.prompted.prompter import Prompter
-from maskgrid.tracked.discovery import track_automatically
 from maskgrid.tracked.options import TrackOptions
+from maskgrid.tracked.propagation.discovery import track_automatically
+from maskgrid.tracked.propagation.tracker import load_tracker, track
 from maskgrid.tracked.records import FramePrompt
-from maskgrid.tracked.tracker import load_tracker, track
 from pretended_cuda import CUDA, moved, pretended_cuda
 
 IMAGE = scene(120, 160)

@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture(scope="session")
 def tracker():
     """The demo checkpoint as our tracker."""
-    from maskgrid.tracked.tracker import load_tracker
+    from maskgrid.tracked.propagation.tracker import load_tracker
 
     return load_tracker("demo", device="cpu")
 
@@ -30,7 +30,7 @@ def clip(tmp_path_factory):
 @pytest.fixture
 def logits(monkeypatch):
     """The logits of the returned masks, by frame."""
-    from maskgrid.tracked.predictor import VideoPredictor
+    from maskgrid.tracked.propagation.predictor import VideoPredictor
 
     found = {}
     propagate = VideoPredictor.propagate_quietly

@@ -3,11 +3,11 @@
 from maskgrid.dataset.sources import SourceItem
 from maskgrid.io.tables import write_batches
 from maskgrid.masks import rle
-from maskgrid.tracked.index import index_videos
 from maskgrid.tracked.masklets import RowMaker, Run, masklets_table, object_tables
 from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.records import TrackedMask
 from maskgrid.tracked.tables import MASKLETS
+from maskgrid.tracked.videos.index import index_videos
 
 
 def made_run(video, masks, folder, start=0, stride=1):

@@ -21,12 +21,12 @@ from maskgrid.config.models import Config
 from maskgrid.dataset.demo.clips import encode_clip
 from maskgrid.masks import rle
 from maskgrid.plan.plan import make_plan
-from maskgrid.tracked.frames import frames_of
-from maskgrid.tracked.given_prompts import prompts_of
 from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.masklets import join_masklets
+from maskgrid.tracked.prompts.given import prompts_of
 from maskgrid.tracked.track import track_job
-from maskgrid.tracked.videos import write_videos as index_videos
+from maskgrid.tracked.videos.frames import frames_of
+from maskgrid.tracked.videos.stage import write_videos as index_videos
 
 
 @pytest.fixture(scope="module")

@@ -23,19 +23,19 @@ from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.plan.plan import make_plan
 from maskgrid.results.forecast import plan_text
-from maskgrid.tracked.export import FORMS, export_run, voc_palette
-from maskgrid.tracked.index import open_frames, read_videos
+from maskgrid.tracked.exports.mots import write_mots
+from maskgrid.tracked.exports.stage import FORMS, export_run, voc_palette
 from maskgrid.tracked.jobs import make_jobs, read_jobs
 from maskgrid.tracked.masklets import join_masklets, read_run
 from maskgrid.tracked.merge import merge_tracked
-from maskgrid.tracked.mots import write_mots
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.parameters import reading_of
+from maskgrid.tracked.propagation.tracker import track
 from maskgrid.tracked.records import FramePrompt
 from maskgrid.tracked.track import track_job
-from maskgrid.tracked.tracker import track
 from maskgrid.tracked.verify import verify
-from maskgrid.tracked.videos import write_videos as index_videos
+from maskgrid.tracked.videos.index import open_frames, read_videos
+from maskgrid.tracked.videos.stage import write_videos as index_videos
 from scripts import chromium
 
 HEIGHT, WIDTH = 48, 64

@@ -10,7 +10,7 @@ import yaml
 
 from corpus import scene
 from maskgrid.dataset.tables import read_images
-from maskgrid.tracked.index import read_videos
+from maskgrid.tracked.videos.index import read_videos
 from workflow import ROOT, Run
 
 CONFIG = {

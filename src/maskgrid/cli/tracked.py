@@ -5,7 +5,9 @@ from maskgrid.cli.command import Command, option
 _RUN = option("--run", dest="name", required=True, help="the video's name, as in tracked/jobs.parquet")
 
 COMMANDS = (
-    Command("videos", "list and check the videos and the prompts, and plan the jobs", "tracked.videos:write_videos"),
+    Command(
+        "videos", "list and check the videos and the prompts, and plan the jobs", "tracked.videos.stage:write_videos"
+    ),
     Command(
         "track",
         "follow a group of objects through a video",
@@ -17,7 +19,7 @@ COMMANDS = (
     Command(
         "track-export",
         "write a video's masklets in another form",
-        "tracked.export:export_run",
+        "tracked.exports.stage:export_run",
         (_RUN, option("--form", required=True, help="sa_v, png, palette, mots, overlay, overlay_mp4 or player")),
     ),
     Command(

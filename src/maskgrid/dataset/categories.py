@@ -105,7 +105,7 @@ def read_categories(plan: Plan, rows: Iterable[Mapping[str, Any]]) -> Categories
     if config is None:
         return None
     path = _located(plan)
-    source = read_source(path, "box")
+    source = read_source(path, "box", "categories.from")
     listed = {int(one["id"]): dict(one) for one in source.categories}
     ids = {str(one.get("name")): number for number, one in listed.items()}
     for name in sorted({entry.category for entry in source.entries if entry.category is not None} - ids.keys()):

@@ -94,6 +94,8 @@ def _require_columns(path: Path, columns: list[str], form: TableForm) -> OtherCo
     """Check a table's columns; return what they are called here."""
     others = OtherColumns.of(columns, _known(form))
     names = others.renamed(columns)
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1 and name in _known(form)]:
+        raise UserError(f"{form.key}: {path} has the column '{twice[0]}' twice; keep one")
     if not {*form.required} <= {*names} or not {*names} & {*form.prompts}:
         wanted = " and ".join(f"'{name}'" for name in form.required)
         hint = "; separate them by commas" if len(columns) == 1 and ";" in columns[0] else ""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.listings import named_key
 from maskgrid.masks.coco_reading import (
     ImageId,
+    categories_by_id,
+    category_name,
     image_id_of,
     images_by_id,
     listed_objects,
@@ -29,7 +31,8 @@ log = logging.getLogger(__name__)
 
 _PROMPT_COLUMNS = ("point_coords", "box_xyxy", "box_xywh", "mask")
 OBJECT_COLUMNS = ("object_id", "category", "point_labels", *_PROMPT_COLUMNS)
-FORM = TableForm("prompts.source", ("image",), _PROMPT_COLUMNS, OBJECT_COLUMNS)
+_KEY = "prompts.source"
+FORM = TableForm(_KEY, ("image",), _PROMPT_COLUMNS, OBJECT_COLUMNS)
 
 
 _EXAMPLES = {
@@ -97,35 +100,35 @@ class PromptSource:
         return sorted({entry.mask for entry in self.entries if isinstance(entry.mask, str)})
 
 
-def read_source(path: Path, use: Use) -> PromptSource:
+def read_source(path: Path, use: Use, key: str = _KEY) -> PromptSource:
     """Read a file of prompts.
 
     Args:
         path: a COCO ``.json``, or a table: ``.csv``, ``.parquet``, ``.jsonl``.
         use: which parts of a COCO file's annotations are prompts.
+        key: the config's key that names the file, for messages.
 
     Raises:
         UserError: the file as a whole cannot be read in the format of its suffix.
     """
     try:
         if path.suffix.lower() == ".json":
-            return _coco(path, use)
-        rows = list(read_rows(path, FORM))
+            return _coco(path, use, key)
+        rows = list(read_rows(path, replace(FORM, key=key)))
     except OSError as error:
-        raise UserError(f"prompts.source: {path} cannot be read: {error.strerror}") from None
+        raise UserError(f"{key}: {path} cannot be read: {error.strerror}") from None
     return PromptSource(path.parent, [], [table_entry(number, row) for number, row in enumerate(rows, start=1)])
 
 
-def _coco(path: Path, use: Use) -> PromptSource:
-    content = read_json(path, "prompts.source")
+def _coco(path: Path, use: Use, key: str) -> PromptSource:
+    content = read_json(path, key)
     images, annotations, categories = (
-        listed_objects(path, content, name, "prompts.source") for name in ("images", "annotations", "categories")
+        listed_objects(path, content, name, key) for name in ("images", "annotations", "categories")
     )
-    known = images_by_id(path, images, "prompts.source")
-    names = {each["id"]: str(each.get("name", each["id"])) for each in categories if _hashable(each.get("id"))}
+    known, by_id = images_by_id(path, images, key), categories_by_id(path, categories, key)
+    names = {number: category_name(category) for number, category in by_id.items()}
     entries = [_coco_entry(annotation, known, names, use) for annotation in annotations]
-    whole = [category | {"id": whole_number(category.get("id"))} for category in categories]
-    listed = {category["id"]: category for category in whole if type(category["id"]) is int}
+    listed = {number: category for number, category in by_id.items() if type(number) is int}
     found = {entry.category_id: entry.category for entry in entries if entry.category_id is not None}
     unlisted = [{"id": number, "name": found[number]} for number in sorted(found.keys() - listed.keys())]
     if unlisted:

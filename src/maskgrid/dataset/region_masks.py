@@ -134,16 +134,20 @@ def _in_coco(path: Path, rows: list[dict[str, Any]]) -> dict[str, bytes]:
     names = NamedImages.of(rows, path.parent)
     key_of = cache(names.key)
     parts: dict[str, list[bytes]] = {}
+    n_lost = 0
     for each in listed_objects(path, content, "annotations", _KEY):
         image_id = image_id_of(each.get("image_id"))
         image = images.get(image_id) if image_id is not None else None
         name = image.get("file_name") if image is not None else None
+        n_lost += not isinstance(name, str)
         if image is None or not isinstance(name, str) or key_of(name) not in by_key:
             continue
         row = by_key[key_of(name)]
         code = _usable(each.get("segmentation") or _box(each.get("bbox")), row, path.parent, stated_size_hw(image))
         if code is not None:
             parts.setdefault(str(row["image_key"]), []).append(code)
+    if n_lost:
+        log.warning("%s: %s: %d annotations are of images that the file does not list", _KEY, path, n_lost)
     sizes: Mapping[str, tuple[int, int]] = {key: (row["height"], row["width"]) for key, row in by_key.items()}
     return {key: rle.merge(codes, sizes[key]) for key, codes in parts.items()}
 

@@ -2,22 +2,25 @@
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
-from maskgrid.masks.segmentations import code_of, whole_number_of_text
+from maskgrid.masks.segmentations import code_of, whole_number, whole_number_of_text
 
 Entry = dict[str, Any]
 ImageId = int | str
+CategoryId = int | str | float
+Id = TypeVar("Id")
 # Not JSON, and yet what Python's json.dump writes.
 _NOT_NUMBERS = (b"NaN", b"Infinity")
+_LONGEST_NAME = 80  # characters, in messages
 
 
 def read_json(path: Path, key: str) -> Any:  # noqa: ANN401
@@ -86,18 +89,66 @@ def images_by_id(path: Path, images: list[Entry], key: str) -> dict[ImageId, Ent
     Raises:
         UserError: two images have one id; ``key`` is the config's key that names the file.
     """
-    found: dict[ImageId, Entry] = {}
-    for image in images:
-        image_id = image_id_of(image.get("id"))
-        if image_id is None:
+    with_id = [image if image_id_of(image.get("id")) is not None else None for image in images]
+    found = entries_by_id(path, key, "images", with_id, image_id_of, lambda image: image.get("file_name"))
+    return {image_id: image for image_id, image in found.items() if image_id is not None}
+
+
+def categories_by_id(path: Path, categories: Sequence[Entry], key: str) -> dict[CategoryId, Entry]:
+    """The entries of ``categories`` whose id is a number or text, by id; ids such as ``1.0`` are 1.
+
+    Raises:
+        UserError: two categories have one id; ``key`` is the config's key that names the file.
+    """
+    whole = [category | {"id": whole_number(category.get("id"))} for category in categories]
+    with_id = [category if isinstance(category["id"], int | str | float) else None for category in whole]
+    return entries_by_id(path, key, "categories", with_id, whole_number, category_name)
+
+
+def category_name(category: Entry) -> str:
+    """A category's name; its id, if it has none."""
+    return str(category.get("name", category["id"]))
+
+
+def entries_by_id(
+    path: Path,
+    key: str,
+    what: str,
+    entries: Sequence[Entry | None],
+    id_of: Callable[[Any], Id],
+    name_of: Callable[[Entry], Any],
+) -> dict[Id, Entry]:
+    """The entries of one of a file's lists by id; the first of those that are listed twice.
+
+    Args:
+        path: the file.
+        key: the config's key that names it, for messages.
+        what: the list's name.
+        entries: the list; None for an entry that is left out.
+        id_of: turns an id into the form by which ids are compared.
+        name_of: what an entry stands for.
+
+    Raises:
+        UserError: two entries with one id stand for different things.
+    """
+    found: dict[Id, tuple[int, Entry]] = {}
+    for row, entry in enumerate(entries, start=1):
+        if entry is None:
             continue
-        name, other = image.get("file_name"), found.setdefault(image_id, image).get("file_name")
-        if name != other:
+        first, other = found.setdefault(id_of(entry.get("id")), (row, entry))
+        if name_of(entry) != name_of(other):
+            stated = entry.get("id")
+            shared = "have no id" if stated is None else f"have the same id, {id_of(stated)}"
             raise UserError(
-                f"{key}: {path}: the images {other!r} and {name!r} have the same id, {image_id!r}, so nobody can tell "
-                "whose objects are whose; give each image an id of its own"
+                f"{key}: {path}: {what}: entries {first} ({_shown(name_of(other))}) and {row} "
+                f"({_shown(name_of(entry))}) {shared}, so nobody can tell which is meant; give each an id of its own"
             )
-    return found
+    return {entry_id: entry for entry_id, (_, entry) in found.items()}
+
+
+def _shown(name: Any) -> str:  # noqa: ANN401
+    text = repr(name)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
 
 
 def read_head(path: Path) -> dict[str, Any]:

@@ -65,7 +65,12 @@ def region_similarity(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> floa
     return 1.0 if union == 0 else float((mask & truth).sum() / union)
 
 
-def contour_accuracy(contour: Contour, truth: Contour) -> float:
+def contour_accuracy(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """F of two masks (H, W); 1 if neither has a contour."""
+    return accuracy_of_contour(contour_of(mask), contour_of(truth))
+
+
+def accuracy_of_contour(contour: Contour, truth: Contour) -> float:
     """F: the harmonic mean of the contours' precision and recall; 1 if neither has a pixel, 0 if one of them has none.
 
     A pixel counts as found if the other contour is within 0.8 % of the image's diagonal, rounded up.

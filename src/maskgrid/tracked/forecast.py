@@ -4,9 +4,9 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.wording import count
 from maskgrid.network.checkpoints import describe_checkpoint
 from maskgrid.plan.plan import Plan
-from maskgrid.tracked.index import read_videos
 from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.verify import changed_sources, is_current_part
+from maskgrid.tracked.videos.index import read_videos
 
 
 def line(plan: Plan) -> str:

@@ -11,11 +11,11 @@ from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest
 from maskgrid.io.tables import read_table
 from maskgrid.plan.plan import Plan
-from maskgrid.tracked.index import Video
-from maskgrid.tracked.orientation import is_unusual
 from maskgrid.tracked.parameters import options_of, reading_of
-from maskgrid.tracked.prompts import VideoPrompt, passes_of, prompt_contents
+from maskgrid.tracked.prompts.checked import VideoPrompt, passes_of, prompt_contents
 from maskgrid.tracked.tables import JOBS
+from maskgrid.tracked.videos.index import Video
+from maskgrid.tracked.videos.orientation import is_unusual
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,15 @@ from maskgrid.io.tables import open_file, read_origin, read_table, write_batches
 from maskgrid.masks import rle
 from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
-from maskgrid.tracked.frames import FrameFolder
-from maskgrid.tracked.index import Video, read_videos
 from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.notes import masklets_origin
 from maskgrid.tracked.parameters import reading_of
-from maskgrid.tracked.prompts import VideoPrompt
+from maskgrid.tracked.prompts.checked import VideoPrompt
 from maskgrid.tracked.records import TrackedMask
-from maskgrid.tracked.scan import BadVideoError
 from maskgrid.tracked.tables import MASKLETS
+from maskgrid.tracked.videos.frames import FrameFolder
+from maskgrid.tracked.videos.index import Video, read_videos
+from maskgrid.tracked.videos.scan import BadVideoError
 
 log = logging.getLogger(__name__)
 

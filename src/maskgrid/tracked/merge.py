@@ -19,17 +19,17 @@ from maskgrid.plan.notes import Origin
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.accuracy.merge import write_accuracies
 from maskgrid.tracked.accuracy.page import accuracy_sections
-from maskgrid.tracked.coco_frames import write_coco_frames
-from maskgrid.tracked.documents import write_youtube_vis
-from maskgrid.tracked.index import read_videos
+from maskgrid.tracked.exports.coco_frames import write_coco_frames
+from maskgrid.tracked.exports.documents import write_youtube_vis
 from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.masklets import Run, read_run
 from maskgrid.tracked.notes import merged_origin
 from maskgrid.tracked.page import tracking_page
 from maskgrid.tracked.player.page import player_page
-from maskgrid.tracked.prompts import VideoPrompt, read_prompts
+from maskgrid.tracked.prompts.checked import VideoPrompt, read_prompts
 from maskgrid.tracked.statistics import Row, RunStatistics, lost_statistics, run_statistics, settings_rows
 from maskgrid.tracked.tables import OBJECTS, PROMPTS, SETTINGS, SUMMARY
+from maskgrid.tracked.videos.index import read_videos
 
 log = logging.getLogger(__name__)
 

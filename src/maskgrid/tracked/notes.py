@@ -11,10 +11,10 @@ from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.layout import TrackedLayout
 from maskgrid.plan.notes import Origin, network_origin
 from maskgrid.plan.plan import Plan
-from maskgrid.tracked.index import Video
 from maskgrid.tracked.jobs import Job
 from maskgrid.tracked.parameters import mask_parameters, options_of, reading_of
-from maskgrid.tracked.prompts import VideoPrompt, passes_of, prompt_contents
+from maskgrid.tracked.prompts.checked import VideoPrompt, passes_of, prompt_contents
+from maskgrid.tracked.videos.index import Video
 
 
 def job_origin(plan: Plan, checkpoint: Checkpoint, job: Job, video: Video, prompts: Sequence[VideoPrompt]) -> Origin:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.masks import rle
-from maskgrid.tracked.index import Video
 from maskgrid.tracked.masklets import Run, by_frames, by_objects
-from maskgrid.tracked.prompts import VideoPrompt
+from maskgrid.tracked.prompts.checked import VideoPrompt
+from maskgrid.tracked.videos.index import Video
 
 Row = dict[str, Any]
 

@@ -26,7 +26,7 @@ VIDEOS = pa.schema(
     ]
 )
 
-# The same rows, plus each video's path and scan (maskgrid.tracked.scan.VideoScan).
+# The same rows, plus each video's path and scan (maskgrid.tracked.videos.scan.VideoScan).
 FILES = pa.schema(
     [
         *VIDEOS,

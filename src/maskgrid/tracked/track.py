@@ -15,19 +15,19 @@ from maskgrid.io.tables import write_batches
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.network.device import pick_device, repeat_bits, take_device
 from maskgrid.plan.plan import Plan
-from maskgrid.tracked.discovery import track_automatically
-from maskgrid.tracked.index import Video, open_frames, read_videos
 from maskgrid.tracked.jobs import Job, find_job
 from maskgrid.tracked.masklets import RowMaker, masklets_table, object_tables
 from maskgrid.tracked.notes import job_origin, part_origin
 from maskgrid.tracked.parameters import options_of, reading_of
-from maskgrid.tracked.predictor import VideoPredictor
-from maskgrid.tracked.prompts import VideoPrompt, frame_prompts, good_prompts, passes_of
-from maskgrid.tracked.resume import resumably, track_resumably
-from maskgrid.tracked.scan import BadVideoError
-from maskgrid.tracked.schedule import last_passes
+from maskgrid.tracked.prompts.checked import VideoPrompt, frame_prompts, good_prompts, passes_of
+from maskgrid.tracked.propagation.discovery import track_automatically
+from maskgrid.tracked.propagation.predictor import VideoPredictor
+from maskgrid.tracked.propagation.resume import resumably, track_resumably
+from maskgrid.tracked.propagation.schedule import last_passes
+from maskgrid.tracked.propagation.tracker import build_tracker
 from maskgrid.tracked.tables import MASKLETS
-from maskgrid.tracked.tracker import build_tracker
+from maskgrid.tracked.videos.index import Video, open_frames, read_videos
+from maskgrid.tracked.videos.scan import BadVideoError
 
 log = logging.getLogger(__name__)
 

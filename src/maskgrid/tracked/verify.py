@@ -19,15 +19,15 @@ from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 from maskgrid.tracked.accuracy.notes import evaluation_origin
 from maskgrid.tracked.accuracy.truth import true_objects_origin
-from maskgrid.tracked.index import Video, is_same_content, read_videos
 from maskgrid.tracked.jobs import Job, read_jobs
 from maskgrid.tracked.notes import job_origin, masklets_origin, merged_origin
 from maskgrid.tracked.parameters import reading_of
 from maskgrid.tracked.player.data import Parts
 from maskgrid.tracked.player.verify import check_player
-from maskgrid.tracked.prompts import good_prompts
-from maskgrid.tracked.sources import list_videos
-from maskgrid.tracked.videos import checked_prompts
+from maskgrid.tracked.prompts.checked import good_prompts
+from maskgrid.tracked.videos.index import Video, is_same_content, read_videos
+from maskgrid.tracked.videos.sources import list_videos
+from maskgrid.tracked.videos.stage import checked_prompts
 
 _FORMS_OF_FOLDERS = ("png", "palette")
 

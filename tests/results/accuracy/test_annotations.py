@@ -77,7 +77,7 @@ def test_an_id_is_one_id_however_it_is_written(truth, ids, image_ids):
 
 
 def test_two_images_with_one_id_are_an_error(truth):
-    with pytest.raises(UserError, match=r"'a\.png' and 'sub/b\.png' have the same id, 1"):
+    with pytest.raises(UserError, match=r"entries 1 \('a\.png'\) and 2 \('sub/b\.png'\) have the same id, 1,"):
         truth([image(1), image("1", "sub/b.png")], [note(1, 1)])
 
 

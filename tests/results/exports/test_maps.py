@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 import tifffile
 
+from made_tiffs import SCALE, UTM, geotiff, keys
 from maskgrid.automatic.verify import check_index
 from maskgrid.config.exports import GeojsonOptions, GeopackageOptions
 from maskgrid.config.models import Config
@@ -24,20 +25,8 @@ from maskgrid.results.exports.geopackage import write_geopackage
 from maskgrid.results.exports.source import MaskFile
 
 H, W = 40, 60
-UTM, DEGREES = 32633, 4326
-SCALE = [(33550, "d", 3, (10.0, 10.0, 0.0), True), (33922, "d", 6, (0, 0, 0, 400000.0, 5600000.0, 0), True)]
+DEGREES = 4326
 TURNED = (8.0, 6.0, 0, 400000.0, 6.0, -8.0, 0, 5600000.0, 0, 0, 0, 0, 0, 0, 0, 1)
-
-
-def keys(code, raster=1):
-    is_projected = code == UTM
-    entries = [1024, 0, 1, 1 if is_projected else 2, 1025, 0, 1, raster, 3072 if is_projected else 2048, 0, 1, code]
-    return (34735, "H", 16, (1, 1, 0, 3, *entries), True)
-
-
-def geotiff(path, code=UTM, tags=None, raster=1):
-    pixels = np.random.default_rng(0).integers(0, 255, (H, W, 3), dtype=np.uint8)
-    tifffile.imwrite(path, pixels, photometric="rgb", extratags=[keys(code, raster), *(tags or SCALE)])
 
 
 def small(scale=0.001):

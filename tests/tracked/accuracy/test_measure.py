@@ -12,7 +12,7 @@ import pytest
 from made_masklets import SIZE_HW, cases, disc, nothing
 
 from maskgrid.masks import rle
-from maskgrid.masks.contours import contour_accuracy, contour_of, region_similarity
+from maskgrid.masks.contours import contour_accuracy, region_similarity
 from maskgrid.tracked.accuracy.identities import IdentityCounts
 from maskgrid.tracked.accuracy.measure import MeasuredFrame, measure
 
@@ -96,7 +96,7 @@ def test_the_order_of_objects_and_masklets_changes_nothing(order):
 )
 def test_conventions_of_empty_and_full_masks(mask, truth, j, f):
     assert region_similarity(mask, truth) == pytest.approx(j)
-    assert contour_accuracy(contour_of(mask), contour_of(truth)) == f
+    assert contour_accuracy(mask, truth) == f
 
 
 def test_an_object_counts_only_where_its_truth_is_known():

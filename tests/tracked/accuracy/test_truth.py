@@ -21,7 +21,7 @@ from maskgrid.tracked.accuracy.page import accuracy_sections
 from maskgrid.tracked.accuracy.truth import true_objects_origin, truth_state, write_true_objects
 from maskgrid.tracked.masklets import read_run
 from maskgrid.tracked.tables import MASKLETS
-from maskgrid.tracked.videos import write_videos
+from maskgrid.tracked.videos.stage import write_videos
 
 SIZE_HW = (60, 80)
 N_FRAMES = 6
@@ -178,6 +178,12 @@ def bad_palettes(folder):
     return folder
 
 
+def frame_with_two_pictures(folder):
+    palettes(folder)
+    save(folder / "480p/a/1.PNG", labels(2))
+    return folder
+
+
 def broken_code(content):
     content["annotations"][0]["segmentations"][1]["counts"] = "!!"
 
@@ -250,6 +256,7 @@ def test_names_of_videos_are_found_in_both_forms_of_unicode(tmp_path, form, writ
         (lambda folder: youtube_vis(folder, change=broken_code), {"malformed_mask": 1}),
         (lambda folder: youtube_vis(folder, change=box_alone), {"no_mask": 1}),
         (lambda folder: coco(folder, change=twice), {"duplicate": 2}),
+        (frame_with_two_pictures, {"duplicate": 1}),
         (lambda folder: youtube_vis(folder, [f"a/{t + 1}.jpg" for t in range(N_FRAMES)]), {"missing_frame": 3}),
     ],
 )
@@ -259,6 +266,13 @@ def test_what_cannot_be_used_is_a_row_with_a_reason(clips, tmp_path, write, stat
     assert {status: found.count(status) for status in found} == statuses
     assert videos["a"]["n_unusable"] == len(found)
     assert all(row["message"] for row in rows if row["status"] != "ok")
+
+
+def test_a_frame_with_two_pictures_measures_nobody(clips, tmp_path):
+    _, rows = read(clips, frame_with_two_pictures(tmp_path / "truth"))
+    (bad,) = [row for row in rows if row["status"] != "ok"]
+    assert (bad["frame"], bad["truth_id"]) == (1, None)
+    assert bad["message"] == "1.PNG and 1.png are both of frame 1"
 
 
 def named_otherwise(folder):

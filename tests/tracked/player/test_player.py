@@ -19,7 +19,7 @@ from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.player.data import FRAMES_IN_PART, Parts, write_player
 from maskgrid.tracked.player.page import player_page
 from maskgrid.tracked.player.verify import check_player
-from maskgrid.tracked.prompts import VideoPrompt
+from maskgrid.tracked.prompts.checked import VideoPrompt
 
 N_FRAMES, HEIGHT, WIDTH = 40, 48, 64
 # Read from frame 2 on, every third.

@@ -20,7 +20,7 @@ def video_listing():
     """Digest of the files at the source: a new, changed or missing video reruns the rule videos."""
     if not workflow.is_main_process:
         return "not listed"
-    from maskgrid.tracked.videos import source_digest
+    from maskgrid.tracked.videos.stage import source_digest
 
     return source_digest(PLAN)
 

@@ -21,7 +21,7 @@ from maskgrid.tracked.accuracy.notes import evaluation_origin, how_measured
 from maskgrid.tracked.accuracy.objects import ObjectAccuracy
 from maskgrid.tracked.accuracy.tables import RUN_ACCURACY
 from maskgrid.tracked.masklets import Run, by_frames, read_run, slices
-from maskgrid.tracked.prompt_checks import number_from_0
+from maskgrid.tracked.prompts.checks import number_from_0
 
 log = logging.getLogger(__name__)
 

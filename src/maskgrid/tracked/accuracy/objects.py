@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from maskgrid.masks import rle
-from maskgrid.masks.contours import Contour, contour_accuracy, contour_of
+from maskgrid.masks.contours import Contour, accuracy_of_contour, contour_of
 
 Codes = Mapping[int, bytes]
 
@@ -78,7 +78,7 @@ class Overlaps:
             self._overlaps[place] |= iou[row, column] > 0
             both = contours[0][place[0]], contours[1][place[1]]
             if both[0].n_px and both[1].n_px:
-                self._f[place] += contour_accuracy(both[1], both[0])
+                self._f[place] += accuracy_of_contour(both[1], both[0])
         n_truth, n_masklets = self._j.shape
         for total, seen in ((self._j, (truth, masks)), (self._f, [*map(_with_pixels, contours, (truth, masks))])):
             without = [~np.isin(np.arange(n), [*part]) for n, part in zip((n_truth, n_masklets), seen, strict=True)]

@@ -19,8 +19,8 @@ from maskgrid.tracked.accuracy.true_masks import (
     empty_code,
     unreadable,
 )
-from maskgrid.tracked.index import Video
-from maskgrid.tracked.video_documents import Track, VideoDocument, video_document
+from maskgrid.tracked.prompts.video_documents import Track, VideoDocument, video_document
+from maskgrid.tracked.videos.index import Video
 
 # SA-V's training set is annotated on every 4th frame of its videos.
 _SA_V_STRIDE = 4

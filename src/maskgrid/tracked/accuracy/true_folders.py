@@ -15,8 +15,8 @@ from maskgrid.io.listings import image_key
 from maskgrid.masks import rle
 from maskgrid.tracked.accuracy.true_documents import sa_v_name, sa_v_video
 from maskgrid.tracked.accuracy.true_masks import KEY, BadTruthError, FrameNames, TrueMask, TrueVideo, empty_code
-from maskgrid.tracked.frames import natural_key
-from maskgrid.tracked.index import Video
+from maskgrid.tracked.videos.frames import natural_key
+from maskgrid.tracked.videos.index import Video
 
 _SUFFIXES = frozenset({".png", ".json"})
 _MODES = ("1", "P", "L", "I;16", "I")
@@ -88,10 +88,13 @@ def _read_palettes(files: Sequence[Path], stop: int | None, video: Video) -> Ite
     """Yield a mask for each frame with a picture and each object of any of the pictures."""
     names, size_hw = FrameNames(video, stop), video.size_hw
     frames: dict[int, dict[int, bytes]] = {}
+    first: dict[int, Path] = {}
     for path in files:
         number = None
         try:
             number = names.of_picture(path.stem)
+            if (other := first.setdefault(number, path)) != path:
+                raise BadTruthError("duplicate", f"{other.name} and {path.name} are both of frame {number}")
             labels, has_palette = _labels(path, size_hw)
         except BadTruthError as error:
             yield TrueMask.bad(error, None, number)

@@ -11,9 +11,9 @@ import numpy as np
 
 from maskgrid.masks import rle
 from maskgrid.masks.segmentations import code_of
-from maskgrid.tracked.frames import image_names
-from maskgrid.tracked.index import Video
-from maskgrid.tracked.prompt_checks import number_from_0
+from maskgrid.tracked.prompts.checks import number_from_0
+from maskgrid.tracked.videos.frames import image_names
+from maskgrid.tracked.videos.index import Video
 
 KEY = "tracking.ground_truth"
 # The status of annotations after tracking.stop, which are no mistake.

@@ -25,9 +25,9 @@ from maskgrid.tracked.accuracy.tables import TRUE_MASKS, TRUE_VIDEOS
 from maskgrid.tracked.accuracy.true_documents import document_videos
 from maskgrid.tracked.accuracy.true_folders import folder_files, folder_videos
 from maskgrid.tracked.accuracy.true_masks import KEY, NOT_READ, BadTruthError, TrueMask, TrueVideo, with_each_id_once
-from maskgrid.tracked.index import Video, read_videos
-from maskgrid.tracked.prompt_checks import known_names
-from maskgrid.tracked.videos import demo_folder
+from maskgrid.tracked.prompts.checks import known_names
+from maskgrid.tracked.videos.index import Video, read_videos
+from maskgrid.tracked.videos.stage import demo_folder
 
 log = logging.getLogger(__name__)
 

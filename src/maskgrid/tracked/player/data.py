@@ -16,8 +16,8 @@ from maskgrid.masks.pictures import Thumbnail, colour, data_uri, jpeg
 from maskgrid.pages.scripts import script
 from maskgrid.tracked.masklets import Run, by_frames, by_objects
 from maskgrid.tracked.parameters import Reading
-from maskgrid.tracked.prompts import VideoPrompt
-from maskgrid.tracked.shown_frames import ShownFrames
+from maskgrid.tracked.prompts.checked import VideoPrompt
+from maskgrid.tracked.videos.shown_frames import ShownFrames
 
 Row = dict[str, Any]
 

@@ -9,8 +9,8 @@ from maskgrid.io.wording import TOY
 from maskgrid.pages.markup import Html, asset, element, join, page, text
 from maskgrid.pages.scripts import embedded
 from maskgrid.plan.plan import Plan
+from maskgrid.tracked.exports.overlay_video import rate_of
 from maskgrid.tracked.masklets import Run
-from maskgrid.tracked.overlay_video import rate_of
 from maskgrid.tracked.player.data import FRAMES_IN_PART
 
 # Shared with the explorer: what draws masks, and zooms.

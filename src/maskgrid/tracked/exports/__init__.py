@@ -1,0 +1,1 @@
+"""Masklets in the forms of other tools, and as pictures and films."""

@@ -1,0 +1,1 @@
+"""Videos as files or folders of frames: listed, examined, and read frame by frame."""
