@@ -58,7 +58,7 @@ def serve(path: str, python: str) -> NoReturn:
     import torch  # noqa: F401
     from snakemake import cli  # noqa: F401
 
-    import maskgrid.automatic.generate
+    import maskgrid.automatic.generate.stage
     import maskgrid.prompted.prompt
     import maskgrid.results.exports.stage
     import maskgrid.results.report.stage
