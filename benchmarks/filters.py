@@ -19,7 +19,7 @@ from skimage.data import coffee
 from synthetic_model import make_model
 
 import maskgrid
-from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.replay.filters import Replay
 from maskgrid.config.filters import FilterConfig
 
 FILTERS = [

@@ -25,7 +25,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from maskgrid.automatic.tile_jobs import n_tile_jobs
+from maskgrid.automatic.generate.tile_jobs import n_tile_jobs
 from maskgrid.masks import rle
 from maskgrid.plan.tiles import tile_boxes
 

@@ -20,7 +20,7 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from synthetic_model import make_model
 
 import maskgrid
-from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.replay.filters import Replay
 from maskgrid.config.settings import GeneratorConfig
 from maskgrid.dataset.images import read_image
 from maskgrid.network.model import DTYPES, run_in

@@ -14,7 +14,7 @@ from sam2.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 
 from maskgrid import MaskGenerator, load_model
 from maskgrid.automatic.candidates import CandidateRows, Candidates
-from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.replay.filters import Replay
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import make_setting
 from maskgrid.dataset.demo import draw_scene

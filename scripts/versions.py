@@ -27,8 +27,8 @@ PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 # The newest release of each minor version of torch, and the release of torchvision that needs it.
 TORCHVISION = {"2.10.0": "0.25.0", "2.11.0": "0.26.0", "2.12.1": "0.27.1", "2.13.0": "0.28.0", "2.14.1": "0.29.1"}
 TESTS = (
-    "tests/automatic/test_exact.py",
-    "tests/automatic/test_tiles.py",
+    "tests/automatic/replay/test_exact.py",
+    "tests/automatic/generate/test_tiles.py",
     "tests/prompted/test_exact.py",
     "tests/tracked/propagation/test_exact.py",
     "tests/network/test_decoder.py",

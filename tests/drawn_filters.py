@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from hypothesis import strategies as st
 
-from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.replay.filters import Replay
 from maskgrid.config.filters import FILTERS, FilterConfig
 from maskgrid.masks import rle
 from synthetic import make_images

@@ -23,10 +23,10 @@ from tqdm import tqdm
 
 from corpus import scene
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.automatic.generate import generate_shard
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.automatic.merge import gather, merge_setting
-from maskgrid.automatic.proposer import Proposer
-from maskgrid.automatic.replay import replay_shard
+from maskgrid.automatic.replay.stage import replay_shard
 from maskgrid.config.models import Config, ModelConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.dataset.index import index_dataset

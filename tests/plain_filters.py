@@ -1,6 +1,6 @@
 """The config's filters as plainly as they can be written: over decoded masks, one mask and one pair at a time."""
 
-from maskgrid.automatic.selection import Selection
+from maskgrid.automatic.replay.selection import Selection
 from maskgrid.config.filters import FilterConfig
 from maskgrid.masks import rle
 

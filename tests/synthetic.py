@@ -11,10 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import CandidateRows, Candidates
-from maskgrid.automatic.filters import replay
 from maskgrid.automatic.kept_masks import kept_masks
-from maskgrid.automatic.replay import image_counts
-from maskgrid.automatic.selection import Selection
+from maskgrid.automatic.replay.filters import replay
+from maskgrid.automatic.replay.selection import Selection
+from maskgrid.automatic.replay.stage import image_counts
 from maskgrid.automatic.tables import CANDIDATES, MASK_COUNTS, PASS_IMAGES, SELECTIONS
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import Setting, make_setting

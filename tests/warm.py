@@ -106,7 +106,7 @@ def load_torch() -> None:
     """Import and build what a job with a network imports and builds."""
     import numpy as np
 
-    import maskgrid.automatic.generate
+    import maskgrid.automatic.generate.stage
     import maskgrid.cli.main
     import maskgrid.prompted.prompt
     import maskgrid.tracked.track  # noqa: F401

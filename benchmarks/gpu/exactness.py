@@ -8,7 +8,7 @@ import torch
 
 from gpu.check import Check
 from gpu.measure import Result, arithmetic, bits, compare
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.network import fused
 
 WAYS: dict[str, dict[str, Any]] = {

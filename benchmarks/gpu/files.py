@@ -10,8 +10,8 @@ import PIL.Image
 
 from gpu.check import Check
 from gpu.measure import Result
-from maskgrid.automatic.generate import generate_shard
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.config.models import Config
 from maskgrid.dataset.index import index_dataset
 from maskgrid.plan.plan import make_plan

@@ -9,7 +9,7 @@ from torch import Tensor
 from gpu.check import Batch, Check
 from gpu.measure import Result
 from maskgrid.automatic.candidates import CandidateRows
-from maskgrid.automatic.proposals import Crop, Proposals, measure
+from maskgrid.automatic.generate.proposals import Crop, Proposals, measure
 from maskgrid.masks.rle import encode_together
 from maskgrid.network.predictor import Extent, interpolate, make_predictor, masks_at_once
 from maskgrid.plan.passes import Recording

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from gpu.check import Check, Image
 from gpu.measure import Result, arithmetic, attempt, bits
-from maskgrid.automatic import device_masks
-from maskgrid.automatic.proposals import Crop, Proposals, measure
+from maskgrid.automatic.generate import device_masks
+from maskgrid.automatic.generate.proposals import Crop, Proposals, measure
 from maskgrid.network.fast_decoder import FastPromptDecoder
 from maskgrid.network.model import products_in_tf32
 from maskgrid.network.predictor import Extent, interpolate, make_predictor
@@ -168,7 +168,7 @@ def measuring(check: Check) -> Iterator[Result]:
 
 def _splits(check: Check, begin: Callable[[], object]) -> Iterator[Result]:
     """The same with the kernels' work split otherwise."""
-    from maskgrid.automatic import mask_kernels
+    from maskgrid.automatic.generate import mask_kernels
 
     usual = mask_kernels.BLOCK, mask_kernels.COLUMNS, mask_kernels.WARPS
     try:

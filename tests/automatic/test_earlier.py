@@ -6,8 +6,8 @@ import pytest
 
 from corpus import encode, scene
 from killing import RememberingNetwork, hashes, tiny_plan
-from maskgrid.automatic.generate import generate_shard
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.shards import ShardNames
 from maskgrid.io.tables import read_table

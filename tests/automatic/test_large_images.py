@@ -13,12 +13,14 @@ import pytest
 import tifffile
 
 from killing import tiny_plan
-from maskgrid.automatic import codes, replay, shard_parts, tile_jobs
-from maskgrid.automatic.enlarged import enlarge_code
-from maskgrid.automatic.generate import generate_shard, share_tiles
+from maskgrid.automatic import codes
+from maskgrid.automatic.generate import shard_parts, tile_jobs
+from maskgrid.automatic.generate.enlarged import enlarge_code
+from maskgrid.automatic.generate.proposals import Crop
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard, share_tiles
 from maskgrid.automatic.merge import gather, merge_setting
-from maskgrid.automatic.proposals import Crop
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.replay import stage as replay
 from maskgrid.dataset import windows
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.tables import read_images

@@ -20,7 +20,7 @@ CODE = {
     **{
         module: f"import maskgrid.{module}"
         for module in (
-            *("automatic.replay", "automatic.merge", "dataset.index", "cli.running.ending"),
+            *("automatic.replay.stage", "automatic.merge", "dataset.index", "cli.running.ending"),
             *("results.exports.stage", "results.statistics.stage", "results.report.stage", "results.accuracy.stage"),
             *("results.accept", "results.leftovers", "results.advice.text", "results.agreement"),
             *("prompted.prompts", "prompted.merge"),

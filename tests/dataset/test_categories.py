@@ -9,7 +9,7 @@ import pytest
 
 from corpus import scene
 from killing import RememberingNetwork, stages, tiny_plan
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.verify import verify
 from maskgrid.config.categories import CategoriesConfig
 from maskgrid.dataset.categories import Categories, NamedObjects

@@ -11,7 +11,7 @@ import pytest
 
 from corpus import scene
 from killing import RememberingNetwork, hashes, stages, tiny_plan
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.io.files import observed
 from maskgrid.plan.plan import Plan
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from maskgrid.automatic import replay as replaying
-from maskgrid.automatic.filters import replay
+from maskgrid.automatic.replay import stage as replaying
+from maskgrid.automatic.replay.filters import replay
 from maskgrid.masks import coverage
 from maskgrid.masks.coverage import Coverage, Depths
 from maskgrid.masks.rle import encode

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from maskgrid.automatic.regions import redraw, redraw_code
+from maskgrid.automatic.replay.regions import redraw, redraw_code
 from maskgrid.masks.rle import decode, encode, from_runs
 from maskgrid.masks.windows import decode_window
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from corpus import scene
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.network import graphs
 from maskgrid.network.graphs import Graphs
 from maskgrid.network.model import products_in_tf32

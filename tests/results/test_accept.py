@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from killing import RememberingNetwork, run_all, tiny_plan, write_images
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.config.dataset import DatasetConfig
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table, write_table

@@ -9,9 +9,9 @@ import pytest
 
 from corpus import scene
 from killing import RememberingNetwork, run_all, tiny_plan
-from maskgrid.automatic.drops import DROPS
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.mask_generator import MaskGenerator
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.replay.drops import DROPS
 from maskgrid.config.filters import FILTERS
 from maskgrid.config.tuning import TuneConfig
 from maskgrid.dataset.region_masks import read_regions

@@ -10,8 +10,8 @@ import pytest
 from corpus import encode, scene
 from killing import RememberingNetwork, die_at, tiny_plan
 from maskgrid.automatic.forecast import Measured, forecast, record_time
-from maskgrid.automatic.generate import generate_shard
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.dataset.changes import SourceChanges, source_changes
 from maskgrid.dataset.index import index_dataset
 from maskgrid.io.errors import UserError

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from killing import RememberingNetwork, run_all, stages, tiny_plan, write_images
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.merge import merge_setting
-from maskgrid.automatic.proposer import Proposer
 from maskgrid.cli.main import main
 from maskgrid.config.files import save_config
 from maskgrid.io.errors import UserError

@@ -12,9 +12,9 @@ import pytest
 
 from corpus import scene
 from killing import RememberingNetwork, run_all, tiny_plan
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.merge import gather, merge_setting
-from maskgrid.automatic.proposer import Proposer
-from maskgrid.automatic.replay import replay_shard
+from maskgrid.automatic.replay.stage import replay_shard
 from maskgrid.cli.main import main
 from maskgrid.config.files import save_config
 from maskgrid.dataset.index import index_dataset

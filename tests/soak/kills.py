@@ -25,10 +25,10 @@ from killing import (
 )
 from made_tiffs import geotiff
 from maskgrid import load_model
-from maskgrid.automatic.generate import generate_shard
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.automatic.merge import gather, merge_setting
-from maskgrid.automatic.proposer import Proposer
-from maskgrid.automatic.replay import replay_shard
+from maskgrid.automatic.replay.stage import replay_shard
 from maskgrid.config.models import Config
 from maskgrid.dataset.index import index_dataset
 from maskgrid.plan.plan import Plan, make_plan

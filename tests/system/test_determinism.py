@@ -11,7 +11,7 @@ import pytest
 
 from corpus import scene
 from killing import RememberingNetwork, hashes, stages, tiny_plan
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.dataset import index as index_module
 from maskgrid.dataset.tables import read_images
 from maskgrid.io.tables import read_origin

@@ -8,10 +8,10 @@ import PIL.Image
 import pytest
 from pycocotools.coco import COCO
 
-from maskgrid.automatic.generate import generate_shard
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.automatic.merge import merge_setting
-from maskgrid.automatic.proposer import Proposer
-from maskgrid.automatic.replay import replay_shard
+from maskgrid.automatic.replay.stage import replay_shard
 from maskgrid.config.files import parse_config
 from maskgrid.dataset.index import index_dataset
 from maskgrid.plan.plan import make_plan

@@ -11,9 +11,9 @@ import torch
 
 from corpus import scene
 from killing import tiny_plan
-from maskgrid.automatic.generate import generate_shard
-from maskgrid.automatic.proposer import Proposer
-from maskgrid.automatic.replay import replay_shard
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard
+from maskgrid.automatic.replay.stage import replay_shard
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.dataset.index import index_dataset

@@ -21,8 +21,8 @@ from killing import (
     write_images,
 )
 from made_tiffs import geotiff
-from maskgrid.automatic.generate import generate_shard
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.tables import read_shard
 from maskgrid.plan.plan import Plan

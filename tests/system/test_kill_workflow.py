@@ -14,7 +14,7 @@ import pytest
 
 from corpus import scene
 from killing import RememberingNetwork, hashes, run_all, tiny_plan
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.config.files import save_config
 from workflow import ROOT
 

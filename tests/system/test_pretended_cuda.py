@@ -8,8 +8,8 @@ import torch
 
 from corpus import scene
 from maskgrid import load_model
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.mask_generator import MaskGenerator
-from maskgrid.automatic.proposer import Proposer
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.dataset.demo import draw_clip

@@ -15,7 +15,7 @@ import pytest
 
 from corpus import scene
 from killing import RememberingNetwork, hashes, stages, tiny_plan, write_images
-from maskgrid.automatic.proposer import Proposer
+from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.cli.main import main
 from maskgrid.cli.running import lock
 from workflow import ROOT, snakemake

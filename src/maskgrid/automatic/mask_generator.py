@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from sam2.modeling.sam2_base import SAM2Base
 
 from maskgrid.automatic.candidates import Candidates, xywh
-from maskgrid.automatic.curves import CURVES, CountCurve, count_curve
-from maskgrid.automatic.filters import replay
-from maskgrid.automatic.image_replay import ImageReplay
-from maskgrid.automatic.proposer import Proposer
-from maskgrid.automatic.selection import Selection
+from maskgrid.automatic.generate.proposer import Proposer
+from maskgrid.automatic.replay.curves import CURVES, CountCurve, count_curve
+from maskgrid.automatic.replay.filters import replay
+from maskgrid.automatic.replay.image_replay import ImageReplay
+from maskgrid.automatic.replay.selection import Selection
 from maskgrid.config.filters import FILTERS, FilterConfig
 from maskgrid.config.messages import first_error, unknown_name
 from maskgrid.config.models import GeneratorConfig

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from maskgrid.automatic.drops import DROPS
+from maskgrid.automatic.replay.drops import DROPS
 from maskgrid.dataset.tables import IMAGE_KEY
 from maskgrid.io.tables import column, status_columns, with_fields_after
 

@@ -46,7 +46,7 @@ COMMANDS = (
     Command(
         "replay",
         "select every setting's masks for one shard, without the network",
-        "automatic.replay:replay_shard",
+        "automatic.replay.stage:replay_shard",
         (SHARD,),
     ),
     Command(
@@ -60,7 +60,7 @@ COMMANDS = (
 
 def generate(plan: "Plan", checkpoint: str, pass_name: str, shard: str, recording: str | None) -> None:
     """Run one pass over one shard; ``recording`` is JSON."""
-    from maskgrid.automatic.generate import generate_shard
+    from maskgrid.automatic.generate.stage import generate_shard
     from maskgrid.plan.passes import Recording
 
     recorded = Recording.from_dict(orjson.loads(recording)) if recording else None
@@ -69,7 +69,7 @@ def generate(plan: "Plan", checkpoint: str, pass_name: str, shard: str, recordin
 
 def tiles(plan: "Plan", checkpoint: str, pass_name: str, shard: str, job: int, recording: str | None) -> None:
     """Run one job's share of the tiles of a shard; ``recording`` is JSON."""
-    from maskgrid.automatic.generate import share_tiles
+    from maskgrid.automatic.generate.stage import share_tiles
     from maskgrid.plan.passes import Recording
 
     recorded = Recording.from_dict(orjson.loads(recording)) if recording else None

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from made_results import HOSTILE, make_config, make_results, two_shards
-from maskgrid.automatic.curves import CURVES, count_curve
-from maskgrid.automatic.image_replay import ImageReplay
+from maskgrid.automatic.replay.curves import CURVES, count_curve
+from maskgrid.automatic.replay.image_replay import ImageReplay
 from maskgrid.config.settings import make_setting
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle

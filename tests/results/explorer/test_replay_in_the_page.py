@@ -13,11 +13,11 @@ import torch
 
 from browser import find_browser, shown_document
 from maskgrid.automatic.candidates import CandidateRows
-from maskgrid.automatic.curves import CURVES, count_curve
-from maskgrid.automatic.drops import DROPS
-from maskgrid.automatic.filters import Replay
-from maskgrid.automatic.image_replay import ImageReplay
-from maskgrid.automatic.regions import redraw
+from maskgrid.automatic.replay.curves import CURVES, count_curve
+from maskgrid.automatic.replay.drops import DROPS
+from maskgrid.automatic.replay.filters import Replay
+from maskgrid.automatic.replay.image_replay import ImageReplay
+from maskgrid.automatic.replay.regions import redraw
 from maskgrid.config.filters import FilterConfig
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.settings import make_setting

@@ -12,7 +12,7 @@ import pytest
 
 from browser import shown_document
 from made_results import HOSTILE, make_config, make_results, one_shard, two_shards
-from maskgrid.automatic.curves import CountCurve
+from maskgrid.automatic.replay.curves import CountCurve
 from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand
 from maskgrid.masks import rle

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from maskgrid.automatic.replay import image_counts
-from maskgrid.automatic.selection import Selection
+from maskgrid.automatic.replay.selection import Selection
+from maskgrid.automatic.replay.stage import image_counts
 from maskgrid.automatic.tables import MASK_COUNTS
 from maskgrid.config.models import Config
 from maskgrid.config.settings import PARAMETERS, swept_parameters

@@ -7,7 +7,7 @@ import pytest
 
 from made_results import SWEEP, make_config, make_results
 from made_truth import make_plan_with_truth, masks_as_objects
-from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.replay.filters import Replay
 from maskgrid.cli.main import main
 from maskgrid.config.files import save_config
 from maskgrid.config.models import Config

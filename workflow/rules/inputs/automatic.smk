@@ -39,7 +39,7 @@ def tile_jobs(wildcards):
     if PLAN.config.dataset.tiles_per_job is None:
         return []
     after("index")
-    from maskgrid.automatic.tile_jobs import tile_job_files
+    from maskgrid.automatic.generate.tile_jobs import tile_job_files
 
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
     return final(str(path) for path in tile_job_files(PLAN, run, wildcards.shard))

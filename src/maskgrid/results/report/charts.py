@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from maskgrid.automatic.curves import CountCurve
+from maskgrid.automatic.replay.curves import CountCurve
 from maskgrid.config.settings import Setting
 from maskgrid.io.wording import number, parameter, share
 from maskgrid.pages.markup import Html

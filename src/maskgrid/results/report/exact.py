@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from maskgrid.automatic.curves import CURVES, CountCurve, count_curve
-from maskgrid.automatic.image_replay import ImageReplay
+from maskgrid.automatic.replay.curves import CURVES, CountCurve, count_curve
+from maskgrid.automatic.replay.image_replay import ImageReplay
 from maskgrid.io.progress import shown
 from maskgrid.plan.passes import passes_of
 from maskgrid.plan.plan import Plan

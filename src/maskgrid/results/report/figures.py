@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from maskgrid.automatic.curves import CountCurve
+from maskgrid.automatic.replay.curves import CountCurve
 from maskgrid.io.wording import count, interval, number, share
 from maskgrid.pages.markup import NOTHING, Column, Html, Row, details, element, paragraph, section, table, text
 from maskgrid.results.report import charts

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from maskgrid.automatic.drops import DROPS
+from maskgrid.automatic.replay.drops import DROPS
 from maskgrid.config.settings import differences, swept_parameters
 from maskgrid.io.wording import NONE, count, difference, interval, number, parameter, share, tally
 from maskgrid.pages.markup import (

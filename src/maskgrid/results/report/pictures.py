@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskgrid.automatic.selection import Selection
+from maskgrid.automatic.replay.selection import Selection
 from maskgrid.config.settings import Setting, differences
 from maskgrid.io.files import write_bytes
 from maskgrid.io.wording import count, number

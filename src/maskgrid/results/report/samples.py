@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates, read_shard_results
-from maskgrid.automatic.filters import Replay
+from maskgrid.automatic.replay.filters import Replay
 from maskgrid.config.settings import Setting
 from maskgrid.dataset.images import BadImageError
 from maskgrid.dataset.pictures import read_picture

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from maskgrid.automatic.drops import DROPS
+from maskgrid.automatic.replay.drops import DROPS
 from maskgrid.automatic.tables import MASK_COUNTS
 from maskgrid.config.settings import Setting, any_filters
 from maskgrid.io.tables import read_table

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from maskgrid.automatic.drops import DROPS
+from maskgrid.automatic.replay.drops import DROPS
 from maskgrid.automatic.tables import mask_counts_schema
 from maskgrid.config.filters import FilterFields
 from maskgrid.config.models import GeneratorConfig

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgrid.automatic.candidates import Candidates
-from maskgrid.automatic.image_replay import ImageReplay, recorded
-from maskgrid.automatic.selection import Selection
+from maskgrid.automatic.replay.image_replay import ImageReplay, recorded
+from maskgrid.automatic.replay.selection import Selection
 from maskgrid.config.settings import Setting
 from maskgrid.plan.passes import Recording, passes_of
 from maskgrid.results.accuracy.image_truth import ImageTruth, TrueObjects

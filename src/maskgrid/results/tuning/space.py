@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from maskgrid.automatic.selection import Selection
-from maskgrid.automatic.shapes import measured
+from maskgrid.automatic.replay.selection import Selection
+from maskgrid.automatic.replay.shapes import measured
 from maskgrid.config.messages import unknown_name
 from maskgrid.config.models import Config
 from maskgrid.config.settings import WITHOUT_EFFECT, Setting

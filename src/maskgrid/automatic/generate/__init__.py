@@ -1,0 +1,1 @@
+"""A pass of the network over the images of a shard: prompts in, candidates out."""

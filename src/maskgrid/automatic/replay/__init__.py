@@ -1,0 +1,1 @@
+"""What the generator keeps of the candidates at each setting, without the network."""
