@@ -1,9 +1,11 @@
 """An image larger than memory allows: the memory and time of each stage, and whether seams between tiles lose objects.
 
-Draws a square TIFF of discs and ellipses on a rough ground, strip by strip, and runs index, generate, replay and merge
-on it, each in a process of its own:
+Draws a square TIFF, JPEG or PNG of discs and ellipses on a rough ground, strip by strip, and runs index, generate,
+replay and merge on it, each in a process of its own:
 
     python benchmarks/large_image.py --side 30000 --points 8 --folder /tmp/large
+
+With ``--tiles-per-job`` several jobs share the tiles; with ``--jobs`` only the first of them run, and nothing after.
 
 An object is found if a mask has an IoU of 0.5 or more with it, doubled if several have, lost if none has.
 """
@@ -23,6 +25,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from maskgrid.automatic.tile_jobs import n_tile_jobs
 from maskgrid.masks import rle
 from maskgrid.plan.tiles import tile_boxes
 
@@ -95,6 +98,17 @@ def write_image(path: Path, side_px: int, things: list[Shape]) -> None:
         file.write(segments(), shape=(side_px, side_px, 3), dtype=np.uint8, compressionargs={"level": 1}, **options)
 
 
+def convert(path: Path, suffix: str) -> Path:
+    """Write a TIFF as a JPEG or PNG in its place, strip by strip."""
+    import pyvips
+
+    converted = path.with_suffix(suffix)
+    picture = pyvips.Image.new_from_file(str(path), access="sequential")
+    picture.write_to_file(str(converted), **({"Q": 90} if suffix == ".jpg" else {"compression": 1}))
+    path.unlink()
+    return converted
+
+
 def run(folder: Path, *words: str) -> dict[str, float]:
     """Run a command of maskgrid; the seconds it took, and the most memory it had, in GB."""
     command = [sys.executable, "-m", "maskgrid", *words, "--config", str(folder / "config.yaml")]
@@ -147,15 +161,22 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=16)
     parser.add_argument("--max-pixels", type=int, default=100_000_000)
     parser.add_argument("--filters", default="{}", help="the config's section, as JSON")
+    parser.add_argument("--format", choices=("tif", "jpg", "png"), default="tif")
+    parser.add_argument("--tiles-per-job", type=int, help="share the tiles among jobs of so many")
+    parser.add_argument("--jobs", type=int, help="run only so many of these jobs, and nothing after them")
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
     (folder / "source").mkdir(parents=True, exist_ok=True)
-    things, image = shapes(options.side), folder / "source" / f"{options.side}.tif"
+    things, image = shapes(options.side), folder / "source" / f"{options.side}.{options.format}"
     if not image.is_file():
-        write_image(image, options.side, things)
+        drawn = image.with_suffix(".tif")
+        write_image(drawn, options.side, things)
+        if image != drawn:
+            convert(drawn, image.suffix)
+    dataset = {"source": str(folder / "source"), "max_pixels": options.max_pixels, "ground_truth": None}
     config = {
-        "dataset": {"source": str(folder / "source"), "max_pixels": options.max_pixels, "ground_truth": None},
+        "dataset": {**dataset, "tiles_per_job": options.tiles_per_job},
         "model": {"checkpoint": "demo", "device": "cpu"},
         "generator": {"tile_size_px": options.tile, "points_per_side": options.points},
         "filters": json.loads(options.filters),
@@ -163,20 +184,38 @@ def main() -> None:
     }
     (folder / "config.yaml").write_text(json.dumps(config))
     figures: dict[str, Any] = {"index": run(folder, "index")}
-    passes = {
-        "whole image": f"crop0-grid{options.points}",
-        "tiles": f"tile{options.tile}-{options.tile // 3}-grid{options.points}",
-    }
-    for name, pass_name in passes.items():
-        figures[name] = run(folder, "generate", "--checkpoint", "demo", "--pass", pass_name, "--shard", "all")
+    whole = ("--checkpoint", "demo", "--pass", f"crop0-grid{options.points}", "--shard", "all")
+    figures["whole image"] = run(folder, "generate", *whole)
     tile_px = (options.tile, options.tile // 3)
-    n_tiles = len(tile_boxes((options.side, options.side), *tile_px))
-    figures["tiles"] |= {"n_tiles": n_tiles, "seconds_a_tile": round(figures["tiles"]["seconds"] / n_tiles, 3)}
-    figures["replay"] = run(folder, "replay", "--shard", "all")
-    run(folder, "gather")
-    figures["merge"] = run(folder, "merge", "--setting", "baseline")
-    figures["objects"] = tally(folder / "results/annotations/baseline.json", options.side, things, tile_px)
+    figures |= run_tiles(folder, options, tile_px)
+    if options.jobs is None:
+        figures["replay"] = run(folder, "replay", "--shard", "all")
+        run(folder, "gather")
+        figures["merge"] = run(folder, "merge", "--setting", "baseline")
+        figures["objects"] = tally(folder / "results/annotations/baseline.json", options.side, things, tile_px)
     print(json.dumps(figures, indent=1))
+
+
+def run_tiles(folder: Path, options: argparse.Namespace, tile_px: tuple[int, int]) -> dict[str, dict[str, float]]:
+    """Run the pass over the tiles: in one job, or in several that share them and one that writes the tables."""
+    size_hw = (options.side, options.side)
+    n_tiles, n_jobs = len(tile_boxes(size_hw, *tile_px)), n_tile_jobs([size_hw], tile_px, options.tiles_per_job)
+    of_pass = (
+        "--checkpoint",
+        "demo",
+        "--pass",
+        f"tile{tile_px[0]}-{tile_px[1]}-grid{options.points}",
+        "--shard",
+        "all",
+    )
+    figures = {}
+    for job in range(1, min(n_jobs, options.jobs or n_jobs) + 1):
+        one = figures[f"tiles, job {job} of {n_jobs}"] = run(folder, "tiles", *of_pass, "--job", str(job))
+        one["seconds_a_tile"] = round(one["seconds"] / (n_tiles / n_jobs), 3)
+    if options.jobs is None:
+        figures["tiles"] = run(folder, "generate", *of_pass) | {"n_tiles": n_tiles}
+        figures["tiles"]["seconds_a_tile"] = round(figures["tiles"]["seconds"] / n_tiles, 3)
+    return figures
 
 
 if __name__ == "__main__":

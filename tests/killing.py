@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -40,11 +41,12 @@ from maskgrid.prompted.prompter import PromptedMasks, Prompter
 from maskgrid.prompted.prompts import write_prompts
 from maskgrid.results.accept import accept, write_provenance
 from maskgrid.results.explorer.stage import write_explorer
+from maskgrid.results.exports.stage import export_setting
 from maskgrid.results.report.stage import write_report
 from maskgrid.results.statistics.stage import write_statistics
 
 Work = Callable[[], None]
-Stage = Callable[[Plan], None]
+Stage = Callable[[Plan], object]
 
 
 class RememberingNetwork(Proposer):
@@ -144,6 +146,10 @@ def stages(plan: Plan, network: RememberingNetwork) -> Iterator[tuple[str, Stage
             yield f"prompt {shard}", lambda plan, shard=shard: prompt_shard(plan, shard, prompter.load)
         yield "prompt-merge", merge_prompted
     yield "statistics", write_statistics
+    for form in plan.config.setting_forms():
+        for setting in plan.exported():
+            export = partial(export_setting, label=setting.label, form=form)
+            yield f"export {form} {setting.label}", export
     for shard in plan.shards():
         yield f"explorer {shard}", lambda plan, shard=shard: write_explorer(plan, shard)
     yield "report", write_report

@@ -1,11 +1,20 @@
-"""TIFF files of any kind, written by hand after TIFF 6.0 and BigTIFF: most of them no library at hand can write."""
+"""TIFF files of any kind, written by hand after TIFF 6.0 and BigTIFF: most of them no library at hand can write.
+
+GeoTIFFs are an exception: tifffile writes them.
+"""
 
 import struct
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tifffile
 
+# GeoTIFF's tags: a place in UTM's zone 33, 10 m a pixel.
+UTM = 32633
+SCALE = [(33550, "d", 3, (10.0, 10.0, 0.0), True), (33922, "d", 6, (0, 0, 0, 400000.0, 5600000.0, 0), True)]
 _TYPES = {3: "H", 4: "I", 16: "Q"}
 
 
@@ -88,3 +97,19 @@ def tiff_of(
                     part = np.pad(part, ((0, tile - part.shape[0]), (0, tile - part.shape[1]), (0, 0)))
                 blocks.append(zlib.compress(part.tobytes()) if compressed else part.tobytes())
     return tiff_bytes(blocks, tags, order, big)
+
+
+def keys(code: int, raster: int = 1) -> tuple[Any, ...]:
+    """GeoTIFF's keys of a reference system; ``raster`` is 1 if a pixel is an area, 2 if it is a point."""
+    is_projected = code == UTM
+    entries = [1024, 0, 1, 1 if is_projected else 2, 1025, 0, 1, raster, 3072 if is_projected else 2048, 0, 1, code]
+    return (34735, "H", 16, (1, 1, 0, 3, *entries), True)
+
+
+def geotiff(
+    path: Path, code: int = UTM, tags: Sequence[Any] | None = None, raster: int = 1, pixels: np.ndarray | None = None
+) -> None:
+    """Write a GeoTIFF; of noise with 40 rows and 60 columns unless ``pixels`` (H, W, 3) are given."""
+    if pixels is None:
+        pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, photometric="rgb", extratags=[keys(code, raster), *(tags or SCALE)])

@@ -203,6 +203,22 @@ def test_jobs_share_an_images_tiles(tiled, demo_model, tiles_per_job, n_jobs):
     assert untouched.seen == []
 
 
+def test_the_last_job_reads_no_image_whose_tiles_are_done(tiled, demo_model, monkeypatch):
+    """A gigapixel JPEG takes long to decode, and the network to load."""
+    names = "demo", tiled.runs[1].pass_.name, "all"
+    dataset = tiled.config.dataset.model_copy(update={"tiles_per_job": 5})
+    plan = make_plan(tiled.config.model_copy(update={"dataset": dataset}), tiled.base_dir, tiled.layout.root)
+    for job in (1, 2, 3):
+        share_tiles(plan, *names, job, load=lambda *_: Proposer(demo_model))
+
+    def never(*arguments):
+        raise AssertionError("not needed")
+
+    monkeypatch.setattr("maskgrid.automatic.generate.open_picture", never)
+    generate_shard(plan, *names, load=never)
+    assert len(read_table(plan.layout.candidates(plan.runs[1], "all"))) > 10
+
+
 def test_an_image_that_fails_at_one_tile_fails(tiled, demo_model):
     network = Failing(demo_model, 7, FloatingPointError("no numbers"))
     generate_shard(tiled, "demo", tiled.runs[1].pass_.name, "all", load=lambda *_: network)

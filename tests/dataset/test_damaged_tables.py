@@ -14,7 +14,7 @@ from maskgrid.dataset.objects import BadPromptError, PromptStatus
 from maskgrid.io.errors import UserError
 from maskgrid.io.wording import named_reasons
 from maskgrid.masks.coco_reading import read_json
-from maskgrid.masks.segmentations import whole_number
+from maskgrid.masks.segmentations import code_of, whole_number
 from maskgrid.tracked.prompts.sources import read_video_prompts
 
 TRACKING = TrackingConfig(source="clips", prompts="p.parquet")
@@ -104,3 +104,19 @@ def test_a_number_that_the_network_cannot_hold(tmp_path, number):
 
 def test_reasons_stand_on_one_line_each():
     assert named_reasons([("a\nb", "it is 'x'"), ("写真", "no")]) == "\n  a\\nb: it is 'x'\n  写真: no"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a/" * 3000 + "b.png", "a\0b.png", "é" * 200])
+def test_a_coco_file_with_names_that_no_file_system_takes(tmp_path, name):
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps({"images": [{"id": 1, "file_name": name}, {"id": 2, "file_name": "0.png"}]}))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0.png").touch()
+    assert read_list(path, "dataset.source") == ([name, "0.png"], tmp_path / "images")
+
+
+@pytest.mark.parametrize("size", ["a\nb", None, [1, "\n"], {"\n": 1}])
+def test_a_mask_of_another_size_is_refused_in_a_line(size):
+    with pytest.raises(ValueError, match="the mask's size is") as caught:
+        code_of({"counts": [10], "size": size}, (2, 5))
+    assert "\n" not in str(caught.value)

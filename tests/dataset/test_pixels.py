@@ -1,6 +1,8 @@
 """Deep and many-banded images are shown as ``dataset.pixels`` says, compared with tifffile's and rasterio's reading."""
 
 import hashlib
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
@@ -13,6 +15,8 @@ from maskgrid.dataset import look as look_module
 from maskgrid.dataset.decoding import Wish
 from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image, read_image, rgb_pixels
 from maskgrid.dataset.look import Look, Raster, percentiles
+from maskgrid.dataset.measured_windows import measure_windows
+from maskgrid.dataset.windows import open_picture
 
 LIMIT = 10**6
 
@@ -234,6 +238,48 @@ def test_lzw_without_imagecodecs(tmp_path, monkeypatch):
     colour = values("u2", 3)
     cv2.imwrite(str(tmp_path / "colour.tif"), colour[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])
     np.testing.assert_array_equal(shown(tmp_path / "colour.tif").pixels, oracle(colour, (1, 2, 3), True))
+
+
+def test_webp_in_tiff_is_read_whether_pillow_can_or_not(tmp_path):
+    """As GDAL writes it, tiled; Pillow's wheels have no WebP in TIFF."""
+    pytest.importorskip("imagecodecs")
+    array, path = values("u1", 3, 200), tmp_path / "a.tif"
+    options = {"photometric": "rgb", "tile": (32, 32), "compression": "webp", "compressionargs": {"level": -1}}
+    tifffile.imwrite(path, array, **options)
+    np.testing.assert_array_equal(tifffile.imread(path), array, "lossless")
+    image = measure_image(path, LIMIT, Wish(PLAIN))
+    np.testing.assert_array_equal(image.pixels, array)
+    np.testing.assert_array_equal(read_image(path, LIMIT, look=image.look).pixels, array)
+    np.testing.assert_array_equal(read_image(path, LIMIT).pixels, array)
+    with closing(open_picture(path, 100, None, None, measure_windows(path, Wish(PLAIN)).look)) as windows:
+        np.testing.assert_array_equal(windows.read((3, 5, 40, 50)), array[5:50, 3:40])
+    content = path.read_bytes()
+    path.write_bytes(content[:-40] + bytes(40))
+    assert refused(path).status is ImageStatus.TRUNCATED
+
+
+def test_signed_bytes_are_stretched_where_some_lie_below_0(tmp_path):
+    array = np.random.default_rng(1).integers(-90, 40, (50, 60)).astype(np.int8)
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack")
+    image = shown(tmp_path / "a.tif")
+    low, high = np.percentile(array, (1, 99))
+    assert (image.look.low, image.look.high) == ((low,), (high,))
+    np.testing.assert_array_equal(image.pixels, oracle(array[..., None], (1,), False))
+    assert image.look == replace(measure_windows(tmp_path / "a.tif", Wish(PLAIN)).look, shrink=None)
+    assert refused(tmp_path / "a.tif", stretch="none").message == "signed bytes below 0, which have no agreed look"
+
+
+@pytest.mark.parametrize("section", [{}, {"stretch": "none"}, {"nodata": None}, {"bands": 1}])
+def test_what_a_file_states_as_no_data_counts_where_it_is_stretched_in_windows_as_whole(tmp_path, section):
+    array, path = values("u1", 1, 255)[..., 0], tmp_path / "a.tif"
+    stated = [(42113, "s", 0, "255", True)]
+    tifffile.imwrite(path, array, photometric="minisblack", tile=(16, 16), extratags=stated)
+    wish = Wish(PixelsConfig.model_validate(section))
+    image, found = measure_image(path, LIMIT, wish), measure_windows(path, wish)
+    black = set(image.pixels[array == 255].ravel().tolist())
+    assert black == ({0} if "bands" in section else {255})
+    with closing(open_picture(path, 100, None, None, found.look)) as windows:
+        np.testing.assert_array_equal(windows.read((0, 0, *array.shape[::-1])), image.pixels)
 
 
 @pytest.mark.parametrize("length", [0.2, 0.5, 0.9])

@@ -104,7 +104,6 @@ def test_each_kind_is_shown_as_its_values_say_in_every_layout(tmp_path, kind):
         "alpha in planes": (tiff_of(with_alpha(SCENE[..., 0]), 1, extra=(2,), planar=True, compressed=True), "planes"),
         "signed bytes": (tiff_of(SCENE[..., 0].astype(np.int8), BLACK_IS_ZERO), "signed bytes below 0"),
         "thumbnail of a raw file": (tiff_of(SCENE, RGB, t254=1, t330=8), "thumbnail"),
-        "WebP": (tiff_of(SCENE, RGB, t259=50001), "WebP compression"),
     }.values(),
 )
 def test_a_whole_file_of_a_kind_that_is_not_read_is_unsupported_and_says_what_it_is(tmp_path, content, words):

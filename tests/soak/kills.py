@@ -23,6 +23,7 @@ from killing import (
     die_at,
     hashes,
 )
+from made_tiffs import geotiff
 from maskgrid import load_model
 from maskgrid.automatic.generate import generate_shard
 from maskgrid.automatic.merge import gather, merge_setting
@@ -42,6 +43,8 @@ from maskgrid.results.leftovers import tidy
 from maskgrid.results.report.stage import write_report
 from maskgrid.results.statistics.stage import write_statistics
 from maskgrid.results.tuning.stage import write_tuning
+from maskgrid.tracked.accuracy.evaluate import evaluate_run
+from maskgrid.tracked.accuracy.truth import write_true_objects
 from maskgrid.tracked.exports.stage import export_run
 from maskgrid.tracked.jobs import read_jobs
 from maskgrid.tracked.masklets import join_masklets
@@ -54,18 +57,37 @@ from soak.trials import Kind, Trial, WrongError
 Stage = Callable[[Plan], object]
 # These hold when and where the run was.
 OF_THE_RUN = frozenset({"provenance.json", "report/provenance.js", "tracked/provenance.json", "outputs.json"})
+FORMS_OF_RUN = ("sa_v", "png", "palette", "mots", "overlay", "overlay_mp4", "player")
 CONFIG = {
-    "dataset": {"source": "photos", "shard_size": 3, "max_failed_fraction": 0.5, "ground_truth": "objects.json"},
+    "dataset": {
+        "source": "photos",
+        "shard_size": 3,
+        "max_failed_fraction": 0.5,
+        "ground_truth": "objects.json",
+        "georeference": True,
+    },
     "model": {"checkpoint": "demo", "device": "cpu"},
     "generator": {"points_per_side": 3, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3},
     "sweep": {"grid": {"pred_iou_thresh": [0.2, 0.5], "crop_n_layers": [0, 1]}},
     "prompts": {"source": "objects.json", "use": "box"},
-    "exports": ["card", "sa1b", "polygons", "labels", "yolo", "geojson", "webdataset", "masks_parquet", "cutouts"],
+    "exports": [
+        "card",
+        "sa1b",
+        "polygons",
+        "labels",
+        "yolo",
+        "geojson",
+        "geopackage",
+        "webdataset",
+        "masks_parquet",
+        "cutouts",
+    ],
     "tune": {"settings": 30, "folds": 2, "images": 4},
     "tracking": {
         "source": "clips",
         "prompts": "objects.jsonl",
-        "exports": ["youtube_vis", "coco", "sa_v", "png", "palette", "mots", "overlay"],
+        "exports": ["youtube_vis", "coco", *FORMS_OF_RUN],
+        "ground_truth": "true",
     },
 }
 
@@ -101,10 +123,11 @@ def prepare(folder: Path) -> Trial:
 
 
 def make_inputs(folder: Path) -> None:
-    """Five pictures, a cut one, objects on them, and a clip with two objects."""
+    """Five pictures, one on a map, a cut one, objects on them, and a clip with two objects that are known."""
     (folder / "photos").mkdir()
     for number in range(5):
         PIL.Image.fromarray(scene(40 + number, 56, seed=number)).save(folder / "photos" / f"{number}.png")
+    geotiff(folder / "photos" / "map.tif", pixels=scene(40, 60, seed=9))
     (folder / "photos" / "cut.png").write_bytes((folder / "photos" / "0.png").read_bytes()[:200])
     square = [[2, 3, 24, 3, 24, 21, 2, 21]]
     objects = [
@@ -114,10 +137,14 @@ def make_inputs(folder: Path) -> None:
     images = [{"id": number, "file_name": f"photos/{number}.png"} for number in range(5)]
     coco = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "block"}]}
     (folder / "objects.json").write_text(json.dumps(coco))
-    (folder / "clips" / "a").mkdir(parents=True)
+    for name in ("clips", "true"):
+        (folder / name / "a").mkdir(parents=True)
     for number in range(3):
         shifted = np.roll(scene(40, 56), number, axis=1)
         PIL.Image.fromarray(shifted).save(folder / "clips" / "a" / f"{number}.png")
+        true = np.zeros((40, 56), np.uint8)
+        true[4:30, 3 + number : 20 + number] = 1
+        PIL.Image.fromarray(true).save(folder / "true" / "a" / f"{number}.png")
     rows = [{"video": "a", "frame": 0, "object_id": n, "box_xyxy": [3 * n, 4, 20 + n, 30]} for n in (1, 2)]
     (folder / "objects.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -161,8 +188,12 @@ def stages(folder: Path, results: Path) -> Iterator[tuple[str, Stage]]:
         yield f"track {job.run} {job.group}", follow
     for run in dict.fromkeys(job.run for job in jobs):
         yield f"masklets {run}", partial(join_masklets, run=run)
-        for form in ("sa_v", "png", "palette", "mots", "overlay"):
+        for form in FORMS_OF_RUN:
             yield f"track-export {form} {run}", partial(export_run, name=run, form=form)
+    yield "track-truth", write_true_objects
+    yield from (
+        (f"track-evaluate {run}", partial(evaluate_run, name=run)) for run in dict.fromkeys(job.run for job in jobs)
+    )
     yield "track-merge", merge_tracked
     yield from ((f"explorer {shard}", partial(write_explorer, shard=shard)) for shard in shards)
     yield "report", write_report

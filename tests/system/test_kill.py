@@ -20,6 +20,7 @@ from killing import (
     tiny_plan,
     write_images,
 )
+from made_tiffs import geotiff
 from maskgrid.automatic.generate import generate_shard
 from maskgrid.automatic.proposer import Proposer
 from maskgrid.dataset.index import index_dataset
@@ -36,6 +37,7 @@ STAGES = (
     "prompt",
     "prompt-merge",
     "statistics",
+    "export",
     "explorer",
     "report",
     "accept",
@@ -49,6 +51,7 @@ class Runs:
         self.folder, self.network = folder, network
         self.source = folder / "source"
         write_images(self.source)
+        geotiff(self.source / "map.tif")
         self.stages = {}
         self.states = {}
         results = folder / "whole"
@@ -64,7 +67,9 @@ class Runs:
         self.finished = hashes(results)
 
     def plan(self, results: Path) -> Plan:
-        return tiny_plan(self.source, results, prompts={"source": str(self.source / "boxes.json")})
+        dataset = {"source": str(self.source), "shard_size": 3, "max_failed_fraction": 0.5, "georeference": True}
+        prompts = {"source": str(self.source / "boxes.json")}
+        return tiny_plan(self.source, results, dataset=dataset, prompts=prompts, exports=["geopackage"])
 
     def of(self, kind: str) -> list[str]:
         """Names of the stages of a kind, for instance one per shard."""

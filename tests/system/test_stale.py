@@ -107,10 +107,8 @@ def append(path, content):
         stream.write(content)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A folder after a run of all three jobs, and a copy from which each case starts."""
-    folder = tmp_path_factory.mktemp("stale") / "run"
+def write_inputs(folder):
+    """All three jobs, with everything that a config can name."""
     for number in range(3):
         picture(folder / "photos" / f"{number}.png", number)
     (folder / "photos.txt").write_text("photos/0.png\nphotos/1.png\nphotos/2.png\n")
@@ -124,6 +122,13 @@ def finished(tmp_path_factory):
     lines(folder / "objects.jsonl", *object_rows(20))
     (folder / "settings.csv").write_text("pred_iou_thresh\n0.1\n0.2\n")
     copy_own_weights(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder after a run of all three jobs, and a copy from which each case starts."""
+    folder = tmp_path_factory.mktemp("stale") / "run"
+    write_inputs(folder)
     saved = finish_and_copy(folder, CONFIG)
     assert problems(folder) == []
     return folder, saved

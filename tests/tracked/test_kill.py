@@ -3,12 +3,16 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 from made_videos import with_points, write_videos
 
 from killing import copy_of, count_steps, die_at, hashes
 from maskgrid.config.models import Config
 from maskgrid.plan.plan import make_plan
+from maskgrid.tracked.accuracy.evaluate import evaluate_run
+from maskgrid.tracked.accuracy.truth import write_true_objects
 from maskgrid.tracked.exports.stage import export_run
 from maskgrid.tracked.masklets import join_masklets
 from maskgrid.tracked.merge import merge_tracked
@@ -25,6 +29,8 @@ MOMENTS = {
     "overlay": 12,
     "overlay_mp4": 6,
     "player": 8,
+    "truth": 10,
+    "evaluate": 5,
     "merge": 16,
 }
 
@@ -36,6 +42,10 @@ class Runs:
         self.folder = folder
         clip = write_videos(folder / "clips")
         points = with_points(clip.masks[0, 0])
+        for number, mask in enumerate(clip.masks[:, 0]):
+            path = folder / "true" / "sub" / "frames" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.fromarray(mask.astype(np.uint8)).save(path)
         (folder / "prompts.csv").write_text(f'video,frame,point_coords\nsub/frames,0,"{points}"\n')
         self.stages = {
             "videos": index_videos,
@@ -45,6 +55,8 @@ class Runs:
             "overlay": lambda plan: export_run(plan, RUN, "overlay"),
             "overlay_mp4": lambda plan: export_run(plan, RUN, "overlay_mp4"),
             "player": lambda plan: export_run(plan, RUN, "player"),
+            "truth": write_true_objects,
+            "evaluate": lambda plan: evaluate_run(plan, RUN),
             "merge": merge_tracked,
         }
         self.states = {}
@@ -55,7 +67,7 @@ class Runs:
             self.states[name] = before, hashes(results)
 
     def plan(self, results):
-        tracking = {"source": "clips", "prompts": "prompts.csv", "stop": 3}
+        tracking = {"source": "clips", "prompts": "prompts.csv", "stop": 3, "ground_truth": "true"}
         return make_plan(Config.model_validate({"tracking": tracking}), self.folder, results)
 
     def begin(self, name):

@@ -161,6 +161,20 @@ WEIGHTS = (
 )
 
 
+@one_line
+def extras_param(files):
+    """A param of the installed extras among those that an image of an index, or a frame, has lacked; empty for none.
+
+    Looked up while the workflow is parsed: Snakemake records for a job what was there before it.
+    """
+    if not workflow.is_main_process or not files.is_file():
+        return {}
+    from maskgrid.dataset.extras import extras_that_decide
+
+    extras = extras_that_decide(files)
+    return {"extras": extras} if extras else {}
+
+
 def write_config():
     """Write the merged config for the jobs."""
     try:

@@ -45,6 +45,7 @@ checkpoint index:
         **PIXELS,
         **GEOREFERENCE,
         **WINDOWS,
+        **EXTRAS,
         source=lambda wildcards: PLAN.config.dataset.source,
         shard_size=PLAN.config.dataset.shard_size,
         max_pixels=PLAN.config.dataset.max_pixels,

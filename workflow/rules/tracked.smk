@@ -24,6 +24,7 @@ checkpoint videos:
         "../../environment.yml"
     params:
         **CALL,
+        **TRACKED_EXTRAS,
         planning=video_planning,
         max_pixels=PLAN.config.dataset.max_pixels,
         listing=lambda wildcards: video_listing(),

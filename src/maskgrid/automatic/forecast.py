@@ -126,7 +126,7 @@ def forecast(plan: Plan, changes: SourceChanges | None) -> list[PassForecast]:
     """
     digests = plan.shard_digests() if plan.layout.shards.is_file() else {}
     gone = frozenset({*changes.changed, *changes.gone}) if changes else frozenset[str]()
-    n_coming = len({*changes.new, *changes.changed}) if changes else 0
+    n_coming = len({*changes.new, *changes.changed, *changes.readable}) if changes else 0
     needed = {shard: not _is_answered(plan, shard, digest) for shard, digest in digests.items()}
     found = []
     for run in plan.runs:

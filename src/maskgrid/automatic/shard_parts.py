@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from maskgrid.automatic.candidates import Candidates, PassResult, image_table, rows_table
 from maskgrid.automatic.tables import CANDIDATES
 from maskgrid.automatic.tile_jobs import parts_of_image
+from maskgrid.dataset.extras import refuse_missing_extra
 from maskgrid.dataset.images import BadImageError, ImageStatus
 from maskgrid.dataset.tables import IndexedImage
 from maskgrid.dataset.windows import Picture
@@ -80,15 +81,20 @@ class ShardWork:
     def parts(self) -> Iterator[ImageTables]:
         """What is in every image: from the journal, earlier results, or the network."""
         propose: Propose | None = None
+        tiled = {image.image_key: tiles for number, image in enumerate(self.images) if (tiles := self._done(number))}
+        to_read = [image for image in self.images if image.image_key not in {*self.earlier, *tiled}]
         # One image is read while the network runs; the journal's next part is always the current image's.
         with ThreadPoolExecutor(1, "maskgrid-read") as reader:
-            ahead = _Ahead([image for image in self.images if image.image_key not in self.earlier], self.read, reader)
+            ahead = _Ahead(to_read, self.read, reader)
             n_before = 0
             for number, image in enumerate(self.images):
                 tables = self.journal.read(number, 2)
                 if tables is not None:
                     n_before += 1
                     yield ImageTables.of(tables)
+                    continue
+                if image.image_key in tiled:  # by jobs that shared them: the image need not be read again
+                    yield self._tiles(self.journal.inner(number), image.image_key, tiled[image.image_key], _no_network)
                     continue
                 tables = list(self.earlier.get(image.image_key, ()))
                 if not tables:
@@ -106,6 +112,15 @@ class ShardWork:
             if propose is None:
                 self._say_finished(n_before)
 
+    def _done(self, number: int) -> list[range]:
+        """The tiles of an image, if all of them are in the journal; else none."""
+        image = self.images[number]
+        tiles = parts_of_image((image.height, image.width), self.tile_px)
+        if not tiles or image.image_key in self.earlier:
+            return []
+        journal = self.journal.inner(number)
+        return tiles if all(journal.read(part, 2) is not None for part in range(len(tiles))) else []
+
     def _say_finished(self, n_images: int) -> None:
         if n_images:
             log.info("%d of %d images were finished before", n_images, len(self.images))
@@ -122,6 +137,7 @@ class ShardWork:
                     return self._tiles(self.journal.inner(number), key, tiles, lambda part: propose(picture, part))
                 return PassResult(key, "ok", None, propose(picture, None))
         except BadImageError as error:
+            refuse_missing_extra(key, error.message)
             status, message = str(error.status), error.message
         except FloatingPointError as error:
             status, message = "not_a_number", str(error)
@@ -188,6 +204,7 @@ class ShardWork:
                     for (_, part), tiles in parts:
                         self._part(journal, part, key, tiles, partial(propose, picture))
             except (BadImageError, FloatingPointError, ImageTooLargeError) as error:
+                refuse_missing_extra(key, str(error))
                 log.warning("%s: %s", key, error)
 
 
@@ -246,6 +263,10 @@ class _Ahead:
 
     def _begin(self, number: int) -> Future[Picture]:
         return self.reader.submit(self.read, self.images[number])
+
+
+def _no_network(tiles: range) -> Candidates:
+    raise FileNotFoundError(f"the part of tiles {tiles.start} to {tiles.stop} has gone")
 
 
 def _rows_of(result: PassResult) -> pa.Table:

@@ -71,7 +71,12 @@ def check_source(plan: Plan) -> Iterator[Problem]:
     if changes is not None and changes.affects_results:
         named = (("new", changes.new), ("of other content", changes.changed), ("gone", changes.gone))
         listed = [f"{count(len(keys), 'image')} {how} ({some(keys)})" for how, keys in named if keys]
-        yield Problem("stale", plan.layout.images, f"the source has changed: {', '.join(listed)}")
+        if listed:
+            yield Problem("stale", plan.layout.images, f"the source has changed: {', '.join(listed)}")
+        if changes.readable:
+            installed = ", ".join(f"maskgrid[{extra}]" for extra in changes.extras)
+            tried = f"{count(len(changes.readable), 'image')} may be readable now ({some(changes.readable)})"
+            yield Problem("stale", plan.layout.images, f"{tried}: {installed} is installed")
 
 
 def _check_candidates(

@@ -1,4 +1,4 @@
-"""How the source differs from its index: which images are new, which have other content, which are gone."""
+"""How the source differs from its index: which images are new, have other content, are gone, or can be read now."""
 
 import os
 from dataclasses import dataclass
@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskgrid.dataset.archives import expand_archives, read_known
+from maskgrid.dataset.extras import extras_come, images_by_extra
 from maskgrid.dataset.inputs import content_sha256
 from maskgrid.dataset.sources import SourceItem, file_state, list_inputs
 from maskgrid.dataset.stacks import expand_pages
 from maskgrid.dataset.tables import read_previous
+from maskgrid.io.tables import read_origin
+from maskgrid.io.wording import count
 from maskgrid.plan.plan import Plan
 from maskgrid.plan.remote import is_url
 
@@ -39,6 +42,8 @@ class SourceChanges:
         touched: with another time or place, and the same content.
         unread: with another time or place, and too many to read their content now.
         gone: in the index, and not at the source.
+        readable: bad for want of an optional package that is installed now.
+        extras: the extras that bring these packages.
     """
 
     new: tuple[str, ...] = ()
@@ -46,14 +51,16 @@ class SourceChanges:
     touched: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    readable: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.new or self.changed or self.touched or self.unread or self.gone)
+        return bool(self.affects_results or self.touched or self.unread)
 
     @property
     def affects_results(self) -> bool:
-        """Whether images have come, changed or gone, as far as their content was read."""
-        return bool(self.new or self.changed or self.gone)
+        """Whether images have come, changed, gone or become readable, as far as their content was read."""
+        return bool(self.new or self.changed or self.gone or self.readable)
 
     def __str__(self) -> str:
         text = f"{len(self.new)} new, {len(self.changed)} changed and {len(self.gone)} gone since the index"
@@ -61,11 +68,16 @@ class SourceChanges:
             text += f"; {len(self.touched)} with another time or place and the same content"
         if self.unread:
             text += f"; {len(self.unread)} with another time or place, too many to read their content now"
+        if self.readable:
+            named = ", ".join(f"maskgrid[{extra}]" for extra in self.extras)
+            text += f"; {count(len(self.readable), 'image')} to be tried again, since {named} is installed now"
         return text
 
 
 def source_changes(plan: Plan, max_bytes: int = _MAX_BYTES) -> SourceChanges | None:
-    """Compare the source with its index; None without an index, or if the source is the demo or a URL.
+    """Compare the source with its index; None without an index, or if the source is the demo.
+
+    Of a source by URL, only what can be read now is told.
 
     Args:
         plan: the plan.
@@ -75,12 +87,17 @@ def source_changes(plan: Plan, max_bytes: int = _MAX_BYTES) -> SourceChanges | N
         UserError: the source is missing or empty.
     """
     source = plan.config.dataset.source
-    if source == "demo" or is_url(source):
+    if source == "demo":
         return None
-    listed = list_inputs(source, plan.base_dir)
+    listed = [] if is_url(source) else list_inputs(source, plan.base_dir)
     files, archives = read_previous(plan.layout.images.parent), read_known(plan.layout.archives)
     if files is None or archives is None:
         return None
+    extras = tuple(extras_come(read_origin(plan.layout.files)))
+    lacking = images_by_extra(files, plan.has_tiles) if extras else {}
+    readable = sorted(key for extra in extras for key in lacking.get(extra, ()))
+    if is_url(source):
+        return SourceChanges(readable=tuple(readable), extras=extras)
     items, _ = expand_archives(listed, files, archives)
     items = expand_pages(items, plan.config.dataset.pixels)
     rows = zip(*(files[name].to_pylist() for name in _COLUMNS), strict=True)
@@ -93,7 +110,9 @@ def source_changes(plan: Plan, max_bytes: int = _MAX_BYTES) -> SourceChanges | N
             found[kind].append(item.key)
     there = {item.key for item in items}
     gone = tuple(key for key in known if key not in there)
-    return SourceChanges(**{kind: tuple(keys) for kind, keys in found.items()}, gone=gone)
+    of_source = {kind: tuple(keys) for kind, keys in found.items()}
+    same = tuple(key for key in readable if key in there and key not in found["changed"])
+    return SourceChanges(**of_source, gone=gone, readable=same, extras=extras)
 
 
 def _kind(item: SourceItem, row: _Known | None, max_bytes: int) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """Decode an opened file: as a viewer shows it, or its values at their full depth, drawn as the config says."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -16,6 +17,7 @@ from maskgrid.dataset.look import Look, Raster, is_measured, look_of, picture
 from maskgrid.dataset.pillow import (
     DECODE_ERRORS,
     MissingCodecError,
+    PillowOnlyError,
     PixelsUnsupportedError,
     scale_transparent_colour,
     to_rgb,
@@ -92,11 +94,35 @@ def decode(image: PIL.Image.Image | None, stream: IO[bytes], max_pixels: int, wa
             raise ValueError(f"there is no page {page}")
         image = None
     if image is not None and _is_plain(image, wanted):
-        return _plain(image, wanted)
+        try:
+            return _plain(image, wanted)
+        except PillowOnlyError as refused:
+            return _by_tifffile(image, stream, max_pixels, wanted, refused)
+    return _drawn(image, wanted, lambda: _raster(image, stream, max_pixels, wanted))
+
+
+def _by_tifffile(
+    image: PIL.Image.Image, stream: IO[bytes], max_pixels: int, wanted: Look | Wish | None, refused: PillowOnlyError
+) -> Image:
+    """Decode a TIFF of 8 bits that Pillow refuses: by tifffile, which knows more compressions, and signed numbers."""
+    from maskgrid.dataset.tiff_values import read_tiff  # here, since most images need no tifffile
+
+    page = None if wanted is None else wanted.page
+    try:
+        return _drawn(image, wanted, lambda: read_tiff(stream, page, False, max_pixels))
+    except MissingCodecError:
+        raise
+    except PixelsUnsupportedError:
+        raise refused from None
+
+
+def _drawn(image: PIL.Image.Image | None, wanted: Look | Wish | None, read: Callable[[], Raster]) -> Image:
+    """Read a file's values, and draw them."""
+    page = None if wanted is None else wanted.page
     mode = image.mode if image is not None else ""
     # Pillow drops a TIFF's tag while loading it, and must load a PNG to find its own.
     stated = stated_orientation(image) if isinstance(image, TiffImageFile) else 1
-    raster = _raster(image, stream, max_pixels, wanted)
+    raster = read()
     if image is not None and not isinstance(image, TiffImageFile):
         stated = stated_orientation(image)
     look = wanted if isinstance(wanted, Look) else look_of(raster, _pixels(wanted), page)
@@ -219,8 +245,6 @@ def load(image: PIL.Image.Image) -> None:
         image.load()
     except OSError as error:
         if compression is not None and error.errno is None:
-            raise PixelsUnsupportedError(
-                f"{compression} compression in TIFF, which this Pillow cannot decode"
-            ) from None
+            raise PillowOnlyError(f"{compression} compression in TIFF, which this Pillow cannot decode") from None
         raise
     require_unsigned(image)

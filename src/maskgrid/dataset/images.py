@@ -64,6 +64,10 @@ class BadImageError(Exception):
         self.status = status
         self.message = " ".join(message.split())[:200]
 
+    def __str__(self) -> str:
+        """The message."""
+        return self.message
+
 
 # So begin Pillow's messages about whole files of a kind that it has no decoder for.
 _UNREAD_KINDS = ("unknown raw mode", "conversion from", "Unsupported BMP", "Windows Media Photo")

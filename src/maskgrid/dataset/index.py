@@ -14,12 +14,13 @@ import hashlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -28,6 +29,7 @@ import pyarrow.compute as pc
 from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.dataset.archives import expand_archives, read_known
 from maskgrid.dataset.demo.images import CLIPS, DEMO_VERSION, write_demo
+from maskgrid.dataset.extras import extras_before, extras_entry, images_by_extra
 from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row, shown_alike
 from maskgrid.dataset.list_files import LIST_READERS
@@ -124,6 +126,7 @@ def write_index(
     archives: pa.Table | None = None,
     max_pixels: int | None = None,
     pixels: PixelsConfig = PLAIN,
+    extras: Mapping[str, Any] | None = None,
 ) -> list[Shard]:
     """Assign the good images to shards and write the dataset's tables.
 
@@ -134,6 +137,7 @@ def write_index(
         archives: the archives that contain the images.
         max_pixels: the limit that the images were examined with.
         pixels: how they are shown.
+        extras: what optional packages they lack (:func:`maskgrid.dataset.extras.extras_entry`).
 
     Returns:
         The shards, sorted by name; empty if no image is good.
@@ -155,7 +159,7 @@ def write_index(
     by_shard = index.sort_by([("shard", "ascending"), ("image_key", "ascending")])
     # Here alone: this table's bytes depend on the machine in any case.
     examined = {} if max_pixels is None else {"max_pixels": max_pixels, "pixels": pixels.model_dump(mode="json")}
-    write_table(folder / FILES_FILE, by_shard, origin | examined, rows_in_group=_ROWS_IN_GROUP)
+    write_table(folder / FILES_FILE, by_shard, {**origin, **examined, **(extras or {})}, rows_in_group=_ROWS_IN_GROUP)
     return shards
 
 
@@ -187,6 +191,7 @@ def index_dataset(plan: Plan) -> None:
     listed, previous = _listed(plan), read_previous(folder)
     items, archives = expand_archives(listed, previous, read_known(plan.layout.archives), progress=True)
     items = expand_pages(items, dataset.pixels)
+    extras_lacked = extras_before(plan.layout.files)
     earlier = previous and shown_alike(previous, read_origin(plan.layout.files).get("pixels"), dataset.pixels)
     # Valid for any limit and source, because each of its rows is checked against the file's size and time.
     shown = {} if dataset.pixels == PLAIN else {"pixels": dataset.pixels.model_dump(mode="json")}
@@ -196,7 +201,8 @@ def index_dataset(plan: Plan) -> None:
         index = share_stretch(index)
     if dataset.georeference:
         index = with_georeferences(index, plan.layout)
-    shards = write_index(index, dataset.shard_size, folder, archives, dataset.max_pixels, dataset.pixels)
+    extras = extras_entry(images_by_extra(index, plan.has_tiles), extras_lacked)
+    shards = write_index(index, dataset.shard_size, folder, archives, dataset.max_pixels, dataset.pixels, extras)
     forget_journal(plan.layout.files)
     log.info("%d inputs: %s; %d shards", len(items), tally(Counter(index["status"].to_pylist())), len(shards))
     if not shards:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from maskgrid.config.pixels import PLAIN, PixelsConfig
 from maskgrid.dataset.decoding import Image, Wish
+from maskgrid.dataset.extras import has_come
 from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image
 from maskgrid.dataset.look import Look
 from maskgrid.dataset.measured_windows import Measured, measure_windows
@@ -147,7 +148,7 @@ def _still_holds(old: dict[str, Any], max_pixels: int, in_windows: bool) -> bool
     if old["status"] == ImageStatus.OK:
         is_larger = old["width"] * old["height"] > max_pixels
         return is_larger == (old["shrink"] is not None) and (in_windows or not is_larger)
-    return old["status"] in _LASTING
+    return old["status"] in _LASTING and not has_come(old["message"])
 
 
 def _examine(

@@ -129,8 +129,16 @@ def picture(raster: Raster, look: Look) -> npt.NDArray[np.uint8]:
 
 
 def nodata_of(raster: Raster, pixels: PixelsConfig) -> float | None:
-    """The value that means no data; None for none."""
-    return raster.nodata if pixels.nodata == "auto" else None if pixels.nodata is None else float(pixels.nodata)
+    """The value that means no data; None for none.
+
+    The one that a file states counts where the image is stretched, or bands are chosen: others are shown as they are,
+    in windows as whole.
+    """
+    if pixels.nodata != "auto":
+        return None if pixels.nodata is None else float(pixels.nodata)
+    stretch = pixels.stretch
+    is_unchanged = stretch == "none" or (stretch == "auto" and is_shallow(raster.values.dtype))
+    return None if is_unchanged and pixels.bands is None else raster.nodata
 
 
 def bands_shown(raster: Raster, pixels: PixelsConfig) -> tuple[int, ...]:

@@ -155,6 +155,10 @@ class PixelsUnsupportedError(ValueError):
     """Pixel values without an agreed way to display them."""
 
 
+class PillowOnlyError(PixelsUnsupportedError):
+    """A TIFF that Pillow cannot decode, or would show wrongly, and tifffile may."""
+
+
 class MissingCodecError(PixelsUnsupportedError):
     """A compression that needs a further package."""
 

@@ -23,7 +23,7 @@ from PIL.TiffImagePlugin import (
     TiffImageFile,
 )
 
-from maskgrid.dataset.pillow import PixelsUnsupportedError
+from maskgrid.dataset.pillow import PillowOnlyError, PixelsUnsupportedError
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -103,12 +103,12 @@ def require_unsigned(image: TiffImageFile) -> None:
     """Refuse signed bytes below 0, which Pillow takes for bright ones.
 
     Raises:
-        PixelsUnsupportedError: the loaded image has some.
+        PillowOnlyError: the loaded image has some.
     """
     if image.mode == "L" and image.tag_v2.get(SAMPLEFORMAT, (1,))[0] == _SIGNED:
         highest = image.getextrema()[1]
         if isinstance(highest, int | float) and highest > 127:
-            raise PixelsUnsupportedError("signed bytes below 0, which have no agreed look")
+            raise PillowOnlyError("signed bytes below 0, which have no agreed look")
 
 
 def optional_compression(image: TiffImageFile) -> str | None:

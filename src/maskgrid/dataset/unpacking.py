@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import PIL.Image
@@ -18,6 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from maskgrid.dataset.decoding import stated_orientation
 from maskgrid.dataset.other_formats import INSTALL
 from maskgrid.dataset.pillow import TooManyPixelsError, pillow_limits
+from maskgrid.io.temporary import temporary_folder
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +115,8 @@ def _decoded(vips: Any, stream: IO[bytes], file_format: str) -> IO[bytes]:  # no
     source.on_read(stream.read)
     source.on_seek(stream.seek)
     load = vips.Image.pngload_source if file_format == "PNG" else vips.Image.jpegload_source
-    with tempfile.TemporaryDirectory(prefix="maskgrid-") as folder:
-        path = Path(folder) / "picture.tif"
+    with temporary_folder() as folder:
+        path = folder / "picture.tif"
         image = load(source, access="sequential", fail_on="error")
         image.tiffsave(os.fspath(path), bigtiff=True, compression="none", keep="none")
         return path.open("rb")

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 from collections.abc import Mapping
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,31 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_once(path: Path) -> str:
+    """The same, but this process reads a large file again only if its time, size or place on the disk differs.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    known = path.stat()
+    return _sha256_of(
+        path.absolute(), (known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
+    )
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, _: tuple[int, ...]) -> str:
+    return sha256_of(path)
+
+
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that affect results."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # Read once: each is a file of tens of kilobytes, and verify takes hundreds of fingerprints.
     return {name: version(name) for name in _PACKAGES}
 
 

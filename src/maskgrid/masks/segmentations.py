@@ -23,7 +23,7 @@ def code_of(segmentation: Any, size_hw: tuple[int, int]) -> bytes:  # noqa: ANN4
         raise ValueError(f"a segmentation is a list of polygons or a run-length code, not {segmentation!r:.60}")
     counts, size = segmentation.get("counts"), segmentation.get("size")
     if size != list(size_hw):
-        raise ValueError(f"the mask's size is {size}, and the image's {list(size_hw)} (height, width)")
+        raise ValueError(f"the mask's size is {size!r}, and the image's {list(size_hw)} (height, width)")
     if isinstance(counts, list):
         return _code_of_runs(counts, size_hw)
     if not isinstance(counts, str | bytes) or not counts.isascii():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskgrid.io.errors import UserError
-from maskgrid.io.fingerprint import digest, sha256_of
+from maskgrid.io.fingerprint import digest, sha256_of, sha256_once
 from maskgrid.network.cache import default_cache, fetch_once
 from maskgrid.network.official import OFFICIAL
 from maskgrid.network.weight_files import CONVERT, refuse_other_files
@@ -125,7 +125,7 @@ def own_content(checkpoint: str, config: str | None) -> str | None:
     if _is_named(checkpoint):
         return None
     paths = map(Path, own_files(checkpoint, config))
-    return digest([config, *(sha256_of(path) if path.is_file() else None for path in paths)])
+    return digest([config, *(sha256_once(path) if path.is_file() else None for path in paths)])
 
 
 def require_own_file(checkpoint: str, config: str | None, allow_unverified: bool) -> None:
@@ -219,7 +219,7 @@ def _resolve_file(checkpoint: str, config: str | None, allow_unverified: bool) -
     _require_file(path)
     config = _find_config(checkpoint, config)
     try:
-        sha256 = sha256_of(path)
+        sha256 = sha256_once(path)
         content = sha256_of(Path(config)) if Path(config).is_absolute() else config
     except OSError as error:
         raise UserError(f"model.checkpoint: {path} cannot be read: {error.strerror}.") from error

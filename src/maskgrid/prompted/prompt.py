@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import PromptSetting
 from maskgrid.dataset.earlier import earlier_outputs, rows_by_image
+from maskgrid.dataset.extras import refuse_missing_extra
 from maskgrid.dataset.images import BadImageError, read_image
 from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, object_values, pixels_of, prompt_values
 from maskgrid.dataset.tables import IndexedImage, read_shard
@@ -155,6 +156,7 @@ def _image_values(
         if prompts:
             results = prompter.run_settings(pixels, prompts, [setting.config for setting in work.settings])
     except BadImageError as error:
+        refuse_missing_extra(image.image_key, error.message)
         status, message = PromptStatus.BAD_IMAGE, f"the image cannot be used: {error.message}"
     except FloatingPointError as error:
         status, message = PromptStatus.NOT_A_NUMBER, str(error)

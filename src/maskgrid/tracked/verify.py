@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from maskgrid.dataset.demo.clips import DEMO
+from maskgrid.dataset.extras import extra_named, extras_come
 from maskgrid.io.checks import Problem, check_end, check_picture, check_table, check_tables, info_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden
@@ -70,6 +71,11 @@ def changed_sources(plan: Plan, videos: list[Video]) -> Iterator[Problem]:
     layout = plan.layout.tracked
     for key, how in _changed_videos(plan, {video.video_key: video for video in videos}):
         yield Problem("stale", layout.videos, f"the video {key} {how}")
+    extras = extras_come(read_origin(layout.files))
+    for video in videos:
+        if (extra := extra_named(video.message)) in extras:
+            how = f"may be readable now: maskgrid[{extra}] is installed"
+            yield Problem("stale", layout.videos, f"the video {video.video_key} {how}")
     try:
         _, expected = checked_prompts(plan, videos)
     except UserError:

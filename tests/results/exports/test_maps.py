@@ -8,10 +8,11 @@ import PIL.Image
 import pytest
 import tifffile
 
+from made_tiffs import SCALE, UTM, geotiff, keys
 from maskgrid.automatic.verify import check_index
 from maskgrid.config.exports import GeojsonOptions, GeopackageOptions
 from maskgrid.config.models import Config
-from maskgrid.dataset.georeference import read_georeference
+from maskgrid.dataset.georeference import Georeference, read_georeference
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.tables import read_previous, read_shard
 from maskgrid.io.errors import UserError
@@ -24,20 +25,8 @@ from maskgrid.results.exports.geopackage import write_geopackage
 from maskgrid.results.exports.source import MaskFile
 
 H, W = 40, 60
-UTM, DEGREES = 32633, 4326
-SCALE = [(33550, "d", 3, (10.0, 10.0, 0.0), True), (33922, "d", 6, (0, 0, 0, 400000.0, 5600000.0, 0), True)]
+DEGREES = 4326
 TURNED = (8.0, 6.0, 0, 400000.0, 6.0, -8.0, 0, 5600000.0, 0, 0, 0, 0, 0, 0, 0, 1)
-
-
-def keys(code, raster=1):
-    is_projected = code == UTM
-    entries = [1024, 0, 1, 1 if is_projected else 2, 1025, 0, 1, raster, 3072 if is_projected else 2048, 0, 1, code]
-    return (34735, "H", 16, (1, 1, 0, 3, *entries), True)
-
-
-def geotiff(path, code=UTM, tags=None, raster=1):
-    pixels = np.random.default_rng(0).integers(0, 255, (H, W, 3), dtype=np.uint8)
-    tifffile.imwrite(path, pixels, photometric="rgb", extratags=[keys(code, raster), *(tags or SCALE)])
 
 
 def small(scale=0.001):
@@ -194,14 +183,39 @@ def test_a_number_of_somebodys_own_is_no_epsg_code(tmp_path):
         assert read_georeference(stream) is None, "as GDAL has it"
 
 
-def test_without_rasterio_the_message_names_the_extra(photos, tmp_path, monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "rasterio.errors", None)
+@pytest.mark.parametrize(("suffix", "world"), [(".jpg", ".jgw"), (".png", ".pgw"), (".tif", ".tfw"), (".tif", ".wld")])
+def test_a_world_file_is_read_from_the_copy_that_gdal_makes(tmp_path, suffix, world):
+    """As docs/maps.md tells to; ``rasterio.shutil.copy`` is what ``gdal_translate`` does."""
+    rasterio = pytest.importorskip("rasterio")
+    from rasterio import shutil
+
+    image = tmp_path / f"scene{suffix}"
+    PIL.Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(image)
+    image.with_suffix(world).write_text("0.5\n0\n0\n-0.25\n500000.25\n5000000.875\n")
+    (tmp_path / f"{image.name}.aux.xml").write_text("<PAMDataset><SRS>EPSG:32633</SRS></PAMDataset>")
+    shutil.copy(image, tmp_path / "copy.tif", driver="GTiff")
+    with image.open("rb") as stream:
+        assert suffix != ".tif" or read_georeference(stream) is None
+    with (tmp_path / "copy.tif").open("rb") as stream, rasterio.open(image) as there:
+        found = read_georeference(stream)
+        assert found == Georeference("EPSG:32633", (0.5, 0.0, 500000.0, 0.0, -0.25, 5000001.0))
+        assert found.transform == tuple(there.transform)[:6]
+
+
+def test_without_rasterio_the_message_names_the_extra(photos, tmp_path, monkeypatch):
+    """Nothing is finished without the image: once the extra is installed, the next run has it."""
+    pytest.importorskip("rasterio")
     described(photos / "b.tif", *LAEA)
-    assert exported(tmp_path, coordinates="map")["n_without_map"] == 1
-    assert (
-        "b.tif: its reference system has no EPSG code, which needs further packages: pip install 'maskgrid[maps]'; its "
-        "masks are left out" in caplog.text
-    )
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "rasterio.errors", None)
+        with pytest.raises(UserError) as caught:
+            exported(tmp_path, coordinates="map")
+        assert str(caught.value) == (
+            "exports.geojson: b.tif: its reference system has no EPSG code, which needs further packages: "
+            "pip install 'maskgrid[maps]'"
+        )
+    assert exported(tmp_path, coordinates="map")["n_without_map"] == 0
+    monkeypatch.setitem(sys.modules, "rasterio.errors", None)
     with pytest.raises(UserError, match=r"dataset\.georeference: b\.tif: .*pip install 'maskgrid\[maps\]'"):
         indexed(tmp_path, georeference=True)
 

@@ -27,6 +27,8 @@ PIXELS = (
 GEOREFERENCE = {"georeference": True} if PLAN.config.dataset.georeference else {}
 # Whether images larger than max_pixels are good, likewise.
 WINDOWS = {"in_windows": True} if PLAN.has_tiles else {}
+# The optional packages that are there now and that an image of the index lacked once, likewise.
+EXTRAS = extras_param(PLAN.layout.files)
 
 
 def source_inputs():

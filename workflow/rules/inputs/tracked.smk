@@ -10,6 +10,10 @@ TRACKING = PLAN.config.tracking.model_dump() if PLAN.config.tracking else {}
 TRACKED_PROMPTS = TRACKING.get("prompts") if TRACKING.get("prompts") != "demo" else None
 
 
+# The optional packages that are there now and that a frame of a video lacked once.
+TRACKED_EXTRAS = extras_param(PLAN.layout.tracked.files)
+
+
 @cache
 @one_line
 def video_listing():

@@ -2,7 +2,6 @@
 
 import os
 import queue
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,14 +9,14 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
 import orjson
 
 from maskgrid.io.events import SOCKET
+from maskgrid.io.temporary import temporary_folder
 
 _MOST_BYTES = 1 << 20
 _LAST_LINES = 40
@@ -31,8 +30,8 @@ class Listener:
 
     def __init__(self) -> None:
         short = len(tempfile.gettempdir()) <= _LONGEST_FOLDER
-        self.folder = Path(tempfile.mkdtemp(prefix="maskgrid-", dir=None if short else "/tmp"))
-        self.path = self.folder / "events"
+        self.folder = ExitStack()
+        self.path = self.folder.enter_context(temporary_folder(None if short else "/tmp")) / "events"
         self.events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(self.path))
@@ -53,7 +52,7 @@ class Listener:
 
     def close(self) -> None:
         """Remove the socket."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.close()
 
 
 class Child:

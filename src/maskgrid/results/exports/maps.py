@@ -26,7 +26,7 @@ def georeferences(
         is_known: whether a reference system can be written; None for any.
 
     Raises:
-        UserError: no image has one.
+        UserError: no image has one, or one has a system that needs a further package.
     """
     found = {}
     for image, _, picture in masks.with_pictures():
@@ -35,9 +35,8 @@ def georeferences(
         except BadImageError as error:
             log.warning("%s: %s; %s", image["file_name"], error.message, _LEFT_OUT)
             continue
-        except MissingMapsError as error:
-            log.warning("%s: %s; %s", image["file_name"], error, _LEFT_OUT)
-            continue
+        except MissingMapsError as error:  # a finished export would lack the image after the package is installed
+            raise UserError(f"{who_needs.partition(' ')[0]} {image['file_name']}: {error}") from None
         if place is None:
             log.warning("%s: is no GeoTIFF with a reference system; %s", image["file_name"], _LEFT_OUT)
         elif is_known is not None and not is_known(place.crs):

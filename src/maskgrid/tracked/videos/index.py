@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from maskgrid.dataset.extras import extra_named, extras_before, extras_entry
 from maskgrid.dataset.sources import SourceItem
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
@@ -86,13 +87,19 @@ def index_videos(items: Sequence[SourceItem], reading: Reading, previous: Sequen
 
 
 def write_index(folder: Path, videos: Sequence[Video]) -> str:
-    """Write ``videos.parquet`` and ``files.parquet``; return their fingerprint."""
+    """Write ``videos.parquet`` and ``files.parquet``; return their fingerprint.
+
+    The origin of ``files.parquet`` says what optional packages frames lack (:mod:`maskgrid.dataset.extras`).
+    """
     rows = [asdict(video) for video in videos]
     verdicts = [[row[name] for name in ("video_key", "sha256", "status", "n_frames")] for row in rows]
     fingerprint = hashlib.sha256(orjson.dumps(verdicts)).hexdigest()
     table = pa.Table.from_pylist(rows, FILES)
     write_table(folder / "videos.parquet", table.select(VIDEOS.names), {"fingerprint": fingerprint})
-    write_table(folder / "files.parquet", table, {"fingerprint": fingerprint}, rows_in_group=1)
+    files = folder / "files.parquet"
+    lacked = [extra for extra in (extra_named(video.message) for video in videos) if extra is not None]
+    extras = extras_entry(lacked, extras_before(files))
+    write_table(files, table, {"fingerprint": fingerprint, **extras}, rows_in_group=1)
     return fingerprint
 
 
