@@ -12,7 +12,7 @@ from killing import RememberingNetwork, stages, tiny_plan
 from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.verify import verify
 from maskgrid.config.categories import CategoriesConfig
-from maskgrid.dataset.categories import Categories, NamedObjects
+from maskgrid.dataset.categories import Categories, NamedObjects, read_categories
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 
@@ -100,3 +100,20 @@ def test_a_run_writes_categories_and_follows_their_file(names, demo_model, tmp_p
 def test_categories_of_nothing_are_an_error(sections, words, tmp_path):
     with pytest.raises(UserError, match=words):
         tiny_plan(tmp_path, tmp_path / "results", **sections).categories_file()
+
+
+def test_objects_that_cannot_be_read_are_said(tmp_path, caplog):
+    content = coco(("left", "right"), SIZE_HW)
+    content["annotations"][1]["image_id"] = 7
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(content))
+    sections = {"dataset": {"source": str(tmp_path), "ground_truth": str(path)}, "categories": {"from": "ground_truth"}}
+    plan = tiny_plan(tmp_path, tmp_path / "results", **sections)
+    rows = [{"image_key": "0.png", "path": b"0.png", "height": SIZE_HW[0], "width": SIZE_HW[1]}]
+    found = read_categories(plan, rows)
+    assert found.objects["0.png"].category_ids.tolist() == [1]
+    assert "categories: 1 objects cannot be read; the first: the file has no image with the id 7" in caplog.text
+    content["categories"][1]["id"] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"categories\.from: .*: entries 1 \('left'\) and 2 \('right'\)"):
+        read_categories(plan, rows)

@@ -132,6 +132,8 @@ def _objects(
     names = NamedImages.of(rows, folder)
     found: dict[str, list[tuple[int, bytes]]] = {}
     n_unusable = 0
+    if broken := [entry.broken for entry in entries if entry.broken is not None]:
+        log.warning("categories: %d objects cannot be read; the first: %s", len(broken), broken[0])
     for entry in entries:
         key = names.key(entry.image_key) if entry.broken is None else ""
         category = ids.get(entry.category or "") if entry.category_id is None else entry.category_id
