@@ -69,6 +69,8 @@ def test_what_lacked_a_package_is_done_once_that_is_installed(folder):
         **{"a": "ok", "b": "bad_frame"},
     }
     assert "Nothing to be done" in run(folder, "--dry-run", is_hidden=True).output
+    told = "to read more     pip install 'maskgrid[heic]', then run again"
+    assert told in run(folder, "summary", is_hidden=True, command="maskgrid").output
 
     plan = run(folder, "plan", is_hidden=False, command="maskgrid").output
     assert "2 images to be tried again, since maskgrid[heic] is installed now: the source is indexed again" in plan
@@ -78,3 +80,4 @@ def test_what_lacked_a_package_is_done_once_that_is_installed(folder):
     assert (finished["index"], finished["videos"], finished["track"]) == (1, 1, 1), "of videos, of the new one alone"
     assert "Nothing to be done" in run(folder, "--dry-run", is_hidden=False).output
     run(folder, "verify", is_hidden=False, command="maskgrid")
+    assert told not in run(folder, "summary", is_hidden=False, command="maskgrid").output

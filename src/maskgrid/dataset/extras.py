@@ -109,6 +109,11 @@ def extras_come(origin: Mapping[str, Any]) -> list[str]:
     return [extra for extra, was_there in origin.get(_ENTRY, {}).items() if not was_there and is_installed(extra)]
 
 
+def extras_lacked(files: Path) -> list[str]:
+    """The extras that images of an index, or frames, need and that were not there."""
+    return [extra for extra, was_there in extras_before(files).get(_ENTRY, {}).items() if not was_there]
+
+
 def extras_that_decide(files: Path) -> list[str]:
     """The installed extras among those that an image of an index, or of one before it, lacked.
 

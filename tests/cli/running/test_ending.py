@@ -40,3 +40,20 @@ def test_a_damaged_table_is_said_and_the_end_goes_on(tmp_path):
     (line,) = unused_lines(make_plan(Config.model_validate(PROMPTS), tmp_path, tmp_path / "results"))
     assert line.startswith("not used ")
     assert str(path) in line
+
+
+@pytest.mark.parametrize(
+    ("of_images", "of_videos", "line"),
+    [
+        ({}, {}, None),
+        ({"large": False, "heic": True}, {}, "to read more     pip install 'maskgrid[large]', then run again"),
+        ({"large": False}, {"heic": False}, "to read more     pip install 'maskgrid[heic,large]', then run again"),
+    ],
+)
+def test_the_extras_that_inputs_lack_are_named(tmp_path, of_images, of_videos, line):
+    for folder, extras in (("dataset", of_images), ("tracked", of_videos)):
+        (tmp_path / "results" / folder).mkdir(parents=True)
+        origin = {"fingerprint": "0" * 64, **({"extras": extras} if extras else {})}
+        write_table(tmp_path / "results" / folder / "files.parquet", pa.table({"a": [1]}), origin)
+    plan = make_plan(Config.model_validate(VIDEOS), tmp_path, tmp_path / "results")
+    assert unused_lines(plan) == ([line] if line else [])

@@ -12,6 +12,7 @@ from maskgrid.config.spaces import generator_space
 from maskgrid.config.sweep import expand
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
+from maskgrid.plan.plan import make_plan
 from maskgrid.results.accuracy.stage import evaluate_shard, write_accuracies, write_truth
 from maskgrid.results.advice import evidence
 from maskgrid.results.advice.evidence import gather
@@ -89,6 +90,26 @@ def test_the_lines_to_copy_make_the_setting(plan):
     for setting in plan.settings:
         block = yaml.safe_load(config_block(setting, plan.settings))
         config = Config.model_validate(block)
+        assert expand(generator_space(config), None)[0].id == setting.id
+
+
+@pytest.mark.parametrize(
+    ("generator", "sweep"),
+    [
+        ({"tile_size_px": 64}, None),
+        ({"tile_size_px": 64, "tile_overlap_px": 8, "pred_iou_thresh": 0.5}, None),
+        ({}, {"grid": {"tile_size_px": [None, 64]}}),
+        ({"tile_size_px": 128}, {"grid": {"tile_size_px": [None, 64], "tile_overlap_px": [None, 8]}}),
+        ({"points_per_side": None, "point_grids": [[[0.5, 0.5]]]}, None),
+    ],
+)
+def test_the_lines_to_copy_say_what_is_off_too(tmp_path, generator, sweep):
+    """As tiles are in most configs; the dataset card has such lines as well."""
+    values = {"generator": generator}
+    plan = make_plan(Config.model_validate({**values, "sweep": sweep}), tmp_path, tmp_path / "results")
+    for setting in plan.settings:
+        block = yaml.safe_load(config_block(setting, plan.settings)) or {}
+        config = Config.model_validate({"generator": generator | block.get("generator", {})})
         assert expand(generator_space(config), None)[0].id == setting.id
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from maskgrid.cli.running.stages import Failure
+from maskgrid.dataset.extras import extras_lacked
+from maskgrid.dataset.other_formats import INSTALL
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import count, some
@@ -62,7 +64,10 @@ def ending_text(plan: Plan, max_rows: int = _MOST_ROWS, same_run: Sequence[str] 
 
 
 def unused_lines(plan: Plan) -> list[str]:
-    """A line for the images, prompts and videos that could not be used: how many, the first names, where to look."""
+    """A line for the images, prompts and videos that could not be used: how many, the first names, where to look.
+
+    And one for the extras that some of them lack.
+    """
     config, layout, found = plan.config, plan.layout, list[str | None]()
     try:
         if (config.is_automatic or config.prompts) and layout.images.is_file():
@@ -74,7 +79,9 @@ def unused_lines(plan: Plan) -> list[str]:
             found.append(_unused(layout.tracked.prompts, ("video_key", "source_id"), "prompt"))
     except UserError as error:  # a damaged table
         found.append(str(error))
-    return [f"{'not used':<17}{text}" for text in found if text]
+    lines = [f"{'not used':<17}{text}" for text in found if text]
+    extras = sorted({extra for files in (layout.files, layout.tracked.files) for extra in extras_lacked(files)})
+    return [*lines, *([f"{'to read more':<17}{INSTALL}[{','.join(extras)}]', then run again"] if extras else [])]
 
 
 def _unused(path: Path, names: Sequence[str], noun: str) -> str | None:

@@ -6,7 +6,7 @@ import yaml
 
 from maskgrid.config.filters import filters_on
 from maskgrid.config.models import GeneratorConfig
-from maskgrid.config.settings import CHECKPOINT, Setting, differences, swept_parameters
+from maskgrid.config.settings import CHECKPOINT, Setting, differences, swept_parameters, values_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.wording import NONE, count, interval, number, share
 from maskgrid.plan.plan import Plan
@@ -156,8 +156,9 @@ def _not_bettered(evidence: Evidence, baseline: Setting) -> list[str]:
 
 def config_block(setting: Setting, settings: Sequence[Setting]) -> str:
     """The config lines that make a setting the baseline: swept parameters and those that are not sam2's defaults."""
-    swept, defaults = swept_parameters(settings), GeneratorConfig().model_dump()
-    values = setting.generator.model_dump()
+    swept = swept_parameters(settings)
+    # Also what is off and so left out of files, such as tiles.
+    values, defaults = ({**values_of(of), **of.model_dump()} for of in (setting.generator, GeneratorConfig()))
     generator = {name: value for name, value in values.items() if name in swept or value != defaults[name]}
     block: dict[str, object] = {"generator": generator} if generator else {}
     on = filters_on(setting.filters)
