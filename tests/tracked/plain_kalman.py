@@ -6,7 +6,7 @@ MEASURED = np.eye(4, 8)
 
 
 class PlainKalman:
-    """As DeepSORT has it, with deviations that are shares of the box's width and height."""
+    """As DeepSORT has it, with deviations that are shares of the box's width and height, and a pixel at least."""
 
     def __init__(self, box):
         self.state = np.concatenate([box, np.zeros(4)])
@@ -14,7 +14,7 @@ class PlainKalman:
         self.n_seen = 1
 
     def noise(self, place, velocity):
-        width, height = np.maximum(self.state[2:4], 1)
+        width, height = np.maximum(self.state[2:4], 20)
         size = np.array([width, height, width, height])
         return np.diag(np.concatenate([place * size, velocity * size])) ** 2
 

@@ -12,8 +12,10 @@ from torch import Tensor
 Box = NDArray[np.float64]  # x and y of the middle, width, height
 
 # How far measurements and predictions are off: deviations as shares of the box's width (x, w) and height (y, h), as in
-# DeepSORT (Wojke et al., arXiv:1703.07402) and the trackers after it.
+# DeepSORT (Wojke et al., arXiv:1703.07402) and the trackers after it. A box is known to a pixel at best, which is the
+# share of one that is 20 pixels long: smaller ones are taken for that.
 _OF_PLACE, _OF_VELOCITY = 1 / 20, 1 / 160
+_LEAST_SIZE_PX = 20.0
 _FIRST_OF_PLACE, _FIRST_OF_VELOCITY = 2, 10  # times as far for an object that was seen once
 
 
@@ -88,5 +90,5 @@ def overlaps_of(boxes: NDArray[np.float64], expected: Box) -> NDArray[np.float64
 
 
 def _noise(state: NDArray[np.float64], of_place: float, of_velocity: float) -> NDArray[np.float64]:
-    size = np.tile(np.maximum(state[2:4], 1.0), 2)
+    size = np.tile(np.maximum(state[2:4], _LEAST_SIZE_PX), 2)
     return np.diag(np.concatenate([of_place * _OF_PLACE * size, of_velocity * _OF_VELOCITY * size]) ** 2)
