@@ -104,15 +104,19 @@ def load_plain() -> None:
 
 def load_torch() -> None:
     """Import and build what a job with a network imports and builds."""
+    import numpy as np
+
     import maskgrid.automatic.generate
     import maskgrid.cli.main
     import maskgrid.prompted.prompt
     import maskgrid.tracked.track  # noqa: F401
     from maskgrid.network.model import load_model
+    from maskgrid.network.predictor import make_predictor
     from maskgrid.tracked.propagation.tracker import load_tracker
 
     load_tables_and_pictures()
-    load_model("demo", device="cpu")
+    # sam2 compiles its transforms, which takes longer than to build the model.
+    make_predictor(load_model("demo", device="cpu")).set_image(np.zeros((40, 56, 3), np.uint8))
     load_tracker("demo", device="cpu")
 
 

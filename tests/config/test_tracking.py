@@ -37,6 +37,9 @@ from maskgrid.tracked.options import TrackOptions
         ({"source": "x", "sweep": {"points": [{"name": "../a"}]}}, "cannot be a setting's name"),
         ({"source": "x", "objects_per_batch": 0}, "tracking.objects_per_batch"),
         ({"source": "x", "objects_per_batch": 2, "vos_optimized": True}, "remove one of the two"),
+        ({"source": "x", "memory": "samurei"}, "tracking.memory"),
+        ({"source": "x", "memory": "samurai", "memory_motion_weight": 1.5}, "tracking.memory_motion_weight"),
+        ({"source": "x", "memory": "samurai", "memory_stable_frames": 0}, "tracking.memory_stable_frames"),
         ({"source": "x", "sweep": {"points": [{"name": "a"}, {"name": "a"}]}}, "'a' is used twice"),
     ],
 )
@@ -51,6 +54,14 @@ def test_a_section_is_written_as_before_objects_in_batches_unless_it_has_them():
     assert written[0] == written[1]
     assert "objects_per_batch" not in written[0]
     assert TrackingConfig(source="x", objects_per_batch=2).model_dump() == {**written[0], "objects_per_batch": 2}
+
+
+def test_a_section_is_written_as_before_memories_that_choose_unless_it_has_one():
+    plain = TrackingConfig(source="x").model_dump()
+    assert not any(name.startswith("memory") for name in plain)
+    assert TrackingConfig(source="x", memory="sam2", memory_stable_frames=3).model_dump() == plain
+    more = {"memory": "samurai", "memory_motion_weight": 0.25, "memory_stable_frames": 3}
+    assert TrackingConfig(source="x", memory="samurai", memory_stable_frames=3).model_dump() == plain | more
 
 
 def test_a_section_is_written_as_before_ground_truth_unless_it_has_one():

@@ -42,6 +42,19 @@ def test_objects_in_batches_decide_only_where_there_are_batches(plan):
     assert parameters(objects_per_batch=2) == {**parameters(), "objects_per_batch": 2}
 
 
+def test_a_memory_that_chooses_decides_only_where_it_is_on(plan):
+    def parameters(**more):
+        tracking = {"source": "clips", "prompts": "p.csv", **more}
+        changed = replace(plan, config=Config.model_validate({"tracking": tracking}))
+        assert planning_parameters(changed) == planning_parameters(replace(changed, config=without))
+        return mask_parameters(changed, "baseline")
+
+    without = Config.model_validate({"tracking": {"source": "clips", "prompts": "p.csv"}})
+    assert parameters(memory="sam2", memory_motion_weight=0.5, memory_stable_frames=3) == parameters()
+    more = {"memory": "samurai", "memory_motion_weight": 0.5, "memory_stable_frames": 3}
+    assert parameters(**more) == {**parameters(), **more}
+
+
 def test_following_back_and_rejoining_decide_only_where_they_are_on(tmp_path):
     def parameters(**automatic):
         tracking = {"source": "clips", "automatic": automatic}
@@ -63,7 +76,12 @@ def test_a_new_field_reruns_everything_until_somebody_says_what_depends_on_it(pl
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"direction": "both", "offload_state_to_cpu": True, "fill_hole_area": 4, "objects_per_batch": 4}]
+    "changes",
+    [
+        {},
+        {"direction": "both", "offload_state_to_cpu": True, "fill_hole_area": 4, "objects_per_batch": 4},
+        {"memory": "samurai", "memory_motion_weight": 0.5, "memory_stable_frames": 3},
+    ],
 )
 def test_the_tracker_takes_its_options_from_the_config(changes):
     config = TrackingConfig(source="clips", prompts="p.csv", **changes)

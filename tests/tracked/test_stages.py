@@ -471,6 +471,8 @@ def test_verify_names_problems(finished, tmp_path, path, damage, expected):
         ({"fill_hole_area": 5}, "parts/good.mkv/0000.parquet"),
         ({"objects_per_batch": 5}, "parts/good.mkv/0000.parquet"),
         ({"objects_per_batch": 1}, None),
+        ({"memory": "samurai"}, "parts/good.mkv/0000.parquet"),
+        ({"memory": "sam2", "memory_stable_frames": 3}, None),
         ({"stride": 1}, "parts/good.mkv/0000.parquet"),
         ({"offload_state_to_cpu": True}, None),
         ({"exports": ["youtube_vis"]}, None),

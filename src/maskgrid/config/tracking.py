@@ -130,6 +130,17 @@ class TrackingConfig(Section):
         ge=1,
         description="track up to this many objects together: faster, with the same masks within rounding; 1 as in sam2",
     )
+    memory: Literal["sam2", "samurai"] = Field(
+        "sam2",
+        description="which past frames and which of the decoder's masks to trust: sam2: the last frames, the mask with "
+        "the highest predicted IoU; samurai: the last good frames, the mask that also fits the object's motion",
+    )
+    memory_motion_weight: Fraction = Field(
+        0.25, description="samurai: the motion's share of a mask's weight; the predicted IoU has the rest"
+    )
+    memory_stable_frames: int = Field(
+        15, ge=1, description="samurai: on how many frames in a row an object is seen before its motion counts"
+    )
     non_overlap_masks: bool = Field(
         False, description="where masks overlap, a pixel belongs only to the object with the highest score"
     )
@@ -180,6 +191,9 @@ class TrackingConfig(Section):
         values: dict[str, Any] = dump(self)
         if self.objects_per_batch == 1:
             values.pop("objects_per_batch", None)
+        if self.memory == "sam2":
+            for name in ("memory", "memory_motion_weight", "memory_stable_frames"):
+                values.pop(name, None)
         for name in ("ground_truth", "match_truth_by", "skip_first_and_last"):
             if values.get(name) is None:
                 values.pop(name, None)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["forward", "backward", "both"]
+Memory = Literal["sam2", "samurai"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class TrackOptions:
         offload_state_to_cpu: keep the memory of past frames in the CPU's memory.
         objects_per_batch: track up to this many objects together. 1, as in sam2, is one at a time; more is faster,
             takes more memory, and gives the same masks within rounding.
+        memory: ``sam2``, or ``samurai``: the last good frames are remembered instead of the last ones, and of the
+            decoder's masks the one is taken that also fits the object's motion (Yang et al., arXiv:2411.11922).
+        memory_motion_weight: for ``samurai``, the motion's share of a mask's weight; the predicted IoU has the rest.
+        memory_stable_frames: for ``samurai``, on how many frames in a row an object is seen before its motion counts.
     """
 
     direction: Direction = "forward"
@@ -40,3 +45,6 @@ class TrackOptions:
     offload_video_to_cpu: bool = False
     offload_state_to_cpu: bool = False
     objects_per_batch: int = 1
+    memory: Memory = "sam2"
+    memory_motion_weight: float = 0.25
+    memory_stable_frames: int = 15

@@ -30,6 +30,9 @@ _OF_MASKS = {
     "add_all_frames_to_correct_as_cond",
     "fill_hole_area",
     "objects_per_batch",
+    "memory",
+    "memory_motion_weight",
+    "memory_stable_frames",
     "vos_optimized",
 }
 # automatic is in the setting.

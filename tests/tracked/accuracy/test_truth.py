@@ -1,7 +1,9 @@
 """True objects in every form that people have them in, good and bad; and masklets measured against them."""
 
 import json
+import shutil
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
@@ -12,15 +14,20 @@ from made_videos import write_frames
 
 from maskgrid.config.files import parse_config
 from maskgrid.io.errors import UserError
-from maskgrid.io.tables import read_origin, read_table, write_table
+from maskgrid.io.tables import read_origin, read_table, write_batches
 from maskgrid.masks import rle
 from maskgrid.plan.plan import make_plan
 from maskgrid.tracked.accuracy.evaluate import evaluate_run
 from maskgrid.tracked.accuracy.merge import accuracies
 from maskgrid.tracked.accuracy.page import accuracy_sections
+from maskgrid.tracked.accuracy.true_folders import folder_videos
 from maskgrid.tracked.accuracy.truth import true_objects_origin, truth_state, write_true_objects
+from maskgrid.tracked.exports.coco_frames import write_coco_frames
+from maskgrid.tracked.exports.documents import write_sa_v, write_youtube_vis
+from maskgrid.tracked.exports.stage import write_object_pictures, write_palette_pictures
 from maskgrid.tracked.masklets import read_run
 from maskgrid.tracked.tables import MASKLETS
+from maskgrid.tracked.videos.index import Video
 from maskgrid.tracked.videos.stage import write_videos
 
 SIZE_HW = (60, 80)
@@ -317,6 +324,30 @@ def test_ground_truth_without_anything_to_use_is_an_error(clips, tmp_path, write
     assert str(error.value).startswith("tracking.ground_truth: ")
 
 
+@pytest.mark.parametrize("write", [palettes, object_pictures], ids=["of all", "of one"])
+@pytest.mark.parametrize(
+    ("numbers", "stop", "expected"),
+    [
+        ([0, 2, 4], None, [0, 2, 4]),
+        ([1, 3, 6], None, [0, 2, 5]),  # there is no frame 6, so they count from 1
+        ([1, 3, 5], None, [1, 3, 5]),
+        ([0, 3, 6], None, [0, 3]),
+        ([1, 3, 6], 6, [1, 3]),  # frame 6 may be there, after the stop
+    ],
+)
+def test_pictures_of_a_video_file_may_count_from_1(tmp_path, write, numbers, stop, expected):
+    write(tmp_path / "made")
+    for source in (tmp_path / "made").rglob("0.png"):
+        folder = tmp_path / "truth" / source.parent.relative_to(tmp_path / "made")
+        folder.mkdir(parents=True)
+        for number in numbers:
+            shutil.copy(source, folder / f"frame_{number:04}.png")
+    video = Video("a.mp4", "a.mp4", b"a.mp4", "", "file", width=SIZE_HW[1], height=SIZE_HW[0], n_frames=N_FRAMES)
+    (found,) = folder_videos(tmp_path / "truth", {"a"}, stop)
+    masks = [mask for mask in found.read(video) if mask.status == "ok"]
+    assert sorted({mask.frame for mask in masks}) == expected
+
+
 def test_an_object_may_be_named_like_another_video(clips, tmp_path):
     for t in range(N_FRAMES):
         save(tmp_path / "truth/a/b" / f"{t}.png", TRUTH[t, 0].astype(np.uint8), with_palette=False)
@@ -343,13 +374,14 @@ def test_state_and_origin_follow_the_content(clips, tmp_path):
     assert not {*before} & {*after}
 
 
-def masklets(plan, planes, run="a"):
-    """Write a run's masklets; planes (T, N, H, W)."""
+def masklets(plan, planes, run="a", ids=None):
+    """Write a run's masklets; planes (T, N, H, W); ids of the objects, ours and the prompts'."""
+    ids = ids or [(number + 1, str(number + 1)) for number in range(planes.shape[1])]
     rows = [
         {
             "video_key": run,
-            "object_id": number + 1,
-            "source_id": str(number + 1),
+            "object_id": ids[number][0],
+            "source_id": ids[number][1],
             "frame": t,
             "is_prompted": False,
             "object_score_logit": 1.0,
@@ -359,7 +391,9 @@ def masklets(plan, planes, run="a"):
         for number in range(planes.shape[1])
         for t in range(len(planes))
     ]
-    write_table(plan.layout.tracked.masklets(run), pa.Table.from_pylist(rows, MASKLETS), {"fingerprint": run})
+    n_frames = len(planes)
+    tables = (pa.Table.from_pylist(rows[n : n + n_frames], MASKLETS) for n in range(0, len(rows), n_frames))
+    write_batches(plan.layout.tracked.masklets(run), MASKLETS, tables, {"fingerprint": run})
 
 
 def measured(plan, *runs):
@@ -423,6 +457,58 @@ def test_ids_are_the_same_however_they_are_written(clips, tmp_path, ids):
     plan = plan_of(clips, youtube_vis(tmp_path / "truth", change=renumber), prompts="p.csv")
     masklets(plan, TRUTH)
     assert [row["object_id"] for row in measured(plan, "a").objects] == [1, 2]
+
+
+# The objects' numbers, and what the prompts called them.
+IDS = {"whole": [(4, "4"), (7, "7.0")], "names": [(1, "dog"), (2, "cat")], "both": [(1, "dog"), (2, "2")]}
+EXPORTS = {
+    "youtube_vis": lambda path, run: write_youtube_vis(path, [other_run(run), run], [], {}),
+    "coco": lambda path, run: write_coco_frames(path, [other_run(run), run], [], {}),
+    "sa_v": lambda path, run: write_sa_v(path, run, "manual"),
+    "png": lambda path, run: write_object_pictures(run, path.with_suffix("") / "a"),
+}
+
+
+def other_run(run):
+    """The same masklets of another video, so that numbers over all videos are not the objects'."""
+    return replace(run, name="b", video=replace(run.video, video_key="b", video_name="b"))
+
+
+@pytest.mark.parametrize("ids", IDS)
+@pytest.mark.parametrize("form", EXPORTS)
+def test_a_run_measured_against_its_own_export_is_right_everywhere(clips, tmp_path, form, ids):
+    path = tmp_path / "truth.json"
+    path.with_suffix("").mkdir()
+    plan = plan_of(clips, path.with_suffix("") if form == "png" else path, prompts="p.csv", skip_first_and_last=False)
+    masklets(plan, TRUTH, ids=IDS[ids])
+    EXPORTS[form](path, read_run(plan, "a"))
+    found = measured(plan, "a")
+    assert sorted((row["object_id"], row["n_frames"], row["j_and_f"]) for row in found.objects) == [
+        (number, N_FRAMES, 1) for number in sorted(number for number, _ in IDS[ids])
+    ]
+
+
+# The second object is out of sight on a third of the frames, where it is right to have no mask.
+@pytest.mark.parametrize(("matching", "j_and_f", "warns"), [("ids", [0, 1 / 3], True), ("masks", [1, 1], False)])
+def test_palettes_of_other_ids_are_matched_by_masks(clips, tmp_path, caplog, matching, j_and_f, warns):
+    plan = plan_of(clips, tmp_path / "truth", prompts="p.csv", skip_first_and_last=False, match_truth_by=matching)
+    masklets(plan, TRUTH, ids=IDS["whole"])
+    write_palette_pictures(read_run(plan, "a"), tmp_path / "truth/a")
+    found = measured(plan, "a")
+    assert [(row["truth_id"], row["j_and_f"]) for row in found.objects] == [*zip("12", j_and_f, strict=True)]
+    words = (
+        "a: 2 of 2 true objects have no masklet with their id and are measured with empty masks: 1, 2; masklets' ids: "
+        "4, 7.0; tracking.match_truth_by: masks"
+    )
+    assert (words in caplog.text) == warns
+
+
+def test_true_objects_without_a_prompt_are_said(clips, tmp_path, caplog):
+    plan = plan_of(clips, palettes(tmp_path / "truth"), prompts="p.csv")
+    masklets(plan, TRUTH[:, :1])
+    assert [row["status"] for row in measured(plan, "a").objects] == ["ok", "no_masklet"]
+    assert "a: 1 of 2 true objects have no masklet with their id and are measured with empty masks: 2; " in caplog.text
+    assert "match_truth_by" not in caplog.text
 
 
 def test_void_pixels_count_for_nobody(clips, tmp_path):

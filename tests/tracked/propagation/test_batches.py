@@ -79,6 +79,7 @@ def quarters(size_hw=(120, 160), n=5):
     return found
 
 
+SAMURAI = {"memory": "samurai", "memory_stable_frames": 2}
 CASES = {
     "same frame": ({0: 0, 1: 0, 2: 0}, {}),
     "different frames": ({0: 1, 1: 1, 2: 3}, {}),
@@ -88,6 +89,9 @@ CASES = {
     "holes": ({0: 0, 1: 0, 2: 0}, {"fill_hole_area": 30}),
     "no overlaps": ({0: 0, 1: 0, 2: 0}, {"non_overlap_masks": True}),
     "memory on the CPU": ({0: 0, 1: 0, 2: 0}, {"offload_state_to_cpu": True}),
+    "samurai": ({0: 0, 1: 0, 2: 0}, SAMURAI),
+    "samurai, different frames": ({0: 1, 1: 1, 2: 3}, SAMURAI),
+    "samurai, both directions": ({0: 3, 1: 3, 2: 5}, {"direction": "both", **SAMURAI}),
 }
 
 

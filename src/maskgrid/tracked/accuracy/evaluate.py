@@ -26,6 +26,7 @@ from maskgrid.tracked.prompts.checks import number_from_0
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+_MOST_SHOWN = 5  # ids, in messages
 
 
 def evaluate_run(plan: Plan, name: str) -> None:
@@ -93,6 +94,13 @@ def _masklets(run: Run) -> dict[int, str]:
 def _measured(run: Run, truth: _Truth, masklets: Mapping[int, str], config: TrackingConfig) -> VideoAccuracy:
     how = how_measured(config)
     pairs = _same_ids(truth.ids, masklets) if how["match_truth_by"] == "ids" else None
+    if pairs is not None and (alone := [one for one, row in zip(truth.ids, pairs, strict=True) if not row.any()]):
+        hint = "" if pairs.any() else "; tracking.match_truth_by: masks matches them by their masks"
+        log.warning(
+            "%s: %d of %d true objects have no masklet with their id and are measured with empty masks: %s; "
+            "masklets' ids: %s%s",
+            run.name, len(alone), len(truth.ids), _shown(alone), _shown([*masklets.values()]) or "none", hint,
+        )  # fmt: skip
     frames = shown(
         _frames(run, truth, [*masklets], how["skip_first_and_last"]),
         len(truth.frames),
@@ -115,13 +123,21 @@ def _frames(run: Run, truth: _Truth, object_ids: Sequence[int], skips: bool) -> 
 
 
 def _same_ids(truth_ids: Sequence[str], masklets: Mapping[int, str]) -> NDArray[np.bool_]:
-    """Bool (n_truth, n_masklets): the masklet of each true object's id: ``1``, ``1.0`` and ``001`` are the same."""
-    by_id = {_plain_id(source_id): column for column, source_id in reversed([*enumerate(masklets.values())])}
+    """Bool (n_truth, n_masklets): the masklet of each true object's id: ``1``, ``1.0`` and ``001`` are the same.
+
+    Ids of prompts come before our own numbers of the objects, which stand in our exports of pictures and in SA-V's.
+    """
+    by_id = {str(object_id): column for column, object_id in enumerate(masklets)}
+    by_id |= {_plain_id(source_id): column for column, source_id in reversed([*enumerate(masklets.values())])}
     pairs = np.zeros((len(truth_ids), len(masklets)), np.bool_)
     for row, truth_id in enumerate(truth_ids):
         if (column := by_id.get(_plain_id(truth_id))) is not None:
             pairs[row, column] = True
     return pairs
+
+
+def _shown(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:_MOST_SHOWN]) + (", ..." if len(ids) > _MOST_SHOWN else "")
 
 
 def _plain_id(text: str) -> str:

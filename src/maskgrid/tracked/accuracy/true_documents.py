@@ -87,7 +87,7 @@ def _read_tracks(
 def _read_track(
     document: VideoDocument, track: Track, known: Sequence[int], names: FrameNames, size_hw: tuple[int, int]
 ) -> Iterator[TrueMask]:
-    _, category = document.category_of(track)
+    truth_id, (_, category) = _truth_id(track), document.category_of(track)
     is_void, shown = track.annotation.get("iscrowd") == 1, set[int]()
     for one in track.frames:
         number = None
@@ -100,13 +100,19 @@ def _read_track(
             if not one.segmentation:
                 raise BadTruthError("no_mask", "the object has a box on this frame, but no segmentation")
             counts = code_of_truth(one.segmentation, size_hw)
-            yield TrueMask(None if is_void else track.object_id, number, counts, category, is_void)
+            yield TrueMask(None if is_void else truth_id, number, counts, category, is_void)
         except BadTruthError as error:
-            yield TrueMask.bad(error, track.object_id, number)
+            yield TrueMask.bad(error, truth_id, number)
         if number is not None:
             shown.add(number)
     for number in [] if is_void else sorted({*known} - shown):
-        yield TrueMask(track.object_id, number, empty_code(size_hw), category)
+        yield TrueMask(truth_id, number, empty_code(size_hw), category)
+
+
+def _truth_id(track: Track) -> str:
+    """An object's id; in our own files, where ids are numbers over all videos, the id that its prompts had."""
+    written = track.annotation.get("source_id")
+    return written if isinstance(written, str) and "object_id" in track.annotation else track.object_id
 
 
 def sa_v_video(path: Path, files: Sequence[Path], stop: int | None) -> TrueVideo:

@@ -86,7 +86,7 @@ def _is_of_one_object(names: Sequence[str], above: Sequence[str], known: Collect
 
 def _read_palettes(files: Sequence[Path], stop: int | None, video: Video) -> Iterator[TrueMask]:
     """Yield a mask for each frame with a picture and each object of any of the pictures."""
-    names, size_hw = FrameNames(video, stop), video.size_hw
+    names, size_hw = FrameNames(video, stop, (path.stem for path in files)), video.size_hw
     frames: dict[int, dict[int, bytes]] = {}
     first: dict[int, Path] = {}
     for path in files:
@@ -110,7 +110,8 @@ def _read_palettes(files: Sequence[Path], stop: int | None, video: Video) -> Ite
 
 def _read_objects(folders: Mapping[str, Sequence[Path]], stop: int | None, video: Video) -> Iterator[TrueMask]:
     """Yield a mask for each picture: any pixel above 0 is on the object that its folder is named by."""
-    names, size_hw = FrameNames(video, stop), video.size_hw
+    stems = (path.stem for files in folders.values() for path in files)
+    names, size_hw = FrameNames(video, stop, stems), video.size_hw
     for truth_id, files in folders.items():
         for path in files:
             number = None

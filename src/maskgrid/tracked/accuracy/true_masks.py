@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,18 @@ def unreadable(names: tuple[str, ...], error: BadTruthError) -> TrueVideo:
 class FrameNames:
     """Finds a video's frames by what annotations call them: a number from 0, or for a folder the name of its image."""
 
-    def __init__(self, video: Video, stop: int | None) -> None:
+    def __init__(self, video: Video, stop: int | None, pictures: Iterable[str] = ()) -> None:
         """List the frames.
 
         Args:
             video: a good video.
             stop: where reading ends; frames from there on are not known, and no mistake.
+            pictures: the names of all pictures of the video, without suffix. Of a file with n frames, pictures that
+                have n and not 0 count from 1, as ffmpeg does.
         """
         self._n_frames, self._stop = int(video.n_frames or 0), stop
+        numbers = {_last_number(stem) for stem in pictures} if stop is None else set()
+        self._first_picture = 1 if 0 not in numbers and self._n_frames in numbers else 0
         self._names: dict[str, int] = {}
         if video.kind == "frames":
             names = image_names(video.location)
@@ -121,10 +125,10 @@ class FrameNames:
         """
         if self._names:
             return self._in_range(self._names.get(stem), stem)
-        digits = re.search(r"[0-9]+$", stem)
-        if digits is None:
+        number = _last_number(stem)
+        if number is None:
             raise BadTruthError("missing_frame", f"{stem!r} ends with no number, and so names no frame of a video file")
-        return self._in_range(int(digits[0]), stem)
+        return self._in_range(number - self._first_picture, stem)
 
     def _in_range(self, number: int | None, name: str) -> int:
         if number is None:
@@ -134,6 +138,11 @@ class FrameNames:
                 raise BadTruthError(NOT_READ, f"tracking.stop: {self._stop} ends before frame {number}")
             raise BadTruthError("missing_frame", f"the video has {self._n_frames} frames, and none is {name}")
         return number
+
+
+def _last_number(stem: str) -> int | None:
+    digits = re.search(r"[0-9]+$", stem)
+    return None if digits is None else int(digits[0])
 
 
 def code_of_truth(segmentation: Any, size_hw: tuple[int, int]) -> bytes:  # noqa: ANN401

@@ -18,6 +18,8 @@ from maskgrid.tracked.propagation.state import State, reach_of
 
 # An object's output on a frame, and its mask logits: what sam2's ``_run_single_frame_inference`` returns.
 Found = tuple[State, Tensor]
+# An object's outputs by frame, as the network reads them on a frame; the last argument says whether it goes backwards.
+Recall = Callable[[State, int, bool], State]
 
 _PROMPTS = "point_inputs", "mask_inputs", "prev_sam_mask_logits"
 
@@ -64,10 +66,27 @@ class Memories:
     Attributes:
         outputs: the outputs by frame of all objects with the same history, joined, for each history.
         sizes: how many objects each of them is for.
+        objects: each object's own outputs.
     """
 
     outputs: tuple[State, ...]
     sizes: tuple[int, ...]
+    objects: tuple[State, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An object of a batch.
+
+    Attributes:
+        outputs: its outputs by frame.
+        recalled: those of them that the network reads.
+        history: of these.
+    """
+
+    outputs: State
+    recalled: State
+    history: History
 
 
 class ObjectBatches:
@@ -77,9 +96,9 @@ class ObjectBatches:
         size: objects in a batch at most. Halved whenever the device's memory runs out.
     """
 
-    def __init__(self, size: int) -> None:
-        """Set up with the number of objects that a batch may have."""
-        self.size = size
+    def __init__(self, size: int, recall: Recall) -> None:
+        """Set up with the number of objects that a batch may have, and with what they remember."""
+        self.size, self._recall = size, recall
         self._frame = -1
         self._ready: dict[int, Found] = {}  # by the identity of an object's outputs
 
@@ -102,19 +121,20 @@ class ObjectBatches:
     def _run_all(self, work: Callable[[State], Found], call: State, model: SAM2Base) -> dict[int, Found]:
         frame, found = call["frame_idx"], dict[int, Found]()
         objects = call["inference_state"]["output_dict_per_obj"].values()
-        by_form: dict[object, list[tuple[History, State]]] = {}
+        by_form: dict[object, list[Member]] = {}
         for outputs in objects:
             if frame not in outputs["cond_frame_outputs"]:  # else sam2 takes the prompt's mask
-                history = history_of(outputs, frame, call["reverse"], model)
-                by_form.setdefault(history.form, []).append((history, outputs))
+                recalled = self._recall(outputs, frame, call["reverse"])
+                history = history_of(recalled, frame, call["reverse"], model)
+                by_form.setdefault(history.form, []).append(Member(outputs, recalled, history))
         for members in by_form.values():
-            members.sort(key=lambda member: member[0].cond)  # stable
+            members.sort(key=lambda member: member.history.cond)  # stable
             for batch, result in self._run_alike(work, call, members):
                 found.update(zip(map(id, batch), result, strict=True))
         return found
 
     def _run_alike(
-        self, work: Callable[[State], Found], call: State, members: Sequence[tuple[History, State]]
+        self, work: Callable[[State], Found], call: State, members: Sequence[Member]
     ) -> Iterator[tuple[list[State], list[Found]]]:
         """Track objects whose memories have the same form; yield the objects of each batch and their results."""
         first = 0
@@ -131,7 +151,7 @@ class ObjectBatches:
                 self.size = (len(batch) + 1) // 2
                 release_memory(f"{self.size} objects at once")
                 continue
-            yield [outputs for _, outputs in batch], found
+            yield [member.outputs for member in batch], found
             first += len(batch)
 
 
@@ -180,20 +200,21 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
     return first.as_strided((len(first) * len(parts), *first.shape[1:]), first.stride())
 
 
-def _run_batch(work: Callable[[State], Found], call: State, batch: Sequence[tuple[History, State]]) -> list[Found]:
+def _run_batch(work: Callable[[State], Found], call: State, batch: Sequence[Member]) -> list[Found]:
     if len(batch) == 1:
-        return [work({**call, "output_dict": batch[0][1]})]
-    groups = [list(group) for _, group in groupby(batch, key=lambda member: member[0].cond)]
-    memories = Memories(tuple(map(_joined_outputs, groups)), tuple(map(len, groups)))
+        return [work({**call, "output_dict": batch[0].outputs})]
+    groups = [list(group) for _, group in groupby(batch, key=lambda member: member.history.cond)]
+    objects = tuple(member.outputs for member in batch)
+    memories = Memories(tuple(map(_joined_outputs, groups)), tuple(map(len, groups)), objects)
     output, masks = work({**call, "output_dict": memories, "batch_size": len(batch)})
     return list(zip(_split_output(output, len(batch)), torch.split(masks, 1), strict=True))
 
 
-def _joined_outputs(group: Sequence[tuple[History, State]]) -> State:
+def _joined_outputs(group: Sequence[Member]) -> State:
     """The outputs of objects with the same history, as those of one object with a batch."""
-    history = group[0][0]
+    history = group[0].history
     return {
-        kind: {t: _joined_output([outputs[kind][t] for _, outputs in group]) for t in frames}
+        kind: {t: _joined_output([member.recalled[kind][t] for member in group]) for t in frames}
         for kind, frames in (("cond_frame_outputs", history.cond), ("non_cond_frame_outputs", history.near))
     }
 

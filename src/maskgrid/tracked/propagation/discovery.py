@@ -23,7 +23,6 @@ from maskgrid.tracked.propagation.state import (
     forget,
     forget_mask_inputs,
     kept_state,
-    reach_of,
     read_snapshot,
     state_of,
 )
@@ -89,7 +88,7 @@ class AutomaticTracking(Iterator[tuple[int, list[TrackedMask]]]):
     ) -> None:
         """Set up, from a snapshot if there is one; see :func:`track_automatically`."""
         self._predictor = tracker.with_options(options)
-        self._reach = reach_of(tracker)
+        self._reach = self._predictor.reach
         self._generator, self._frames, self._automatic = generator, SharedFrames(frames), automatic
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder
             self._state = self._predictor.init_lazily(self._frames, options)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -16,7 +16,8 @@ from maskgrid.network.components import fill_holes
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.propagation.batches import Memories, ObjectBatches, memory_of
 from maskgrid.tracked.propagation.lazy_images import LazyImages
-from maskgrid.tracked.propagation.state import State
+from maskgrid.tracked.propagation.samurai import Samurai, good_outputs, samurai_of
+from maskgrid.tracked.propagation.state import Reach, State, reach_of
 from maskgrid.tracked.records import Frames
 
 
@@ -26,11 +27,13 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
     Attributes:
         dtype: below float32, the network runs under ``torch.autocast``.
         hole_area: sam2's ``fill_hole_area``, which sam2 itself ignores without its CUDA extension.
+        samurai: chooses masks and the frames to remember; None for sam2's own memory.
         batches: tracks objects together; None for one at a time.
     """
 
     dtype: torch.dtype = torch.float32
     hole_area: int = 0
+    samurai: Samurai | None = None
     batches: ObjectBatches | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
@@ -46,11 +49,18 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         other.non_overlap_masks = options.non_overlap_masks
         other.clear_non_cond_mem_around_input = options.clear_non_cond_mem_around_input
         other.add_all_frames_to_correct_as_cond = options.add_all_frames_to_correct_as_cond
-        other.batches = ObjectBatches(options.objects_per_batch) if options.objects_per_batch > 1 else None
+        other.samurai = samurai_of(options)
+        together = options.objects_per_batch > 1
+        other.batches = ObjectBatches(options.objects_per_batch, other._recalled) if together else None
         if other.batches is not None:
             # sam2 applies it within a batch: to one object at a time, it does nothing.
             other.non_overlap_masks_for_mem_enc = False
         return other
+
+    @property
+    def reach(self) -> Reach:
+        """How far back tracking looks."""
+        return reach_of(self, good_only=self.samurai is not None)
 
     def init_lazily(self, frames: Frames, options: TrackOptions) -> State:
         """``init_state``, but frames are read when needed; for a CUDA device also ahead, in a thread."""
@@ -83,12 +93,16 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
         return self._run(arguments) if self.batches is None else self.batches.run(self._run, arguments, self)
 
     def _run(self, arguments: State) -> tuple[State, Tensor]:
-        with self._autocast():
+        choice = None if self.samurai is None else self.samurai.choice(arguments, _objects_of(arguments))
+        with self._autocast(), choice.made_by(self.sam_mask_decoder) if choice else nullcontext():
             output, masks = super()._run_single_frame_inference(**arguments)
         if self.hole_area > 0:
             masks = fill_holes(masks, self.hole_area)
             output["pred_masks"] = masks.to(output["pred_masks"].device)
-        return output, masks
+        return output if choice is None else {**output, **choice.notes(masks)}, masks
+
+    def _recalled(self, outputs: State, frame: int, reverse: bool) -> State:
+        return outputs if self.samurai is None else good_outputs(outputs, frame, reverse)
 
     def _get_image_feature(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         with self._autocast():
@@ -100,6 +114,8 @@ class VideoPredictor(SAM2VideoPredictor):  # type: ignore[misc]
 
     def _prepare_memory_conditioned_features(self, *, output_dict: State | Memories, **named: Any) -> Tensor:  # noqa: ANN401
         if not isinstance(output_dict, Memories) or self.num_maskmem == 0:  # then sam2 reads no memory
+            if not isinstance(output_dict, Memories):
+                output_dict = self._recalled(output_dict, named["frame_idx"], named["track_in_reverse"])
             features: Tensor = super()._prepare_memory_conditioned_features(output_dict=output_dict, **named)
             return features
         prepare = SAM2VideoPredictor._prepare_memory_conditioned_features
@@ -147,6 +163,12 @@ class CompiledVideoPredictor(VideoPredictor, SAM2VideoPredictorVOS):  # type: ig
                 "vos_optimized"
             )
         return super().with_options(options)
+
+
+def _objects_of(call: State) -> tuple[State, ...]:
+    """The outputs of each object that a call is for."""
+    outputs = call["output_dict"]
+    return outputs.objects if isinstance(outputs, Memories) else (outputs,)
 
 
 @contextmanager

@@ -1,13 +1,18 @@
 """sam2's memory of a video: drop what no later frame can read, and save and restore the rest."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
 from torch.serialization import default_restore_location
+from torch.utils._pytree import tree_map_only
+
+from maskgrid.tracked.propagation.snapshots import with_own_storage
 
 State = dict[str, Any]
 
@@ -34,13 +39,15 @@ class Reach:
     Attributes:
         features: for the spatial memory of frames without prompts.
         pointers: for their object pointers.
+        good_only: whether only good frames count, and the one before (see :func:`is_good`).
     """
 
     features: int
     pointers: int
+    good_only: bool = False
 
 
-def reach_of(model: SAM2Base) -> Reach:
+def reach_of(model: SAM2Base, *, good_only: bool = False) -> Reach:
     """Return how far back a model looks.
 
     It reads ``num_maskmem - 1`` frames: the previous one, and others at multiples of the stride, the nearest of which
@@ -48,7 +55,7 @@ def reach_of(model: SAM2Base) -> Reach:
     """
     stride = int(model.memory_temporal_stride_for_eval)
     farthest = stride + 1 + (model.num_maskmem - 3) * stride if model.num_maskmem > 2 else model.num_maskmem - 1
-    return Reach(max(0, farthest), max(0, model.max_obj_ptrs_in_encoder - 1))
+    return Reach(max(0, farthest), max(0, model.max_obj_ptrs_in_encoder - 1), good_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +79,23 @@ def forget(state: State, frame: int, reach: Reach, horizon: Horizon) -> None:
 
     Conditioning frames stay. Of the others, the pass's next frames read those near ``frame``, the first frames of a
     later pass those around its start, and a correction those around its frame, and on the frame itself also the mask.
+
+    Where only good frames count, those near a frame are the next good ones on each side of it, however far they are:
+    as many as sam2 keeps, so memory does not grow.
     """
     centres = {frame} | horizon.starts | horizon.prompted
     for outputs in state["output_dict_per_obj"].values():
         remembered = outputs["non_cond_frame_outputs"]
+        distances = [_distances(remembered, centre, reach) for centre in centres]
         for t in list(remembered):
-            distance = min(abs(t - centre) for centre in centres)
+            distance = min(found.get(t, math.inf) for found in distances)
             if distance > max(reach.pointers, reach.features):
                 del remembered[t]
-            else:
-                remembered[t] = _part_of(remembered[t], distance <= reach.features, t in horizon.prompted)
+                continue
+            remembered[t] = _part_of(remembered[t], distance <= reach.features, t in horizon.prompted)
+            if min(abs(t - centre) for centre in centres) > max(reach.pointers, reach.features):
+                # It may stay long after the other objects' outputs of its batch, which a slice would keep.
+                remembered[t] = tree_map_only(Tensor, with_own_storage, remembered[t])
     for tracked in state["frames_tracked_per_obj"].values():
         for t in [t for t in tracked if t not in horizon.prompted]:
             del tracked[t]
@@ -125,6 +139,22 @@ def read_snapshot(path: Path, device: torch.device) -> dict[str, Any]:
 
     content: dict[str, Any] = torch.load(path, map_location=moved, weights_only=True)
     return content
+
+
+def is_good(output: State) -> bool:
+    """Whether a memory that chooses keeps an object's outputs of a frame: what its policy noted there."""
+    return bool(output["is_good"].item())
+
+
+def _distances(remembered: Mapping[int, State], centre: int, reach: Reach) -> dict[int, int]:
+    """How far frames are from one, counting those frames that can be read."""
+    if not reach.good_only:
+        return {t: abs(t - centre) for t in remembered}
+    found = {t: abs(t - centre) for t in remembered if abs(t - centre) <= 1}  # the frame before, good or not
+    for side in (-1, 1):
+        good = [t for t in remembered if (t - centre) * side > 0 and is_good(remembered[t])]
+        found |= {t: rank for rank, t in enumerate(sorted(good, key=lambda t: abs(t - centre)), 1)}
+    return found
 
 
 def _part_of(output: State, features: bool, mask: bool) -> State:

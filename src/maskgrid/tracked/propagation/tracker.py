@@ -28,7 +28,6 @@ from maskgrid.tracked.propagation.state import (
     forget,
     forget_mask_inputs,
     kept_state,
-    reach_of,
     read_snapshot,
 )
 from maskgrid.tracked.records import FramePrompt, Frames, TrackedMask
@@ -172,7 +171,7 @@ class Tracking(Iterator[tuple[int, list[TrackedMask]]]):
     ) -> None:
         """Set up, from a snapshot if there is one; see :func:`track`."""
         self._predictor = tracker.with_options(options)
-        self._reach = reach_of(tracker)
+        self._reach = self._predictor.reach
         self._prompts, self._passes = prompts, passes
         self.size_hw, self._frames = frames.size_hw, SharedFrames(frames)
         with device_errors(LESS_MEMORY):  # the first frame goes through the encoder

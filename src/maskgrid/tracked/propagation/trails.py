@@ -8,7 +8,7 @@ from maskgrid.config.tracking import AutomaticConfig
 from maskgrid.masks import rle
 from maskgrid.tracked.propagation.held import HeldFrames, is_seen
 from maskgrid.tracked.propagation.predictor import VideoPredictor
-from maskgrid.tracked.propagation.state import NOTHING_LATER, State, forget, forget_mask_inputs, reach_of, state_of
+from maskgrid.tracked.propagation.state import NOTHING_LATER, State, forget, forget_mask_inputs, state_of
 from maskgrid.tracked.propagation.tracker import add_prompt, tracked_masks
 from maskgrid.tracked.records import FramePrompt, TrackedMask
 
@@ -77,7 +77,7 @@ def follow_back(
     trails = [Trail(followed.known.get(number)) for number in range(len(found))]
     if not len(followed.held):
         return trails
-    back, reach = state_of(state, []), reach_of(predictor)
+    back, reach = state_of(state, []), predictor.reach
     size_hw = state["video_height"], state["video_width"]
     for number, counts in enumerate(found):
         add_prompt(predictor, back, FramePrompt(frame, number, mask=rle.decode(counts, size_hw)))
