@@ -210,8 +210,7 @@ def run_tiles(folder: Path, options: argparse.Namespace, tile_px: tuple[int, int
     )
     figures = {}
     for job in range(1, min(n_jobs, options.jobs or n_jobs) + 1):
-        one = figures[f"tiles, job {job} of {n_jobs}"] = run(folder, "tiles", *of_pass, "--job", str(job))
-        one["seconds_a_tile"] = round(one["seconds"] / (n_tiles / n_jobs), 3)
+        figures[f"tiles, job {job} of {n_jobs}"] = run(folder, "tiles", *of_pass, "--job", str(job))
     if options.jobs is None:
         figures["tiles"] = run(folder, "generate", *of_pass) | {"n_tiles": n_tiles}
         figures["tiles"]["seconds_a_tile"] = round(figures["tiles"]["seconds"] / n_tiles, 3)
