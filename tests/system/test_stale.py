@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 
 from corpus import scene
+from killing import hashes
 from maskgrid.config.models import Config
 from maskgrid.plan.plan import make_plan
 from maskgrid.results.verify import verify_results
@@ -33,7 +34,7 @@ CONFIG = {
         "ground_truth": "true",
     },
 }
-LONG_AGO = 1_000_000_000
+LONG_AGO, IN_THE_FUTURE = 1_000_000_000, 2_000_000_000
 # Words of the table for rules that run together.
 GROUPS = {
     "masks": {"generate", "replay", "gather", "merge", "statistics"},
@@ -210,3 +211,22 @@ def test_after_all_are_replaced_a_run_makes_everything_anew(folder):
     run = snakemake(folder, None)
     assert run.code == 0, run.output
     assert problems(folder) == []
+
+
+def test_files_dated_in_the_future_are_read_once(tmp_path):
+    """Cameras with a wrong clock date them so, and archives from other time zones; Snakemake refuses such inputs."""
+    write_inputs(tmp_path)
+    for path in sorted(tmp_path.rglob("*")):
+        os.utime(path, (IN_THE_FUTURE, IN_THE_FUTURE))
+    run = snakemake(tmp_path, CONFIG)
+    assert run.code == 0, run.output
+    assert problems(tmp_path) == []
+    assert not set(snakemake(tmp_path, None, "-n").planned) - {"all", "total", "tidy"}
+
+
+@pytest.mark.parametrize("file", ["photos.txt", "truth.json", "prompts.jsonl", "objects.jsonl", "mine.pt"])
+def test_a_run_without_an_input_loses_no_results(folder, file):
+    before = hashes(folder / "results")
+    (folder / file).unlink()
+    snakemake(folder, None)
+    assert {name: digest for name, digest in hashes(folder / "results").items() if name in before} == before

@@ -119,14 +119,23 @@ with one_line_errors():
 SETTINGS_DIGEST = PLAN.settings_digest()
 
 
-def named(path):
-    """A file that the config names, as an input whose time does not count.
+def missing(paths):
+    """Those of the user's files that are not there, as inputs: Snakemake then ends the run before any job begins.
 
-    Its content is in the rule's params: a file put in the place of another may be older. Files by URL are outputs of
-    the rule fetch, so their times count.
+    Files that are there are no inputs. Their content is in the rule's params, and their times must not count, but
+    Snakemake fails a job whose output is older than an input, even an ancient one: older than a file from the future,
+    as cameras and archives from other time zones have them.
     """
-    (located,) = final([str(PLAN.located(path))])
-    return located if is_url(path) else ancient(located)
+    return [path for path in final(paths) if not Path(path).exists()]
+
+
+def named(*paths):
+    """Files that the config names, as inputs: those by URL, which the rule fetch makes, and those that are missing."""
+    urls = [str(PLAN.located(path)) for path in paths if is_url(path)]
+    return [
+        *final(urls),
+        *missing(str(PLAN.located(path)) for path in paths if not is_url(path)),
+    ]
 
 
 @cache
@@ -139,10 +148,7 @@ def content_of(path):
 
 
 # The user's own weights and their YAML, if the config names some.
-CHECKPOINT_FILES = [
-    ancient(path)
-    for path in final(own_files(PLAN.config.model.checkpoint, PLAN.config.model.config))
-]
+CHECKPOINT_FILES = own_files(PLAN.config.model.checkpoint, PLAN.config.model.config)
 
 
 @cache

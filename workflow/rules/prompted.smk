@@ -34,7 +34,7 @@ rule prompt:
     input:
         prompts="<results>/prompted/prompts.parquet",
         index=ancient("<results>/dataset/files.parquet"),
-        checkpoint=CHECKPOINT_FILES,
+        checkpoint=missing(CHECKPOINT_FILES),
     output:
         update("<results>/prompted/{shard}.parquet"),
     log:

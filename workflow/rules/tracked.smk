@@ -40,7 +40,7 @@ checkpoint videos:
 rule track:
     input:
         jobs=ancient("<results>/tracked/jobs.parquet"),
-        checkpoint=CHECKPOINT_FILES,
+        checkpoint=missing(CHECKPOINT_FILES),
     output:
         update("<results>/tracked/parts/{run}/{group}.parquet"),
     log:

@@ -6,7 +6,7 @@ GROUND_TRUTH = PLAN.ground_truth_file()
 
 def ground_truth_source():
     """The file of annotations, as an input."""
-    return [] if GROUND_TRUTH is None else [named(GROUND_TRUTH)]
+    return [] if GROUND_TRUTH is None else named(GROUND_TRUTH)
 
 
 @cache

@@ -14,12 +14,9 @@ def recording_json(wildcards):
 
 
 def checkpoint_file(wildcards):
-    """The user's own weights and their YAML, if the checkpoint is one."""
+    """The user's own weights and their YAML, if the checkpoint is one and they are missing."""
     run = PLAN.run(wildcards.checkpoint, wildcards.pass_name)
-    return [
-        ancient(path)
-        for path in final(own_files(run.checkpoint, PLAN.config.model.config))
-    ]
+    return missing(own_files(run.checkpoint, PLAN.config.model.config))
 
 
 def pass_weights(wildcards):
@@ -46,9 +43,7 @@ def tile_jobs(wildcards):
 
 
 # The regions that filters name: files as inputs, and the content of files and folders for params.
-REGION_FILES = [
-    named(region) for region in PLAN.regions() if not PLAN.located(region).is_dir()
-]
+REGION_FILES = named(*PLAN.regions())
 
 
 @cache
@@ -67,7 +62,7 @@ REGIONS = {"regions": lambda wildcards: region_content()} if PLAN.regions() else
 # The objects that give masks their categories; the demo's come with its images.
 with one_line_errors():
     CATEGORIES_FROM = PLAN.categories_file()
-CATEGORIES_FILE = [] if CATEGORIES_FROM is None else [named(CATEGORIES_FROM)]
+CATEGORIES_FILE = [] if CATEGORIES_FROM is None else named(CATEGORIES_FROM)
 
 
 @cache

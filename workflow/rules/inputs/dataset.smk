@@ -33,8 +33,8 @@ EXTRAS = extras_param(PLAN.layout.files)
 
 def source_inputs():
     """The source's own file, or all files of a URL; the digest of the listing decides, unless they are fetched."""
-    files = final(PLAN.source_files())
-    return files if is_url(PLAN.config.dataset.source) else [*map(ancient, files)]
+    files = PLAN.source_files()
+    return final(files) if is_url(PLAN.config.dataset.source) else missing(files)
 
 
 def stored(file):

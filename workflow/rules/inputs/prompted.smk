@@ -16,7 +16,7 @@ PROMPTS_FILE = (
 
 def prompt_source():
     """The file of prompts, as an input."""
-    return [] if PROMPTS_FILE is None else [named(PROMPTS_FILE)]
+    return [] if PROMPTS_FILE is None else named(PROMPTS_FILE)
 
 
 @cache

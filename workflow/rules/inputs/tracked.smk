@@ -35,11 +35,12 @@ def video_planning(wildcards):
 def video_files():
     """The files of videos and prompts, if they are single files or URLs."""
     files = [TRACKING.get("source"), TRACKING.get("prompts")]
-    return [
-        named(path)
+    there = (
+        path
         for path in files
         if path and (is_url(path) or PLAN.located(path).is_file())
-    ]
+    )
+    return named(*there)
 
 
 @cache
@@ -111,7 +112,7 @@ def true_objects_source():
     if TRUE_OBJECTS is None:
         return []
     is_file = is_url(TRUE_OBJECTS) or PLAN.located(TRUE_OBJECTS).is_file()
-    return [named(TRUE_OBJECTS)] if is_file else []
+    return named(TRUE_OBJECTS) if is_file else []
 
 
 @cache
