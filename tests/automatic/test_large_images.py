@@ -216,7 +216,7 @@ def test_the_last_job_reads_no_image_whose_tiles_are_done(tiled, demo_model, mon
     def never(*arguments):
         raise AssertionError("not needed")
 
-    monkeypatch.setattr("maskgrid.automatic.generate.open_picture", never)
+    monkeypatch.setattr("maskgrid.automatic.generate.stage.open_picture", never)
     generate_shard(plan, *names, load=never)
     assert len(read_table(plan.layout.candidates(plan.runs[1], "all"))) > 10
 

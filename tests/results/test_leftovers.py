@@ -156,7 +156,9 @@ def test_files_of_another_setting_are_named_by_verify(folder, network, capsys):
 def test_stale_exports_that_the_config_asks_for_are_stale(folder, network):
     truthless = {**truth_of(folder / "source"), "ground_truth": None}
     plan = later(folder, sweep={"points": [{"name": "loose", "pred_iou_thresh": 0.2}]}, dataset=truthless)
-    run_all(plan, network)
+    for name, stage in stages(plan, network):
+        if not name.startswith("export"):
+            stage(plan)
     problems = [problem for problem in verify_results(plan) if problem.path.parts[-3] == "exports"]
     assert {(problem.kind, problem.path.name) for problem in problems} == {
         ("stale", "loose.json"),
