@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster import Cluster, wait_until
@@ -30,6 +30,8 @@ class Victim:
         pass_name: name of the pass.
         shard: name of the shard.
         n_images: number of images finished when it was stopped, according to its journal.
+        n_attempts: number of jobs submitted for its work until then.
+        n_restarts: how often SLURM had requeued the job until then.
     """
 
     job_id: str
@@ -37,6 +39,8 @@ class Victim:
     pass_name: str
     shard: str
     n_images: int
+    n_attempts: int = 1
+    n_restarts: int = 0
 
 
 @dataclass(slots=True)
@@ -85,8 +89,13 @@ class SlurmRun:
             return False
 
         wait_until(found, PATIENCE_S, "a job in the middle of a shard")
-        self.victims.append(stopped[0])
-        return stopped[0]
+        victim = stopped[0]
+        self.victims.append(replace(victim, n_attempts=len(self.attempts(victim)), n_restarts=self.restarts(victim)))
+        return self.victims[-1]
+
+    def went_on(self, victim: Victim) -> bool:
+        """Whether the job went on by itself after it was stopped: no other took up its work, nor was it requeued."""
+        return len(self.attempts(victim)) == victim.n_attempts and self.restarts(victim) == victim.n_restarts
 
     def let_go(self, victim: Victim) -> None:
         self._signal(victim.pass_name, victim.shard, signal.SIGCONT)

@@ -84,7 +84,7 @@ def outcome(config, local, cluster, tmp_path_factory) -> Iterator[Outcome]:
         driver = run.start()
         outcome.code = driver.wait(timeout=PATIENCE_S)
         run.tell(f"the second driver ended with exit code {outcome.code}")
-        outcome.went_on = [one for one in run.victims if len(run.attempts(one)) == 1 and run.restarts(one) == 0]
+        outcome.went_on = [one for one in run.victims if run.went_on(one)]
     except TimeoutError:
         print(run.said[-5000:])
         raise
