@@ -31,6 +31,7 @@ from maskgrid.config.models import Config, ModelConfig
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.dataset.index import index_dataset
 from maskgrid.dataset.objects import Prompt
+from maskgrid.dataset.windows import Picture
 from maskgrid.io.files import Step, observed
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.passes import Pass, Recording
@@ -58,13 +59,17 @@ class RememberingNetwork(Proposer):
         self._counter = mmap.mmap(-1, 8)  # shared with forked processes
 
     def run(
-        self, image: np.ndarray, pass_: Pass, recording: Recording, points_per_batch: int = 64, *others: object
+        self, image: Picture, pass_: Pass, recording: Recording, points_per_batch: int = 64, *others: object
     ) -> Candidates:
-        key = hashlib.sha256(image.tobytes()).digest(), image.shape, pass_.name, str(recording.as_dict())
+        pixels = image.read((0, 0, *image.size_hw[::-1]))
+        key = hashlib.sha256(pixels.tobytes()).digest(), pixels.shape, pass_.name, str(recording.as_dict())
         if key not in self.known:
             self.known[key] = self.network.run(image, pass_, recording, points_per_batch)
         self.n_runs += 1
         return self.known[key]
+
+    def prepare(self, picture: Picture, pass_: Pass) -> Picture:
+        return self.network.prepare(picture, pass_)
 
     def load(self, model: ModelConfig, checkpoint: Checkpoint) -> Proposer:
         return self

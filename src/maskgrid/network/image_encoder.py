@@ -10,7 +10,7 @@ from torch import Tensor
 from maskgrid.network.graphs import Graphs
 from maskgrid.network.model import products_in_tf32
 from maskgrid.network.predictor import LowResolutionTransforms
-from maskgrid.network.transfers import to_device
+from maskgrid.network.transfers import page_locked, to_device
 
 
 class ImageEncoder:
@@ -30,15 +30,33 @@ class ImageEncoder:
         self._kept: tuple[Tensor, ...] | None = None
         self._norm: tuple[Tensor, Tensor] | None = None
 
-    def encode(self, image: NDArray[np.uint8]) -> None:
-        """Set the predictor's image: uint8 (H, W, 3) RGB."""
+    @property
+    def prepares(self) -> bool:
+        """Whether the CPU scales images for a device, which a thread can do while the device works on another one."""
+        return self.on_cuda and not self.is_fast
+
+    def prepare(self, image: NDArray[np.uint8]) -> Tensor | None:
+        """An image, uint8 (H, W, 3) RGB, as the network takes it: float32 (3, size, size), in page-locked memory.
+
+        Any thread may call it. None if :meth:`encode` does better without.
+        """
+        transforms: LowResolutionTransforms = self.predictor._transforms
+        return page_locked(transforms.prepare(image)) if self.prepares else None
+
+    def encode(self, image: NDArray[np.uint8], prepared: Tensor | None = None) -> None:
+        """Set the predictor's image.
+
+        Args:
+            image: uint8 (H, W, 3) RGB.
+            prepared: what :meth:`prepare` made of it, if it was called.
+        """
         predictor = self.predictor
         if not self.on_cuda:
             predictor.set_image(image)
             return
-        prepared = self._prepared(image)
+        scaled = self._scaled_there(image) if prepared is None else to_device(prepared, predictor.device)
         with products_in_tf32(wanted=self.is_fast):
-            features = self.graphs.run("encoder", lambda pixels: self._features(image, pixels), prepared)
+            features = self.graphs.run("encoder", lambda pixels: self._features(image, pixels), scaled)
         predictor.reset_predictor()
         predictor._orig_hw = [image.shape[:2]]
         predictor._features = self._keep(features)
@@ -64,11 +82,11 @@ class ImageEncoder:
         embedding, *finer = features
         return {"image_embed": embedding, "high_res_feats": finer}
 
-    def _prepared(self, image: NDArray[np.uint8]) -> Tensor:
+    def _scaled_there(self, image: NDArray[np.uint8]) -> Tensor:
         """The image as the network takes it, float32 (3, size, size), on the device."""
         transforms, device = self.predictor._transforms, self.predictor.device
         if not self.is_fast:
-            return to_device(transforms(image), device)
+            return to_device(transforms.prepare(image), device)
         if self._norm is None:
             mean, std = (torch.tensor(each, device=device)[:, None, None] for each in (transforms.mean, transforms.std))
             self._norm = mean, std

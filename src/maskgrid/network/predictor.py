@@ -58,10 +58,12 @@ class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
 
     def __call__(self, image: Any) -> Tensor:  # noqa: ANN401 - whatever sam2 takes
         """The image as the network takes it: float32 (3, size, size)."""
-        if self.prepared is not None:
-            return self.prepared
-        prepared: Tensor = super().__call__(image)
-        return prepared
+        return self.prepare(image) if self.prepared is None else self.prepared
+
+    def prepare(self, image: Any) -> Tensor:  # noqa: ANN401 - whatever sam2 takes
+        """The same, whatever ``prepared`` is: for any thread."""
+        made: Tensor = super().__call__(image)
+        return made
 
     def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:  # noqa: ARG002 - sam2's signature
         """The decoder's logits in float32, neither up-sampled nor, unlike sam2's ``low_res_masks``, clamped."""

@@ -8,11 +8,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def page_locked(tensor: Tensor) -> Tensor:
+    """A tensor of the CPU in page-locked memory, from which a CUDA device copies by itself; without one, as it is."""
+    return tensor.pin_memory() if torch.cuda.is_available() else tensor
+
+
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a tensor of the CPU to a device; a CUDA device copies from page-locked memory while the caller goes on."""
     if device.type != "cuda" or not torch.cuda.is_available():
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return page_locked(tensor).to(device, non_blocking=True)
 
 
 class Arrival:

@@ -44,8 +44,8 @@ class Beside(RememberingNetwork):
         self.begun = [threading.Event() for _ in range(n_images)]
 
     def run(self, image, *others):
-        number = image.shape[0] - 40
-        self.heights.append(image.shape[0])
+        number = image.size_hw[0] - 40
+        self.heights.append(image.size_hw[0])
         if number + 1 < self.n_images:
             assert self.begun[number + 1].wait(60), "the next image is not being read"
         if number == self.fails_at:

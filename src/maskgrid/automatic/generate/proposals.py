@@ -44,6 +44,11 @@ class Crop:
         x0, y0, x1, y1 = self.box_xyxy
         return y1 - y0, x1 - x0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no pixels, as in layers of a tiny image; sam2 fails on these."""
+        return 0 in self.size_hw
+
     def cut(self, picture: Picture) -> NDArray[np.uint8]:
         """The crop as it is seen: uint8 (h, w, 3)."""
         return shrunk(picture, self.box_xyxy, self.shrink)
@@ -58,6 +63,11 @@ class Crop:
         """The crop as an image of its own, of which each block is a pixel."""
         height, width = (-(-side // self.shrink) for side in self.size_hw)
         return Crop(self.index, (0, 0, width, height), (height, width))
+
+
+def crops_of(picture: Picture, pass_: Pass) -> list[Crop]:
+    """A pass's crops of a picture, as they are seen."""
+    return [crop.of_picture(picture) for crop in layer_crops(picture.size_hw, pass_)]
 
 
 def layer_crops(size_hw: tuple[int, ...], pass_: Pass) -> Iterator[Crop]:

@@ -19,14 +19,15 @@ from torch import Tensor
 
 from maskgrid.automatic.candidates import CandidateRows, Candidates
 from maskgrid.automatic.generate.device_masks import TooManyRunsError
-from maskgrid.automatic.generate.proposals import Crop, Proposals, layer_crops
+from maskgrid.automatic.generate.prepared import PreparedPicture
+from maskgrid.automatic.generate.proposals import Crop, Proposals, crops_of
 from maskgrid.automatic.generate.recorder import Begun, Recorder
 from maskgrid.dataset.windows import Picture, WholePicture
 from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.network.decoder import Decoding, Mode
 from maskgrid.network.graphs import Graphs
 from maskgrid.network.image_encoder import ImageEncoder
-from maskgrid.network.memory import is_out_of_memory, raise_failure, release_memory, with_less
+from maskgrid.network.memory import is_of_device, is_out_of_memory, raise_failure, release_memory, with_less
 from maskgrid.network.predictor import make_predictor
 from maskgrid.network.transfers import to_device
 from maskgrid.network.workers import one_ahead, one_behind
@@ -102,6 +103,24 @@ class Proposer:
         # On a CPU, the network keeps all cores busy; MPS does not support two threads.
         self.beside = device.type == "cuda"
 
+    def prepare(self, picture: Picture, pass_: Pass) -> Picture:
+        """Do the part of a pass that needs the CPU alone: for the thread that reads the next image.
+
+        Where a device scales images itself, or the network runs on the CPU, the picture stays as it is.
+        """
+        if not self.encoder.prepares or not isinstance(picture, WholePicture):
+            return picture
+        first = crops_of(picture, pass_)[0]  # which is never empty
+        try:
+            made = self.encoder.prepare(np.ascontiguousarray(first.cut(picture)))
+        except RuntimeError as error:
+            if not is_of_device(error):
+                raise
+            return picture  # the network's thread meets the device's error too, and knows how to go on
+        if made is None:
+            return picture
+        return PreparedPicture(picture.pixels, picture.shrink, first_box_xyxy=first.box_xyxy, first=made)
+
     @torch.no_grad()
     def run(
         self,
@@ -138,7 +157,7 @@ class Proposer:
             # What graphs keep could not be written over outside of the caller's inference mode.
             with torch.inference_mode(False):
                 return self.run(image, pass_, recording, points_per_batch, each_crop, tiles)
-        crops = [crop.of_picture(image) for crop in layer_crops(image.size_hw, pass_)]
+        crops = crops_of(image, pass_)
         work = _Work(image, pass_, recording, each_crop, crops if tiles is None else crops[tiles.start : tiles.stop])
         # No more than there are, so that halving makes a difference at once. With m2m, masks fill the batches.
         most = min(points_per_batch, pass_.n_points * (pass_.n_masks_per_point if pass_.use_m2m else 1))
@@ -196,14 +215,20 @@ class Proposer:
         )
 
     def _asked(self, work: _Work, points_per_batch: int) -> Iterator[tuple[Crop, Proposals]]:
-        # Layers of a tiny image can have empty crops, on which sam2 fails.
-        seen = [crop for crop in work.crops if 0 not in crop.size_hw]
-        in_file = not isinstance(work.picture, WholePicture)
-        for crop, pixels in one_ahead(lambda crop: crop.cut(work.picture), seen, beside=in_file):
-            self.encoder.encode(np.ascontiguousarray(pixels))
+        seen = [crop for crop in work.crops if not crop.is_empty]
+        beside = len(seen) > 1 and (self.encoder.prepares or not isinstance(work.picture, WholePicture))
+        for crop, (pixels, prepared) in one_ahead(partial(self._read, work.picture), seen, beside=beside):
+            self.encoder.encode(pixels, prepared)
             for proposals in self._proposals(crop, work.pass_, work.recording.pred_iou_thresh, points_per_batch):
                 yield crop, proposals
             work.each_crop()
+
+    def _read(self, picture: Picture, crop: Crop) -> tuple[NDArray[np.uint8], Tensor | None]:
+        """A crop's pixels, and what the CPU makes of them for the device; in a thread."""
+        pixels = np.ascontiguousarray(crop.cut(picture))
+        if isinstance(picture, PreparedPicture) and picture.first_box_xyxy == crop.box_xyxy:
+            return pixels, picture.first
+        return pixels, self.encoder.prepare(pixels)
 
     def _proposals(self, crop: Crop, pass_: Pass, floor: float, points_per_batch: int) -> Iterator[Proposals]:
         height, width = crop.size_hw

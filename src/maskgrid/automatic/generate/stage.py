@@ -22,7 +22,7 @@ from maskgrid.config.models import ModelConfig
 from maskgrid.dataset.earlier import earlier_outputs, recording_for, rows_by_image
 from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
-from maskgrid.dataset.windows import Picture, WholePicture, open_picture
+from maskgrid.dataset.windows import Picture, open_picture
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.journal import Journal, is_current
@@ -172,7 +172,11 @@ class _ShardRun:
     def work(self, plan: Plan, journal: Journal, network: "_Network") -> ShardWork:
         """How to find what is in each image."""
         tile_px = self.run.pass_.tile_px
-        read = partial(_open, plan.config.dataset.max_pixels, None if tile_px is None else _IN_WINDOWS_FROM_PX)
+        open_image = partial(_open, plan.config.dataset.max_pixels, None if tile_px is None else _IN_WINDOWS_FROM_PX)
+
+        def read(image: IndexedImage) -> Picture:
+            return network.prepare(open_image(image))
+
         earlier = _earlier(self.outputs, self.origin, self.members)
         return ShardWork(self.images, read, tile_px, journal, earlier, network.begin, lambda n: network.each_tile(n))
 
@@ -205,10 +209,13 @@ class _Network:
 
         def propose(picture: Picture, tiles: range | None) -> Candidates:
             self.n_seen += tiles is None or tiles.start == 0
-            image = picture.pixels if isinstance(picture, WholePicture) else picture
-            return loaded.run(image, run.pass_, recording, points_per_batch, lambda: self.each_tile(1), tiles)
+            return loaded.run(picture, run.pass_, recording, points_per_batch, lambda: self.each_tile(1), tiles)
 
         return propose
+
+    def prepare(self, picture: Picture) -> Picture:
+        """Do what needs the CPU alone; the thread that reads images calls it."""
+        return picture if self.loaded is None else self.loaded.prepare(picture, self.shard_run.run.pass_)
 
 
 def _earlier(outputs: tuple[Path, Path], origin: Origin, members: Mapping[str, str]) -> dict[str, list[pa.Table]]:

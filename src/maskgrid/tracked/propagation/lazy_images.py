@@ -7,6 +7,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from maskgrid.network.transfers import page_locked
 from maskgrid.tracked.records import Frames
 
 # ImageNet's, as in sam2.utils.misc.load_video_frames.
@@ -68,4 +69,4 @@ class LazyImages:
         # In sam2's order of operations and memory layout: the last bits of results depend on both.
         scaled = torch.from_numpy(np.array(resized) / 255.0).permute(2, 0, 1)
         scaled = scaled.to(torch.float32, memory_format=torch.contiguous_format)
-        return scaled.pin_memory() if self._device.type == "cuda" and torch.cuda.is_available() else scaled
+        return page_locked(scaled) if self._device.type == "cuda" else scaled
