@@ -81,7 +81,7 @@ def main() -> int:
     pins = {pin.name: pin for pin in read_lock(ROOT / "requirements.lock")}
     rows = []
     for versions in asked_for(given, pins):
-        if shutil.which(versions.python) is None:
+        if not runs(versions.python):
             print(f"{versions.python}: not here", flush=True)
             continue
         row = kept(versions) or run(versions, pins, given.cores)
@@ -99,6 +99,11 @@ def asked_for(given: argparse.Namespace, pins: dict[str, Pin]) -> Iterator[Versi
         return
     yield from (Versions(python, pins["torch"].version, numpy) for python in PYTHONS)
     yield from (Versions(sys.executable, torch, numpy) for torch in TORCHVISION if torch != pins["torch"].version)
+
+
+def runs(python: str) -> bool:
+    """Whether an interpreter is here: pyenv has a command for each version that it knows, which may fail."""
+    return shutil.which(python) is not None and subprocess.run([python, "-V"], capture_output=True).returncode == 0
 
 
 def run(versions: Versions, pins: dict[str, Pin], cores: int) -> Row:
@@ -123,7 +128,8 @@ def install(versions: Versions, pins: dict[str, Pin], folder: Path) -> str:
     subprocess.run([versions.python, "-m", "venv", str(folder)], check=True)
     python = str(folder / "bin" / "python")
     ours = {"torch", "torchvision", "numpy"}
-    torch = [f"torch=={versions.torch}", f"torchvision=={TORCHVISION[versions.torch]}", f"numpy=={versions.numpy}"]
+    # With == a build for CPUs alone (2.13.0+cpu), if there is one, would go before that which torchvision's is for.
+    torch = [f"torch==={versions.torch}", f"torchvision=={TORCHVISION[versions.torch]}", f"numpy=={versions.numpy}"]
     others = [pin for pin in pins.values() if pin.name not in ours and not pin.is_for_cuda]
     pip(python, *torch)
     pip(python, "--no-deps", *(f"{pin.name}=={pin.version}" for pin in others if pin.name not in BUILT_HERE))
