@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.maskgrid-installed
 CORES ?= 2
 SUPPLY := $(abspath $(VENV))/supply
 
-.PHONY: install demo test test-wheel dist test-loaders test-slurm test-versions bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema lock sbom audit train-demo docs-figures clean
+.PHONY: install demo test test-wheel dist test-loaders test-slurm test-versions test-compiled bench bench-full bench-gpu bench-explorer bench-exports gpu-kit gpu-check test-gpu-check soak lint format schema lock sbom audit train-demo docs-figures clean
 
 install: $(INSTALLED)
 
@@ -77,6 +77,11 @@ test-slurm: $(INSTALLED)
 # temporary environments (docs/reliability.md); up to 6 GB, minutes each. VERSIONS="--python python3.13 --torch 2.12.1" is one.
 test-versions: $(INSTALLED)
 	$(BIN)/python scripts/versions.py $(VERSIONS)
+
+# Track with the network that torch compiles for vos_optimized, its code generated for the CPU (docs/gpu.md); minutes. `make
+# test` traces it only.
+test-compiled: $(INSTALLED)
+	MASKGRID_COMPILE=1 $(BIN)/python -m pytest tests/tracked/propagation/test_compiled.py
 
 # All that the README promises, tried at random, hours on one core; goes on where it stopped (docs/reliability.md). For
 # instance SOAK="--minutes 60" or SOAK="--kind configs --trials 1000".
