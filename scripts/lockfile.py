@@ -70,6 +70,9 @@ def wanted(pins: list[Pin], kept_torch: str | None, has_torchvision: bool) -> li
         pins: the lock.
         kept_torch: that build's version, None if there is none.
         has_torchvision: whether torchvision is installed beside it.
+
+    Raises:
+        ValueError: torchvision would be the lock's, which does not load beside that build.
     """
     if kept_torch is None:
         return pins
@@ -77,7 +80,12 @@ def wanted(pins: list[Pin], kept_torch: str | None, has_torchvision: bool) -> li
     is_elsewhere = "+" in kept_torch
     if not is_elsewhere and kept_torch != next(pin.version for pin in pins if pin.name == "torch"):
         return pins
-    kept = {"torch", *(["torchvision"] if has_torchvision else [])} if is_elsewhere else set()
+    if is_elsewhere and not has_torchvision:
+        raise ValueError(
+            f"torch {kept_torch} is installed without torchvision, and the lock's torchvision is for CUDA: install "
+            "torchvision from where that torch came from, and run make again"
+        )
+    kept = {"torch", "torchvision"} if is_elsewhere else set()
     return [pin for pin in pins if pin.name not in kept and not pin.is_for_cuda]
 
 
@@ -105,7 +113,11 @@ def main(what: str) -> None:
         return
     kept = torch_without_cuda()
     has_torchvision = next(importlib.metadata.distributions(name="torchvision"), None) is not None
-    for pin in wanted(pins, kept, has_torchvision):
+    try:
+        pins = wanted(pins, kept, has_torchvision)
+    except ValueError as error:
+        sys.exit(str(error))
+    for pin in pins:
         if what == "all" or pin.name not in BUILT_HERE:
             print(pin.line())
     if kept is not None:

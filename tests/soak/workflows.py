@@ -46,7 +46,7 @@ def prepare(folder: Path) -> Trial:
         run = fresh(folder)
         command = chance.choice((SNAKEMAKE, MASKGRID))
         name = "maskgrid run" if command is MASKGRID else "Snakemake"
-        for _ in range(chance.randint(1, 4)):
+        for _ in range(chance.randint(2, 8)):
             if killed(run, command, duration, chance):
                 yield f"kills of {name}"
         finish(run, command)
@@ -72,12 +72,15 @@ def of_results(run: Path) -> dict[str, str]:
 
 
 def killed(run: Path, command: list[str], duration: float, chance: random.Random) -> bool:
-    """Start a run and end it after some time; returns whether it was still at work."""
+    """Start a run and end it after up to a third of its time, so that the next kill finds work left too.
+
+    Returns whether it was still at work.
+    """
     sign = chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
     is_alone = chance.random() < 0.3  # the main process; its jobs go on
     process = start(run, command)
     try:
-        process.wait(chance.uniform(0.0, duration * 1.1))
+        process.wait(chance.uniform(0.0, duration / 3))
     except subprocess.TimeoutExpired:
         (os.kill if is_alone else os.killpg)(process.pid, sign)
         process.wait()
@@ -134,5 +137,5 @@ def problems_in(run: Path, config: dict) -> list[str]:
 
 
 KIND = Kind(
-    "workflows", prepare, 1_000, 1, 3600.0, None, "runs of Snakemake and maskgrid run, each killed up to 4 times"
+    "workflows", prepare, 1_000, 1, 3600.0, None, "runs of Snakemake and maskgrid run, each killed up to 8 times"
 )

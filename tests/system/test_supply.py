@@ -79,7 +79,6 @@ def test_lines_are_read_back(tmp_path):
         ("2.14.1+cpu", True, {"torch", "torchvision", "nvidia-cublas"}),
         ("2.13.0+cpu", True, {"torch", "torchvision", "nvidia-cublas"}),
         ("2.14.1+rocm7.1", True, {"torch", "torchvision", "nvidia-cublas"}),
-        ("2.14.1+cpu", False, {"torch", "nvidia-cublas"}),
         ("2.14.1", True, {"nvidia-cublas"}),  # macOS and conda; pip sees that these are the lock's versions
         ("2.13.0", True, set()),  # replaced by the lock's version, with what that needs
     ],
@@ -87,6 +86,11 @@ def test_lines_are_read_back(tmp_path):
 def test_a_build_of_torch_without_cuda_is_kept(torch, has_torchvision, left_out):
     names = {pin.name for pin in wanted(PINS, torch, has_torchvision)}
     assert names == {pin.name for pin in PINS} - left_out
+
+
+def test_the_locks_torchvision_is_not_put_beside_another_build_of_torch():
+    with pytest.raises(ValueError, match=r"2\.14\.1\+cpu is installed without torchvision.*run make again"):
+        wanted(PINS, "2.14.1+cpu", has_torchvision=False)
 
 
 def test_what_is_built_here_comes_after_torch():
