@@ -492,7 +492,11 @@ AUTOMATIC = {
         "automatic": {"generate_every": 2},
         "sweep": {
             "grid": {"generate_every": [2, 3]},
-            "points": [{"name": "few", "max_objects": 1}, {"name": "back", "follow_back": 2}],
+            "points": [
+                {"name": "few", "max_objects": 1},
+                {"name": "back", "follow_back": 2},
+                {"name": "same", "max_objects": None},
+            ],
         },
         "exports": ["youtube_vis", "sa_v"],
     },
@@ -504,7 +508,8 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     plan = make_plan(Config.model_validate(AUTOMATIC), plan.base_dir, tmp_path / "results")
     index_videos(plan)
     names = [setting.label for setting in plan.track_settings]
-    assert names[:1] + names[3:] == ["baseline", "few", "back"]
+    # The grid's point with the baseline's values is the baseline.
+    assert names[:1] + names[2:] == ["baseline", "few", "back", "same"]
     runs = [job.run for job in read_jobs(plan.layout.tracked.jobs)]
     assert sorted(runs) == sorted("frames" if name == "baseline" else f"frames@{name}" for name in names)
     for run in runs:
@@ -516,9 +521,9 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     assert list(settings.index) == names
     assert json.loads(settings.loc["few", "parameters"])["max_objects"] == 1
     every = [json.loads(settings.loc[name, "parameters"])["generate_every"] for name in names]
-    assert every == [2, 2, 3, 2, 2]
+    assert every == [2, 3, 2, 2, 2]
     # A setting with the same values under another name has the same masks.
-    same = masklets(plan, "frames"), masklets(plan, f"frames@{names[1]}")
+    same = masklets(plan, "frames"), masklets(plan, "frames@same")
     pd.testing.assert_frame_equal(*same)
     assert json.loads(settings.loc["back", "parameters"])["follow_back"] == 2
     assert "follow_back" not in json.loads(settings.loc["baseline", "parameters"])

@@ -93,10 +93,12 @@ def track_space(config: Config, tracking: TrackingConfig) -> Space[TrackSetting]
     """The sweep over the parameters of automatic tracking and of the generator."""
 
     def make(row: Row) -> TrackSetting:
-        # Files are named by the label, so each name is a separate setting; here 1 and 1.0 differ.
-        written = row.overrides if row.name is None else {"name": row.name, **row.overrides}
         automatic = _changed(tracking.automatic, row.overrides)
         generator = _changed(config.generator, row.overrides)
+        # Files are named by the label, so each name is a separate setting; here 1 and 1.0 differ.
+        written = row.overrides if row.name is None else {"name": row.name, **row.overrides}
+        if row.name is None and (automatic, generator) == (tracking.automatic, config.generator):
+            written = {"name": BASELINE}  # a grid's point: nothing need be followed twice
         return TrackSetting(digest(written)[:8], (), row.in_grid, automatic, generator)
 
     return Space(
