@@ -1,5 +1,6 @@
 """Run the workflow on a cluster and disturb its jobs."""
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from cluster import Cluster, wait_until
 from workflow import ROOT
 
 PATIENCE_S = 1800
+MOMENTS = Path(__file__).parent / "moments"
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
 # Short waits, as everything runs on this machine.
 QUICK = ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
@@ -93,6 +95,19 @@ class SlurmRun:
         self.victims.append(replace(victim, n_attempts=len(self.attempts(victim)), n_restarts=self.restarts(victim)))
         return self.victims[-1]
 
+    def stop_at(self, moment: str) -> Victim:
+        """Stop the next job that comes to a moment of ``moments/sitecustomize.py``; the run needs a folder ``stop``."""
+        (self.folder / "stop" / moment).touch()
+        taken = self.folder / "stop" / f"{moment}.json"
+
+        def found() -> bool:
+            assert self.driver.poll() is None, self.said[-3000:]
+            return taken.exists()
+
+        wait_until(found, PATIENCE_S, f"a job {moment}")
+        self.victims.append(Victim(**json.loads(taken.read_text())))
+        return self.victims[-1]
+
     def went_on(self, victim: Victim) -> bool:
         """Whether the job went on by itself after it was stopped: no other took up its work, nor was it requeued."""
         return len(self.attempts(victim)) == victim.n_attempts and self.restarts(victim) == victim.n_restarts
@@ -150,7 +165,7 @@ class SlurmRun:
 
 def launch(folder: Path, command: list[str], environment: dict[str, str], said: str) -> subprocess.Popen[bytes]:
     """Start a command in a folder; its output goes to a file there."""
-    fixed = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    fixed = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(MOMENTS)])}
     environment = {**os.environ, **environment, **fixed}
     with (folder / said).open("ab") as stream:
         return subprocess.Popen(

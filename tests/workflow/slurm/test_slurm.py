@@ -93,6 +93,32 @@ def outcome(config, local, cluster, tmp_path_factory) -> Iterator[Outcome]:
     return outcome
 
 
+@pytest.fixture(scope="module")
+def cancelled(config, local, cluster, outcome, tmp_path_factory) -> tuple[SlurmRun, str]:
+    """Another run, whose jobs are cancelled at the last image of their shard and right after it.
+
+    Also what the second job had logged by then: it may be the one that went on with the first one's shard.
+    """
+    run = SlurmRun(made_folder(tmp_path_factory, "cancelled", config), cluster)
+    (run.folder / "stop").mkdir()
+    driver = run.start()
+    try:
+        for moment in ("at_its_last_image", "after_its_last_image"):
+            victim = run.stop_at(moment)
+            logged = run.log(victim)
+            run.cluster.call("scancel", victim.job_id)
+            run.tell(f"job {victim.job_id} cancelled {moment.replace('_', ' ')}, of which {victim.n_images} are kept")
+            run.wait_for(victim, "CANCELLED")
+        code = driver.wait(timeout=PATIENCE_S)
+        run.tell(f"the driver ended with exit code {code}")
+    except TimeoutError:
+        print(run.said[-5000:])
+        raise
+    finally:
+        kill(driver)
+    return run, logged
+
+
 def made_folder(tmp_path_factory, name: str, config: dict) -> Path:
     folder = tmp_path_factory.mktemp(name)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -104,13 +130,29 @@ def test_the_run_succeeds(outcome):
 
 
 def test_results_equal_those_of_one_machine(outcome, local):
+    ours = same_results(outcome.run, local)
+    assert {"annotations/baseline.json", "statistics/summary.parquet", "report/index.html"} <= ours.keys()
+
+
+def test_a_job_cancelled_as_it_finishes_its_shard_loses_nothing(cancelled, local):
+    run, logged = cancelled
+    assert run.driver.returncode == 0, run.said[-5000:]
+    last, after = run.victims
+    assert (last.n_images, after.n_images) == (2, 3)
+    assert "2 of 3 images were finished before" in (logged if after.shard == last.shard else run.log(last))
+    assert "an earlier process had finished it" in run.log(after)
+    same_results(run, local)
+
+
+def same_results(run: SlurmRun, local) -> dict[str, str]:
+    """The hashes of a run's results, which are those of the run on one machine."""
     folder, driver = local
     assert driver.wait(timeout=PATIENCE_S) == 0, (folder / "said.txt").read_text()[-5000:]
-    ours, theirs = hashes(outcome.run.folder / "results"), hashes(folder / "results")
+    ours, theirs = hashes(run.folder / "results"), hashes(folder / "results")
     differing = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)} - set(ASIDE)
     print(f"\n{len(theirs) - len(ASIDE)} files compared, {len(differing)} differ")
     assert not differing
-    assert {"annotations/baseline.json", "statistics/summary.parquet", "report/index.html"} <= ours.keys()
+    return ours
 
 
 def test_every_job_resumed_within_its_shard(outcome):
