@@ -104,3 +104,22 @@ def test_a_config_that_cannot_be_written_is_a_one_line_error(folder):
     assert run.code != 0
     assert "results/config.json: cannot be written: Is a directory" in run.output
     assert "Traceback" not in run.output
+
+
+def test_a_torchvision_of_another_build_is_a_one_line_error(monkeypatch, capsys):
+    def fails(message):
+        def run(*_, **__):
+            raise RuntimeError(message)
+
+        monkeypatch.setattr("maskgrid.cli.main.fetch", run)
+
+    fails("operator torchvision::nms does not exist")
+    assert main(["fetch", "sam2.1_hiera_tiny"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert re.fullmatch(
+        r"maskgrid: torchvision \S+ does not load beside torch \S+, .*: install both together.*", said[0]
+    )
+    fails("a bug")
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["fetch", "sam2.1_hiera_tiny"])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from maskgrid.cli import advice, automatic, people, prompted, results, tracked
 from maskgrid.cli.command import Command, option
-from maskgrid.io.errors import MachineError, UserError, disk_failure
+from maskgrid.io.errors import MachineError, UserError, disk_failure, wrong_torchvision
 
 _BROKEN_PIPE = 141  # a shell's exit code for a program that SIGPIPE ended
 # What people type; the help shows these first.
@@ -63,6 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"maskgrid: {failure}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        wrong = wrong_torchvision(error)
+        if wrong is None:
+            raise
+        print(f"maskgrid: {wrong}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("maskgrid: interrupted; finished work is kept, run again to continue", file=sys.stderr)
         return 130

@@ -1,6 +1,7 @@
 """Errors written for people, as a message or in a table row."""
 
 import errno
+from importlib.metadata import version
 
 
 class UserError(Exception):
@@ -42,4 +43,15 @@ def disk_failure(error: OSError) -> MachineError | None:
     where = f"{error.filename}: " if error.filename else ""
     return MachineError(
         f"{where}{error.strerror}. {_ADVICE[error.errno]}, and run again: finished files are complete and stay"
+    )
+
+
+def wrong_torchvision(error: RuntimeError) -> UserError | None:
+    """Turn the error of importing a torchvision that was built for another torch into advice; None for others."""
+    if "operator torchvision::" not in str(error):
+        return None
+    torch, torchvision = version("torch"), version("torchvision")
+    return UserError(
+        f"torchvision {torchvision} does not load beside torch {torch}, for it was built for another one: install both "
+        "together, from one place"
     )
