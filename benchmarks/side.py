@@ -22,7 +22,7 @@ from synthetic_model import make_model
 import maskgrid
 from maskgrid.automatic.replay.filters import Replay
 from maskgrid.config.settings import GeneratorConfig
-from maskgrid.dataset.images import read_image
+from maskgrid.dataset.pixels.images import read_image
 from maskgrid.network.model import DTYPES, run_in
 from maskgrid.network.predictor import fit_feature_sizes
 

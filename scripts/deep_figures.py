@@ -21,7 +21,7 @@ from maskgrid import MaskGenerator, load_model
 from maskgrid.config.pixels import PixelsConfig
 from maskgrid.dataset.demo import draw_scene
 from maskgrid.dataset.georeference import Georeference, read_georeference
-from maskgrid.dataset.images import rgb_pixels
+from maskgrid.dataset.pixels.images import rgb_pixels
 from maskgrid.io.wording import count
 from maskgrid.masks.pictures import Pixels, grid, jpeg, tint
 from maskgrid.plan.tiles import tile_boxes

@@ -29,9 +29,9 @@ from maskgrid.automatic.merge import gather, merge_setting
 from maskgrid.automatic.replay.stage import replay_shard
 from maskgrid.config.models import Config, ModelConfig
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.dataset.annotations.objects import Prompt
 from maskgrid.dataset.index import index_dataset
-from maskgrid.dataset.objects import Prompt
-from maskgrid.dataset.windows import Picture
+from maskgrid.dataset.pixels.windows import Picture
 from maskgrid.io.files import Step, observed
 from maskgrid.network.checkpoints import Checkpoint
 from maskgrid.plan.passes import Pass, Recording

@@ -14,8 +14,8 @@ from gpu.measure import Result, attempt
 from maskgrid import MaskGenerator, Prompter, load_model, load_tracker
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.tracking import AutomaticConfig
+from maskgrid.dataset.annotations.objects import Prompt
 from maskgrid.dataset.demo import draw_clip
-from maskgrid.dataset.objects import Prompt
 from maskgrid.masks.rle import area_px, encode
 from maskgrid.tracked.options import TrackOptions
 from maskgrid.tracked.propagation.discovery import track_automatically

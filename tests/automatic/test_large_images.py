@@ -21,8 +21,8 @@ from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.generate.stage import generate_shard, share_tiles
 from maskgrid.automatic.merge import gather, merge_setting
 from maskgrid.automatic.replay import stage as replay
-from maskgrid.dataset import windows
 from maskgrid.dataset.index import index_dataset
+from maskgrid.dataset.pixels import windows
 from maskgrid.dataset.tables import read_images
 from maskgrid.io.errors import MachineError, UserError
 from maskgrid.io.files import remove_tree

@@ -13,9 +13,9 @@ from maskgrid.config.models import Config
 from maskgrid.dataset import index as index_module
 from maskgrid.dataset import index as indexing_module
 from maskgrid.dataset import inputs as inputs_module
-from maskgrid.dataset.images import ImageStatus, measure_image, read_image
 from maskgrid.dataset.index import index_dataset, index_images, write_index
-from maskgrid.dataset.sources import list_inputs
+from maskgrid.dataset.pixels.images import ImageStatus, measure_image, read_image
+from maskgrid.dataset.sources.listing import list_inputs
 from maskgrid.dataset.tables import (
     FILES_FILE,
     FILES_SCHEMA,

@@ -12,10 +12,10 @@ import tifffile
 
 from made_stacks import H, W, values, write_png
 from maskgrid.config.pixels import PixelsConfig
-from maskgrid.dataset.decoding import Wish
-from maskgrid.dataset.images import measure_image
-from maskgrid.dataset.measured_windows import measure_windows
-from maskgrid.dataset.windows import open_picture
+from maskgrid.dataset.pixels.decoding import Wish
+from maskgrid.dataset.pixels.images import measure_image
+from maskgrid.dataset.pixels.measured_windows import measure_windows
+from maskgrid.dataset.pixels.windows import open_picture
 
 DOCS = Path(__file__).parents[2] / "docs"
 GREY, RGB = {"photometric": "minisblack"}, {"photometric": "rgb"}

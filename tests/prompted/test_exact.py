@@ -10,7 +10,7 @@ import torch
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from maskgrid.config.prompts import PromptConfig
-from maskgrid.dataset.objects import Prompt
+from maskgrid.dataset.annotations.objects import Prompt
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.network.components import fill_small_components

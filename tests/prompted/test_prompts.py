@@ -16,9 +16,9 @@ from pycocotools.coco import COCO
 from maskgrid.cli.main import main
 from maskgrid.config.models import Config
 from maskgrid.config.prompts import PromptConfig
-from maskgrid.dataset.look import Look
-from maskgrid.dataset.object_sources import Entry, read_source
-from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, pixels_of
+from maskgrid.dataset.annotations.object_sources import Entry, read_source
+from maskgrid.dataset.annotations.objects import Prompt, PromptRow, PromptStatus, pixels_of
+from maskgrid.dataset.pixels.look import Look
 from maskgrid.dataset.tables import IndexedImage
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint

@@ -10,8 +10,8 @@ import pytest
 import skimage.data
 
 from maskgrid.cli.main import main
-from maskgrid.dataset.mask_pictures import states_of
-from maskgrid.dataset.object_sources import read_source
+from maskgrid.dataset.annotations.mask_pictures import states_of
+from maskgrid.dataset.annotations.object_sources import read_source
 from maskgrid.prompted.prompts import KnownImage, resolve
 from workflow import snakemake
 

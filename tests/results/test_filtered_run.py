@@ -14,7 +14,7 @@ from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.automatic.replay.drops import DROPS
 from maskgrid.config.filters import FILTERS
 from maskgrid.config.tuning import TuneConfig
-from maskgrid.dataset.region_masks import read_regions
+from maskgrid.dataset.annotations.region_masks import read_regions
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle

@@ -16,11 +16,11 @@ from made_stacks import KINDS, PACKED, write_pfm, write_png, write_ppm, write_ti
 from made_stacks import values as deep_values
 from made_tiffs import tiff_of
 from maskgrid.config.pixels import PixelsConfig
-from maskgrid.dataset.archives import read_archive
-from maskgrid.dataset.decoding import Image, Wish
-from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image, read_image
-from maskgrid.dataset.sources import SourceItem
-from maskgrid.dataset.stacks import expand_pages
+from maskgrid.dataset.pixels.decoding import Image, Wish
+from maskgrid.dataset.pixels.images import BadImageError, ImageStatus, measure_image, read_image
+from maskgrid.dataset.pixels.stacks import expand_pages
+from maskgrid.dataset.sources.archives import read_archive
+from maskgrid.dataset.sources.listing import SourceItem
 from soak.damage import damaged_bytes
 from soak.trials import Kind, Trial, WrongError
 

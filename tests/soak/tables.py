@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from corpus import scene
 from maskgrid.config.models import Config
 from maskgrid.config.sweep_table import read_rows
+from maskgrid.dataset.annotations.objects import PromptStatus
 from maskgrid.dataset.index import index_dataset
-from maskgrid.dataset.objects import PromptStatus
-from maskgrid.dataset.sources import list_inputs
+from maskgrid.dataset.sources.listing import list_inputs
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle

@@ -14,7 +14,7 @@ from made_videos import drawn
 
 from corpus import samples, scene
 from maskgrid.dataset.demo.clips import encode_clip
-from maskgrid.dataset.sources import SourceItem
+from maskgrid.dataset.sources.listing import SourceItem
 from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.videos.index import Video, index_videos, open_frames, read_videos, write_index
 from maskgrid.tracked.videos.scan import BadVideoError, VideoStatus

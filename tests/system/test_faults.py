@@ -16,8 +16,8 @@ from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.automatic.replay.stage import replay_shard
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.prompts import PromptConfig
+from maskgrid.dataset.annotations.objects import Prompt
 from maskgrid.dataset.index import index_dataset
-from maskgrid.dataset.objects import Prompt
 from maskgrid.io.errors import ImageTooLargeError, MachineError, UserError
 from maskgrid.io.tables import read_table
 from maskgrid.network.memory import device_errors

@@ -12,8 +12,8 @@ from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.mask_generator import MaskGenerator
 from maskgrid.config.prompts import PromptConfig
 from maskgrid.config.tracking import AutomaticConfig
+from maskgrid.dataset.annotations.objects import Prompt
 from maskgrid.dataset.demo import draw_clip
-from maskgrid.dataset.objects import Prompt
 from maskgrid.masks.rle import area_px, encode
 from maskgrid.network.model import DTYPES, run_in
 from maskgrid.plan.passes import Pass, Recording

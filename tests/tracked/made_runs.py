@@ -1,6 +1,6 @@
 """Runs with masks that were drawn, not tracked: for tests of pictures and pages."""
 
-from maskgrid.dataset.sources import SourceItem
+from maskgrid.dataset.sources.listing import SourceItem
 from maskgrid.io.tables import write_batches
 from maskgrid.masks import rle
 from maskgrid.tracked.masklets import RowMaker, Run, masklets_table, object_tables

@@ -20,7 +20,7 @@ from maskgrid.config.messages import first_error, unknown_name
 from maskgrid.config.models import GeneratorConfig
 from maskgrid.config.record import RecordConfig
 from maskgrid.config.settings import make_setting
-from maskgrid.dataset.images import ImageLike, rgb_pixels
+from maskgrid.dataset.pixels.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.network.decoder import Mode

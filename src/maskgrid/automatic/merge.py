@@ -21,7 +21,7 @@ from maskgrid.automatic.kept_masks import KeptMasks, kept_masks
 from maskgrid.automatic.notes import annotated_origin, annotations_fingerprint, gathered_origin
 from maskgrid.config.settings import Setting
 from maskgrid.config.sweep import called
-from maskgrid.dataset.categories import Categories, read_categories
+from maskgrid.dataset.annotations.categories import Categories, read_categories
 from maskgrid.dataset.tables import good_images, image_ids
 from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import read_table

@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from maskgrid.dataset.images import ImageLike, rgb_pixels
+from maskgrid.dataset.pixels.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.io.json_lines import dumps, write_document
 from maskgrid.masks import rle

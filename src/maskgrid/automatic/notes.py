@@ -10,8 +10,8 @@ import orjson
 
 from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import Setting
-from maskgrid.dataset.categories import categories_content
-from maskgrid.dataset.region_masks import region_contents
+from maskgrid.dataset.annotations.categories import categories_content
+from maskgrid.dataset.annotations.region_masks import region_contents
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, package_versions
 from maskgrid.io.tables import read_origin
@@ -54,7 +54,7 @@ def selections_origin(plan: Plan, shard: str, regions: Mapping[str, str] | None 
     Args:
         plan: the plan of the run.
         shard: the shard.
-        regions: from :func:`maskgrid.dataset.region_masks.region_contents`, for callers with many shards.
+        regions: from :func:`maskgrid.dataset.annotations.region_masks.region_contents`, for callers with many shards.
 
     Raises:
         UserError: candidates are missing or cut off, or were made from other images than the index has.

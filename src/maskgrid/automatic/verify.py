@@ -13,9 +13,9 @@ from maskgrid.automatic.notes import (
 )
 from maskgrid.config.pixels import PLAIN
 from maskgrid.config.settings import Setting
+from maskgrid.dataset.annotations.region_masks import region_contents
 from maskgrid.dataset.changes import source_changes
 from maskgrid.dataset.on_map import is_on_map
-from maskgrid.dataset.region_masks import region_contents
 from maskgrid.io.checks import UNNEEDED, Problem, check_annotations, check_origin, check_table, check_tables, same_run
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from maskgrid.dataset.archives import expand_archives, read_known
 from maskgrid.dataset.extras import extras_come, images_by_extra
 from maskgrid.dataset.inputs import content_sha256
-from maskgrid.dataset.sources import SourceItem, file_state, list_inputs
-from maskgrid.dataset.stacks import expand_pages
+from maskgrid.dataset.pixels.stacks import expand_pages
+from maskgrid.dataset.sources.archives import expand_archives, read_known
+from maskgrid.dataset.sources.listing import SourceItem, file_state, list_inputs
 from maskgrid.dataset.tables import read_previous
 from maskgrid.io.tables import read_origin
 from maskgrid.io.wording import count

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import features
 
-from maskgrid.dataset.images import ImageStatus
-from maskgrid.dataset.other_formats import INSTALL
-from maskgrid.dataset.spans import open_span
+from maskgrid.dataset.pixels.images import ImageStatus
+from maskgrid.dataset.pixels.other_formats import INSTALL
+from maskgrid.dataset.sources.spans import open_span
 from maskgrid.dataset.tables import place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin

@@ -9,8 +9,8 @@ from typing import IO, Any
 import numpy as np
 import tifffile
 
-from maskgrid.dataset.other_formats import INSTALL
-from maskgrid.dataset.tiff_values import opened
+from maskgrid.dataset.pixels.other_formats import INSTALL
+from maskgrid.dataset.pixels.tiff_values import opened
 
 _SCALE, _TIEPOINT, _TRANSFORMATION, _ORIENTATION = 33550, 33922, 34264, 274
 # The directory of keys, and the numbers and texts that it refers to.

@@ -7,7 +7,7 @@ The folder ``dataset`` holds four tables (columns in :mod:`maskgrid.dataset.tabl
 - ``shards.parquet``: a row for every shard.
 - ``files.parquet``: the rows of ``images.parquet`` with the files' paths and times, sorted by shard. Jobs find their
   images here, and the next run of the index skips files that have not changed.
-- ``archives.parquet``: a row for every tar archive (:mod:`maskgrid.dataset.archives`).
+- ``archives.parquet``: a row for every tar archive (:mod:`maskgrid.dataset.sources.archives`).
 """
 
 import hashlib
@@ -27,17 +27,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskgrid.config.pixels import PLAIN, PixelsConfig
-from maskgrid.dataset.archives import expand_archives, read_known
 from maskgrid.dataset.demo.images import CLIPS, DEMO_VERSION, write_demo
 from maskgrid.dataset.extras import extras_before, extras_entry, images_by_extra
-from maskgrid.dataset.images import ImageStatus
 from maskgrid.dataset.inputs import EarlierRows, InputRow, input_row, shown_alike
-from maskgrid.dataset.list_files import LIST_READERS
 from maskgrid.dataset.on_map import with_georeferences
+from maskgrid.dataset.pixels.images import ImageStatus
+from maskgrid.dataset.pixels.shared_stretch import share_stretch
+from maskgrid.dataset.pixels.stacks import expand_pages
 from maskgrid.dataset.shards import Shard, assign_shards
-from maskgrid.dataset.shared_stretch import share_stretch
-from maskgrid.dataset.sources import SourceItem, list_inputs, listing_digest
-from maskgrid.dataset.stacks import expand_pages
+from maskgrid.dataset.sources.archives import expand_archives, read_known
+from maskgrid.dataset.sources.list_files import LIST_READERS
+from maskgrid.dataset.sources.listing import SourceItem, list_inputs, listing_digest
 from maskgrid.dataset.tables import (
     ARCHIVES_FILE,
     ARCHIVES_SCHEMA,
@@ -84,8 +84,8 @@ def index_images(
     """Examine every input: hash it and decode it to the end.
 
     Args:
-        items: the inputs, sorted by key, each key once (:func:`maskgrid.dataset.sources.list_inputs`,
-            :func:`maskgrid.dataset.archives.expand_archives`).
+        items: the inputs, sorted by key, each key once (:func:`maskgrid.dataset.sources.listing.list_inputs`,
+            :func:`maskgrid.dataset.sources.archives.expand_archives`).
         max_pixels: a larger image gets the status ``too_large``.
         previous: the table of an earlier run (:func:`read_previous`); a file with the same key, size and time is not
             read again.

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskgrid.config.pixels import PLAIN, PixelsConfig
-from maskgrid.dataset.decoding import Image, Wish
 from maskgrid.dataset.extras import has_come
-from maskgrid.dataset.images import BadImageError, ImageStatus, measure_image
-from maskgrid.dataset.look import Look
-from maskgrid.dataset.measured_windows import Measured, measure_windows
-from maskgrid.dataset.sources import SourceItem, file_state
-from maskgrid.dataset.spans import open_span, sha256_once
+from maskgrid.dataset.pixels.decoding import Image, Wish
+from maskgrid.dataset.pixels.images import BadImageError, ImageStatus, measure_image
+from maskgrid.dataset.pixels.look import Look
+from maskgrid.dataset.pixels.measured_windows import Measured, measure_windows
+from maskgrid.dataset.sources.listing import SourceItem, file_state
+from maskgrid.dataset.sources.spans import open_span, sha256_once
 from maskgrid.io.listings import is_outside_root
 
 # These depend only on the file's bytes. Others may change although the file does not: permissions, the pixel limit.

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from maskgrid.dataset.georeference import MissingMapsError
-from maskgrid.dataset.images import BadImageError, read_image_georeference
+from maskgrid.dataset.pixels.images import BadImageError, read_image_georeference
 from maskgrid.dataset.tables import ON_MAP, place_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import open_file, read_table

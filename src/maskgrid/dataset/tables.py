@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskgrid.dataset.look import Look
-from maskgrid.dataset.spans import Span
+from maskgrid.dataset.pixels.look import Look
+from maskgrid.dataset.sources.spans import Span
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import Condition, column, read_table, status_columns, with_fields_after
 from maskgrid.plan.layout import Layout

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
-from maskgrid.dataset.objects import BadPromptError, Prompt, read_box, read_points
+from maskgrid.dataset.annotations.objects import BadPromptError, Prompt, read_box, read_points
 from maskgrid.io.errors import UserError
 from maskgrid.masks.rle import decode
 

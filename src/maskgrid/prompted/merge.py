@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskgrid.config.settings import PromptSetting
-from maskgrid.dataset.objects import object_values
+from maskgrid.dataset.annotations.objects import object_values
 from maskgrid.dataset.tables import good_images, image_ids
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import maskgrid_version

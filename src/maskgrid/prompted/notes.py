@@ -5,9 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from maskgrid.dataset.mask_pictures import contents_digest
-from maskgrid.dataset.object_sources import PromptSource, read_source
-from maskgrid.dataset.objects import PromptRow, content_of, object_values
+from maskgrid.dataset.annotations.mask_pictures import contents_digest
+from maskgrid.dataset.annotations.object_sources import PromptSource, read_source
+from maskgrid.dataset.annotations.objects import PromptRow, content_of, object_values
 from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest, fingerprint, sha256_of

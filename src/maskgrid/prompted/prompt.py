@@ -14,10 +14,17 @@ from numpy.typing import NDArray
 
 from maskgrid.config.models import ModelConfig
 from maskgrid.config.settings import PromptSetting
+from maskgrid.dataset.annotations.objects import (
+    Prompt,
+    PromptRow,
+    PromptStatus,
+    object_values,
+    pixels_of,
+    prompt_values,
+)
 from maskgrid.dataset.earlier import earlier_outputs, rows_by_image
 from maskgrid.dataset.extras import refuse_missing_extra
-from maskgrid.dataset.images import BadImageError, read_image
-from maskgrid.dataset.objects import Prompt, PromptRow, PromptStatus, object_values, pixels_of, prompt_values
+from maskgrid.dataset.pixels.images import BadImageError, read_image
 from maskgrid.dataset.tables import IndexedImage, read_shard
 from maskgrid.io.errors import ImageTooLargeError, UserError
 from maskgrid.io.journal import Journal

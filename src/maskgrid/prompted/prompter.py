@@ -16,8 +16,8 @@ from sam2.utils.amg import batch_iterator
 from torch import Tensor
 
 from maskgrid.config.prompts import PromptConfig
-from maskgrid.dataset.images import ImageLike, rgb_pixels
-from maskgrid.dataset.objects import Prompt
+from maskgrid.dataset.annotations.objects import Prompt
+from maskgrid.dataset.pixels.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.masks.rle import encode_planes
 from maskgrid.network.components import fill_small_components

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from maskgrid.dataset.names import NamedImages, NearestNames
-from maskgrid.dataset.object_masks import read_mask
-from maskgrid.dataset.object_sources import Entry, PromptSource, read_prompt, read_source
-from maskgrid.dataset.objects import BadPromptError, Prompt, PromptRow, PromptStatus, require_size
+from maskgrid.dataset.annotations.names import NamedImages, NearestNames
+from maskgrid.dataset.annotations.object_masks import read_mask
+from maskgrid.dataset.annotations.object_sources import Entry, PromptSource, read_prompt, read_source
+from maskgrid.dataset.annotations.objects import BadPromptError, Prompt, PromptRow, PromptStatus, require_size
 from maskgrid.dataset.tables import read_images
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import SOURCES_IN_RESULTS, is_outside_root

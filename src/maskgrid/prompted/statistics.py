@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskgrid.config.models import BASELINE
 from maskgrid.config.settings import PROMPT_SWEEPABLE, PromptSetting
-from maskgrid.dataset.objects import Prompt, PromptStatus
+from maskgrid.dataset.annotations.objects import Prompt, PromptStatus
 from maskgrid.io.wording import number, parameter, table_lines
 from maskgrid.masks import rle
 from maskgrid.prompted.tables import PROMPT_SETTINGS, PROMPT_STATISTICS

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskgrid.dataset.objects import CATEGORY_COLUMNS, PromptRow, prompt_columns, prompt_of, prompt_values
+from maskgrid.dataset.annotations.objects import CATEGORY_COLUMNS, PromptRow, prompt_columns, prompt_of, prompt_values
 from maskgrid.dataset.tables import BBOX, COUNTS
 from maskgrid.io.tables import column, read_table, status_columns
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from maskgrid.dataset.images import BadImageError
-from maskgrid.dataset.pictures import read_picture
+from maskgrid.dataset.pixels.images import BadImageError
+from maskgrid.dataset.pixels.pictures import read_picture
 from maskgrid.dataset.tables import files_by_key
 from maskgrid.io.files import write_bytes
 from maskgrid.io.tables import read_table

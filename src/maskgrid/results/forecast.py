@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from maskgrid.automatic.forecast import PassForecast, forecast
 from maskgrid.config.settings import swept_parameters
 from maskgrid.dataset.changes import SourceChanges, source_changes
-from maskgrid.dataset.sources import list_inputs
+from maskgrid.dataset.sources.listing import list_inputs
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_origin, read_table
 from maskgrid.io.wording import TOY, count, size

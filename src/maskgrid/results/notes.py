@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from maskgrid.automatic.notes import statistics_origin
-from maskgrid.dataset.mask_pictures import contents_of
+from maskgrid.dataset.annotations.mask_pictures import contents_of
 from maskgrid.io.checks import info_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint

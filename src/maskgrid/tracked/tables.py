@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from maskgrid.dataset.objects import CATEGORY_COLUMNS, prompt_columns
+from maskgrid.dataset.annotations.objects import CATEGORY_COLUMNS, prompt_columns
 from maskgrid.dataset.tables import BBOX, COUNTS
 from maskgrid.io.tables import column, status_columns
 

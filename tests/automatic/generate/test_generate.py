@@ -9,9 +9,9 @@ from killing import RememberingNetwork, tiny_plan
 from maskgrid.automatic.generate import stage as generation
 from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.generate.stage import generate_shard
-from maskgrid.dataset.images import BadImageError, ImageStatus
 from maskgrid.dataset.index import index_dataset
-from maskgrid.dataset.windows import open_picture
+from maskgrid.dataset.pixels.images import BadImageError, ImageStatus
+from maskgrid.dataset.pixels.windows import open_picture
 from maskgrid.io.errors import MachineError
 from maskgrid.io.journal import journal_folder
 from maskgrid.io.tables import read_table

@@ -14,7 +14,7 @@ from maskgrid.automatic.generate.prepared import PreparedPicture
 from maskgrid.automatic.generate.proposer import Proposer
 from maskgrid.automatic.generate.stage import generate_shard
 from maskgrid.dataset.index import index_dataset
-from maskgrid.dataset.windows import WholePicture
+from maskgrid.dataset.pixels.windows import WholePicture
 from maskgrid.io.tables import read_table
 from maskgrid.network import image_encoder
 from maskgrid.network.predictor import LowResolutionTransforms

@@ -10,7 +10,7 @@ from made_videos import drawn, write_frames
 
 from browser_faults import faults
 from maskgrid.config.models import Config
-from maskgrid.dataset.objects import Prompt
+from maskgrid.dataset.annotations.objects import Prompt
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.masks.pictures import colour

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from maskgrid.config.tracking import TrackingConfig
-from maskgrid.dataset.object_sources import Entry
+from maskgrid.dataset.annotations.object_sources import Entry
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.tracked.options import TrackOptions

@@ -14,7 +14,7 @@ def ground_truth_content():
     """Digest of the annotations and of the pictures that they name as masks."""
     if not workflow.is_main_process or GROUND_TRUTH is None or is_url(GROUND_TRUTH):
         return "not read"
-    from maskgrid.dataset.mask_pictures import states_of
+    from maskgrid.dataset.annotations.mask_pictures import states_of
 
     path = PLAN.located(GROUND_TRUTH)
     return f"{content_of(GROUND_TRUTH)} {states_of(path)}"

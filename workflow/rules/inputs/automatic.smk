@@ -51,7 +51,7 @@ def region_content():
     """Sizes and times of the regions' pictures, and the content of their COCO files."""
     if not workflow.is_main_process:
         return "not read"
-    from maskgrid.dataset.region_masks import region_states
+    from maskgrid.dataset.annotations.region_masks import region_states
 
     return region_states(PLAN)
 
@@ -70,7 +70,7 @@ def categories_state():
     """The section, and the content of its file and of the pictures that it names, as text."""
     content = content_of(CATEGORIES_FROM)
     if workflow.is_main_process and CATEGORIES_FROM and not is_url(CATEGORIES_FROM):
-        from maskgrid.dataset.mask_pictures import states_of
+        from maskgrid.dataset.annotations.mask_pictures import states_of
 
         content += f" {states_of(PLAN.located(CATEGORIES_FROM))}"
     return f"{PLAN.config.categories.model_dump_json()} {content}"

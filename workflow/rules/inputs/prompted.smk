@@ -25,7 +25,7 @@ def prompt_pictures():
     """Digest of the mask pictures that the file of prompts names: a new or changed one reruns the rule prompts."""
     if not workflow.is_main_process or is_url(PROMPTS.get("source")):
         return "not listed"
-    from maskgrid.dataset.mask_pictures import states_of
+    from maskgrid.dataset.annotations.mask_pictures import states_of
 
     return "" if PROMPTS_FILE is None else states_of(PLAN.located(PROMPTS_FILE))
 

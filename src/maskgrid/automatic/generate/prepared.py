@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from maskgrid.dataset.windows import BoxXyxy, WholePicture
+from maskgrid.dataset.pixels.windows import BoxXyxy, WholePicture
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from sam2.utils.amg import (
 from torch import Tensor
 
 from maskgrid.automatic.candidates import CandidateRows
-from maskgrid.dataset.windows import Picture, shrink_of, shrunk
+from maskgrid.dataset.pixels.windows import Picture, shrink_of, shrunk
 from maskgrid.masks.rle import encode_windows
 from maskgrid.network.predictor import Extent
 from maskgrid.plan.passes import Pass, Recording

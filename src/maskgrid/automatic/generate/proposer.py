@@ -22,7 +22,7 @@ from maskgrid.automatic.generate.device_masks import TooManyRunsError
 from maskgrid.automatic.generate.prepared import PreparedPicture
 from maskgrid.automatic.generate.proposals import Crop, Proposals, crops_of
 from maskgrid.automatic.generate.recorder import Begun, Recorder
-from maskgrid.dataset.windows import Picture, WholePicture
+from maskgrid.dataset.pixels.windows import Picture, WholePicture
 from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.network.decoder import Decoding, Mode
 from maskgrid.network.graphs import Graphs

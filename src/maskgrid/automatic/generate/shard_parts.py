@@ -17,9 +17,9 @@ from maskgrid.automatic.candidates import Candidates, PassResult, image_table, r
 from maskgrid.automatic.generate.tile_jobs import parts_of_image
 from maskgrid.automatic.tables import CANDIDATES
 from maskgrid.dataset.extras import refuse_missing_extra
-from maskgrid.dataset.images import BadImageError, ImageStatus
+from maskgrid.dataset.pixels.images import BadImageError, ImageStatus
+from maskgrid.dataset.pixels.windows import Picture
 from maskgrid.dataset.tables import IndexedImage
-from maskgrid.dataset.windows import Picture
 from maskgrid.io.errors import ImageTooLargeError
 from maskgrid.io.journal import Journal
 from maskgrid.io.tables import write_batches, write_table

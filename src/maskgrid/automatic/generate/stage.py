@@ -20,9 +20,9 @@ from maskgrid.automatic.notes import candidates_origin, pass_origin
 from maskgrid.automatic.tables import CANDIDATES, PASS_IMAGES
 from maskgrid.config.models import ModelConfig
 from maskgrid.dataset.earlier import earlier_outputs, recording_for, rows_by_image
+from maskgrid.dataset.pixels.windows import Picture, open_picture
 from maskgrid.dataset.shards import members_digest
 from maskgrid.dataset.tables import IndexedImage, read_shard
-from maskgrid.dataset.windows import Picture, open_picture
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.journal import Journal, is_current

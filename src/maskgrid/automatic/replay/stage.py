@@ -15,7 +15,7 @@ from maskgrid.automatic.replay.filters import Replay
 from maskgrid.automatic.replay.selection import Selection
 from maskgrid.automatic.tables import SELECTIONS, mask_counts_schema
 from maskgrid.config.settings import Setting, any_filters
-from maskgrid.dataset.region_masks import read_regions
+from maskgrid.dataset.annotations.region_masks import read_regions
 from maskgrid.io.journal import forget_journal
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table, write_table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from maskgrid.cli.running.stages import Failure
 from maskgrid.dataset.extras import extras_lacked
-from maskgrid.dataset.other_formats import INSTALL
+from maskgrid.dataset.pixels.other_formats import INSTALL
 from maskgrid.io.errors import UserError
 from maskgrid.io.tables import read_table
 from maskgrid.io.wording import count, some

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskgrid.dataset.names import NamedImages
-from maskgrid.dataset.object_masks import read_mask
-from maskgrid.dataset.objects import BadPromptError, PromptStatus, require_size
+from maskgrid.dataset.annotations.names import NamedImages
+from maskgrid.dataset.annotations.object_masks import read_mask
+from maskgrid.dataset.annotations.objects import BadPromptError, PromptStatus, require_size
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import (

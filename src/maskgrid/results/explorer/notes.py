@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from maskgrid.dataset.region_masks import region_contents
+from maskgrid.dataset.annotations.region_masks import region_contents
 from maskgrid.io.fingerprint import fingerprint
 from maskgrid.io.tables import read_origin
 from maskgrid.plan.notes import Origin
@@ -18,7 +18,7 @@ def explorer_origin(plan: Plan, shard: str, regions: Mapping[str, str] | None = 
     Args:
         plan: the plan of the run.
         shard: the shard.
-        regions: from :func:`maskgrid.dataset.region_masks.region_contents`, for callers with many shards.
+        regions: from :func:`maskgrid.dataset.annotations.region_masks.region_contents`, for callers with many shards.
 
     Raises:
         UserError: a table is missing or truncated.

@@ -6,9 +6,9 @@ from hashlib import sha256
 from typing import Any
 
 from maskgrid.automatic.candidates import PassResult, read_results
-from maskgrid.dataset.images import BadImageError
-from maskgrid.dataset.pictures import read_picture
-from maskgrid.dataset.region_masks import read_regions
+from maskgrid.dataset.annotations.region_masks import read_regions
+from maskgrid.dataset.pixels.images import BadImageError
+from maskgrid.dataset.pixels.pictures import read_picture
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.folders import atomic_folder

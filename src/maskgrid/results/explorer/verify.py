@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from maskgrid.dataset.region_masks import region_contents
+from maskgrid.dataset.annotations.region_masks import region_contents
 from maskgrid.io.checks import Problem, check_end, check_picture, differs
 from maskgrid.io.errors import UserError
 from maskgrid.plan.plan import Plan

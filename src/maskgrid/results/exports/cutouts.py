@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from maskgrid.config.exports import NoOptions
-from maskgrid.dataset.images import BadImageError
-from maskgrid.dataset.windows import Picture as OpenedPicture
+from maskgrid.dataset.pixels.images import BadImageError
+from maskgrid.dataset.pixels.windows import Picture as OpenedPicture
 from maskgrid.io.files import atomic_write
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry

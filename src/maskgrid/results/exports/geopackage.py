@@ -11,7 +11,7 @@ import numpy as np
 
 from maskgrid.config.exports import GeopackageOptions
 from maskgrid.dataset.georeference import Georeference
-from maskgrid.dataset.other_formats import INSTALL
+from maskgrid.dataset.pixels.other_formats import INSTALL
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry

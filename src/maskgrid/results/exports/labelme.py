@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from maskgrid.config.exports import LabelmeOptions
-from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.pixels.images import BadImageError
 from maskgrid.io.files import write_bytes
 from maskgrid.io.json_lines import dumps
 from maskgrid.masks import rle

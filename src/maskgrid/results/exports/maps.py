@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from maskgrid.dataset.georeference import Georeference, MissingMapsError
-from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.pixels.images import BadImageError
 from maskgrid.io.errors import UserError
 from maskgrid.results.exports.source import MaskFile
 

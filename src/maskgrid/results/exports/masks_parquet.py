@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from maskgrid.config.exports import MasksParquetOptions
-from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.pixels.images import BadImageError
 from maskgrid.io.tables import column, write_batches
 from maskgrid.masks.coco_reading import Entry
 from maskgrid.masks.pictures import Pixels, Thumbnail, colour, jpeg, paint

@@ -13,13 +13,13 @@ from typing import Any
 import pyarrow.compute as pc
 
 from maskgrid.dataset.georeference import Georeference
-from maskgrid.dataset.images import BadImageError, ImageStatus, read_content, read_image, read_image_georeference
-from maskgrid.dataset.look import Look
-from maskgrid.dataset.spans import Span
-from maskgrid.dataset.stacks import file_key
+from maskgrid.dataset.pixels.images import BadImageError, ImageStatus, read_content, read_image, read_image_georeference
+from maskgrid.dataset.pixels.look import Look
+from maskgrid.dataset.pixels.stacks import file_key
+from maskgrid.dataset.pixels.windows import Picture as OpenedPicture
+from maskgrid.dataset.pixels.windows import open_picture
+from maskgrid.dataset.sources.spans import Span
 from maskgrid.dataset.tables import SHOWN_NAMES, look_of_row, place_of
-from maskgrid.dataset.windows import Picture as OpenedPicture
-from maskgrid.dataset.windows import open_picture
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import atomic_write
 from maskgrid.io.progress import shown

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maskgrid.config.exports import WebdatasetOptions
-from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.pixels.images import BadImageError
 from maskgrid.io.json_lines import dumps
 from maskgrid.masks.coco_reading import Entry, compressed
 from maskgrid.results.exports.archives import new_archive

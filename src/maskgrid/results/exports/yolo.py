@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from maskgrid.config.exports import YoloOptions
-from maskgrid.dataset.images import BadImageError
+from maskgrid.dataset.pixels.images import BadImageError
 from maskgrid.io.files import atomic_write, write_bytes
 from maskgrid.masks import rle
 from maskgrid.masks.coco_reading import Entry

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from maskgrid.automatic.candidates import Candidates, read_shard_results
 from maskgrid.automatic.replay.filters import Replay
 from maskgrid.config.settings import Setting
-from maskgrid.dataset.images import BadImageError
-from maskgrid.dataset.pictures import read_picture
-from maskgrid.dataset.region_masks import read_regions
+from maskgrid.dataset.annotations.region_masks import read_regions
+from maskgrid.dataset.pixels.images import BadImageError
+from maskgrid.dataset.pixels.pictures import read_picture
 from maskgrid.dataset.tables import files_by_key
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown

@@ -1,7 +1,7 @@
 """Read the images that settings are judged on, with their candidates and annotated objects."""
 
 from maskgrid.automatic.candidates import Candidates, read_shard_results
-from maskgrid.dataset.region_masks import read_regions
+from maskgrid.dataset.annotations.region_masks import read_regions
 from maskgrid.dataset.tables import files_by_key
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown

@@ -8,8 +8,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from maskgrid.dataset.pillow import DECODE_ERRORS, FORMATS, pillow_limits
-from maskgrid.dataset.sources import files_below
+from maskgrid.dataset.pixels.pillow import DECODE_ERRORS, FORMATS, pillow_limits
+from maskgrid.dataset.sources.listing import files_below
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import image_key
 from maskgrid.masks import rle

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from maskgrid.dataset.annotations.mask_pictures import contents_digest, states_digest
 from maskgrid.dataset.demo.clips import DEMO, GROUND_TRUTH
-from maskgrid.dataset.mask_pictures import contents_digest, states_digest
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import fingerprint, sha256_of
 from maskgrid.io.listings import image_key, one_name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from maskgrid.dataset.images import ImageLike, rgb_pixels
+from maskgrid.dataset.pixels.images import ImageLike, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import write_bytes
 from maskgrid.masks.pictures import Pixels

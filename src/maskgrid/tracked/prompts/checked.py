@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from maskgrid.dataset.objects import Prompt, PromptStatus, content_of, prompt_of, prompt_values
+from maskgrid.dataset.annotations.objects import Prompt, PromptStatus, content_of, prompt_of, prompt_values
 from maskgrid.io.tables import read_table
 from maskgrid.masks import rle
 from maskgrid.tracked.options import TrackOptions

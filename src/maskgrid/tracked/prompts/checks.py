@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskgrid.dataset.object_sources import read_prompt
-from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus, pixels_of, require_size
+from maskgrid.dataset.annotations.object_sources import read_prompt
+from maskgrid.dataset.annotations.objects import BadPromptError, Prompt, PromptStatus, pixels_of, require_size
 from maskgrid.io.listings import image_key
 from maskgrid.tracked.parameters import Reading
 from maskgrid.tracked.prompts.checked import VideoPrompt

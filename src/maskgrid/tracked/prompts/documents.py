@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maskgrid.config.tracking import TrackingConfig
-from maskgrid.dataset.object_sources import Entry
+from maskgrid.dataset.annotations.object_sources import Entry
 from maskgrid.masks.coco_reading import stated_size_hw
 from maskgrid.tracked.prompts.entries import KEY, VideoEntry, VideoPrompts
 from maskgrid.tracked.prompts.video_documents import Track, TrackFrame, VideoDocument, read_video_document

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskgrid.dataset.object_sources import Entry
+from maskgrid.dataset.annotations.object_sources import Entry
 
 KEY = "tracking.prompts"
 

@@ -8,8 +8,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from maskgrid.dataset.object_sources import FORM, read_prompt, table_entry
-from maskgrid.dataset.objects import BadPromptError, Prompt, PromptStatus
+from maskgrid.dataset.annotations.object_sources import FORM, read_prompt, table_entry
+from maskgrid.dataset.annotations.objects import BadPromptError, Prompt, PromptStatus
 from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.tracked.prompts.checked import VideoPrompt, tracker_prompts

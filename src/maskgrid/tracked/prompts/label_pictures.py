@@ -7,9 +7,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from maskgrid.dataset.object_sources import Entry
-from maskgrid.dataset.objects import BadPromptError, PromptStatus
-from maskgrid.dataset.pillow import DECODE_ERRORS, FORMATS, pillow_limits
+from maskgrid.dataset.annotations.object_sources import Entry
+from maskgrid.dataset.annotations.objects import BadPromptError, PromptStatus
+from maskgrid.dataset.pixels.pillow import DECODE_ERRORS, FORMATS, pillow_limits
 from maskgrid.masks import rle
 
 _MODES = ("P", "L", "I;16")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from maskgrid.config.tracking import TrackingConfig
-from maskgrid.dataset.object_files import TableForm, read_rows
-from maskgrid.dataset.object_sources import FORM as IMAGE_FORM
-from maskgrid.dataset.object_sources import table_entry
+from maskgrid.dataset.annotations.object_files import TableForm, read_rows
+from maskgrid.dataset.annotations.object_sources import FORM as IMAGE_FORM
+from maskgrid.dataset.annotations.object_sources import table_entry
 from maskgrid.io.errors import UserError
 from maskgrid.tracked.prompts.documents import read_document
 from maskgrid.tracked.prompts.entries import KEY, Record, VideoEntry, VideoPrompts

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from maskgrid.config.pixels import PixelsConfig
-from maskgrid.dataset.images import BadImageError, ImageLike, read_image, rgb_pixels
+from maskgrid.dataset.pixels.images import BadImageError, ImageLike, read_image, rgb_pixels
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import IMAGE_SUFFIXES
 from maskgrid.tracked.records import Frames
@@ -66,7 +66,7 @@ class FrameImages:
         """Look at the first image.
 
         Raises:
-            UserError: there is none, or it is no image (see :func:`maskgrid.dataset.images.rgb_pixels`).
+            UserError: there is none, or it is no image (see :func:`maskgrid.dataset.pixels.images.rgb_pixels`).
         """
         if len(images) == 0:
             raise UserError("the video has no frame")

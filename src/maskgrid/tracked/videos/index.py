@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 
 from maskgrid.dataset.extras import extra_named, extras_before, extras_entry
-from maskgrid.dataset.sources import SourceItem
+from maskgrid.dataset.sources.listing import SourceItem
 from maskgrid.io.errors import UserError
 from maskgrid.io.progress import shown
 from maskgrid.io.tables import read_table, write_table

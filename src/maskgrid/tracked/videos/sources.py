@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from maskgrid.dataset.list_files import LIST_READERS
-from maskgrid.dataset.sources import SourceItem, file_state, files_below, listed_files, split_glob
+from maskgrid.dataset.sources.list_files import LIST_READERS
+from maskgrid.dataset.sources.listing import SourceItem, file_state, files_below, listed_files, split_glob
 from maskgrid.io.errors import UserError
 from maskgrid.io.listings import IMAGE_SUFFIXES, VIDEO_SUFFIXES, has_magic, image_key, is_own_output, matches
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from maskgrid.dataset.annotations.mask_pictures import pictures_in_coco
 from maskgrid.dataset.demo.clips import DEMO, GROUND_TRUTH, write_demo_clips
 from maskgrid.dataset.demo.images import CLIPS
-from maskgrid.dataset.mask_pictures import pictures_in_coco
-from maskgrid.dataset.sources import SourceItem, file_state
+from maskgrid.dataset.sources.listing import SourceItem, file_state
 from maskgrid.io.errors import UserError
 from maskgrid.io.fingerprint import digest, fingerprint
 from maskgrid.io.tables import write_table
