@@ -138,8 +138,10 @@ def test_a_job_cancelled_as_it_finishes_its_shard_loses_nothing(cancelled, local
     run, logged = cancelled
     assert run.driver.returncode == 0, run.said[-5000:]
     last, after = run.victims
-    assert (last.n_images, after.n_images) == (2, 3)
-    assert "2 of 3 images were finished before" in (logged if after.shard == last.shard else run.log(last))
+    assert last.n_images == 2
+    # Before it ends, the process takes the step that it was about to take.
+    went_on = logged if after.shard == last.shard else run.log(last)
+    assert re.search(r"[23] of 3 images were finished before", went_on)
     assert "an earlier process had finished it" in run.log(after)
     same_results(run, local)
 
