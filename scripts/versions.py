@@ -129,7 +129,7 @@ def install(versions: Versions, pins: dict[str, Pin], folder: Path) -> str:
     python = str(folder / "bin" / "python")
     ours = {"torch", "torchvision", "numpy"}
     # With == a build for CPUs alone (2.13.0+cpu), if there is one, would go before that which torchvision's is for.
-    torch = [f"torch==={versions.torch}", f"torchvision=={TORCHVISION[versions.torch]}", f"numpy=={versions.numpy}"]
+    torch = [f"torch==={versions.torch}", f"torchvision==={TORCHVISION[versions.torch]}", f"numpy=={versions.numpy}"]
     others = [pin for pin in pins.values() if pin.name not in ours and not pin.is_for_cuda]
     pip(python, *torch)
     pip(python, "--no-deps", *(f"{pin.name}=={pin.version}" for pin in others if pin.name not in BUILT_HERE))

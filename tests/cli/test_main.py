@@ -118,7 +118,7 @@ def test_a_torchvision_of_another_build_is_a_one_line_error(monkeypatch, capsys)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert re.fullmatch(
-        r"maskgrid: torchvision \S+ does not load beside torch \S+, .*: install both together.*", said[0]
+        r"maskgrid: torchvision \S+ does not load beside torch \S+, .*: install both from one place", said[0]
     )
     fails("a bug")
     with pytest.raises(RuntimeError, match="a bug"):

@@ -272,3 +272,30 @@ def test_exclude_compares_lists_by_value():
         "exclude": [{"point_grids": GRIDS}],
     }
     assert [one.generator.point_grids for one in expanded("sweep", sweep)[1:]] == [(((0.1, 0.1),),)]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "n_others"),
+    [
+        ({"grid": {"generate_every": [2, 3]}}, 1),
+        ({"grid": {"generate_every": [2, 3], "mask_threshold": [0, 1]}}, 3),
+        ({"zip": {"generate_every": [2, 2], "max_objects": [4, None]}}, 1),
+        ({"grid": {"generate_every": 2}}, 0),
+        ({"grid": {"rejoin_iou_thresh": [0.2, 0.3]}}, 0),  # off: rejoin_within is null
+        ({"points": [{"name": "same", "generate_every": 2}]}, 1),  # files are named by it
+        ([{"grid": {"generate_every": 3}}, {"grid": {"generate_every": [2, 4]}}], 2),
+    ],
+)
+def test_a_grid_s_point_with_the_baseline_s_values_is_the_baseline(sweep, n_others):
+    tracking = {"source": "demo", "automatic": {"generate_every": 2}, "sweep": sweep}
+    settings = make_plan(parse_config({"tracking": tracking}, "test"), Path(), Path("results")).track_settings
+    assert settings[0].label == "baseline"
+    assert len(settings) == 1 + n_others
+    has_point = n_others == 0 or "points" not in sweep
+    assert settings[0].in_grid == has_point
+
+
+def test_an_unnamed_row_of_a_table_with_the_baseline_s_values_is_the_baseline(tmp_path):
+    pd.DataFrame({"generate_every": [10, 4]}).to_csv(tmp_path / "settings.csv", index=False)
+    settings = expanded("tracking.sweep", "settings.csv", tmp_path)
+    assert [setting.parameters()["generate_every"] for setting in settings] == [10, 4]

@@ -86,3 +86,19 @@ def test_a_new_field_reruns_everything_until_somebody_says_what_depends_on_it(pl
 def test_the_tracker_takes_its_options_from_the_config(changes):
     config = TrackingConfig(source="clips", prompts="p.csv", **changes)
     assert options_of(config) == TrackOptions(**changes)
+
+
+def test_jobs_are_planned_again_when_another_point_of_the_grid_is_the_baseline(tmp_path):
+    def planned(every, values):
+        tracking = {
+            "source": "clips",
+            "automatic": {"generate_every": every},
+            "sweep": {"grid": {"generate_every": values}},
+        }
+        plan = make_plan(Config.model_validate({"tracking": tracking}), tmp_path, tmp_path / "results")
+        return planning_parameters(plan)["sweep"], {setting.label for setting in plan.track_settings}
+
+    (first, labels), (second, others), (none, all_) = planned(2, [2, 3]), planned(3, [2, 3]), planned(4, [2, 3])
+    assert labels != others != all_
+    assert first != second != none != first
+    assert planned(5, [2, 3])[0] == none  # no point is the baseline: as written, whatever the baseline is

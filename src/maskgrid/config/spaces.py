@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -91,15 +92,18 @@ def prompt_space(config: PromptConfig) -> Space[PromptSetting]:
 
 def track_space(config: Config, tracking: TrackingConfig) -> Space[TrackSetting]:
     """The sweep over the parameters of automatic tracking and of the generator."""
+    baseline = TrackSetting(digest({"name": BASELINE})[:8], (), False, tracking.automatic, config.generator)
 
     def make(row: Row) -> TrackSetting:
-        automatic = _changed(tracking.automatic, row.overrides)
-        generator = _changed(config.generator, row.overrides)
         # Files are named by the label, so each name is a separate setting; here 1 and 1.0 differ.
         written = row.overrides if row.name is None else {"name": row.name, **row.overrides}
-        if row.name is None and (automatic, generator) == (tracking.automatic, config.generator):
-            written = {"name": BASELINE}  # a grid's point: nothing need be followed twice
-        return TrackSetting(digest(written)[:8], (), row.in_grid, automatic, generator)
+        automatic = _changed(tracking.automatic, row.overrides)
+        setting = TrackSetting(
+            digest(written)[:8], (), row.in_grid, automatic, _changed(config.generator, row.overrides)
+        )
+        if row.name is None and row.in_grid and setting.parameters() == baseline.parameters():
+            return replace(setting, id=baseline.id)  # so that nothing is followed twice
+        return setting
 
     return Space(
         key="tracking.sweep",

@@ -1,7 +1,7 @@
 """Errors written for people, as a message or in a table row."""
 
 import errno
-from importlib.metadata import version
+from importlib.metadata import distributions
 
 
 class UserError(Exception):
@@ -50,8 +50,10 @@ def wrong_torchvision(error: RuntimeError) -> UserError | None:
     """Turn the error of importing a torchvision that was built for another torch into advice; None for others."""
     if "operator torchvision::" not in str(error):
         return None
-    torch, torchvision = version("torch"), version("torchvision")
+    torch, torchvision = (
+        " ".join([name, *[found.version for found in distributions(name=name)][:1]])
+        for name in ("torch", "torchvision")
+    )
     return UserError(
-        f"torchvision {torchvision} does not load beside torch {torch}, for it was built for another one: install both "
-        "together, from one place"
+        f"{torchvision} does not load beside {torch}, for it was built for another one: install both from one place"
     )

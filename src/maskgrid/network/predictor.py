@@ -61,7 +61,7 @@ class LowResolutionTransforms(SAM2Transforms):  # type: ignore[misc]
         return self.prepare(image) if self.prepared is None else self.prepared
 
     def prepare(self, image: Any) -> Tensor:  # noqa: ANN401 - whatever sam2 takes
-        """The same, whatever ``prepared`` is: for any thread."""
+        """Scale an image, whatever ``prepared`` is: for any thread."""
         made: Tensor = super().__call__(image)
         return made
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def page_locked(tensor: Tensor) -> Tensor:
-    """A tensor of the CPU in page-locked memory, from which a CUDA device copies by itself; without one, as it is."""
+    """Copy a tensor of the CPU to page-locked memory, from which a CUDA device copies by itself; if there is one."""
     return tensor.pin_memory() if torch.cuda.is_available() else tensor
 
 

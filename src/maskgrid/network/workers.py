@@ -64,13 +64,16 @@ def one_ahead(work: Callable[[Part], Result], parts: Iterable[Part], *, beside: 
         return
     with ThreadPoolExecutor(1, "maskgrid-ahead") as executor:
         last: tuple[Part, Future[Result]] | None = None
-        for part in parts:
-            following = part, executor.submit(work, part)
+        try:
+            for part in parts:
+                following = part, executor.submit(work, part)
+                if last is not None:
+                    yield last[0], last[1].result()
+                last = following
             if last is not None:
                 yield last[0], last[1].result()
-            last = following
-        if last is not None:
-            yield last[0], last[1].result()
+        finally:
+            last = following = None  # type: ignore[assignment] # as in one_behind
 
 
 def one_behind(

@@ -78,7 +78,10 @@ def planning_parameters(plan: Plan) -> dict[str, Any]:
     if config is None:
         return {}
     values = config.model_dump(exclude=_OF_MASKS | _OF_NEITHER)
-    if isinstance(config.sweep, str):  # a table's path says nothing about its settings
+    # A table's path says nothing about its settings; nor does a grid, one of whose points is the baseline.
+    if isinstance(config.sweep, str) or any(
+        setting.in_grid and setting.label == BASELINE for setting in plan.track_settings
+    ):
         values["sweep"] = [setting.label for setting in plan.track_settings]
     return values
 

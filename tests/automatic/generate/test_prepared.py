@@ -1,7 +1,8 @@
 """Where the CPU scales images for a device, the threads that read them do it; results stay as they are."""
 
+import shutil
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -49,14 +50,18 @@ def test_the_reader_of_a_shard_scales_every_image(mode, tmp_path, threads, monke
         tmp_path / "source", tmp_path / "results", sweep=None, dataset={"source": str(tmp_path / "source")}
     )
     index_dataset(plan)
-    model = load_model("demo", device="cpu")
+    model, run = load_model("demo", device="cpu"), plan.runs[0]
     with pretended_cuda(monkeypatch):
         network = Proposer(moved(model), mode)
         generate_shard(plan, "demo", "crop0-grid4", "all", load=lambda *_: network)
-    assert threads == (["maskgrid-read"] * 3 if mode == "exact" else [])
-    images = read_table(plan.layout.pass_images(plan.runs[0], "all"))
-    assert images["status"].to_pylist() == ["ok"] * 3
-    assert len(read_table(plan.layout.candidates(plan.runs[0], "all"))) > 10
+        assert threads == (["maskgrid-read"] * 3 if mode == "exact" else [])
+        assert read_table(plan.layout.pass_images(run, "all"))["status"].to_pylist() == ["ok"] * 3
+        found = read_table(plan.layout.candidates(run, "all"))
+        assert len(found) > 10
+        shutil.rmtree(plan.layout.candidates(run, "all").parent)
+        monkeypatch.setattr(network, "prepare", lambda picture, _: picture)
+        generate_shard(plan, "demo", "crop0-grid4", "all", load=lambda *_: network)
+    assert read_table(plan.layout.candidates(run, "all")) == found
 
 
 @pytest.mark.parametrize("pass_", [WHOLE, CROPS], ids=["whole", "crops"])
@@ -74,9 +79,22 @@ def test_prepared_pictures_have_the_same_candidates(pass_, threads, demo_model, 
     assert len(found.rows) > 10
     for field in fields(found.rows):
         assert np.array_equal(getattr(found.rows, field.name), getattr(expected.rows, field.name)), field.name
-    tile = network.run(network.prepare(picture, CROPS), CROPS, RECORDING, tiles=range(2, 3))
+
+
+def test_another_crop_does_not_take_what_was_prepared(demo_model):
+    network, picture = Proposer(demo_model), WholePicture(scene(90, 120))
+    network.encoder.on_cuda = True
     alone = network.run(picture, CROPS, RECORDING, tiles=range(2, 3))
-    assert tile.rows.counts.tolist() == alone.rows.counts.tolist()  # another crop than the prepared one
+    found = network.run(network.prepare(picture, CROPS), CROPS, RECORDING, tiles=range(2, 3))
+    assert len(alone.rows) > 0
+    assert found.rows.counts.tolist() == alone.rows.counts.tolist()
+    assert found.rows.predicted_iou.tolist() == alone.rows.predicted_iou.tolist()
+
+
+def test_tiles_are_scaled_as_they_are_read(demo_model):
+    network, picture = Proposer(demo_model), WholePicture(scene(90, 120))
+    network.encoder.on_cuda = True
+    assert network.prepare(picture, replace(WHOLE, tile_px=(64, 16))) is picture
 
 
 def test_on_a_cpu_the_picture_stays_as_it_is(demo_model):

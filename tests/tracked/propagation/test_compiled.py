@@ -91,7 +91,6 @@ def test_the_compiled_network_tracks_alike(follow, memory, trackers):
                 assert ours.counts == theirs.counts
             one, other = (decode(mask.counts, SIZE_HW) for mask in (ours, theirs))
             assert (one != other).sum() <= 0.01 * other.sum()
-    assert not counters["graph_break"]
 
 
 def test_nothing_is_compiled_again_for_the_next_video(trackers):

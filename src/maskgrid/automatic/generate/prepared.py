@@ -13,8 +13,8 @@ class PreparedPicture(WholePicture):
 
     Attributes:
         first_box_xyxy: that part.
-        first: as from :meth:`maskgrid.network.image_encoder.ImageEncoder.prepare`.
+        first_scaled: as from :meth:`maskgrid.network.image_encoder.ImageEncoder.prepare`.
     """
 
     first_box_xyxy: BoxXyxy
-    first: Tensor
+    first_scaled: Tensor

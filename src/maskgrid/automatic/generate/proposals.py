@@ -66,7 +66,7 @@ class Crop:
 
 
 def crops_of(picture: Picture, pass_: Pass) -> list[Crop]:
-    """A pass's crops of a picture, as they are seen."""
+    """List a pass's crops of a picture, as they are seen."""
     return [crop.of_picture(picture) for crop in layer_crops(picture.size_hw, pass_)]
 
 

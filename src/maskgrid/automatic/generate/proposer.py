@@ -106,9 +106,10 @@ class Proposer:
     def prepare(self, picture: Picture, pass_: Pass) -> Picture:
         """Do the part of a pass that needs the CPU alone: for the thread that reads the next image.
 
-        Where a device scales images itself, or the network runs on the CPU, the picture stays as it is.
+        Where a device scales images itself, or the network runs on the CPU, the picture stays as it is. So it does for
+        tiles, of which a job may look at some others.
         """
-        if not self.encoder.prepares or not isinstance(picture, WholePicture):
+        if not self.encoder.prepares or pass_.tile_px is not None or not isinstance(picture, WholePicture):
             return picture
         first = crops_of(picture, pass_)[0]  # which is never empty
         try:
@@ -119,7 +120,7 @@ class Proposer:
             return picture  # the network's thread meets the device's error too, and knows how to go on
         if made is None:
             return picture
-        return PreparedPicture(picture.pixels, picture.shrink, first_box_xyxy=first.box_xyxy, first=made)
+        return PreparedPicture(picture.pixels, picture.shrink, first_box_xyxy=first.box_xyxy, first_scaled=made)
 
     @torch.no_grad()
     def run(
@@ -227,7 +228,7 @@ class Proposer:
         """A crop's pixels, and what the CPU makes of them for the device; in a thread."""
         pixels = np.ascontiguousarray(crop.cut(picture))
         if isinstance(picture, PreparedPicture) and picture.first_box_xyxy == crop.box_xyxy:
-            return pixels, picture.first
+            return pixels, picture.first_scaled
         return pixels, self.encoder.prepare(pixels)
 
     def _proposals(self, crop: Crop, pass_: Pass, floor: float, points_per_batch: int) -> Iterator[Proposals]:

@@ -42,6 +42,8 @@ def stop(step: str, path: Path) -> None:
         taken.write_text(json.dumps(job))
         taken.rename(taken.with_name(f"{moment}.json"))
         os.kill(os.getpid(), signal.SIGSTOP)
+        while True:  # who cancels the job lets it go on first
+            signal.pause()
 
 
 if sys.orig_argv[1:4] == ["-m", "maskgrid", "generate"] and Path("stop").is_dir():
