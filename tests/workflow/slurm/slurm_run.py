@@ -29,6 +29,7 @@ class Victim:
     Attributes:
         job_id: SLURM's id of the job.
         node: the node on which it runs.
+        pid: its process, on this machine.
         pass_name: name of the pass.
         shard: name of the shard.
         n_images: number of images finished when it was stopped, according to its journal.
@@ -38,6 +39,7 @@ class Victim:
 
     job_id: str
     node: str
+    pid: int
     pass_name: str
     shard: str
     n_images: int
@@ -75,37 +77,22 @@ class SlurmRun:
         shims = self.cluster.environment["PATH"].partition(":")[0]
         return {**self.cluster.environment, "PATH": f"{shims}:{os.environ['PATH']}"}
 
-    def stop_one(self, besides: str = "") -> Victim:
-        """Stop a job that has finished some but not all of its images, on any node except ``besides``.
+    def stop_one(self, moment: str = "between_two_images", besides: str = "") -> Victim:
+        """Stop the next job that comes to a moment of ``moments/sitecustomize.py``, on any node except ``besides``.
 
         A stopped process looks like a hanging one, and cannot finish while the fault is prepared.
         """
-        stopped: list[Victim] = []
-
-        def found() -> bool:
-            assert self.driver.poll() is None, self.said[-3000:]
-            for job in self._generating():
-                if job[1] != besides and (victim := self._stop(*job)):
-                    stopped.append(victim)
-                    return True
-            return False
-
-        wait_until(found, PATIENCE_S, "a job in the middle of a shard")
-        victim = stopped[0]
-        self.victims.append(replace(victim, n_attempts=len(self.attempts(victim)), n_restarts=self.restarts(victim)))
-        return self.victims[-1]
-
-    def stop_at(self, moment: str) -> Victim:
-        """Stop the next job that comes to a moment of ``moments/sitecustomize.py``; the run needs a folder ``stop``."""
-        (self.folder / "stop" / moment).touch()
         taken = self.folder / "stop" / f"{moment}.json"
+        taken.unlink(missing_ok=True)
+        (self.folder / "stop" / moment).write_text(besides)
 
         def found() -> bool:
             assert self.driver.poll() is None, self.said[-3000:]
             return taken.exists()
 
         wait_until(found, PATIENCE_S, f"a job {moment}")
-        self.victims.append(Victim(**json.loads(taken.read_text())))
+        victim = Victim(**json.loads(taken.read_text()))
+        self.victims.append(replace(victim, n_attempts=len(self.attempts(victim)), n_restarts=self.restarts(victim)))
         return self.victims[-1]
 
     def went_on(self, victim: Victim) -> bool:
@@ -113,7 +100,7 @@ class SlurmRun:
         return len(self.attempts(victim)) == victim.n_attempts and self.restarts(victim) == victim.n_restarts
 
     def let_go(self, victim: Victim) -> None:
-        self._signal(victim.pass_name, victim.shard, signal.SIGCONT)
+        os.kill(victim.pid, signal.SIGUSR1)
 
     def wait_for(self, victim: Victim, state: str) -> None:
         """Wait until SLURM reports this state of the job."""
@@ -133,34 +120,6 @@ class SlurmRun:
 
     def log(self, victim: Victim) -> str:
         return (self.folder / f"logs/generate/demo/{victim.pass_name}/{victim.shard}.log").read_text()
-
-    def _generating(self) -> list[tuple[str, str, str, str]]:
-        """Id, node, pass and shard of running jobs of the rule ``generate``."""
-        listed = self.cluster.call("squeue", "--noheader", "--states=RUNNING", "-o", "%A %N %k").splitlines()
-        rows = (row.split() for row in listed if " rule_generate_" in row)
-        return [(row[0], row[1], *row[2].removeprefix("rule_generate_wildcards_demo_").rsplit("_", 1)) for row in rows]
-
-    def _stop(self, job_id: str, node: str, pass_name: str, shard: str) -> Victim | None:
-        output = self.folder / f"results/candidates/demo/{pass_name}/{shard}.parquet"
-        n_images = len(list(output.parent.glob(f".{output.name}.journal/*.1.arrow")))
-        if n_images == 0 or not self._signal(pass_name, shard, signal.SIGSTOP):
-            return None
-        if output.exists():  # it finished before it was stopped
-            self._signal(pass_name, shard, signal.SIGCONT)
-            return None
-        return Victim(job_id, node, pass_name, shard, n_images)
-
-    def _signal(self, pass_name: str, shard: str, number: signal.Signals) -> bool:
-        """Send a signal to the processes of a job; return whether there were any."""
-        pids = []
-        for path in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                words = (path / "cmdline").read_bytes().decode().split("\0")
-                is_wanted = words[1:4] == ["-m", "maskgrid", "generate"] and {pass_name, shard} <= set(words)
-                if is_wanted and (path / "cwd").readlink() == self.folder:
-                    os.kill(int(path.name), number)
-                    pids.append(int(path.name))
-        return bool(pids)
 
 
 def launch(folder: Path, command: list[str], environment: dict[str, str], said: str) -> subprocess.Popen[bytes]:

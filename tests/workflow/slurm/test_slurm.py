@@ -80,8 +80,8 @@ def outcome(config, local, cluster, tmp_path_factory) -> Iterator[Outcome]:
         preempt(outcome, late)
         lose_node(outcome, late)
         see_growth(outcome, late)
-        kill_driver(run, driver)
-        refuse(outcome)
+        orphan = kill_driver(run, driver)
+        refuse(outcome, orphan)
         driver = run.start()
         outcome.code = driver.wait(timeout=PATIENCE_S)
         run.tell(f"the second driver ended with exit code {outcome.code}")
@@ -101,11 +101,10 @@ def cancelled(config, local, cluster, outcome, tmp_path_factory) -> tuple[SlurmR
     Also what the second job had logged by then: it may be the one that went on with the first one's shard.
     """
     run = SlurmRun(made_folder(tmp_path_factory, "cancelled", config), cluster)
-    (run.folder / "stop").mkdir()
     driver = run.start()
     try:
         for moment in ("at_its_last_image", "after_its_last_image"):
-            victim = run.stop_at(moment)
+            victim = run.stop_one(moment)
             logged = run.log(victim)
             run.cluster.call("scancel", victim.job_id)
             run.tell(f"job {victim.job_id} cancelled {moment.replace('_', ' ')}, of which {victim.n_images} are kept")
@@ -122,6 +121,7 @@ def cancelled(config, local, cluster, outcome, tmp_path_factory) -> tuple[SlurmR
 
 def made_folder(tmp_path_factory, name: str, config: dict) -> Path:
     folder = tmp_path_factory.mktemp(name)
+    (folder / "stop").mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
 
@@ -206,7 +206,7 @@ def time_out(run: SlurmRun) -> Victim:
 
 
 def cancel(run: SlurmRun, late: Victim) -> None:
-    victim = run.stop_one(late.node)
+    victim = run.stop_one(besides=late.node)
     run.cluster.call("scancel", victim.job_id)
     run.tell(f"job {victim.job_id} cancelled after {victim.n_images} images")
     run.wait_for(victim, "CANCELLED")
@@ -214,7 +214,7 @@ def cancel(run: SlurmRun, late: Victim) -> None:
 
 def preempt(outcome: Outcome, late: Victim) -> None:
     run = outcome.run
-    victim = run.stop_one(late.node)
+    victim = run.stop_one(besides=late.node)
     urgent = ("sbatch", "--partition=urgent", f"--nodelist={victim.node}", "--gpus=1", "--output=/dev/null")
     run.cluster.call(*urgent, "--mem=100", "--wrap=sleep 5")
     run.tell(f"job {victim.job_id} preempted after {victim.n_images} images")
@@ -224,7 +224,7 @@ def preempt(outcome: Outcome, late: Victim) -> None:
 
 def lose_node(outcome: Outcome, late: Victim) -> None:
     run = outcome.run
-    victim = run.stop_one(late.node)
+    victim = run.stop_one(besides=late.node)
     before = run.restarts(victim)
     run.cluster.kill_node(victim.node)
     run.cluster.call("scontrol", "update", f"NodeName={victim.node}", "State=DOWN", "Reason=test")
@@ -245,14 +245,14 @@ def see_growth(outcome: Outcome, late: Victim) -> None:
     outcome.grown = run.attempts(late)[1]
 
 
-def kill_driver(run: SlurmRun, driver: subprocess.Popen[bytes]) -> None:
+def kill_driver(run: SlurmRun, driver: subprocess.Popen[bytes]) -> Victim:
     victim = run.stop_one()
     kill(driver)
-    run.let_go(victim)
-    run.tell(f"the driver is killed; job {victim.job_id} goes on without it, after {victim.n_images} images")
+    run.tell(f"the driver is killed; job {victim.job_id} is left, after {victim.n_images} images")
+    return victim
 
 
-def refuse(outcome: Outcome) -> None:
+def refuse(outcome: Outcome, orphan: Victim) -> None:
     """A second start is refused; then empty the queue: cancel waiting jobs and let running ones end."""
     run = outcome.run
     subprocess.run(
@@ -263,6 +263,7 @@ def refuse(outcome: Outcome) -> None:
     outcome.refusal = (run.folder / "refused.txt").read_text()
     assert code != 0, outcome.refusal
     run.tell("a second start was refused")
+    run.let_go(orphan)
     run.cluster.call("scancel", "--state=PENDING", f"--user={getpass.getuser()}")
     wait_until(lambda: run.cluster.call("squeue", "--noheader") == "", PATIENCE_S, "an empty queue")
     run.tell("the queue is empty")
