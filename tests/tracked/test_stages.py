@@ -23,6 +23,7 @@ from maskgrid.io.errors import UserError
 from maskgrid.masks import rle
 from maskgrid.plan.plan import make_plan
 from maskgrid.results.forecast import plan_text
+from maskgrid.tracked import forecast
 from maskgrid.tracked.exports.mots import write_mots
 from maskgrid.tracked.exports.stage import FORMS, export_run, voc_palette
 from maskgrid.tracked.jobs import make_jobs, read_jobs
@@ -538,6 +539,12 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
     assert set(json.loads(plan.layout.tracked.export("sa_v", "frames").read_text())["masklet_type"]) == {"auto"}
     assert f"frames, {names[1]}" in plan.layout.tracked.page.read_text()
     assert verify(plan) == []
+    # Another of the grid's points becomes the baseline, or points come and go: the jobs are of other settings.
+    for changes in ({"automatic": {"generate_every": 3}}, {"sweep": {"grid": {"generate_every": [2, 4]}}}):
+        changed = {**AUTOMATIC, "tracking": {**AUTOMATIC["tracking"], **changes}}
+        other = make_plan(Config.model_validate(changed), plan.base_dir, plan.layout.root)
+        assert [(one.kind, one.path.name) for one in verify(other)] == [("stale", "jobs.parquet")]
+        assert "the sweep has other settings now" in forecast.line(other)
 
 
 def small_run(folder, tracker, prompts, **tracking):

@@ -5,7 +5,7 @@ from maskgrid.io.wording import count
 from maskgrid.network.checkpoints import describe_checkpoint
 from maskgrid.plan.plan import Plan
 from maskgrid.tracked.jobs import read_jobs
-from maskgrid.tracked.verify import changed_sources, is_current_part
+from maskgrid.tracked.verify import are_of_other_settings, changed_sources, is_current_part
 from maskgrid.tracked.videos.index import read_videos
 
 
@@ -24,6 +24,8 @@ def _progress(plan: Plan) -> str:
             return "videos or prompts have changed, so they are listed again first"
     except UserError:
         return "not started"
+    if are_of_other_settings(plan, jobs):
+        return "the sweep has other settings now, so the jobs are listed again first"
     checkpoint, _ = describe_checkpoint(plan.config.model.checkpoint, plan.config.model.config)
     done = sum(is_current_part(plan, checkpoint, job, videos[job.video_key]) for job in jobs)
     left = len(jobs) - done

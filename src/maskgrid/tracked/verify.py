@@ -48,6 +48,8 @@ def verify(plan: Plan) -> list[Problem]:
     videos = {video.video_key: video for video in read_videos(layout.files)}
     checkpoint = cache(plan.checkpoint)
     problems += [*changed_sources(plan, list(videos.values()))]
+    if are_of_other_settings(plan, jobs):
+        return [*problems, Problem("stale", layout.jobs, "lists the jobs of other settings of the sweep")]
     for job in jobs:
         problems += _check_part(plan, checkpoint, job, videos[job.video_key])
     for run in runs:
@@ -82,6 +84,11 @@ def changed_sources(plan: Plan, videos: list[Video]) -> Iterator[Problem]:
         return
     if read_origin(layout.prompts)["fingerprint"] != expected["fingerprint"]:
         yield Problem("stale", layout.prompts, "was made from other prompts or videos")
+
+
+def are_of_other_settings(plan: Plan, jobs: list[Job]) -> bool:
+    """Return whether jobs were listed for a sweep, or a baseline in its grid, that the config no longer has."""
+    return bool(jobs) and {job.setting for job in jobs} != {setting.label for setting in plan.track_settings}
 
 
 def _changed_videos(plan: Plan, known: dict[str, Video]) -> Iterator[tuple[str, str]]:
