@@ -445,7 +445,7 @@ def test_verify_finds_no_problem_in_a_finished_run(finished):
         ("index.html", "cut", [("truncated", "index.html")]),
         ("provenance.json", "cut", [("truncated", "provenance.json")]),
         ("summary.parquet", "remove", [("missing", "summary.parquet")]),
-        ("parts/old.mp4/0000.parquet", "add", [("stale", "parts/old.mp4/0000.parquet")]),
+        ("parts/old.mp4/0000.parquet", "add", [("unneeded", "parts/old.mp4/0000.parquet")]),
     ],
 )
 def test_verify_names_problems(finished, tmp_path, path, damage, expected):
@@ -545,6 +545,13 @@ def test_automatic_objects_pass_all_stages_for_every_setting(finished, tracker, 
         other = make_plan(Config.model_validate(changed), plan.base_dir, plan.layout.root)
         assert [(one.kind, one.path.name) for one in verify(other)] == [("stale", "jobs.parquet")]
         assert "the sweep has other settings now" in forecast.line(other)
+    # What a setting that is gone has found is kept, and no failure.
+    fewer = {**AUTOMATIC["tracking"], "sweep": {"points": AUTOMATIC["tracking"]["sweep"]["points"]}}
+    plan = make_plan(Config.model_validate({**AUTOMATIC, "tracking": fewer}), plan.base_dir, plan.layout.root)
+    index_videos(plan)
+    merge_tracked(plan)
+    gone = f"frames@{names[1]}"
+    assert problems(plan) == [("unneeded", f"parts/{gone}/0000.parquet"), ("unneeded", f"masklets/{gone}.parquet")]
 
 
 def small_run(folder, tracker, prompts, **tracking):

@@ -9,7 +9,7 @@ import orjson
 
 from maskgrid.dataset.demo.clips import DEMO
 from maskgrid.dataset.extras import extra_named, extras_come
-from maskgrid.io.checks import Problem, check_end, check_picture, check_table, check_tables, info_of
+from maskgrid.io.checks import UNNEEDED, Problem, check_end, check_picture, check_table, check_tables, info_of
 from maskgrid.io.errors import UserError
 from maskgrid.io.files import is_hidden
 from maskgrid.io.tables import read_origin
@@ -38,7 +38,7 @@ def is_begun(plan: Plan) -> bool:
 
 
 def verify(plan: Plan) -> list[Problem]:
-    """Check every file of tracking that the config asks for, and report files of videos that no longer exist."""
+    """Check every file of tracking that the config asks for, and list those of videos and settings that are gone."""
     layout = plan.layout.tracked
     problems = [problem for path in _tables(plan)[:4] for problem in check_table(path)]
     if problems:  # the rest depends on these tables
@@ -212,4 +212,5 @@ def _strangers(plan: Plan, jobs: list[Job]) -> Iterator[Problem]:
     for folder in ("parts", "masklets", *measured):
         for path in sorted((layout.root / folder).rglob("*")):
             if path.is_file() and not is_hidden(path, layout.root) and path not in known:
-                yield Problem("stale", path, "belongs to a video or group of objects that is no longer in the jobs")
+                reason = "belongs to a video, setting or group of objects that is no longer in the jobs; may be deleted"
+                yield Problem(UNNEEDED, path, reason)
