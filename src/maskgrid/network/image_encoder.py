@@ -36,7 +36,7 @@ class ImageEncoder:
         return self.on_cuda and not self.is_fast
 
     def prepare(self, image: NDArray[np.uint8]) -> Tensor | None:
-        """An image, uint8 (H, W, 3) RGB, as the network takes it: float32 (3, size, size), in page-locked memory.
+        """Scale an image, uint8 (H, W, 3) RGB, as the network takes it: float32 (3, size, size), in page-locked memory.
 
         Any thread may call it. None if :meth:`encode` does better without.
         """

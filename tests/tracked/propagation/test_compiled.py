@@ -93,7 +93,7 @@ def test_the_compiled_network_tracks_alike(follow, memory, trackers):
             assert (one != other).sum() <= 0.01 * other.sum()
 
 
-def test_nothing_is_compiled_again_for_the_next_video(trackers):
+def test_nothing_is_compiled_anew_for_the_same_video_again(trackers):
     prompted(trackers[1], TrackOptions())
     before = counters["stats"]["unique_graphs"]
     assert before > 0
